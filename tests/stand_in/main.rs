@@ -1,0 +1,113 @@
+//! A stand-in for iVALT's cloud: all three operations over real TLS on the loopback, for tests and
+//! for trying the module by hand. The token sent in chooses the answer; see [`answers`].
+//!
+//! `ivalt-stand-in --dir DIR [--port N] [--api-key KEY]`
+//!
+//! In DIR it leaves `ca.pem` (what clients must trust), `connections.jsonl` and `requests.jsonl`
+//! (what they did) and, once it listens, `port`. It ends by the first signal.
+
+mod answers;
+mod arguments;
+mod certificates;
+mod exchange;
+mod journal;
+mod operations;
+mod reply;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use arguments::Arguments;
+use exchange::StandIn;
+use journal::Journal;
+
+/// `EX_USAGE` of sysexits.h, as `ivaltctl` uses it.
+const WRONG_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("ivalt-stand-in: {problem}\n{}", arguments::USAGE);
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    let Err(error) = run(arguments);
+    eprintln!("ivalt-stand-in: {error}");
+    ExitCode::FAILURE
+}
+
+/// One thread serves everybody: waiting answers are timers, so 64 at once do not disturb each other.
+fn run(arguments: Arguments) -> Result<Infallible, Box<dyn Error>> {
+    let journal = Journal::start(&arguments.dir)?;
+    let certificates = certificates::issue()?;
+    journal.write_ca(&certificates.ca_pem)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(arguments, journal, certificates.server))
+}
+
+/// Binds the loopback only, says that it is ready, then takes connections for ever.
+async fn serve(
+    arguments: Arguments,
+    journal: Journal,
+    tls: Arc<ServerConfig>,
+) -> Result<Infallible, Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await?;
+    let port = listener.local_addr()?.port();
+    journal.announce(port)?;
+    // Whoever started us may have closed the pipe already, content with the port file.
+    let _ = writeln!(
+        std::io::stdout(),
+        "ivalt-stand-in: https://127.0.0.1:{port}, requests in {}",
+        journal.requests_path().display()
+    );
+    let stand_in = Rc::new(StandIn::new(arguments.api_key, port, journal));
+    accept_for_ever(&listener, &TlsAcceptor::from(tls), &stand_in).await
+}
+
+/// Notes every connection before the TLS handshake, so that pre-connecting clients are seen too.
+async fn accept_for_ever(
+    listener: &TcpListener,
+    tls: &TlsAcceptor,
+    stand_in: &Rc<StandIn>,
+) -> Result<Infallible, Box<dyn Error>> {
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            // Out of descriptors, most likely: some are given back soon.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        stand_in.journal().note_connection(peer)?;
+        let connection = converse(stream, tls.clone(), Rc::clone(stand_in));
+        tokio::task::spawn_local(connection);
+    }
+}
+
+/// One connection from handshake to close. Errors are the peer's affair or wanted (`hang-up`).
+async fn converse(stream: TcpStream, tls: TlsAcceptor, stand_in: Rc<StandIn>) {
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = tls.accept(stream).await else {
+        return;
+    };
+    let service = service_fn(move |request| {
+        let stand_in = Rc::clone(&stand_in);
+        async move { stand_in.answer(request).await }
+    });
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
