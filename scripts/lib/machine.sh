@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# What the machine must have: root, a Rust toolchain, and programs that are unpacked, never installed.
+
+# The user whose toolchain and checkout this is: under sudo the one who called it.
+builder() { printf '%s' "${SUDO_USER:-$(id -un)}"; }
+
+require_root() {
+    [[ $(id -u) -eq 0 ]] || die "needs root for a private mount namespace; nothing was touched, go on with: sudo ${1:?}"
+}
+
+# Runs a command as the builder, so that a build under sudo neither runs foreign build scripts
+# as root nor leaves files of root's in the builder's checkout.
+as_builder() {
+    if [[ $(id -u) -eq 0 && $(builder) != root ]]; then
+        setpriv --reuid="$(builder)" --regid="$(id -g "$(builder)")" --init-groups \
+            env HOME="$(builder_home)" USER="$(builder)" "$@"
+    else
+        "$@"
+    fi
+}
+
+builder_home() { getent passwd "$(builder)" | cut -d: -f6; }
+
+# rustup lives in its owner's home, which sudo's secure_path hides. Named here once, tests run as root find it too.
+find_toolchain() {
+    local home
+    home=$(builder_home)
+    [[ -x $home/.cargo/bin/cargo ]] || return 0
+    export PATH="$home/.cargo/bin:$PATH"
+    export CARGO_HOME="${CARGO_HOME:-$home/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$home/.rustup}"
+}
+
+wanted_rust() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repo/Cargo.toml"; }
+
+require_toolchain() {
+    local wanted have
+    find_toolchain
+    wanted=$(wanted_rust)
+    have=$(as_builder rustc --version 2>/dev/null | cut -d' ' -f2) || have=""
+    as_builder cargo --version >/dev/null 2>&1 || have=""
+    [[ -n $have ]] || die "no Rust toolchain (cargo, rustc >= $wanted) found; install one: $(toolchain_remedy)"
+    [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n1) == "$wanted" ]] ||
+        die "Rust $have is too old, $wanted or newer is needed; install one: $(toolchain_remedy)"
+    say "Rust $have"
+}
+
+toolchain_remedy() {
+    local VERSION_ID=0
+    # shellcheck source=/dev/null
+    [[ ! -r /etc/os-release ]] || . /etc/os-release
+    if [[ ${VERSION_ID%%.*} -ge 13 ]]; then
+        printf 'apt install cargo'
+    else
+        printf "rustup, as https://rustup.rs says (this system's own cargo is older)"
+    fi
+}
+
+require_compiler() {
+    command -v cc >/dev/null || die "no C compiler (cc) found, which rustc links with; install one: apt install gcc libc6-dev"
+}
+
+# The packages, of those named as "program=package", whose program the machine lacks.
+missing_packages() {
+    local pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
+    done
+}
+
+# apt as a downloader: it resolves what the machine lacks for these packages and fetches that, nothing is installed.
+# Its locks are not needed, the archive folder is ours.
+apt_fetch() {
+    local folder=$1
+    shift
+    as_builder mkdir -p "$folder/partial"
+    as_builder apt-get -q -y -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o Dir::Cache::archives="$folder" \
+        --no-install-recommends --download-only install "$@"
+}
+
+# Fetches packages into a folder of the cache and prints its name. The folder's name says for which packages and which
+# state of the package lists it was filled, so a newer sshd in the archive is fetched and an unchanged one is not.
+fetch_packages() {
+    local purpose=$1 folder
+    shift
+    folder=$stage_cache/$purpose-$(package_state "$@")
+    if [[ ! -e $folder/complete ]]; then
+        as_builder rm -rf "$stage_cache/$purpose"-*
+        as_builder mkdir -p "$folder"
+        fetch_or_update "$folder" "$@" >"$folder/apt.log" 2>&1 ||
+            die "apt could not fetch: $* (what it said is in $folder/apt.log); try: sudo apt-get update"
+        as_builder touch "$folder/complete"
+    fi
+    printf '%s' "$folder"
+}
+
+package_state() {
+    { printf '%s\n' "$@" && stat -c %Y /var/lib/dpkg/status /var/lib/apt/lists; } | sha256sum | cut -c1-16
+}
+
+# Package lists that are missing, or so old that the archive has moved on, are renewed once.
+fetch_or_update() {
+    [[ $# -gt 1 ]] || return 0
+    apt_fetch "$@" && return 0
+    [[ $(id -u) -eq 0 ]] || return 1
+    apt-get -q update && apt_fetch "$@"
+}
+
+# dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
+unpack_packages() {
+    local folder=$1 into=$2 deb
+    mkdir -p "$into"/usr/{bin,sbin,lib}
+    for deb in bin sbin lib; do [[ -e $into/$deb ]] || ln -s "usr/$deb" "$into/$deb"; done
+    for deb in "$folder"/*.deb; do
+        [[ ! -e $deb ]] || dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$into"
+    done
+}

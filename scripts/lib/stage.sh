@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# The stage: a private mount, process and network namespace in which the real sshd, ssh, sudo, su and login run
+# against throw-away users and settings.
+#
+# /usr, /etc and /var are overlays whose upper layer is one tmpfs; /run, /tmp, /home and /root are folders of that
+# tmpfs; everything else is mounted read-only. So no write can reach the machine, and what Debian packages bring lies
+# where it belongs (/usr/sbin/sshd, /usr/bin/sudo with its setuid bit) without being installed. Overlays rather than
+# binds file by file, because a bind needs a mount point, and the machine has none for a program it lacks.
+# The network is a loopback of its own: nobody outside can reach an sshd whose passwords stand in this file's neighbour.
+#
+# The stage ends with its first process, however that ends: the kernel then kills the rest and drops the mounts.
+
+stage_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login)
+
+# --- outside -------------------------------------------------------------------------------------------------------
+
+require_stage() {
+    unshare --mount --net --pid --fork true 2>/dev/null ||
+        die "this machine does not let root make namespaces (a container without privileges?); run it on a real or virtual machine, or in a container started with --privileged"
+    grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null ||
+        die "this kernel has no overlay file system, which the private /usr and /etc are made of; load it: modprobe overlay"
+}
+
+fetch_stage_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages "${stage_programs[@]}" | sort -u)
+    stage_packages=$(fetch_packages stage "${packages[@]}")
+}
+
+# Runs a script of the checkout on the stage and returns its exit status.
+run_on_stage() {
+    as_builder mkdir -p "$stage_cache/root"
+    trap 'end_stage; exit 130' INT TERM HUP
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
+        setpriv --pdeathsig KILL setsid \
+        unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+        bash "$repo/scripts/lib/enter-stage" "$repo" "$stage_cache/root" "$stage_packages" \
+        "$(module_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@" </dev/null &
+    stage_process=$!
+    wait "$stage_process"
+}
+
+# The first process of the namespace dies with `unshare`, and everything on the stage with it.
+end_stage() { kill -KILL "$stage_process" 2>/dev/null && wait "$stage_process" 2>/dev/null; }
