@@ -1,1 +1,29 @@
-//! PAM module for iVALT.
+//! PAM module that asks for an iVALT token and lets a person in when iVALT accepts it.
+//!
+//! The story is [`authenticate::authenticate`]. Around it, lower rooms know nothing of upper ones:
+//!
+//! | room | what it does |
+//! | --- | --- |
+//! | [`secret`] | bytes that redact and wipe themselves |
+//! | [`decision`] | the outcome and its reason, nothing else |
+//! | [`trusted_file`] | opens a file, then judges the open handle |
+//! | [`args`], [`config`], [`users`] | words and files into typed values |
+//! | [`conversation`] | how a person is asked or told, and every sentence a person sees |
+//! | [`ivalt`] | the only code that knows HTTP and JSON |
+//! | [`audit`] | the one log line |
+//! | [`authenticate`] | from request to decision |
+//! | [`pam`] | the door: PAM's numbers and pointers, and the only `unsafe` |
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod args;
+pub mod audit;
+pub mod authenticate;
+pub mod config;
+pub mod conversation;
+pub mod decision;
+pub mod ivalt;
+pub mod pam;
+pub mod secret;
+pub mod trusted_file;
+pub mod users;

@@ -1,0 +1,177 @@
+//! The one log line of a call. Everything foreign is made harmless here.
+
+mod dev_log;
+
+use std::fmt::Write;
+
+use crate::authenticate::Report;
+use crate::decision::{Decision, Refusal};
+
+/// How loud a line is; syslog's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Nothing to do.
+    Info,
+    /// A person did not get in, as intended.
+    Notice,
+    /// Somebody should know.
+    Warning,
+    /// Somebody should mend it.
+    Error,
+    /// A fault of ours.
+    Critical,
+}
+
+/// Who asked, as the application told libpam: foreign bytes, empty where it did not.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// `PAM_SERVICE`
+    pub service: Vec<u8>,
+    /// `PAM_RHOST`
+    pub rhost: Vec<u8>,
+    /// `PAM_TTY`
+    pub tty: Vec<u8>,
+    /// `PAM_RUSER`
+    pub ruser: Vec<u8>,
+}
+
+/// Writes the line to `/dev/log`; waits a second at most, and fails silently: no login hangs or fails for its log.
+pub fn write(origin: &Origin, report: &Report) {
+    dev_log::send(level(report.decision), &line(origin, report));
+}
+
+/// The line as INTERFACE promises it: always these keys, in this order.
+#[must_use]
+pub fn line(origin: &Origin, report: &Report) -> String {
+    let http = report
+        .http
+        .map(|status| status.to_string())
+        .unwrap_or_default();
+    let fields: [(&str, &[u8]); 14] = [
+        ("outcome", report.decision.outcome().as_bytes()),
+        ("reason", report.decision.reason().as_bytes()),
+        ("user", &report.user),
+        ("service", &origin.service),
+        ("rhost", &origin.rhost),
+        ("tty", &origin.tty),
+        ("ruser", &origin.ruser),
+        ("mobile", report.mobile.as_bytes()),
+        ("http", http.as_bytes()),
+        ("code", report.code.as_bytes()),
+        ("detail", report.detail.as_bytes()),
+        ("cause", report.cause.as_bytes()),
+        ("attempts", &report.attempts.to_string().into_bytes()),
+        (
+            "elapsed_ms",
+            &report.elapsed.as_millis().to_string().into_bytes(),
+        ),
+    ];
+    let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));
+    for (key, value) in fields {
+        let _ = write!(line, " {key}={}", harmless(value));
+    }
+    line
+}
+
+/// The severity of a decision.
+#[must_use]
+pub fn level(decision: Decision) -> Level {
+    match decision {
+        Decision::Allow => Level::Info,
+        Decision::Ignore(_) => Level::Warning,
+        Decision::Deny(refusal) => match refusal {
+            Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry | Refusal::Unanswered => {
+                Level::Notice
+            }
+            Refusal::MalformedToken | Refusal::TokenRejected | Refusal::TriesExhausted => {
+                Level::Notice
+            }
+            Refusal::PasswordAsToken | Refusal::Unavailable => Level::Warning,
+            Refusal::ApiKeyRefused | Refusal::Misconfigured => Level::Error,
+            Refusal::Internal => Level::Critical,
+        },
+    }
+}
+
+/// A value as it may stand in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
+fn harmless(value: &[u8]) -> String {
+    let value = &value[..value.len().min(256)];
+    if value.iter().all(|byte| is_plain(*byte)) {
+        return String::from_utf8_lossy(value).into_owned();
+    }
+    let mut quoted = String::from('"');
+    for byte in value {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(*byte)]),
+            b' '..=b'~' => quoted.push(char::from(*byte)),
+            _ => drop(write!(quoted, "\\x{byte:02x}")),
+        }
+    }
+    quoted + "\""
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._:@/+*-".contains(&byte)
+}
+
+/// The service in the tag before the fields, where no quotes can stand.
+fn label(service: &[u8]) -> String {
+    service
+        .iter()
+        .take(64)
+        .map(|byte| {
+            if is_plain(*byte) {
+                char::from(*byte)
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_line_of_the_interface() {
+        let origin = Origin {
+            service: b"sshd".to_vec(),
+            rhost: b"203.0.113.7".to_vec(),
+            tty: b"ssh".to_vec(),
+            ruser: Vec::new(),
+        };
+        let report = Report {
+            decision: Decision::Deny(Refusal::TokenRejected),
+            user: b"alice".to_vec(),
+            mobile: "***4746".to_owned(),
+            http: Some(403),
+            code: "INVALID_GEOFENCE".to_owned(),
+            detail: "outside the allowed area".to_owned(),
+            attempts: 1,
+            elapsed: Duration::from_micros(182_900),
+            ..Report::default()
+        };
+        assert_eq!(
+            line(&origin, &report),
+            "pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=alice service=sshd rhost=203.0.113.7 \
+             tty=ssh ruser= mobile=***4746 http=403 code=INVALID_GEOFENCE detail=\"outside the allowed area\" \
+             cause= attempts=1 elapsed_ms=182"
+        );
+    }
+
+    #[test]
+    fn foreign_bytes_are_harmless() {
+        assert_eq!(harmless(b""), "");
+        assert_eq!(harmless(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
+        assert_eq!(harmless(b"a b"), "\"a b\"");
+        assert_eq!(harmless(b"a=\"\\"), "\"a=\\\"\\\\\"");
+        assert_eq!(
+            harmless("\n\x1b[31m\u{e4}\x7f".as_bytes()),
+            "\"\\x0a\\x1b[31m\\xc3\\xa4\\x7f\""
+        );
+        assert_eq!(harmless(&[b'x'; 300]).len(), 256);
+        assert_eq!(label(b"ss\nhd\") x"), "ss_hd___x");
+    }
+}

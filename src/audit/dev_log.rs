@@ -1,0 +1,82 @@
+//! Delivery to the system log, without `openlog` (the host's ident stays) and without waiting for a dead logger.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use syslog::{Facility, Formatter3164, LogFormat, Severity};
+
+use super::Level;
+
+const SOCKET: &str = "/dev/log";
+/// A login waits at most this long for its log.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Sends one message, or drops it.
+pub fn send(level: Level, message: &str) {
+    let mut datagram = Vec::new();
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_AUTHPRIV,
+        hostname: None,
+        process: host_program(),
+        pid: std::process::id(),
+    };
+    if formatter
+        .format(&mut datagram, severity(level), message)
+        .is_ok()
+    {
+        // There is nobody to tell that the log is out of order.
+        let _ = deliver(&datagram);
+    }
+}
+
+/// A socket of syslog(3) accepts datagrams; connecting to a FIFO or a file fails at once.
+fn deliver(datagram: &[u8]) -> std::io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(SOCKET)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        socket.set_write_timeout(Some(left))?;
+        match socket.send(datagram) {
+            // A signal without SA_RESTART.
+            Err(error) if error.kind() == ErrorKind::Interrupted && Instant::now() < deadline => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+fn severity(level: Level) -> Severity {
+    match level {
+        Level::Info => Severity::LOG_INFO,
+        Level::Notice => Severity::LOG_NOTICE,
+        Level::Warning => Severity::LOG_WARNING,
+        Level::Error => Severity::LOG_ERR,
+        Level::Critical => Severity::LOG_CRIT,
+    }
+}
+
+/// The name of the host's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's choice.
+fn host_program() -> String {
+    let path = fs::read_link("/proc/self/exe").unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // After an upgrade of the running host, Linux says "/usr/sbin/sshd (deleted)".
+    let name: String = name
+        .trim_end_matches(" (deleted)")
+        .chars()
+        .filter(|c| is_ident(*c))
+        .take(32)
+        .collect();
+    if name.is_empty() {
+        "pam_ivalt".to_owned()
+    } else {
+        name
+    }
+}
+
+fn is_ident(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}

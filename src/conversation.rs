@@ -1,0 +1,91 @@
+//! How a person is asked or told, and every sentence a person sees.
+//!
+//! Sentences are plain, end before the prompt they stand in, and say nothing of the inside: who is refused is
+//! not yet authenticated.
+
+use crate::decision::Refusal;
+use crate::secret::Secret;
+
+/// Whether what is typed is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// sshd's `password` method cannot answer such a prompt with the UNIX password, hence the default.
+    On,
+    /// As for a password.
+    Off,
+}
+
+/// Nobody answered: no conversation, an error of it, or the end of input.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
+/// A person at the other end.
+pub trait Conversation {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] when there is none.
+    fn ask(&mut self, prompt: &str, echo: Echo) -> Result<Secret, NoAnswer>;
+
+    /// Says why it ends; whether anybody hears it does not matter.
+    fn tell(&mut self, sentence: &str);
+}
+
+/// Which factor iVALT named, found in its `code` or `detail`.
+fn refused_factor(code: &str, detail: &str) -> Option<&'static str> {
+    let names = |factor: &str| {
+        [code, detail]
+            .iter()
+            .any(|text| text.to_ascii_lowercase().contains(factor))
+    };
+    match () {
+        () if names("geofenc") => Some("outside the allowed area"),
+        () if names("timezone") => Some("outside the allowed time zone"),
+        () => None,
+    }
+}
+
+/// The sentence for a refusal, or none where nobody is there to read it.
+#[must_use]
+pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
+    let sentence = match refusal {
+        Refusal::Unanswered => return None,
+        Refusal::TokenRejected | Refusal::TriesExhausted => match refused_factor(code, detail) {
+            Some(factor) => return Some(format!("iVALT refused the token: {factor}.")),
+            None => "iVALT refused the token.",
+        },
+        Refusal::MalformedToken => "That is not an iVALT token.",
+        Refusal::PasswordAsToken => "That is your password, not an iVALT token.",
+        Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {
+            "iVALT is not set up for this account."
+        }
+        Refusal::Unavailable => "iVALT cannot be reached.",
+        Refusal::ApiKeyRefused | Refusal::Misconfigured | Refusal::Internal => {
+            "iVALT is not set up correctly on this system; please tell its administrator."
+        }
+    };
+    Some(sentence.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factor_is_named_and_nothing_foreign_is_repeated() {
+        let rejected = |code, detail| sentence(Refusal::TokenRejected, code, detail).unwrap();
+        assert_eq!(
+            rejected("INVALID_GEOFENCE", "\x1b[31m"),
+            "iVALT refused the token: outside the allowed area."
+        );
+        assert_eq!(
+            rejected("", "bad Geofencing rule"),
+            "iVALT refused the token: outside the allowed area."
+        );
+        assert_eq!(
+            rejected("INVALID_TIMEZONE", ""),
+            "iVALT refused the token: outside the allowed time zone."
+        );
+        assert_eq!(rejected("X", "\x1b[31m"), "iVALT refused the token.");
+    }
+}

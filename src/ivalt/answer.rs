@@ -1,0 +1,293 @@
+//! What an HTTP answer of iVALT means. One place turns bytes into `Verified`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What iVALT said. Only `Verified` lets anybody in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// HTTP 2xx and a JSON object whose `status` is exactly `success`.
+    Verified,
+    /// iVALT knows the question and says no.
+    Rejected(Said),
+    /// iVALT, or the gateway before it, refuses this host's API key.
+    ApiKeyRefused(Said),
+    /// Not an answer to the question; the words say what it was.
+    Unusable(String, Said),
+}
+
+/// What iVALT gave as its reason, in its own words: foreign text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `error.code`, as in `INVALID_GEOFENCE`.
+    pub code: String,
+    /// `error.detail`, else `message`.
+    pub detail: String,
+}
+
+impl Answer {
+    /// The same answer with `change` made to iVALT's words.
+    #[must_use]
+    pub fn map_said(self, change: impl FnOnce(Said) -> Said) -> Self {
+        match self {
+            Self::Verified => Self::Verified,
+            Self::Rejected(said) => Self::Rejected(change(said)),
+            Self::ApiKeyRefused(said) => Self::ApiKeyRefused(change(said)),
+            Self::Unusable(cause, said) => Self::Unusable(cause, change(said)),
+        }
+    }
+}
+
+impl Said {
+    /// The same words with `***` for every secret that iVALT repeated.
+    #[must_use]
+    pub fn without<'a>(self, secrets: impl Iterator<Item = &'a str>) -> Self {
+        secrets
+            .filter(|secret| !secret.is_empty())
+            .fold(self, |said, secret| Self {
+                code: said.code.replace(secret, "***"),
+                detail: said.detail.replace(secret, "***"),
+            })
+    }
+}
+
+/// Judges status and body. Instead of a body that was not read, `body` says why not.
+#[must_use]
+pub fn judge(status: u16, body: Result<&[u8], &str>) -> Answer {
+    let unread = body
+        .err()
+        .unwrap_or("without a JSON object that has one status");
+    let body = body.ok();
+    match status {
+        200..=299 => match body.and_then(status_of) {
+            Some(word) if word == "success" => Answer::Verified,
+            Some(_) => Answer::Rejected(said(body)),
+            None => Answer::Unusable(format!("answer: HTTP {status} {unread}"), Said::default()),
+        },
+        400..=499 if refuses_api_key(status, body) => Answer::ApiKeyRefused(said(body)),
+        408 | 429 => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
+        400..=499 => Answer::Rejected(said(body)),
+        300..=399 => Answer::Unusable(
+            format!("answer: HTTP {status}, a redirect, is not followed"),
+            Said::default(),
+        ),
+        _ => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
+    }
+}
+
+/// The `status` of a JSON object (RFC 8259) with exactly one such key, in UTF-8, and nothing after the object.
+fn status_of(body: &[u8]) -> Option<String> {
+    /// Refuses duplicate `status` keys, and other types than a string.
+    #[derive(Deserialize)]
+    struct Status {
+        status: String,
+    }
+    // serde would take an array for a struct, and skips what it does not need without looking at its encoding.
+    let text = str::from_utf8(body)
+        .ok()
+        .filter(|text| text.trim_ascii_start().starts_with('{'))?;
+    serde_json::from_str::<Status>(text)
+        .ok()
+        .map(|object| object.status)
+}
+
+/// Seen at the gateway: 403 with exactly `{"message":"Forbidden"}`; and of iVALT itself: code `API_KEY_INVALID`.
+fn refuses_api_key(status: u16, body: Option<&[u8]>) -> bool {
+    let Some(object) = body.and_then(object) else {
+        return false;
+    };
+    let bare = object.as_object().is_some_and(|members| members.len() == 1)
+        && object["message"] == "Forbidden";
+    (status == 403 && bare) || object["error"]["code"] == "API_KEY_INVALID"
+}
+
+fn said(body: Option<&[u8]>) -> Said {
+    let object = body.and_then(object).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let detail = text(&object["error"]["detail"]);
+    Said {
+        code: text(&object["error"]["code"]),
+        detail: if detail.is_empty() {
+            text(&object["message"])
+        } else {
+            detail
+        },
+    }
+}
+
+fn object(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Value>(body)
+        .ok()
+        .filter(Value::is_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, body: &str) -> Answer {
+        judge(status, Ok(body.as_bytes()))
+    }
+
+    #[test]
+    fn success_and_nothing_else_is_verified() {
+        for body in [
+            r#"{"status":"success"}"#,
+            r#"{"status":"succ\u0065ss"}"#,
+            r#"{"st\u0061tus":"success"}"#,
+            " \r\n{\"message\":5,\"status\":\"success\",\"message\":{}}\n",
+        ] {
+            assert_eq!(judged(200, body), Answer::Verified, "{body}");
+            assert_eq!(judged(299, body), Answer::Verified, "{body}");
+        }
+    }
+
+    #[test]
+    fn another_status_is_a_refusal() {
+        for status in [
+            "Success",
+            "success ",
+            "succes",
+            "",
+            "error",
+            "success\\u0000",
+        ] {
+            let body = format!(r#"{{"status":"{status}"}}"#);
+            assert_eq!(
+                judged(200, &body),
+                Answer::Rejected(Said::default()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_such_an_object_is_unusable() {
+        let deep = format!(
+            r#"{{"status":"success","x":{}{}}}"#,
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        for body in [
+            "",
+            "null",
+            "\"success\"",
+            "[\"success\"]",
+            "{}",
+            r#"{"status":null}"#,
+            r#"{"status":1}"#,
+            r#"{"status":["success"]}"#,
+            r#"{"Status":"success"}"#,
+            r#"{"status":"success","status":"success"}"#,
+            r#"{"status":"success","st\u0061tus":"error"}"#,
+            r#"{"status":"success"} x"#,
+            r#"{"status":"success"}{}"#,
+            "{\"status\":\"success\"}\0",
+            "\u{feff}{\"status\":\"success\"}",
+            "{\"status\":\"success\",\"x\":\"\0\"}",
+            r#"{"status":"success""#,
+            "{'status':'success'}",
+            &deep,
+        ] {
+            assert!(matches!(judged(200, body), Answer::Unusable(..)), "{body}");
+        }
+        assert!(matches!(
+            judge(200, Ok(b"{\"status\":\"success\",\"x\":\"\xff\"}")),
+            Answer::Unusable(..)
+        ));
+        assert!(matches!(judge(200, Err("x")), Answer::Unusable(..)));
+    }
+
+    #[test]
+    fn success_counts_only_with_2xx() {
+        for status in (100..200).chain(300..=999) {
+            assert_ne!(
+                judged(status, r#"{"status":"success"}"#),
+                Answer::Verified,
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn client_errors_are_refusals_with_their_words() {
+        let said = |code: &str, detail: &str| {
+            Answer::Rejected(Said {
+                code: code.into(),
+                detail: detail.into(),
+            })
+        };
+        let full = r#"{"status":"error","error":{"code":"INVALID_GEOFENCE","detail":"outside"},"message":"m"}"#;
+        assert_eq!(judged(403, full), said("INVALID_GEOFENCE", "outside"));
+        assert_eq!(judged(200, full), said("INVALID_GEOFENCE", "outside"));
+        assert_eq!(judged(400, r#"{"error":{"detail":"d"}}"#), said("", "d"));
+        assert_eq!(judged(422, r#"{"message":"m"}"#), said("", "m"));
+        assert_eq!(judged(404, "<html>"), said("", ""));
+        assert_eq!(judge(404, Err("x")), said("", ""));
+        assert_eq!(
+            judged(403, r#"{"message":"Forbidden","x":1}"#),
+            said("", "Forbidden")
+        );
+        assert_eq!(
+            judged(401, r#"{"message":"Forbidden"}"#),
+            said("", "Forbidden")
+        );
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let said = Said {
+            code: "A-tok-B".into(),
+            detail: "tok +1415 1415".into(),
+        };
+        let expected = Said {
+            code: "A-***-B".into(),
+            detail: "*** *** ***".into(),
+        };
+        assert_eq!(
+            said.without(["tok", "+1415", "1415", ""].into_iter()),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_refused_api_key_is_no_refused_token() {
+        assert!(matches!(
+            judged(403, r#"{ "message": "Forbidden" }"#),
+            Answer::ApiKeyRefused(_)
+        ));
+        for status in [400, 401, 403, 404, 429] {
+            assert!(matches!(
+                judged(status, r#"{"error":{"code":"API_KEY_INVALID"}}"#),
+                Answer::ApiKeyRefused(_)
+            ));
+        }
+        assert!(matches!(
+            judged(
+                200,
+                r#"{"status":"error","error":{"code":"API_KEY_INVALID"}}"#
+            ),
+            Answer::Rejected(_)
+        ));
+    }
+
+    #[test]
+    fn the_rest_is_unusable() {
+        for (status, cause) in [
+            (302, "answer: HTTP 302, a redirect, is not followed"),
+            (408, "answer: HTTP 408"),
+            (429, "answer: HTTP 429"),
+            (500, "answer: HTTP 500"),
+            (199, "answer: HTTP 199"),
+            (
+                204,
+                "answer: HTTP 204 without a JSON object that has one status",
+            ),
+        ] {
+            let Answer::Unusable(words, _) = judged(status, "") else {
+                panic!("{status}")
+            };
+            assert_eq!(words, cause);
+        }
+    }
+}

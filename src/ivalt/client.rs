@@ -1,0 +1,317 @@
+//! iVALT's operations. What they share: one POST, one deadline, one judgement of the answer.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustls::CertificateError;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Serialize;
+use ureq::http::{HeaderValue, Response};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
+};
+use ureq::{Agent, Body, Error, Proxy};
+use zeroize::Zeroizing;
+
+use super::answer::{Answer, Said, judge};
+use super::transport::{
+    CallingThreadResolver, Enter, Guard, LookUp, LookUpFailed, Progress, Stage,
+};
+use crate::config::Api;
+use crate::secret::Secret;
+use crate::trusted_file::{Readers, SMALL, Trust};
+
+/// The longest answer that is read, in bytes.
+const ANSWER_LIMIT: u64 = 64 * 1024;
+
+/// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
+const SYSTEM_BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// One validation that has ended, well or badly.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What it means.
+    pub answer: Answer,
+    /// The HTTP status, if one came.
+    pub http: Option<u16>,
+    /// From the name look-up to the last byte.
+    pub elapsed: Duration,
+    /// How long each step took, for `debug`.
+    pub steps: String,
+}
+
+/// Knows how to ask iVALT; holds no connection.
+#[derive(Debug)]
+pub struct Client {
+    url: String,
+    key: Secret,
+    roots: Arc<Vec<Certificate<'static>>>,
+    proxy: Option<Proxy>,
+    timeout: Duration,
+    look_up: LookUp,
+}
+
+#[derive(Serialize)]
+struct GlobalRestAuth<'a> {
+    mobile: &'a str,
+    auth_token: &'a str,
+}
+
+impl Client {
+    /// Reads the trusted roots; connects nowhere yet.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: the roots or the proxy cannot be used.
+    pub fn new(api: &Api, trust: Trust, look_up: LookUp) -> Result<Self, String> {
+        let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
+        Ok(Self {
+            url: api.url.clone(),
+            key: api.key.clone(),
+            roots: Arc::new(roots(api.ca_file.as_deref(), trust)?),
+            proxy: proxy
+                .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?,
+            timeout: api.timeout,
+            look_up,
+        })
+    }
+
+    /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
+    #[must_use]
+    pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
+        let auth_token = str::from_utf8(token.as_bytes()).unwrap_or_default();
+        let secrets = [auth_token, mobile, mobile.trim_start_matches('+')];
+        self.post(
+            "validate/global/rest/auth",
+            &GlobalRestAuth { mobile, auth_token },
+            &secrets,
+        )
+    }
+
+    /// Sends once; whatever goes wrong, nothing is sent a second time.
+    fn post(&self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
+        let progress = Progress::begin(self.timeout);
+        let begun = Instant::now();
+        let mut http = None;
+        let answer = self
+            .send(operation, fields, &progress)
+            .and_then(|mut response| {
+                let status = response.status().as_u16();
+                http = Some(status);
+                let body = read(&mut response)?;
+                Ok(judge(
+                    status,
+                    body.as_ref()
+                        .map(|body| body.as_slice())
+                        .map_err(|what| *what),
+                ))
+            });
+        let answer = answer.unwrap_or_else(|error| {
+            Answer::Unusable(self.cause(&error, &progress), Said::default())
+        });
+        let key = str::from_utf8(self.key.as_bytes()).unwrap_or_default();
+        let scrub = |said: Said| said.without(secrets.iter().copied().chain([key]));
+        Exchange {
+            answer: answer.map_said(scrub),
+            http,
+            elapsed: begun.elapsed(),
+            steps: progress.durations(),
+        }
+    }
+
+    fn send(
+        &self,
+        operation: &str,
+        fields: &impl Serialize,
+        progress: &Progress,
+    ) -> Result<Response<Body>, Error> {
+        // Large enough for any token: a growing vector would leave unwiped copies behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+        serde_json::to_writer(&mut *body, fields).map_err(|error| Error::Other(Box::new(error)))?;
+        let key = Bytes::from_owner(Zeroizing::new(self.key.as_bytes().to_vec()));
+        let mut key =
+            HeaderValue::from_maybe_shared(key).map_err(|error| Error::Other(Box::new(error)))?;
+        key.set_sensitive(true);
+        self.agent(progress)
+            .post(format!("{}/{operation}", self.url))
+            .header("x-api-key", key)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .header("accept-encoding", "identity")
+            .send(body.as_slice())
+    }
+
+    /// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the
+    /// API key, never times out, trusts compiled-in roots and starts a thread for names.
+    fn agent(&self, progress: &Progress) -> Agent {
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::Specific(Arc::clone(&self.roots)))
+            .build();
+        let config = Agent::config_builder()
+            .proxy(self.proxy.clone())
+            .https_only(true)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .timeout_global(Some(self.timeout))
+            .max_idle_connections(0)
+            .max_idle_connections_per_host(0)
+            .input_buffer_size(16 * 1024)
+            .output_buffer_size(8 * 1024)
+            .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls)
+            .build();
+        let connector =
+            ().chain(Enter(Stage::Connect, progress.clone()))
+                .chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(Enter(Stage::Tls, progress.clone()))
+                .chain(RustlsConnector::default())
+                .chain(Guard(progress.clone()));
+        let resolver = CallingThreadResolver {
+            look_up: self.look_up,
+            progress: progress.clone(),
+        };
+        Agent::with_parts(config, connector, resolver)
+    }
+
+    fn cause(&self, error: &Error, progress: &Progress) -> String {
+        let stage = progress.stage();
+        match error {
+            Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),
+            Error::HostNotFound => "dns: the name has no address".to_owned(),
+            Error::Rustls(error) => format!("tls: {}", tls_words(error)),
+            Error::Io(error) => io_words(error, stage),
+            Error::ConnectProxyFailed(what) => format!("connect: {what}"),
+            Error::Protocol(_) => format!("{stage}: not an HTTP answer"),
+            Error::Other(error) if error.is::<LookUpFailed>() => format!("dns: {error}"),
+            other => format!("{stage}: {other}"),
+        }
+    }
+}
+
+/// The body, or why it is not looked at.
+fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !response
+        .headers()
+        .get_all("content-encoding")
+        .iter()
+        .all(plain)
+    {
+        return Ok(Err("in an encoding that was not asked for"));
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(4096));
+    response
+        .body_mut()
+        .as_reader()
+        .take(ANSWER_LIMIT + 1)
+        .read_to_end(&mut body)?;
+    Ok(if body.len() as u64 > ANSWER_LIMIT {
+        Err("longer than 64 KiB")
+    } else {
+        Ok(body)
+    })
+}
+
+/// The roots of `ca_file`, or else of the first bundle the system has. Never none: an empty set would be silent.
+fn roots(ca_file: Option<&Path>, trust: Trust) -> Result<Vec<Certificate<'static>>, String> {
+    let (path, bundle) = match ca_file {
+        Some(path) => (
+            path,
+            trust
+                .read(path, Readers::Anybody, SMALL)
+                .map_err(|refused| format!("api.ca_file: {refused}"))?,
+        ),
+        None => {
+            let path = SYSTEM_BUNDLES
+                .map(Path::new)
+                .into_iter()
+                .find(|path| path.exists());
+            let path = path.ok_or(
+                "no trusted roots found; run: apt install ca-certificates, or set api.ca_file",
+            )?;
+            (
+                path,
+                trust
+                    .read_system_file(path, SMALL)
+                    .map_err(|refused| refused.to_string())?,
+            )
+        }
+    };
+    let ders: Vec<_> = CertificateDer::pem_slice_iter(&bundle)
+        .filter_map(Result::ok)
+        .collect();
+    // One that rustls takes is enough; it leaves out those it cannot read, as it would later.
+    if !ders
+        .iter()
+        .any(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
+    {
+        return Err(format!(
+            "{}: holds no certificate in PEM form; look at it: openssl x509 -in {0} -noout -text",
+            path.display()
+        ));
+    }
+    Ok(ders
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect())
+}
+
+fn io_words(error: &io::Error, stage: Stage) -> String {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match (tls, error.kind(), error.raw_os_error()) {
+        (Some(tls), _, _) => format!("tls: {}", tls_words(tls)),
+        (None, io::ErrorKind::UnexpectedEof, _) => {
+            format!("{stage}: the server closed the connection")
+        }
+        (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
+            format!("{stage}: os error {code}")
+        }
+        (None, kind, _) => format!("{stage}: {kind}"),
+    }
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => certificate_words(reason),
+        rustls::Error::AlertReceived(alert) => format!("the server sent the alert {alert:?}"),
+        rustls::Error::PeerIncompatible(_) => "no TLS version or cipher suite in common".to_owned(),
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn certificate_words(reason: &CertificateError) -> String {
+    let words = match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "certificate expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "certificate not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "certificate is for another name"
+        }
+        CertificateError::UnknownIssuer => "certificate of an unknown issuer",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "certificate is not for servers"
+        }
+        CertificateError::Revoked => "certificate revoked",
+        CertificateError::BadSignature => "certificate with a bad signature",
+        other => return format!("certificate refused ({other:?})"),
+    };
+    words.to_owned()
+}

@@ -1,0 +1,9 @@
+//! The only code that knows HTTP and JSON: iVALT's operations over ureq.
+
+mod answer;
+mod client;
+mod transport;
+
+pub use answer::Answer;
+pub use client::{Client, Exchange};
+pub use transport::{LookUp, LookUpFailed, Stage};

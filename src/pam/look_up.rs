@@ -1,0 +1,179 @@
+//! Name look-up on the calling thread, with glibc's patience for dead name servers cut short.
+
+use std::ffi::{CString, c_int, c_ulong};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ptr;
+use std::time::Duration;
+
+use crate::ivalt::LookUpFailed;
+
+/// The first members of glibc's `struct __res_state` (`<bits/types/res_state.h>`), the state of one thread's resolver.
+#[repr(C)]
+struct ResState {
+    /// Seconds before a name server is asked again.
+    retrans: c_int,
+    /// How often all name servers are asked.
+    retry: c_int,
+    options: c_ulong,
+    /// How many name servers there are.
+    nscount: c_int,
+}
+
+/// `options` of an initialised state.
+const RES_INIT: c_ulong = 1;
+
+unsafe extern "C" {
+    /// The calling thread's state; what `_res` expands to.
+    fn __res_state() -> *mut ResState;
+    /// What `res_init` expands to; resolver(3).
+    fn __res_init() -> c_int;
+}
+
+/// Looks `host` up through the system's name services (getaddrinfo(3)).
+///
+/// # Errors
+/// In words for the log; within two seconds if no name server answers.
+pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed> {
+    let name = CString::new(host).map_err(|_| LookUpFailed("the name holds a NUL"))?;
+    let _patience = Patience::cut_to(budget);
+    // SAFETY: all zero is what getaddrinfo(3) asks of hints beyond the members set below.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut list = ptr::null_mut();
+    // SAFETY: `name` and `hints` outlive the call; `list` is written only on success.
+    let code =
+        unsafe { libc::getaddrinfo(name.as_ptr(), ptr::null(), &raw const hints, &raw mut list) };
+    if code != 0 {
+        return Err(LookUpFailed(words(code)));
+    }
+    let list = List(list);
+    Ok(list.addresses(port))
+}
+
+fn words(code: c_int) -> &'static str {
+    match code {
+        libc::EAI_NONAME | libc::EAI_NODATA => "the name does not exist",
+        libc::EAI_AGAIN => "no answer from the name server",
+        libc::EAI_FAIL => "the name server failed",
+        libc::EAI_MEMORY => "out of memory",
+        _ => "the system could not look the name up",
+    }
+}
+
+/// A result of getaddrinfo(3), freed on drop.
+struct List(*mut libc::addrinfo);
+
+impl List {
+    fn addresses(&self, port: u16) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        let mut next = self.0;
+        // SAFETY: getaddrinfo(3) made a null-terminated list that lives until freeaddrinfo(3) in `drop`.
+        while let Some(info) = unsafe { next.as_ref() } {
+            addresses.extend(address(info, port));
+            next = info.ai_next;
+        }
+        addresses
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a getaddrinfo(3) that succeeded and is freed once.
+        unsafe { libc::freeaddrinfo(self.0) };
+    }
+}
+
+fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
+    match info.ai_family {
+        libc::AF_INET => {
+            // SAFETY: for AF_INET, ai_addr points to a sockaddr_in (getaddrinfo(3)), suitably aligned by glibc.
+            let v4 = unsafe { info.ai_addr.cast::<libc::sockaddr_in>().as_ref() }?;
+            Some((Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), port).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: for AF_INET6, ai_addr points to a sockaddr_in6, likewise.
+            let v6 = unsafe { info.ai_addr.cast::<libc::sockaddr_in6>().as_ref() }?;
+            Some((Ipv6Addr::from(v6.sin6_addr.s6_addr), port).into())
+        }
+        _ => None,
+    }
+}
+
+/// glibc waits five seconds for a name server, twice. While this lives, the calling thread waits for one second at
+/// each of at most two or three servers, about two in all; then the host's own numbers are back.
+struct Patience {
+    state: *mut ResState,
+    saved: (c_int, c_int, c_int),
+}
+
+impl Patience {
+    fn cut_to(budget: Duration) -> Self {
+        // SAFETY: the state belongs to this thread and lives as long as it; nobody else writes it meanwhile.
+        let state = unsafe { __res_state() };
+        // SAFETY: as above; res_init fills the state as getaddrinfo(3) would on first use.
+        unsafe {
+            if (*state).options & RES_INIT == 0 {
+                __res_init();
+            }
+        }
+        // SAFETY: as above; the reference ends with this function.
+        let numbers = unsafe { &mut *state };
+        let saved = (numbers.retrans, numbers.retry, numbers.nscount);
+        let seconds = c_int::try_from(budget.as_secs())
+            .unwrap_or(c_int::MAX)
+            .max(1);
+        numbers.retrans = 1;
+        numbers.nscount = saved.2.min(seconds);
+        numbers.retry = if numbers.nscount <= 1 && seconds > 1 {
+            2
+        } else {
+            1
+        };
+        Self { state, saved }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        // SAFETY: dropped on the thread that made it (a raw pointer is not Send), whose state it is.
+        let numbers = unsafe { &mut *self.state };
+        (numbers.retrans, numbers.retry, numbers.nscount) = self.saved;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_hosts_file_and_names_that_cannot_be() {
+        let second = Duration::from_secs(1);
+        let found = look_up("localhost", 443, second).unwrap();
+        assert!(
+            found
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 443),
+            "{found:?}"
+        );
+        assert!(!found.is_empty());
+        assert_eq!(
+            look_up("a\0b", 443, second).unwrap_err().0,
+            "the name holds a NUL"
+        );
+    }
+
+    #[test]
+    fn the_hosts_numbers_come_back() {
+        let numbers = || {
+            // SAFETY: this thread's state, read only.
+            let state = unsafe { &*__res_state() };
+            (state.retrans, state.retry, state.nscount)
+        };
+        drop(Patience::cut_to(Duration::from_secs(10)));
+        let before = numbers();
+        let patience = Patience::cut_to(Duration::from_secs(10));
+        assert_eq!(numbers().0, 1);
+        drop(patience);
+        assert_eq!(numbers(), before);
+    }
+}

@@ -1,0 +1,181 @@
+//! Files are opened first and judged by their open handle, so that what is judged is what is read.
+
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Size limit of settings, key and certificate files, in bytes.
+pub const SMALL: u64 = 1 << 20;
+/// Size limit of `users.toml`, in bytes.
+pub const LARGE: u64 = 64 << 20;
+
+/// Whose files are believed: root's and those of the effective user id.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// The effective user id of this process, see geteuid(2).
+    pub effective_uid: u32,
+}
+
+/// Who may read a file besides its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Nobody: the file holds a secret.
+    OwnerOnly,
+    /// Anybody.
+    Anybody,
+}
+
+/// Why a file was not read, and what mends it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    path: PathBuf,
+    what: String,
+    mend: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path.display(), self.what, self.mend)
+    }
+}
+
+impl Trust {
+    /// Reads the whole of `path` if it can be trusted: no symbolic link, a regular file of a trusted
+    /// owner, closed to foreign writers (and readers, for `Readers::OwnerOnly`), at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Refused`] names the path, what is wrong and the command that mends it.
+    pub fn read(self, path: &Path, readers: Readers, limit: u64) -> Result<Vec<u8>, Refused> {
+        self.read_opened(path, open(path, libc::O_NOFOLLOW), readers, limit)
+    }
+
+    /// As [`Trust::read`] for a path fixed in the code, which a distribution may make a symbolic link.
+    ///
+    /// # Errors
+    /// As [`Trust::read`].
+    pub fn read_system_file(self, path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
+        self.read_opened(path, open(path, 0), Readers::Anybody, limit)
+    }
+
+    fn read_opened(
+        self,
+        path: &Path,
+        opened: io::Result<File>,
+        readers: Readers,
+        limit: u64,
+    ) -> Result<Vec<u8>, Refused> {
+        let refuse = |(what, mend): (String, String)| Refused {
+            path: path.into(),
+            what,
+            mend,
+        };
+        let file = opened.map_err(|error| refuse(why_not_opened(path, &error)))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| refuse(unreadable(path, &error)))?;
+        self.judge(path, &metadata, readers, limit)
+            .map_err(refuse)?;
+        let bytes = read_at_most(file, metadata.len(), limit);
+        match bytes.map_err(|error| refuse(unreadable(path, &error)))? {
+            Some(bytes) => Ok(bytes),
+            None => Err(refuse(too_large(path, limit))),
+        }
+    }
+
+    fn judge(
+        self,
+        path: &Path,
+        metadata: &Metadata,
+        readers: Readers,
+        limit: u64,
+    ) -> Result<(), (String, String)> {
+        let shown = path.display();
+        let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+        let forbidden = match readers {
+            Readers::OwnerOnly => 0o066,
+            Readers::Anybody => 0o022,
+        };
+        if !metadata.is_file() {
+            return Err((
+                "is not a regular file".into(),
+                format!("look at it: ls -ld {shown}"),
+            ));
+        }
+        if owner != 0 && owner != self.effective_uid {
+            return Err((
+                format!("belongs to user id {owner}, not to root"),
+                format!("run: chown root:root {shown}"),
+            ));
+        }
+        if mode & 0o022 != 0 {
+            let right = if readers == Readers::OwnerOnly {
+                "0600"
+            } else {
+                "go-w"
+            };
+            return Err((
+                format!("is writable by group or others (mode {mode:04o})"),
+                format!("run: chmod {right} {shown}"),
+            ));
+        }
+        if mode & forbidden != 0 {
+            return Err((
+                format!("holds a secret and is readable by group or others (mode {mode:04o})"),
+                format!("run: chmod 0600 {shown}"),
+            ));
+        }
+        if metadata.len() > limit {
+            Err(too_large(path, limit))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// `O_NONBLOCK`: opening a FIFO must not wait for a writer. std adds `O_CLOEXEC`.
+fn open(path: &Path, flags: i32) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// `None` when the file grew past `limit` while it was read.
+fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    // Enough at once: a growing vector would leave unwiped copies of a secret behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+fn why_not_opened(path: &Path, error: &io::Error) -> (String, String) {
+    let shown = path.display();
+    match error.raw_os_error() {
+        Some(libc::ELOOP) => (
+            "is a symbolic link".into(),
+            format!("name the file itself: readlink -f {shown}"),
+        ),
+        Some(libc::ENOENT) => (
+            "does not exist".into(),
+            format!("create it (sample: conf/) and run: chown root:root {shown}"),
+        ),
+        // A socket cannot be opened; Linux says ENXIO for it.
+        Some(libc::ENXIO) => (
+            "is not a regular file".into(),
+            format!("look at it: ls -ld {shown}"),
+        ),
+        _ => unreadable(path, error),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> (String, String) {
+    let mend = format!("look at it: namei -l {}", path.display());
+    (format!("cannot be read ({})", error.kind()), mend)
+}
+
+fn too_large(path: &Path, limit: u64) -> (String, String) {
+    let what = format!("is larger than {} MiB", limit >> 20);
+    (what, format!("look at it: ls -l {}", path.display()))
+}
