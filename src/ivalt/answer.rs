@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn success_and_nothing_else_is_verified() {
+        let deep = format!(r#"{{"status":"success","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
         for body in [
+            deep.as_str(),
             r#"{"status":"success"}"#,
             r#"{"status":"succ\u0065ss"}"#,
             r#"{"st\u0061tus":"success"}"#,
@@ -163,11 +165,6 @@ mod tests {
 
     #[test]
     fn what_is_not_such_an_object_is_unusable() {
-        let deep = format!(
-            r#"{{"status":"success","x":{}{}}}"#,
-            "[".repeat(1000),
-            "]".repeat(1000)
-        );
         for body in [
             "",
             "null",
@@ -187,7 +184,6 @@ mod tests {
             "{\"status\":\"success\",\"x\":\"\0\"}",
             r#"{"status":"success""#,
             "{'status':'success'}",
-            &deep,
         ] {
             assert!(matches!(judged(200, body), Answer::Unusable(..)), "{body}");
         }

@@ -23,7 +23,13 @@ pub use look_up::look_up;
 /// The module as libpam sees it. Entry points without a method here answer `PAM_IGNORE`.
 pub struct Module;
 
-::pam::pam_hooks!(Module);
+/// The six exported `pam_sm_*` functions.
+#[allow(missing_docs)]
+mod hooks {
+    use super::Module;
+
+    ::pam::pam_hooks!(Module);
+}
 
 impl PamHooks for Module {
     fn sm_authenticate(handle: &mut PamHandle, words: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
