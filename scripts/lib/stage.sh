@@ -27,6 +27,18 @@ fetch_stage_packages() {
     stage_packages=$(fetch_packages stage "${packages[@]}")
 }
 
+# Builds and fetches whatever the stage is made of.
+prepare_stage() {
+    require_compiler
+    require_stage
+    link_with_libpam
+    build_module
+    build_helpers
+    fetch_stage_packages
+}
+
+on_stage() { [[ $repo == /run/stage ]]; }
+
 # Runs a script of the checkout on the stage and returns its exit status.
 run_on_stage() {
     as_builder mkdir -p "$stage_cache/root"
@@ -34,7 +46,7 @@ run_on_stage() {
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
         setpriv --pdeathsig KILL setsid \
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
-        bash "$repo/scripts/lib/enter-stage" "$repo" "$stage_cache/root" "$stage_packages" \
+        bash "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
         "$(module_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@" </dev/null &
     stage_process=$!
     wait "$stage_process"

@@ -1,0 +1,199 @@
+# shellcheck shell=bash
+# Who and what is on the stage: accounts, settings, the log, the stand-in for iVALT, sshd. All of it private and gone
+# with the stage, so the passwords may stand here.
+
+stage=/run/stage
+talk=$stage/talk
+log=$stage/authpriv.log
+ivalt=$stage/ivalt
+requests=$ivalt/requests.jsonl
+
+alice_password='alice-unix-password'
+bob_password='bob-unix-password'
+carol_password='carol-unix-password'
+root_password='root-unix-password'
+# The eyes of a log reader see only the last four digits.
+alice_mobile='+916283974746'
+
+set_the_stage() {
+    write_accounts
+    write_name_service
+    write_pam_services
+    write_sudoers
+    write_ivalt_settings
+    write_ssh_client
+    prepare_folders
+    start_log
+    start_ivalt
+}
+
+# The machine's own accounts and password hashes stay out.
+write_accounts() {
+    cat >/etc/passwd <<-'END'
+		root:x:0:0:root:/root:/bin/bash
+		nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+		sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
+		alice:x:1001:1001:enrolled:/home/alice:/bin/bash
+		bob:x:1002:1002:not enrolled:/home/bob:/bin/bash
+		carol:x:1003:1003:enrolled, disabled:/home/carol:/bin/bash
+		visitor:x:1004:1004:types ssh:/home/visitor:/bin/bash
+	END
+    cat >/etc/group <<-'END'
+		root:x:0:
+		tty:x:5:
+		utmp:x:43:
+		shadow:x:42:
+		nogroup:x:65534:
+		alice:x:1001:
+		bob:x:1002:
+		carol:x:1003:
+		visitor:x:1004:
+	END
+    sed 's/:.*/:*:19000:0:99999:7:::/' /etc/passwd >/etc/shadow
+    chmod 0640 /etc/shadow && chgrp shadow /etc/shadow
+    set_passwords
+    make_homes
+}
+
+set_passwords() {
+    chpasswd --crypt-method SHA512 <<-END
+		root:$root_password
+		alice:$alice_password
+		bob:$bob_password
+		carol:$carol_password
+	END
+}
+
+make_homes() {
+    local account
+    for account in alice bob carol visitor; do
+        install -d -o "$account" -g "$account" -m 0755 "/home/$account"
+    done
+}
+
+write_name_service() {
+    printf '127.0.0.1 localhost %s\n127.0.0.1 api.ivalt.test\n' "$(uname -n)" >/etc/hosts
+    printf 'passwd: files\ngroup: files\nshadow: files\nsudoers: files\nhosts: files dns\n' >/etc/nsswitch.conf
+    # May be a link into the machine's /run. Nobody answers there, at once.
+    rm -f /etc/resolv.conf
+    echo 'nameserver 127.0.0.1' >/etc/resolv.conf
+}
+
+# Debian's common-* files as they are on a fresh system, so that what an administrator added to his does not act here.
+write_pam_services() {
+    printf '%s\n' 'auth [success=1 default=ignore] pam_unix.so nullok' 'auth requisite pam_deny.so' \
+        'auth required pam_permit.so' >/etc/pam.d/common-auth
+    printf '%s\n' 'account required pam_unix.so' >/etc/pam.d/common-account
+    printf '%s\n' 'session required pam_unix.so' >/etc/pam.d/common-session
+    cp /etc/pam.d/common-session /etc/pam.d/common-session-noninteractive
+    local service
+    for service in sshd sudo su login; do
+        pam_service "$service" '@include common-auth' 'auth required pam_ivalt.so'
+    done
+}
+
+# Writes /etc/pam.d/SERVICE with these auth lines and Debian's account and session lines.
+pam_service() {
+    local service=$1
+    shift
+    printf '%s\n' "$@" '@include common-account' '@include common-session' >"/etc/pam.d/$service"
+}
+
+# One attempt, because sudo would otherwise begin again and the module log a second line.
+write_sudoers() {
+    printf '%s\n' 'Defaults env_reset, passwd_tries=1, lecture=never' 'Defaults timestamp_timeout=0' \
+        'root ALL=(ALL:ALL) ALL' 'alice ALL=(ALL:ALL) ALL' 'bob ALL=(ALL:ALL) ALL' 'carol ALL=(ALL:ALL) ALL' >/etc/sudoers
+    chmod 0440 /etc/sudoers
+    rm -rf /etc/sudoers.d /etc/sudo.conf
+}
+
+write_ivalt_settings() {
+    install -d /etc/ivalt
+    ivalt_settings 'timeout_seconds = 5'
+    cat >/etc/ivalt/users.toml <<-END
+		[users]
+		alice = "$alice_mobile"
+		root = "+14155550100"
+		carol = { mobile = "+14155550101", enabled = false }
+	END
+    chmod 0600 /etc/ivalt/*.toml
+}
+
+# Writes ivalt.toml; further lines go below [api].
+ivalt_settings() {
+    printf '%s\n' '[api]' 'url = "https://api.ivalt.test/admin/public/api"' 'key = "test-api-key"' \
+        "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
+}
+
+write_ssh_client() {
+    rm -rf /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_host_*
+    printf '%s\n' 'NumberOfPasswordPrompts 1' 'ConnectTimeout 10' 'IdentityFile none' >/etc/ssh/ssh_config
+    ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+    printf 'localhost %s\n' "$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
+    ssh-keygen -q -t ed25519 -N '' -C visitor -f /home/visitor/visitor.key
+    chown visitor: /home/visitor/visitor.key
+    local account
+    for account in alice bob carol; do
+        install -d -o "$account" -g "$account" -m 0700 "/home/$account/.ssh"
+        install -o "$account" -g "$account" -m 0600 /home/visitor/visitor.key.pub "/home/$account/.ssh/authorized_keys"
+    done
+}
+
+prepare_folders() {
+    install -d -m 0755 /run/sshd "$ivalt" "$talk"
+    install -d -m 0711 /run/sudo /var/lib/sudo
+    install -m 0664 -g utmp /dev/null /run/utmp
+    install -m 0664 -g utmp /dev/null /var/log/wtmp
+    install -m 0660 -g utmp /dev/null /var/log/btmp
+}
+
+start_log() {
+    "$stage/bin/syslog-sink" /dev/log "$log" &
+    wait_for 'the log' test -S /dev/log
+}
+
+start_ivalt() { start_stand_in "$ivalt" 443; }
+stop_ivalt() { stop_stand_in "$ivalt"; }
+
+start_stand_in() {
+    local folder=$1 port=$2
+    mkdir -p "$folder"
+    "$stage/bin/ivalt-stand-in" --dir "$folder" --port "$port" >"$folder/said" 2>&1 &
+    echo $! >"$folder/pid"
+    wait_for "the stand-in for iVALT in $folder" test -s "$folder/port"
+}
+
+stop_stand_in() {
+    local folder=$1
+    kill "$(cat "$folder/pid")"
+    wait_for 'the end of the stand-in' process_gone "$(cat "$folder/pid")"
+    rm "$folder/port"
+}
+
+process_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# Starts sshd anew with these lines of sshd_config, as README has them for one set-up.
+sshd_with() {
+    stop_sshd
+    printf '%s\n' 'UsePAM yes' 'ListenAddress 127.0.0.1' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PrintMotd no' "$@" \
+        >/etc/ssh/sshd_config
+    /usr/sbin/sshd -t || die "sshd refuses its settings: $*"
+    /usr/sbin/sshd
+    wait_for sshd test -s /run/sshd.pid
+}
+
+stop_sshd() {
+    [[ -s /run/sshd.pid ]] || return 0
+    kill "$(cat /run/sshd.pid)"
+    wait_for 'the end of sshd' test ! -e /run/sshd.pid
+}
+
+wait_for() {
+    local what=$1 _
+    shift
+    for _ in {1..200}; do
+        ! "$@" || return 0
+        sleep 0.05
+    done
+    die "waited 10 s in vain for $what"
+}
