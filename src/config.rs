@@ -57,7 +57,7 @@ pub struct ClientCredentials {
 
 /// `[token]`
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct Token {
     /// Which proofs iVALT asks for.
     #[serde(deserialize_with = "method")]
@@ -83,7 +83,7 @@ pub struct Token {
 
 /// `[policy]`
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct Policy {
     /// For users without any entry.
     #[serde(deserialize_with = "tolerance")]
@@ -177,7 +177,7 @@ impl Settings {
 
 /// The file as it is written; lines and keys are by default what a `Settings` needs.
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 struct Document {
     #[serde(deserialize_with = "absolute_path")]
     users_file: PathBuf,
@@ -187,7 +187,7 @@ struct Document {
 }
 
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 struct RawApi {
     #[serde(deserialize_with = "url")]
     url: String,
@@ -281,6 +281,13 @@ impl Source<'_> {
                 &span,
                 &join(&key, name),
                 &format!("is not a setting; here it is {known}"),
+            );
+        }
+        if message == "duplicate key" {
+            return self.at(
+                &span,
+                self.text.get(span.clone()).unwrap_or_default(),
+                "stands twice; keep one",
             );
         }
         match expected(message) {
@@ -406,7 +413,7 @@ impl Source<'_> {
 
 /// The bytes of `path` as text.
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Misconfigured> {
-    str::from_utf8(bytes).map_err(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()]
             .iter()
             .filter(|byte| **byte == b'\n')
@@ -600,4 +607,367 @@ fn tolerance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tolerance, D:
         expected: r#""deny" or "ignore""#,
         check,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/etc/ivalt/ivalt.toml";
+    const TRUST: Trust = Trust {
+        effective_uid: u32::MAX,
+    };
+
+    fn settings(text: &str) -> Result<Settings, String> {
+        let source = Source {
+            path: Path::new(PATH),
+            text,
+        };
+        let settings = source
+            .parse()
+            .and_then(|document| source.settings(document, TRUST));
+        settings.map_err(|error| error.to_string())
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = settings(text).expect_err(text);
+        error
+            .strip_prefix(PATH)
+            .unwrap_or_else(|| panic!("{error}"))
+            .to_owned()
+    }
+
+    #[test]
+    fn the_least_file_gives_the_defaults() {
+        let settings = settings("[api]\nkey = \"k\"").unwrap();
+        assert_eq!(settings.users_file, Path::new("/etc/ivalt/users.toml"));
+        assert_eq!(settings.api.url, "https://api.ivalt.com/admin/public/api");
+        assert_eq!(settings.api.key, Secret::new(b"k".to_vec()));
+        assert_eq!(settings.api.timeout, Duration::from_secs(10));
+        assert_eq!(
+            (
+                settings.api.ca_file,
+                settings.api.proxy,
+                settings.api.preconnect
+            ),
+            (None, None, true)
+        );
+        assert!(settings.api.client.is_none());
+        let token = settings.token;
+        assert_eq!(
+            (token.method, token.prompt.as_str(), token.echo),
+            (Method::Token, "iVALT token: ", true)
+        );
+        assert_eq!(
+            (
+                token.attempts.get(),
+                token.min_length.get_ref().get(),
+                token.max_length.get()
+            ),
+            (3, 1, 512)
+        );
+        assert_eq!(
+            (token.charset, token.mobile_format),
+            (Charset::Visible, MobileFormat::E164)
+        );
+        assert_eq!(
+            (settings.policy.unenrolled, settings.policy.unavailable),
+            (Tolerance::Deny, Tolerance::Deny)
+        );
+    }
+
+    #[test]
+    fn every_setting_is_wired() {
+        let settings = settings(
+            r#"users_file = "/u.toml"
+            [api]
+            url = "https://ivalt.test:8443/x/"
+            key = " k2 "
+            timeout_seconds = 60
+            ca_file = "/ca.pem"
+            proxy = "http://user:pw@proxy:3128/"
+            preconnect = false
+            client_id = "id"
+            client_secret = "cs"
+            [token]
+            method = "token+face"
+            prompt = "Zahl: "
+            echo = false
+            attempts = 10
+            min_length = 6
+            max_length = 8
+            charset = "digits"
+            mobile_format = "national"
+            [policy]
+            unenrolled = "ignore"
+            unavailable = "ignore""#,
+        )
+        .unwrap();
+        assert_eq!(settings.users_file, Path::new("/u.toml"));
+        assert_eq!(settings.api.url, "https://ivalt.test:8443/x");
+        assert_eq!(settings.api.key, Secret::new(b"k2".to_vec()));
+        assert_eq!(settings.api.timeout, Duration::from_secs(60));
+        assert_eq!(settings.api.ca_file.as_deref(), Some(Path::new("/ca.pem")));
+        assert_eq!(
+            settings.api.proxy.as_deref(),
+            Some("http://user:pw@proxy:3128/")
+        );
+        assert!(!settings.api.preconnect);
+        let client = settings.api.client.unwrap();
+        assert_eq!(
+            (client.id.as_str(), client.secret.as_bytes()),
+            ("id", b"cs".as_slice())
+        );
+        let token = settings.token;
+        assert_eq!(
+            (token.method, token.prompt.as_str(), token.echo),
+            (Method::TokenAndFace, "Zahl: ", false)
+        );
+        assert_eq!(
+            (
+                token.attempts.get(),
+                token.min_length.get_ref().get(),
+                token.max_length.get()
+            ),
+            (10, 6, 8)
+        );
+        assert_eq!(
+            (token.charset, token.mobile_format),
+            (Charset::Digits, MobileFormat::National)
+        );
+        assert_eq!(
+            (settings.policy.unenrolled, settings.policy.unavailable),
+            (Tolerance::Ignore, Tolerance::Ignore)
+        );
+    }
+
+    /// With `{}` for the lines that are tried, and a valid rest.
+    fn with(section: &str, lines: &str) -> String {
+        match section {
+            "" => format!("{lines}\n[api]\nkey = \"k\"\n"),
+            "api" => format!("[api]\nkey = \"k\"\n{lines}\n"),
+            _ => format!("[api]\nkey = \"k\"\n[{section}]\n{lines}\n"),
+        }
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        const URL: &str = "api.url: must be a URL that begins with https:// and has no credentials, query or fragment";
+        const PROXY: &str = "api.proxy: must be a URL of the form http://host:port";
+        for (section, lines, expected) in [
+            (
+                "",
+                "user_file = \"/x\"",
+                ":1: user_file: is not a setting; here it is one of `users_file`, `api`, `token`, `policy`",
+            ),
+            (
+                "",
+                "users_file = \"x\"",
+                ":1: users_file: must be an absolute path",
+            ),
+            (
+                "",
+                "users_file = 5",
+                ":1: users_file: must be an absolute path",
+            ),
+            ("", "policy = 5", ":1: policy: must be a table"),
+            (
+                "api",
+                "timeout_seconds = 0",
+                ":3: api.timeout_seconds: must be a whole number from 1 to 60",
+            ),
+            (
+                "api",
+                "timeout_seconds = 61",
+                ":3: api.timeout_seconds: must be a whole number from 1 to 60",
+            ),
+            (
+                "api",
+                "timeout_seconds = -1",
+                ":3: api.timeout_seconds: must be a whole number from 1 to 60",
+            ),
+            (
+                "api",
+                "timeout_seconds = 1.5",
+                ":3: api.timeout_seconds: must be a whole number from 1 to 60",
+            ),
+            (
+                "api",
+                "timeout_seconds = \"10\"",
+                ":3: api.timeout_seconds: must be a whole number from 1 to 60",
+            ),
+            (
+                "api",
+                "url = \"http://api.ivalt.com\"",
+                &format!(":3: {URL}"),
+            ),
+            ("api", "url = \"https://\"", &format!(":3: {URL}")),
+            (
+                "api",
+                "url = \"https://u:p@api.ivalt.com\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "url = \"https://api.ivalt.com/#x\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "url = \"https://api.ivalt.com/?x\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "url = \"https://api.ivalt.com:99999/\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "url = \"https://api.ivalt.com:/\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "url = \"https://api ivalt.com/\"",
+                &format!(":3: {URL}"),
+            ),
+            (
+                "api",
+                "proxy = \"https://proxy:3128\"",
+                &format!(":3: {PROXY}"),
+            ),
+            ("api", "proxy = \"proxy:3128\"", &format!(":3: {PROXY}")),
+            (
+                "api",
+                "proxy = \"http://proxy:3128/x\"",
+                &format!(":3: {PROXY}"),
+            ),
+            ("api", "proxy = true", &format!(":3: {PROXY}")),
+            (
+                "api",
+                "preconnect = \"yes\"",
+                ":3: api.preconnect: must be a boolean",
+            ),
+            (
+                "api",
+                "client_id = \"x\"",
+                ":3: api.client_id: needs api.client_secret beside it",
+            ),
+            (
+                "api",
+                "client_secret = \"x\"",
+                ":3: api.client_secret: needs api.client_id beside it",
+            ),
+            (
+                "api",
+                "ca_file = \"ca.pem\"",
+                ":3: api.ca_file: must be an absolute path",
+            ),
+            (
+                "api",
+                "key_file = \"/k\"",
+                ":3: api.key_file: stands beside api.key; keep one of the two",
+            ),
+            ("api", "key = \"k\"", ":3: key: stands twice; keep one"),
+            (
+                "api",
+                "keys = \"SECRET\"",
+                ":3: api.keys: is not a setting; here it is one of `url`, `key`, `key_file`, `timeout_seconds`, `ca_file`, `proxy`, `preconnect`, `client_id`, `client_secret`",
+            ),
+            (
+                "token",
+                "method = \"face\"",
+                ":4: token.method: must be \"token\" or \"token+face\"",
+            ),
+            (
+                "token",
+                "prompt = \"a\\nb\"",
+                ":4: token.prompt: must be at most 256 bytes of text in one line",
+            ),
+            ("token", "echo = 1", ":4: token.echo: must be a boolean"),
+            (
+                "token",
+                "attempts = 0",
+                ":4: token.attempts: must be a whole number from 1 to 10",
+            ),
+            (
+                "token",
+                "attempts = 11",
+                ":4: token.attempts: must be a whole number from 1 to 10",
+            ),
+            (
+                "token",
+                "min_length = 0",
+                ":4: token.min_length: must be a whole number from 1 to 4096",
+            ),
+            (
+                "token",
+                "max_length = 4097",
+                ":4: token.max_length: must be a whole number from 1 to 4096",
+            ),
+            (
+                "token",
+                "max_length = 5\nmin_length = 6",
+                ":5: token.min_length: must not be larger than token.max_length",
+            ),
+            (
+                "token",
+                "charset = \"any, expected SECRET\"",
+                ":4: token.charset: must be \"digits\", \"alphanumeric\" or \"visible\"",
+            ),
+            (
+                "token",
+                "mobile_format = [\"e164\"]",
+                ":4: token.mobile_format: must be \"e164\" or \"national\"",
+            ),
+            (
+                "policy",
+                "unenrolled = \"allow\"",
+                ":4: policy.unenrolled: must be \"deny\" or \"ignore\"",
+            ),
+            (
+                "policy",
+                "unavailable = true",
+                ":4: policy.unavailable: must be \"deny\" or \"ignore\"",
+            ),
+            (
+                "polices",
+                "x = 1",
+                ":3: polices: is not a setting; here it is one of `users_file`, `api`, `token`, `policy`",
+            ),
+        ] {
+            let error = refusal(&with(section, lines));
+            assert!(!error.contains("SECRET"), "{error}");
+            assert_eq!(error, expected, "[{section}] {lines}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_needed_and_never_quoted() {
+        assert_eq!(
+            refusal(""),
+            ": api.key: is missing; set it, or api.key_file, under [api]"
+        );
+        assert_eq!(
+            refusal("[api]\n"),
+            ": api.key: is missing; set it, or api.key_file, under [api]"
+        );
+        for value in ["", " ", "two words", "nul\\u0000", "s\u{e4}cret"] {
+            let error = refusal(&format!("[api]\nkey = \"{value}\""));
+            assert_eq!(
+                error,
+                ":2: api.key: must hold the API key: one word of visible ASCII characters"
+            );
+        }
+        for text in [
+            "[api]\nkey = \"SECRET",
+            "[api]\nkey = SECRET",
+            "[api]\nkey = \"SECRET\" x",
+            "key = \"SECRET\"",
+        ] {
+            assert!(!refusal(text).contains("SECRET"), "{}", refusal(text));
+        }
+        assert_eq!(refusal("[api]\nkey = 5"), ":2: api.key: must be a string");
+    }
 }

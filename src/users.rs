@@ -108,14 +108,14 @@ pub fn look_up(
         path,
         bytes: &bytes,
     };
-    let text = str::from_utf8(&bytes).map_err(|error| {
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
         lines.unusable(
             error.valid_up_to(),
             "is not UTF-8; write the file again as UTF-8 text",
         )
     })?;
-    let found =
-        scan(text, str::from_utf8(name).ok()).map_err(|(at, what)| lines.unusable(at, &what))?;
+    let found = scan(text, std::str::from_utf8(name).ok())
+        .map_err(|(at, what)| lines.unusable(at, &what))?;
     Ok(found.entry(&lines, name, format))
 }
 

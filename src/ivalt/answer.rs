@@ -83,7 +83,7 @@ fn status_of(body: &[u8]) -> Option<String> {
         status: String,
     }
     // serde would take an array for a struct, and skips what it does not need without looking at its encoding.
-    let text = str::from_utf8(body)
+    let text = std::str::from_utf8(body)
         .ok()
         .filter(|text| text.trim_ascii_start().starts_with('{'))?;
     serde_json::from_str::<Status>(text)
@@ -131,7 +131,11 @@ mod tests {
 
     #[test]
     fn success_and_nothing_else_is_verified() {
-        let deep = format!(r#"{{"status":"success","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
+        let deep = format!(
+            r#"{{"status":"success","x":{}{}}}"#,
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
         for body in [
             deep.as_str(),
             r#"{"status":"success"}"#,

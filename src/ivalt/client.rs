@@ -88,7 +88,7 @@ impl Client {
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
-        let auth_token = str::from_utf8(token.as_bytes()).unwrap_or_default();
+        let auth_token = std::str::from_utf8(token.as_bytes()).unwrap_or_default();
         let secrets = [auth_token, mobile, mobile.trim_start_matches('+')];
         self.post(
             "validate/global/rest/auth",
@@ -118,7 +118,7 @@ impl Client {
         let answer = answer.unwrap_or_else(|error| {
             Answer::Unusable(self.cause(&error, &progress), Said::default())
         });
-        let key = str::from_utf8(self.key.as_bytes()).unwrap_or_default();
+        let key = std::str::from_utf8(self.key.as_bytes()).unwrap_or_default();
         let scrub = |said: Said| said.without(secrets.iter().copied().chain([key]));
         Exchange {
             answer: answer.map_said(scrub),
