@@ -189,8 +189,9 @@ impl Call<'_> {
 
     /// One answer, from the question to iVALT's word. Users who cannot get in are asked like all others.
     fn attempt(&mut self, host: &mut dyn Host, entry: &Entry) -> Result<Verified, Stop> {
+        self.report.forget_last_answer();
         let mut token = self.tokens.next(host)?;
-        self.report.begin_attempt();
+        self.report.attempts += 1;
         // The application may have changed the user while it asked.
         let changed = if host.user()? == self.report.user {
             None
@@ -233,8 +234,7 @@ impl Call<'_> {
 }
 
 impl Report {
-    fn begin_attempt(&mut self) {
-        self.attempts += 1;
+    fn forget_last_answer(&mut self) {
         (self.http, self.code, self.detail) = (None, String::new(), String::new());
     }
 

@@ -14,6 +14,23 @@
 //! | [`authenticate`] | from request to decision |
 //! | [`pam`] | the door: PAM's numbers and pointers, and the only `unsafe` |
 #![deny(unsafe_code)]
+#![deny(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::dbg_macro,
+    clippy::exit
+)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
 #![warn(missing_docs)]
 
 pub mod args;

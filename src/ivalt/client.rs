@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{Answer, Said, judge};
 use super::transport::{
-    CallingThreadResolver, Enter, Guard, LookUp, LookUpFailed, Progress, Stage,
+    Bound, CallingThreadResolver, Enter, LookUp, LookUpFailed, Progress, Stage, Wipe,
 };
 use crate::config::Api;
 use crate::secret::Secret;
@@ -175,9 +175,10 @@ impl Client {
             ().chain(Enter(Stage::Connect, progress.clone()))
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
+                .chain(Bound(progress.clone()))
                 .chain(Enter(Stage::Tls, progress.clone()))
                 .chain(RustlsConnector::default())
-                .chain(Guard(progress.clone()));
+                .chain(Wipe(progress.clone()));
         let resolver = CallingThreadResolver {
             look_up: self.look_up,
             progress: progress.clone(),

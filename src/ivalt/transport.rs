@@ -108,12 +108,6 @@ impl Progress {
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
-
-    /// ureq gives a proxy's answer the whole time-out for every read; this makes it one for all.
-    fn cap(&self, mut timeout: NextTimeout) -> NextTimeout {
-        timeout.after = timeout.after.min(time::Duration::Exact(self.left()));
-        timeout
-    }
 }
 
 /// ureq's own resolver starts a thread that outlives the call; this one asks on the calling thread.
@@ -169,54 +163,119 @@ impl<In: Transport> Connector<In> for Enter {
     }
 }
 
-/// The last connector: wraps the finished connection in [`Guarded`].
+/// The connector after TCP: keeps every wait to the deadline.
 #[derive(Debug)]
-pub struct Guard(pub Progress);
+pub struct Bound(pub Progress);
 
-impl<In: Transport> Connector<In> for Guard {
-    type Out = Guarded<In>;
+impl<In: Transport> Connector<In> for Bound {
+    type Out = Bounded<In>;
 
     fn connect(
         &self,
-        details: &ConnectionDetails,
+        _: &ConnectionDetails,
         chained: Option<In>,
-    ) -> Result<Option<Guarded<In>>, Error> {
-        // The bare connection to a proxy passes here too; its CONNECT is still part of connecting.
-        let stages = details.needs_tls();
-        Ok(chained.map(|inner| Guarded {
+    ) -> Result<Option<Bounded<In>>, Error> {
+        Ok(chained.map(|inner| Bounded {
             inner,
             progress: self.0.clone(),
-            stages,
         }))
     }
 }
 
-/// A connection that keeps to the deadline and wipes its buffers, which held API key and token in the clear.
+/// A connection that never waits past the deadline: ureq grants a proxy its whole time-out for every read anew, and
+/// the kernel is up to an eighth late with a socket's time-out.
 #[derive(Debug)]
-pub struct Guarded<T: Transport> {
+pub struct Bounded<T: Transport> {
     inner: T,
     progress: Progress,
-    stages: bool,
 }
 
-impl<T: Transport> Transport for Guarded<T> {
+impl<T: Transport> Bounded<T> {
+    /// Short enough for the kernel to be punctual.
+    const SLICE: Duration = Duration::from_millis(1500);
+
+    fn cap(&self, mut timeout: NextTimeout) -> NextTimeout {
+        let left = self.progress.left().min(Self::SLICE);
+        timeout.after = timeout.after.min(time::Duration::Exact(left));
+        timeout
+    }
+}
+
+impl<T: Transport> Transport for Bounded<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.stages {
-            self.progress.enter(Stage::Request);
-        }
-        self.inner
-            .transmit_output(amount, self.progress.cap(timeout))
+        self.inner.transmit_output(amount, self.cap(timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        if self.stages {
-            self.progress.enter(Stage::Answer);
+        loop {
+            match self.inner.await_input(self.cap(timeout)) {
+                Err(Error::Timeout(_)) if !self.progress.left().is_zero() => {}
+                result => return result,
+            }
         }
-        self.inner.await_input(self.progress.cap(timeout))
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+/// The last connector: the connection is ready for the request.
+#[derive(Debug)]
+pub struct Wipe(pub Progress);
+
+impl<In: Transport> Connector<In> for Wipe {
+    type Out = Wiped<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Wiped<In>>, Error> {
+        Ok(chained.map(|inner| Wiped {
+            inner,
+            progress: self.0.clone(),
+        }))
+    }
+}
+
+/// A connection that wipes its buffers, which held API key and token in the clear.
+#[derive(Debug)]
+pub struct Wiped<T: Transport> {
+    inner: T,
+    progress: Progress,
+}
+
+impl<T: Transport> Wiped<T> {
+    /// The bare connection to a proxy passes here too; its CONNECT is still part of connecting.
+    fn enter(&self, stage: Stage) {
+        if self.inner.is_tls() {
+            self.progress.enter(stage);
+        }
+    }
+}
+
+impl<T: Transport> Transport for Wiped<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.enter(Stage::Request);
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.enter(Stage::Answer);
+        self.inner.await_input(timeout)
     }
 
     fn is_open(&mut self) -> bool {
@@ -229,11 +288,11 @@ impl<T: Transport> Transport for Guarded<T> {
     }
 }
 
-impl<T: Transport> Drop for Guarded<T> {
+impl<T: Transport> Drop for Wiped<T> {
     fn drop(&mut self) {
-        self.inner.buffers().output().zeroize();
-        let read = self.inner.buffers().input().len();
-        self.inner.buffers().input_consume(read);
-        self.inner.buffers().input_append_buf().zeroize();
+        let buffers = self.inner.buffers();
+        buffers.output().zeroize();
+        buffers.input_consume(buffers.input().len());
+        buffers.input_append_buf().zeroize();
     }
 }
