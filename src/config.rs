@@ -166,10 +166,15 @@ impl Settings {
     /// The first thing that is wrong, with file, line and key.
     pub fn load(path: &Path, trust: Trust) -> Result<Self, Misconfigured> {
         let bytes = Zeroizing::new(trust.read(path, Readers::OwnerOnly, SMALL)?);
-        let source = Source {
-            path,
-            text: utf8(path, &bytes)?,
-        };
+        Self::parse(path, utf8(path, &bytes)?, trust)
+    }
+
+    /// As [`Settings::load`] for a file whose text is at hand.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn parse(path: &Path, text: &str, trust: Trust) -> Result<Self, Misconfigured> {
+        let source = Source { path, text };
         let document = source.parse()?;
         source.settings(document, trust)
     }
@@ -619,14 +624,7 @@ mod tests {
     };
 
     fn settings(text: &str) -> Result<Settings, String> {
-        let source = Source {
-            path: Path::new(PATH),
-            text,
-        };
-        let settings = source
-            .parse()
-            .and_then(|document| source.settings(document, TRUST));
-        settings.map_err(|error| error.to_string())
+        Settings::parse(Path::new(PATH), text, TRUST).map_err(|error| error.to_string())
     }
 
     fn refusal(text: &str) -> String {

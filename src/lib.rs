@@ -44,3 +44,7 @@ pub mod pam;
 pub mod secret;
 pub mod trusted_file;
 pub mod users;
+
+#[cfg(test)]
+#[path = "../tests/documents.rs"]
+mod documents;

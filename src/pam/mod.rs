@@ -56,7 +56,7 @@ impl PamHooks for Module {
 }
 
 /// The code for every decision; pam(3).
-fn code(decision: Decision) -> PamResultCode {
+pub(crate) fn code(decision: Decision) -> PamResultCode {
     match decision {
         Decision::Allow => PamResultCode::PAM_SUCCESS,
         Decision::Ignore(_) => PamResultCode::PAM_IGNORE,
