@@ -86,10 +86,17 @@ write_pam_services() {
     printf '%s\n' 'account required pam_unix.so' >/etc/pam.d/common-account
     printf '%s\n' 'session required pam_unix.so' >/etc/pam.d/common-session
     cp /etc/pam.d/common-session /etc/pam.d/common-session-noninteractive
-    local service
-    for service in sshd sudo su login; do
-        pam_service "$service" '@include common-auth' 'auth required pam_ivalt.so'
-    done
+    pam_service_as_in conf/pam.d/sshd-password-and-ivalt sshd
+    pam_service_as_in conf/pam.d/sudo sudo
+    pam_service_as_in conf/pam.d/sudo su
+    pam_service_as_in conf/pam.d/sudo login
+}
+
+# Gives a service the auth lines of a file of the checkout, the ones an administrator copies.
+pam_service_as_in() {
+    local file=$1 service=$2 lines
+    mapfile -t lines <"$stage/$file"
+    pam_service "$service" "${lines[@]}"
 }
 
 # Writes /etc/pam.d/SERVICE with these auth lines and Debian's account and session lines.
@@ -113,8 +120,9 @@ write_ivalt_settings() {
     cat >/etc/ivalt/users.toml <<-END
 		[users]
 		alice = "$alice_mobile"
-		root = "+14155550100"
-		carol = { mobile = "+14155550101", enabled = false }
+		carol = { mobile = "+4915112345601", enabled = false }
+		root = "+4915112345600"
+		ghost = "+4915112345602"
 	END
     chmod 0600 /etc/ivalt/*.toml
 }
@@ -125,9 +133,12 @@ ivalt_settings() {
         "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
 }
 
+# Told by sshd that no method is left (PAM_MAXTRIES), the client would go on and ask for a password nobody will check;
+# hence the preferred methods.
 write_ssh_client() {
     rm -rf /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_host_*
-    printf '%s\n' 'NumberOfPasswordPrompts 1' 'ConnectTimeout 10' 'IdentityFile none' >/etc/ssh/ssh_config
+    printf '%s\n' 'NumberOfPasswordPrompts 1' 'ConnectTimeout 10' 'IdentityFile none' \
+        'PreferredAuthentications publickey,keyboard-interactive' >/etc/ssh/ssh_config
     ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
     printf 'localhost %s\n' "$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
     ssh-keygen -q -t ed25519 -N '' -C visitor -f /home/visitor/visitor.key
@@ -149,7 +160,13 @@ prepare_folders() {
 
 start_log() {
     "$stage/bin/syslog-sink" /dev/log "$log" &
+    echo $! >"$stage/log.pid"
     wait_for 'the log' test -S /dev/log
+}
+
+stop_log() {
+    kill "$(cat "$stage/log.pid")"
+    rm /dev/log
 }
 
 start_ivalt() { start_stand_in "$ivalt" 443; }
@@ -168,11 +185,31 @@ stop_stand_in() {
     kill "$(cat "$folder/pid")"
     wait_for 'the end of the stand-in' process_gone "$(cat "$folder/pid")"
     rm "$folder/port"
+    cat "$folder/requests.jsonl" >>"$stage/all-requests"
 }
 
 process_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# Starts sshd anew with these lines of sshd_config, as README has them for one set-up.
+# The three usual set-ups, as README and conf/pam.d have them.
+sshd_password_and_ivalt() {
+    pam_service_as_in conf/pam.d/sshd-password-and-ivalt sshd
+    sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
+        'AuthenticationMethods keyboard-interactive'
+}
+
+sshd_key_and_ivalt() {
+    pam_service_as_in conf/pam.d/sshd-key-and-ivalt sshd
+    sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
+        'AuthenticationMethods publickey,keyboard-interactive'
+}
+
+sshd_key_or_password_and_ivalt() {
+    pam_service_as_in conf/pam.d/sshd-key-or-password-and-ivalt sshd
+    sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
+        'AuthenticationMethods publickey,keyboard-interactive keyboard-interactive'
+}
+
+# Starts sshd anew with these lines of sshd_config.
 sshd_with() {
     stop_sshd
     printf '%s\n' 'UsePAM yes' 'ListenAddress 127.0.0.1' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PrintMotd no' "$@" \

@@ -10,20 +10,34 @@ answers() {
     printf '%s\n' "$@" | sed '/^$/d' >"$talk/tokens"
 }
 
+# The same for a command that reads standard input instead of asking through askpass.
+typed() {
+    printf '%s\n' "$@" >"$talk/keyboard"
+    keyboard=$talk/keyboard
+}
+
 # `act ACCOUNT COMMAND…` runs it as that account, away from any terminal, so that every prompt goes to askpass
 # or, for commands that know no askpass, is answered from the file named by $keyboard.
 # Leaves status, $talk/dialogue (what was asked and answered) and $talk/seen (what was printed).
 act() {
     local account=$1
     shift
-    faults=()
-    log_mark=$(count_lines "$log") request_mark=$(count_lines "$requests")
-    : >"$talk/dialogue"
+    begin
     chown -R "$account:" "$talk"
-    status=0
+    status=0 elapsed=$(milliseconds)
     setsid --wait setpriv --reuid="$account" --regid="$account" --init-groups --reset-env \
         env -C "/home/$account" SSH_ASKPASS="$stage/scripts/lib/askpass" SSH_ASKPASS_REQUIRE=force \
         SUDO_ASKPASS="$stage/scripts/lib/askpass" timeout 60 "$@" <"$keyboard" >"$talk/seen" 2>&1 || status=$?
+    elapsed=$(($(milliseconds) - elapsed))
+}
+
+milliseconds() { date +%s%3N; }
+
+# What is counted, is counted from here.
+begin() {
+    log_mark=$(count_lines "$log") request_mark=$(count_lines "$requests")
+    : >"$talk/dialogue"
+    : >"$talk/seen"
 }
 
 count_lines() { if [[ -e $1 ]]; then wc -l <"$1"; else echo 0; fi; }
@@ -56,6 +70,9 @@ expect_log() {
     log_lines | grep -qF "pam_ivalt($3:auth): $wanted" || fault "no log line with '$wanted'"
 }
 
+# The fields of that line, from "outcome=" on, match this whole.
+expect_the_line() { log_lines | sed 's/.*:auth): //' | grep -qxE "$1" || fault "the log line is not: $1"; }
+
 # The sink writes a moment after the module sent.
 wait_for_log() {
     local _
@@ -68,3 +85,16 @@ wait_for_log() {
 expect_no_log() { [[ -z $(log_lines) ]] || fault "the module was asked: $(log_lines)"; }
 expect_requests() { [[ $(new_requests | wc -l) -eq $1 ]] || fault "$(new_requests | wc -l) requests reached iVALT instead of $1"; }
 expect_dialogue() { [[ $(cat "$talk/dialogue") == "$1" ]] || fault "asked '$(cat "$talk/dialogue")' instead of '$1'"; }
+
+# Exactly one request: this token, for alice, as iVALT documents it.
+expect_the_request() {
+    local path='/admin/public/api/validate/global/rest/auth'
+    expect_requests 1
+    new_requests | grep -qF "\"path\":\"$path\"" || fault "the request did not go to $path"
+    new_requests | grep -qF "\"x-api-key\":\"test-api-key\"" || fault 'the request has no API key'
+    new_requests | grep -qF "\"body\":{\"auth_token\":\"$1\",\"mobile\":\"$alice_mobile\"}" ||
+        new_requests | grep -qF "\"body\":{\"mobile\":\"$alice_mobile\",\"auth_token\":\"$1\"}" ||
+        fault "the request does not carry $1 and alice's mobile alone"
+}
+
+expect_within() { [[ $elapsed -lt $(($1 * 1000)) ]] || fault "took $elapsed ms"; }

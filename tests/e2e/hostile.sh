@@ -1,0 +1,156 @@
+# shellcheck shell=bash
+# The caller of sudo and su owns the environment. Here he has a proxy and a certificate authority that really listen
+# and would accept anything, libraries to preload, and variables that make careless programs write files as root.
+
+hostile=$stage/hostile
+
+hostile_proxy_listens() {
+    start_stand_in "$hostile" 8443
+    rm -f /tmp/by-preload
+    [[ -e $hostile/evil.so ]] || build_preload
+    cp "$hostile/ca.pem" "$hostile/certs/"
+}
+
+build_preload() {
+    mkdir -p "$hostile/certs"
+    printf '%s\n' '#include <fcntl.h>' \
+        '__attribute__((constructor)) static void run(void) { open("/tmp/by-preload", O_CREAT | O_WRONLY, 0666); }' |
+        cc -shared -fPIC -x c - -o "$hostile/evil.so"
+    cp "$hostile/evil.so" "$hostile/libpam.so.0"
+}
+
+# `hostile_env COMMAND…`: the words for `act`.
+hostile_env() {
+    local proxy='http://127.0.0.1:8443'
+    hostile_words=(env HTTPS_PROXY="$proxy" https_proxy="$proxy" HTTP_PROXY="$proxy" http_proxy="$proxy" ALL_PROXY="$proxy"
+        all_proxy="$proxy" NO_PROXY= SSL_CERT_FILE="$hostile/ca.pem" SSL_CERT_DIR="$hostile/certs"
+        SSLKEYLOGFILE=/tmp/by-tls-keys RUST_LOG=trace RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 RUST_MIN_STACK=1
+        RES_OPTIONS='debug attempts:5 timeout:30' LOCALDOMAIN=evil.test HOSTALIASES="$hostile/aliases"
+        LD_PRELOAD="$hostile/evil.so" LD_AUDIT="$hostile/evil.so" LD_LIBRARY_PATH="$hostile"
+        LD_DEBUG=all LD_DEBUG_OUTPUT=/tmp/by-loader "$@")
+}
+
+expect_nothing_hostile_happened() {
+    local files
+    [[ ! -s $hostile/connections.jsonl ]] || fault "$(wc -l <"$hostile/connections.jsonl") connections to the hostile proxy"
+    files=$(written_since_mark)
+    [[ -z $files ]] || fault "files were written: $files"
+}
+
+mark_files() {
+    touch "$stage/mark"
+    sleep 0.02
+}
+
+# All but the hosts' own books.
+written_since_mark() {
+    find /home /root /tmp /etc /var /usr /run -path /run/stage -prune -o -path /run/layers -prune -o -type f \
+        -newer "$stage/mark" -not -path '/run/sudo/ts/*' -not -name '[bw]tmp' -not -name utmp -not -name lastlog -print
+}
+
+# Without these the cases below would prove nothing: each trap works where it is trusted.
+hostile_traps_are_armed_case() {
+    hostile_proxy_listens
+    exec 8<>/dev/tcp/127.0.0.1/8443
+    exec 8>&-
+    wait_for 'the hostile proxy to note it' test -s "$hostile/connections.jsonl"
+    LD_PRELOAD=$hostile/evil.so true
+    LD_PRELOAD=$hostile/evil.so setsid true
+    [[ -e /tmp/by-preload ]] || fault 'the library to preload does nothing'
+    stop_stand_in "$hostile"
+    stop_ivalt
+    start_stand_in "$hostile" 443
+    sed -i "s|^ca_file.*|ca_file = \"$hostile/ca.pem\"|" /etc/ivalt/ivalt.toml
+    answers "$alice_password" accept-1
+    act alice sudo -A whoami
+    stop_stand_in "$hostile"
+    expect_let_in root
+}
+
+hostile_environment_under_sudo_case() {
+    hostile_proxy_listens
+    answers "$alice_password" accept-1
+    hostile_env sudo -A whoami
+    mark_files
+    act alice "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_let_in root
+    expect_log allow verified sudo alice
+    expect_requests 1
+    expect_nothing_hostile_happened
+}
+
+hostile_environment_under_su_case() {
+    hostile_proxy_listens
+    typed "$alice_password" accept-1
+    hostile_env su alice -c whoami
+    mark_files
+    act bob "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_seen alice
+    expect_log allow verified su alice
+    expect_requests 1
+    expect_nothing_hostile_happened
+}
+
+hostile_proxy_while_ivalt_is_down_under_sudo_case() {
+    hostile_proxy_listens
+    stop_ivalt
+    answers "$alice_password" accept-1
+    hostile_env sudo -A whoami
+    mark_files
+    act alice "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_refused 1
+    expect_log deny unavailable sudo alice
+    expect_nothing_hostile_happened
+}
+
+hostile_proxy_while_ivalt_is_down_under_su_case() {
+    hostile_proxy_listens
+    stop_ivalt
+    typed "$alice_password" accept-1
+    hostile_env su alice -c whoami
+    mark_files
+    act bob "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_refused 1
+    expect_log deny unavailable su alice
+    expect_nothing_hostile_happened
+}
+
+# The network is his too: his server answers at iVALT's address. Only the system's bundle may say who iVALT is.
+hostile_server_at_ivalts_address() {
+    mkdir -p /etc/ssl/certs
+    cp "$ivalt/ca.pem" /etc/ssl/certs/ca-certificates.crt
+    sed -i '/^ca_file/d' /etc/ivalt/ivalt.toml
+    hostile_proxy_listens
+    stop_stand_in "$hostile"
+    stop_ivalt
+    start_stand_in "$hostile" 443
+    cp "$hostile/ca.pem" "$hostile/certs/"
+}
+
+hostile_authority_under_sudo_case() {
+    hostile_server_at_ivalts_address
+    answers "$alice_password" accept-1
+    hostile_env sudo -A whoami
+    act alice "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_refused 1
+    expect_log deny unavailable sudo alice
+    expect_the_line '.* cause="tls: .*'
+    [[ ! -s $hostile/requests.jsonl ]] || fault 'the token was sent to the hostile server'
+}
+
+hostile_authority_under_su_case() {
+    hostile_server_at_ivalts_address
+    typed "$alice_password" accept-1
+    hostile_env su alice -c whoami
+    act bob "${hostile_words[@]}"
+    stop_stand_in "$hostile"
+    expect_refused 1
+    expect_log deny unavailable su alice
+    expect_the_line '.* cause="tls: .*'
+    [[ ! -s $hostile/requests.jsonl ]] || fault 'the token was sent to the hostile server'
+}
