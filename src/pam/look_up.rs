@@ -9,6 +9,7 @@ use crate::ivalt::LookUpFailed;
 
 /// The first members of glibc's `struct __res_state` (`<bits/types/res_state.h>`), the state of one thread's resolver.
 #[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ResState {
     /// Seconds before a name server is asked again.
     retrans: c_int,
@@ -20,7 +21,9 @@ struct ResState {
 }
 
 /// `options` of an initialised state.
-const RES_INIT: c_ulong = 1;
+const RES_INIT: c_ulong = 0x1;
+/// `options`: a name with dots that is not found is tried in the local domains, too.
+const RES_DNSRCH: c_ulong = 0x200;
 
 unsafe extern "C" {
     /// The calling thread's state; what `_res` expands to.
@@ -99,11 +102,11 @@ fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
     }
 }
 
-/// glibc waits five seconds for a name server, twice. While this lives, the calling thread waits for one second at
-/// each of at most two or three servers, about two in all; then the host's own numbers are back.
+/// glibc waits five seconds for a name server, twice, and then does it again for every local domain. While this lives,
+/// the calling thread waits one second for each server, for a single one twice; then the host's own numbers are back.
 struct Patience {
     state: *mut ResState,
-    saved: (c_int, c_int, c_int),
+    saved: ResState,
 }
 
 impl Patience {
@@ -118,17 +121,18 @@ impl Patience {
         }
         // SAFETY: as above; the reference ends with this function.
         let numbers = unsafe { &mut *state };
-        let saved = (numbers.retrans, numbers.retry, numbers.nscount);
+        let saved = *numbers;
         let seconds = c_int::try_from(budget.as_secs())
             .unwrap_or(c_int::MAX)
             .max(1);
         numbers.retrans = 1;
-        numbers.nscount = saved.2.min(seconds);
+        numbers.nscount = saved.nscount.min(seconds);
         numbers.retry = if numbers.nscount <= 1 && seconds > 1 {
             2
         } else {
             1
         };
+        numbers.options &= !RES_DNSRCH;
         Self { state, saved }
     }
 }
@@ -137,7 +141,9 @@ impl Drop for Patience {
     fn drop(&mut self) {
         // SAFETY: dropped on the thread that made it (a raw pointer is not Send), whose state it is.
         let numbers = unsafe { &mut *self.state };
-        (numbers.retrans, numbers.retry, numbers.nscount) = self.saved;
+        // One by one: glibc's struct goes on where this one has padding, and a copy of the whole would write that too.
+        (numbers.retrans, numbers.retry) = (self.saved.retrans, self.saved.retry);
+        (numbers.options, numbers.nscount) = (self.saved.options, self.saved.nscount);
     }
 }
 
@@ -164,15 +170,12 @@ mod tests {
 
     #[test]
     fn the_hosts_numbers_come_back() {
-        let numbers = || {
-            // SAFETY: this thread's state, read only.
-            let state = unsafe { &*__res_state() };
-            (state.retrans, state.retry, state.nscount)
-        };
+        // SAFETY: this thread's state, read only.
+        let numbers = || unsafe { *__res_state() };
         drop(Patience::cut_to(Duration::from_secs(10)));
         let before = numbers();
         let patience = Patience::cut_to(Duration::from_secs(10));
-        assert_eq!(numbers().0, 1);
+        assert_eq!((numbers().retrans, numbers().options & RES_DNSRCH), (1, 0));
         drop(patience);
         assert_eq!(numbers(), before);
     }
