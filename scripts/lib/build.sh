@@ -18,11 +18,11 @@ link_with_libpam() {
 
 ldconfig_path() { PATH="$PATH:/usr/sbin:/sbin" ldconfig "$@"; }
 
-build_module() { as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib; }
+build_module() { run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib; }
 
 # The helpers are development targets; a debug build is enough and shares its parts with `cargo test`.
 build_helpers() {
-    as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --locked --example syslog-sink --example ivalt-stand-in
+    run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --locked --example syslog-sink --example ivalt-stand-in
 }
 
 module_file() { printf '%s' "$target/release/libpam_ivalt.so"; }

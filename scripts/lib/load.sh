@@ -5,6 +5,8 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 # shellcheck source=scripts/lib/speak.sh
 . "$repo/scripts/lib/speak.sh"
+# shellcheck source=scripts/lib/children.sh
+. "$repo/scripts/lib/children.sh"
 # shellcheck source=scripts/lib/machine.sh
 . "$repo/scripts/lib/machine.sh"
 # shellcheck source=scripts/lib/build.sh

@@ -39,7 +39,7 @@ require_toolchain() {
     have=$(as_builder rustc --version 2>/dev/null | cut -d' ' -f2) || have=""
     as_builder cargo --version >/dev/null 2>&1 || have=""
     [[ -n $have ]] || die "no Rust toolchain (cargo, rustc >= $wanted) found; install one: $(toolchain_remedy)"
-    [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n1) == "$wanted" ]] ||
+    printf '%s\n' "$wanted" "$have" | sort --version-sort --check=quiet ||
         die "Rust $have is too old, $wanted or newer is needed; install one: $(toolchain_remedy)"
     say "Rust $have"
 }

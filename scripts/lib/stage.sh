@@ -39,18 +39,14 @@ prepare_stage() {
 
 on_stage() { [[ $repo == /run/stage ]]; }
 
-# Runs a script of the checkout on the stage and returns its exit status.
+# Runs a script of the checkout on the stage and returns its exit status. Killing `unshare` ends it all: the first
+# process of the namespace dies with it. The same happens when the script that called this is killed itself.
 run_on_stage() {
     as_builder mkdir -p "$stage_cache/root"
-    trap 'end_stage; exit 130' INT TERM HUP
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
-        setpriv --pdeathsig KILL setsid \
+    child_ends_by=KILL
+    run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
+        setpriv --pdeathsig KILL \
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
-        bash "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
-        "$(module_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@" </dev/null &
-    stage_process=$!
-    wait "$stage_process"
+        setsid --wait bash "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
+        "$(module_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
 }
-
-# The first process of the namespace dies with `unshare`, and everything on the stage with it.
-end_stage() { kill -KILL "$stage_process" 2>/dev/null && wait "$stage_process" 2>/dev/null; }

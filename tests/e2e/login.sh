@@ -39,7 +39,7 @@ types() {
     printf '%s\n' "$2" >&9
 }
 
-on_screen() { tr -d '\r' <"$talk/seen" | tr '\n' ' ' | grep -q -- "$1"; }
+on_screen() { grep -q -- "$1" <<<"$(tr -d '\r' <"$talk/seen" | tr '\n' ' ')"; }
 
 console_ends() {
     wait_for 'the end of the console' process_gone "$console"

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# Formatting and lints, and where their programs come from on a machine that lacks them.
+
+shell_scripts=(scripts/demo scripts/test scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run .ci/run)
+
+# rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
+require_lint_tools() {
+    has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true
+    local packages
+    mapfile -t packages < <(missing_packages shellcheck=shellcheck cargo-fmt=rustfmt cargo-clippy=rust-clippy)
+    [[ ${#packages[@]} -gt 0 ]] || return 0
+    lint_tools=$stage_cache/lint-tools
+    as_builder rm -rf "$lint_tools"
+    unpack_packages "$(fetch_packages lint "${packages[@]}")" "$lint_tools"
+}
+
+has_lints() { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1
+
+# What was unpacked brings its libraries along; nothing but these programs may see them.
+lint() {
+    if [[ -z ${lint_tools:-} ]]; then
+        as_builder "$@"
+    else
+        as_builder env PATH="$lint_tools/usr/bin:$PATH" \
+            LD_LIBRARY_PATH="$(printf '%s:' "$lint_tools"/usr/lib/*-linux-gnu)${LD_LIBRARY_PATH:-}" "$@"
+    fi
+}
