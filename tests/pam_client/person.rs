@@ -1,0 +1,237 @@
+//! The person in front of the host: libpam's conversation, answered from the script.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_int, c_uint, c_void};
+use std::ptr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::dev_log::Log;
+use crate::host::SoftLimits;
+use crate::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
+use crate::report::{Message, Style};
+use crate::script::{Act, Answer, Conversation, Script};
+use crate::surroundings::Surroundings;
+
+/// Lives at one address as long as the handle that knows it.
+pub struct Person {
+    answers: VecDeque<Answer>,
+    message_code: c_int,
+    limits: SoftLimits,
+    /// The signal that rains on the process.
+    rain: Option<c_int>,
+    /// Whom `set_user` speaks of; set when there is one.
+    pub handle: *mut PamHandle,
+    /// The picture taken before the call.
+    pub before: Surroundings,
+    /// What was said during the call.
+    pub messages: Vec<Message>,
+    /// What the fail delay function got.
+    pub fail_delays_us: Vec<u32>,
+    /// What is wrong in the middle of the call.
+    pub changes: Vec<String>,
+    /// Where the module logs.
+    pub log: Log,
+    /// What it logged.
+    pub logged: Vec<String>,
+}
+
+/// A code other than `PAM_SUCCESS`, to be returned as it is.
+type Refusal = c_int;
+
+impl Person {
+    /// With all answers still to give.
+    pub fn new(script: &Script, limits: SoftLimits, log: Log) -> Self {
+        Self {
+            answers: script.answers.clone().into(),
+            message_code: script.message_code,
+            limits,
+            rain: script.interrupt.map(|interrupt| interrupt.signal),
+            handle: ptr::null_mut(),
+            before: Surroundings::default(),
+            messages: Vec::new(),
+            fail_delays_us: Vec::new(),
+            changes: Vec::new(),
+            log,
+            logged: Vec::new(),
+        }
+    }
+
+    /// What `PAM_CONV` holds. `this` stays valid until `pam_end`.
+    pub fn conversation(this: *mut Self, kind: Conversation) -> PamConv {
+        let converse: Option<libpam::Converse> = match kind {
+            Conversation::Scripted => Some(converse),
+            Conversation::NullPointer => None,
+        };
+        PamConv {
+            converse,
+            data: this.cast(),
+        }
+    }
+
+    /// All messages of one call; one reply each.
+    fn hear(
+        &mut self,
+        said: Vec<(Style, String)>,
+    ) -> Result<Option<Vec<Option<CString>>>, Refusal> {
+        let mut replies = Vec::new();
+        for (style, text) in said {
+            let asks = matches!(style, Style::EchoOff | Style::EchoOn);
+            let answer = if asks { self.answers.pop_front() } else { None };
+            let act = match answer {
+                Some(Answer::Act(act)) => act,
+                Some(Answer::Text(answer)) => Act {
+                    answer: Some(answer),
+                    ..Act::default()
+                },
+                Some(Answer::Nothing) => Act::default(),
+                None if asks => Act {
+                    error: Some(libpam::PAM_CONV_ERR),
+                    ..Act::default()
+                },
+                None if self.message_code != libpam::PAM_SUCCESS => Act {
+                    error: Some(self.message_code),
+                    ..Act::default()
+                },
+                None => Act::default(),
+            };
+            let no_reply = act.no_reply;
+            replies.push(self.play(style, text, act)?);
+            if no_reply {
+                return Ok(None);
+            }
+        }
+        Ok(Some(replies))
+    }
+
+    /// One message: first the waiting, so that whatever the module does meanwhile is in the picture.
+    fn play(&mut self, style: Style, text: String, act: Act) -> Result<Option<CString>, Refusal> {
+        sleep(Duration::from_millis(act.delay_ms));
+        self.look_around(style, text);
+        for (from, to) in &act.renames {
+            std::fs::rename(from, to).map_err(|_| libpam::PAM_CONV_ERR)?;
+        }
+        if let Some(user) = act.set_user {
+            self.set_user(&user.bytes());
+        }
+        match (act.error, act.answer) {
+            (Some(code), _) => Err(code),
+            (None, Some(answer)) => Ok(Some(c_string(answer.bytes()))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The log is read first: the question for the ident would be among its lines.
+    pub fn picture(&mut self, handle: Option<*mut PamHandle>) -> Surroundings {
+        self.logged.extend(self.log.drain());
+        let mut picture = Surroundings::take(handle);
+        if let Some(signal) = self.rain {
+            picture.ignore_pending(signal);
+        }
+        if let Some(ident) = self.log.ident() {
+            picture.set("ident of syslog(3)", ident);
+        }
+        picture
+    }
+
+    fn look_around(&mut self, style: Style, text: String) {
+        let now = self.picture(Some(self.handle));
+        self.messages.push(Message {
+            style,
+            text,
+            descriptors: self.before.opened(&now),
+            threads: self.before.started(&now),
+        });
+        self.changes.extend(self.before.changes_within(&now));
+    }
+
+    /// Ours is no change of the module's.
+    fn set_user(&mut self, name: &[u8]) {
+        let name = c_string(name.to_vec());
+        // SAFETY: the handle is live during a conversation, and libpam copies the string.
+        unsafe { libpam::pam_set_item(self.handle, libpam::PAM_USER, name.as_ptr().cast()) };
+        self.before
+            .set("PAM_USER", name.to_string_lossy().into_owned());
+    }
+}
+
+/// Cut at the first NUL, as C would.
+pub fn c_string(mut bytes: Vec<u8>) -> CString {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// The conversation function.
+///
+/// # Safety
+/// Called by a module as pam_conv(3) says; `data` is the [`Person`] of this handle.
+unsafe extern "C" fn converse(
+    count: c_int,
+    messages: *mut *const PamMessage,
+    replies: *mut *mut PamResponse,
+    data: *mut c_void,
+) -> c_int {
+    // SAFETY: while libpam runs, nobody else holds a reference to the person.
+    let person = unsafe { &mut *data.cast::<Person>() };
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: Linux-PAM passes an array of pointers to messages.
+    let said = (0..count).map(|index| unsafe { read(*messages.add(index)) });
+    let said: Vec<_> = said.collect();
+    let lifted = person.limits.lift();
+    let heard = person.hear(said);
+    let imposed = person.limits.impose();
+    if let Err(error) = lifted.and(imposed) {
+        person
+            .changes
+            .push(format!("pam-client cannot change its limits: {error}"));
+    }
+    match heard {
+        Ok(Some(answers)) => {
+            // SAFETY: `replies` is where the module wants the array.
+            unsafe { *replies = allocate(answers) };
+            libpam::PAM_SUCCESS
+        }
+        Ok(None) => libpam::PAM_SUCCESS,
+        Err(code) => code,
+    }
+}
+
+/// # Safety
+/// A message with a C string or NULL.
+unsafe fn read(message: *const PamMessage) -> (Style, String) {
+    // SAFETY: as promised.
+    unsafe {
+        let text = (*message).text;
+        let text = if text.is_null() {
+            "(null)".into()
+        } else {
+            CStr::from_ptr(text).to_string_lossy()
+        };
+        (libpam::style((*message).style), text.into_owned())
+    }
+}
+
+/// From malloc(3), because the module frees both the array and the texts.
+fn allocate(answers: Vec<Option<CString>>) -> *mut PamResponse {
+    // SAFETY: calloc(3) gives room for that many responses or NULL; strdup(3) copies a C string.
+    unsafe {
+        let replies = libc::calloc(answers.len(), size_of::<PamResponse>()).cast::<PamResponse>();
+        for (index, answer) in answers.iter().enumerate().filter(|_| !replies.is_null()) {
+            if let Some(answer) = answer {
+                (*replies.add(index)).text = libc::strdup(answer.as_ptr());
+            }
+        }
+        replies
+    }
+}
+
+/// The fail delay function: without one libpam would sleep, and tests with it.
+///
+/// # Safety
+/// Called by libpam with the data of the conversation.
+pub unsafe extern "C" fn note_fail_delay(_: c_int, delay_us: c_uint, data: *mut c_void) {
+    // SAFETY: the person of this handle, to whom nobody else holds a reference while libpam runs.
+    let person = unsafe { &mut *data.cast::<Person>() };
+    person.fail_delays_us.push(delay_us);
+}

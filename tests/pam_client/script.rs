@@ -1,0 +1,170 @@
+//! What pam-client is told, as JSON. The driver in `tests/support` builds the same types, so both ends always agree.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Entry;
+
+/// One process: its surroundings, its PAM transactions, and what the person in front of it says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// Folder of service files for `pam_start_confdir`.
+    pub confdir: PathBuf,
+    /// `PAM_SERVICE`, and so the name of the service file.
+    pub service: String,
+    /// `PAM_USER`; unset when null.
+    pub user: Option<Text>,
+    /// `PAM_RHOST`; unset when null.
+    pub rhost: Option<Text>,
+    /// `PAM_TTY`; unset when null.
+    pub tty: Option<Text>,
+    /// `PAM_RUSER`; unset when null.
+    pub ruser: Option<Text>,
+    /// One for each prompt, over all calls; `PAM_CONV_ERR` when used up.
+    pub answers: Vec<Answer>,
+    /// What `PAM_CONV` holds.
+    pub conversation: Conversation,
+    /// The conversation's code for messages that ask nothing (error, info): 0 as a rule.
+    pub message_code: i32,
+    /// `PAM_SILENT` on every call.
+    pub silent: bool,
+    /// What is called on one handle, in order; `pam_authenticate` once when empty.
+    pub calls: Vec<Entry>,
+    /// How often all of it happens, from `pam_start` to `pam_end`; 0 counts as 1.
+    pub transactions: u32,
+    /// Set in this process before `pam_start`.
+    pub env: BTreeMap<String, String>,
+    /// Soft limits in force during every call, by their name in getrlimit(2) without `RLIMIT_`.
+    pub soft_limits: BTreeMap<String, u64>,
+    /// Working directory.
+    pub cwd: Option<PathBuf>,
+    /// umask(2).
+    pub umask: Option<u32>,
+    /// Dispositions. Whatever is not named is as a shell would leave it, SIGPIPE deadly.
+    pub signals: BTreeMap<i32, Disposition>,
+    /// Blocked by the host while it calls.
+    pub blocked: Vec<i32>,
+    /// Signals that rain on the process during every call.
+    pub interrupt: Option<Interrupt>,
+    /// What stands at `/dev/log`.
+    pub dev_log: DevLog,
+    /// Files bound over others, in this process only: `[from, to]`.
+    pub binds: Vec<(PathBuf, PathBuf)>,
+    /// An empty network namespace, as polkit's `PrivateNetwork=yes`.
+    pub no_network: bool,
+    /// Real and effective user id, as a setuid host has them.
+    pub uids: Option<(u32, u32)>,
+}
+
+/// Bytes for C, so without NUL.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Text {
+    /// UTF-8.
+    Plain(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+    /// The same many times.
+    Repeated {
+        /// What, and how often.
+        repeat: (String, usize),
+    },
+}
+
+impl Text {
+    /// The bytes meant.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Plain(text) => text.clone().into_bytes(),
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Repeated {
+                repeat: (text, times),
+            } => text.repeat(*times).into_bytes(),
+        }
+    }
+}
+
+/// What the person does at one prompt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// `PAM_SUCCESS` with a reply whose text is NULL.
+    Nothing,
+    /// Types this.
+    Text(Text),
+    /// Anything unusual.
+    Act(Act),
+}
+
+/// An answer with circumstances.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Act {
+    /// The text; a reply whose text is NULL when null.
+    pub answer: Option<Text>,
+    /// The conversation returns this code and no reply.
+    pub error: Option<i32>,
+    /// The conversation returns `PAM_SUCCESS` and leaves the pointer to the replies as it was: NULL.
+    pub no_reply: bool,
+    /// `PAM_USER` becomes this before the answer, as some hosts allow.
+    pub set_user: Option<Text>,
+    /// How long the person takes.
+    pub delay_ms: u64,
+    /// Files put in place of others meanwhile, by rename: `[from, to]`.
+    pub renames: Vec<(PathBuf, PathBuf)>,
+}
+
+/// What `PAM_CONV` holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conversation {
+    /// A function that answers from the script.
+    #[default]
+    Scripted,
+    /// No function; cron and other hosts without anybody in front of them.
+    NullPointer,
+}
+
+/// What a signal does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposition {
+    /// `SIG_DFL`
+    Default,
+    /// `SIG_IGN`
+    Ignore,
+    /// A handler without `SA_RESTART`, so that system calls are interrupted.
+    Count,
+}
+
+/// A timer of the host.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interrupt {
+    /// Which; give it a disposition or block it.
+    pub signal: i32,
+    /// First after this time, then again and again.
+    pub every_ms: u64,
+}
+
+/// What stands at `/dev/log`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DevLog {
+    /// A socket somebody reads.
+    #[default]
+    Socket,
+    /// Nothing.
+    Missing,
+    /// A socket whose queue is full, and nobody reads.
+    Full,
+    /// A socket whose owner is gone.
+    Stale,
+    /// A named pipe without a reader.
+    Fifo,
+    /// A regular file.
+    File,
+}

@@ -1,0 +1,125 @@
+//! A PAM module for tests: puts a password into `PAM_AUTHTOK`, as `pam_unix` before us would, or shows what is there.
+//! Applications cannot do either: libpam refuses that item outside of modules.
+//!
+//! Arguments: `authtok=TEXT` sets it; `show` says `PAM_AUTHTOK=…` as an information (nothing after `=` when unset);
+//! `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the other modules' alone.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::slice;
+
+const PAM_SUCCESS: c_int = 0;
+const PAM_TEXT_INFO: c_int = 4;
+const PAM_AUTHTOK: c_int = 6;
+const PAM_IGNORE: c_int = 25;
+
+#[link(name = "pam")]
+unsafe extern "C" {
+    fn pam_set_item(handle: *mut c_void, item: c_int, value: *const c_void) -> c_int;
+    fn pam_get_item(handle: *const c_void, item: c_int, value: *mut *const c_void) -> c_int;
+    fn pam_prompt(
+        handle: *mut c_void,
+        style: c_int,
+        reply: *mut *mut c_char,
+        format: *const c_char,
+        ...
+    ) -> c_int;
+}
+
+/// # Safety
+/// Called by libpam, as pam_sm_authenticate(3) says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pam_sm_authenticate(
+    handle: *mut c_void,
+    _flags: c_int,
+    count: c_int,
+    words: *const *const c_char,
+) -> c_int {
+    let mut answer = PAM_IGNORE;
+    // SAFETY: libpam's own handle and arguments.
+    for word in unsafe { arguments(count, words) } {
+        // SAFETY: libpam's own handle.
+        let code = match word.to_bytes().split(|byte| *byte == b'=').next() {
+            Some(b"authtok") => unsafe { set_authtok(handle, word) },
+            Some(b"show") => unsafe { show_authtok(handle) },
+            Some(b"return") => return_code(word, &mut answer),
+            _ => -1,
+        };
+        if code != PAM_SUCCESS {
+            return code;
+        }
+    }
+    answer
+}
+
+/// Nothing to do, but libpam asks for it.
+#[unsafe(no_mangle)]
+pub extern "C" fn pam_sm_setcred(
+    _handle: *mut c_void,
+    _flags: c_int,
+    _count: c_int,
+    _words: *const *const c_char,
+) -> c_int {
+    PAM_IGNORE
+}
+
+/// # Safety
+/// `words` is an array of `count` C strings, or NULL when there are none.
+unsafe fn arguments<'a>(count: c_int, words: *const *const c_char) -> Vec<&'a CStr> {
+    let count = usize::try_from(count).unwrap_or(0);
+    if count == 0 {
+        return Vec::new();
+    }
+    // SAFETY: as promised.
+    let words = unsafe { slice::from_raw_parts(words, count) };
+    // SAFETY: as promised.
+    words
+        .iter()
+        .map(|word| unsafe { CStr::from_ptr(*word) })
+        .collect()
+}
+
+/// # Safety
+/// The handle is live.
+unsafe fn set_authtok(handle: *mut c_void, word: &CStr) -> c_int {
+    let value = &word.to_bytes_with_nul()["authtok=".len()..];
+    // SAFETY: NUL-terminated, and libpam copies it.
+    unsafe { pam_set_item(handle, PAM_AUTHTOK, value.as_ptr().cast()) }
+}
+
+/// # Safety
+/// The handle is live.
+unsafe fn show_authtok(handle: *mut c_void) -> c_int {
+    let mut value: *const c_void = ptr::null();
+    let nothing = ptr::null_mut();
+    // SAFETY: libpam keeps the string; the format takes exactly it.
+    unsafe {
+        pam_get_item(handle, PAM_AUTHTOK, &mut value);
+        let text = if value.is_null() {
+            c"".as_ptr().cast()
+        } else {
+            value
+        };
+        pam_prompt(
+            handle,
+            PAM_TEXT_INFO,
+            nothing,
+            c"PAM_AUTHTOK=%s".as_ptr(),
+            text,
+        )
+    }
+}
+
+fn return_code(word: &CStr, answer: &mut c_int) -> c_int {
+    let text = word.to_str().unwrap_or_default();
+    match text
+        .strip_prefix("return=")
+        .and_then(|code| code.parse().ok())
+    {
+        Some(code) => {
+            *answer = code;
+            PAM_SUCCESS
+        }
+        None => -1,
+    }
+}

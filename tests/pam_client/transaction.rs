@@ -1,0 +1,194 @@
+//! From `pam_start` to `pam_end`, with a picture of the process before and after every call.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::time::Instant;
+
+use crate::dev_log::Log;
+use crate::host::{self, Rain, SoftLimits};
+use crate::libpam::{self, PamHandle};
+use crate::person::{self, Person, c_string};
+use crate::report::{Call, Entry};
+use crate::script::{Script, Text};
+use crate::surroundings;
+
+/// The process in its role as an application of PAM.
+pub struct Host<'a> {
+    script: &'a Script,
+    limits: SoftLimits,
+    /// From `Box::into_raw`: libpam holds a second pointer to it, so there may be no reference while libpam runs.
+    person: *mut Person,
+}
+
+impl<'a> Host<'a> {
+    /// Takes on its role. Only after [`crate::stage::build`].
+    pub fn new(script: &'a Script) -> io::Result<Self> {
+        let limits = SoftLimits::new(&script.soft_limits)?;
+        let log = Log::place(script.dev_log)?;
+        host::prepare(script)?;
+        let person = Box::new(Person::new(script, limits.clone(), log));
+        Ok(Self {
+            script,
+            limits,
+            person: Box::into_raw(person),
+        })
+    }
+
+    /// One handle: start, every call of the script, end.
+    pub fn transaction(&mut self, number: u32) -> io::Result<Vec<Call>> {
+        let mut handle = ptr::null_mut();
+        let mut calls =
+            vec![self.observe(Entry::Start, number, None, |host| host.start(&mut handle))?];
+        if handle.is_null() {
+            return Ok(calls);
+        }
+        self.set_items(handle)?;
+        let flags = if self.script.silent {
+            libpam::PAM_SILENT
+        } else {
+            0
+        };
+        for entry in self.entries() {
+            let (function, own_flags) = libpam::function(entry)
+                .ok_or_else(|| io::Error::other(format!("{entry:?} is not for scripts")))?;
+            calls.push(self.observe(entry, number, Some(handle), |_| {
+                // SAFETY: the handle is live until `pam_end`.
+                unsafe { function(handle, flags | own_flags) }
+            })?);
+        }
+        let last = calls.last().map_or(libpam::PAM_SUCCESS, |call| call.code);
+        // SAFETY: the handle is live, and nobody uses it afterwards.
+        let end = |_: &Self| unsafe { libpam::pam_end(handle, last) };
+        calls.push(self.observe(Entry::End, number, None, end)?);
+        Ok(calls)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        match self.script.calls.as_slice() {
+            [] => vec![Entry::Authenticate],
+            calls => calls.to_vec(),
+        }
+    }
+
+    fn start(&self, handle: &mut *mut PamHandle) -> c_int {
+        let script = self.script;
+        let service = c_string(script.service.clone().into_bytes());
+        let confdir = c_string(script.confdir.as_os_str().as_bytes().to_vec());
+        let user = script.user.as_ref().map(|user| c_string(user.bytes()));
+        let user = user.as_ref().map_or(ptr::null(), |user| user.as_ptr());
+        let conversation = Person::conversation(self.person, script.conversation);
+        // SAFETY: libpam copies the strings and the structure; the person outlives the handle.
+        unsafe {
+            libpam::pam_start_confdir(
+                service.as_ptr(),
+                user,
+                &conversation,
+                confdir.as_ptr(),
+                handle,
+            )
+        }
+    }
+
+    fn set_items(&self, handle: *mut PamHandle) -> io::Result<()> {
+        let script = self.script;
+        let strings = [
+            (libpam::PAM_TTY, &script.tty),
+            (libpam::PAM_RHOST, &script.rhost),
+            (libpam::PAM_RUSER, &script.ruser),
+        ];
+        for (item, text) in strings {
+            if let Some(text) = text.as_ref().map(Text::bytes).map(c_string) {
+                set_item(handle, item, text.as_ptr().cast())?;
+            }
+        }
+        let note: libpam::FailDelay = person::note_fail_delay;
+        set_item(handle, libpam::PAM_FAIL_DELAY, note as *const c_void)?;
+        // SAFETY: libpam is not running.
+        unsafe { (*self.person).handle = handle };
+        Ok(())
+    }
+
+    /// Makes one call and gathers all that can be seen of it.
+    fn observe(
+        &self,
+        entry: Entry,
+        transaction: u32,
+        handle: Option<*mut PamHandle>,
+        call: impl FnOnce(&Self) -> c_int,
+    ) -> io::Result<Call> {
+        self.look_before(handle);
+        let rain = self.script.interrupt.map(Rain::start).transpose()?;
+        self.limits.impose()?;
+        let started = Instant::now();
+        let code = call(self);
+        let elapsed = started.elapsed();
+        self.limits.lift()?;
+        drop(rain);
+        Ok(Call {
+            call: entry,
+            transaction,
+            code,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            ..self.look_after(handle)
+        })
+    }
+
+    fn look_before(&self, handle: Option<*mut PamHandle>) {
+        // SAFETY: libpam is not running, so this is the only reference.
+        let person = unsafe { &mut *self.person };
+        person.before = person.picture(handle);
+    }
+
+    fn look_after(&self, handle: Option<*mut PamHandle>) -> Call {
+        // SAFETY: libpam is not running, so this is the only reference.
+        let person = unsafe { &mut *self.person };
+        let now = person.picture(handle);
+        let mut changes = std::mem::take(&mut person.changes);
+        changes.extend(person.before.changes_after(&now));
+        Call {
+            rss_kib: resident_kib(),
+            messages: std::mem::take(&mut person.messages),
+            fail_delays_us: std::mem::take(&mut person.fail_delays_us),
+            log: std::mem::take(&mut person.logged),
+            changes,
+            items: handle
+                .map(surroundings::items)
+                .into_iter()
+                .flatten()
+                .collect(),
+            signal_33: surroundings::signal_33(),
+            ..Call::default()
+        }
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        // SAFETY: from `Box::into_raw`, and every handle that knew it has ended.
+        drop(unsafe { Box::from_raw(self.person) });
+    }
+}
+
+fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
+    // SAFETY: the handle is live; strings are NUL-terminated and copied, the function is static.
+    match unsafe { libpam::pam_set_item(handle, item, value) } {
+        libpam::PAM_SUCCESS => Ok(()),
+        code => Err(io::Error::other(format!(
+            "pam_set_item {item}: code {code}"
+        ))),
+    }
+}
+
+/// From `/proc/self/statm`, whose second number counts pages.
+fn resident_kib() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    // SAFETY: sysconf(3) takes a number.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) });
+    pages.unwrap_or(0) * page.unwrap_or(4096) / 1024
+}

@@ -1,0 +1,504 @@
+//! One run of pam-client: a service file, a script, and what came of it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::artifacts::{example, helper_module, module_path};
+use super::files::TempDir;
+use super::log_line::LogLine;
+use super::report::{Call, Entry, Message, Report, Style};
+use super::script::{Act, Answer, DevLog, Script, Text};
+use super::settings::{Settings, users};
+use super::stand_in::StandIn;
+
+/// The service all cases use.
+pub const SERVICE: &str = "ivalt-test";
+
+/// A stack of PAM modules, files for ours, and a script; `run` may be called again and again.
+#[derive(Debug)]
+pub struct Case {
+    dir: TempDir,
+    module: PathBuf,
+    control: String,
+    arguments: Vec<String>,
+    before: Vec<String>,
+    after: Vec<String>,
+    limit: Duration,
+    /// Everything else pam-client understands.
+    pub script: Script,
+}
+
+impl Case {
+    /// Any module on its own: an absolute path, or a name in the system's folder.
+    pub fn new(module: impl AsRef<Path>) -> Self {
+        let dir = TempDir::new();
+        let script = Script {
+            confdir: dir.path().to_owned(),
+            service: SERVICE.to_owned(),
+            user: Some("alice".into()),
+            ..Script::default()
+        };
+        Self {
+            dir,
+            module: module.as_ref().to_owned(),
+            control: "required".to_owned(),
+            arguments: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            limit: Duration::from_secs(30),
+            script,
+        }
+    }
+
+    /// Our module with `config=` of valid settings against this stand-in; alice has +916283974746.
+    pub fn against(ivalt: &StandIn) -> Self {
+        let case = Self::new(module_path()).users(&users(&[("alice", "+916283974746")]));
+        let settings = case.settings(ivalt);
+        let config = format!("config={}", case.config().display());
+        case.with_settings(&settings).argument(&config)
+    }
+
+    /// The folder of this case: the confdir, and where its settings and users are.
+    pub fn dir(&self) -> &TempDir {
+        &self.dir
+    }
+
+    /// Where `with_settings` writes.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("ivalt.toml")
+    }
+
+    /// Where `users` writes.
+    pub fn users_file(&self) -> PathBuf {
+        self.dir.join("users.toml")
+    }
+
+    /// Valid settings that name this case's users file, to be changed and given to `with_settings`.
+    pub fn settings(&self, ivalt: &StandIn) -> Settings {
+        Settings::against(ivalt, &self.users_file())
+    }
+
+    /// Writes `ivalt.toml`, mode 0600.
+    pub fn with_settings(self, settings: &Settings) -> Self {
+        self.settings_text(&settings.text())
+    }
+
+    /// Writes `ivalt.toml` of any text, mode 0600.
+    pub fn settings_text(self, text: &str) -> Self {
+        self.dir.write("ivalt.toml", text, 0o600);
+        self
+    }
+
+    /// Writes `users.toml` of any text, mode 0600.
+    pub fn users(self, text: &str) -> Self {
+        self.dir.write("users.toml", text, 0o600);
+        self
+    }
+
+    /// A module argument; blanks and brackets are taken care of.
+    pub fn argument(mut self, word: &str) -> Self {
+        self.arguments.push(word.to_owned());
+        self
+    }
+
+    /// Leaves out every argument given so far.
+    pub fn without_arguments(mut self) -> Self {
+        self.arguments.clear();
+        self
+    }
+
+    /// The control field of the module's lines; `required` without.
+    pub fn control(mut self, control: &str) -> Self {
+        self.control = control.to_owned();
+        self
+    }
+
+    /// A whole line of the service file above the module's.
+    pub fn line_before(mut self, line: &str) -> Self {
+        self.before.push(line.to_owned());
+        self
+    }
+
+    /// A whole line of the service file below the module's.
+    pub fn line_after(mut self, line: &str) -> Self {
+        self.after.push(line.to_owned());
+        self
+    }
+
+    /// `PAM_AUTHTOK` as a module above ours would have left it.
+    pub fn authtok(self, password: &str) -> Self {
+        let argument = quoted(&format!("authtok={password}"));
+        let helper = helper_module("pam_set_authtok");
+        self.line_before(&format!("auth optional {} {argument}", helper.display()))
+    }
+
+    /// After the module, `PAM_AUTHTOK` is told to the person: `PAM_AUTHTOK=…` among the messages.
+    pub fn show_authtok(self) -> Self {
+        let helper = helper_module("pam_set_authtok");
+        self.line_after(&format!("auth optional {} show", helper.display()))
+    }
+
+    /// `PAM_USER`; alice without.
+    pub fn user(mut self, user: impl Into<Text>) -> Self {
+        self.script.user = Some(user.into());
+        self
+    }
+
+    /// `PAM_USER` stays unset, so that the module must ask.
+    pub fn without_user(mut self) -> Self {
+        self.script.user = None;
+        self
+    }
+
+    /// `PAM_RHOST`
+    pub fn rhost(mut self, rhost: impl Into<Text>) -> Self {
+        self.script.rhost = Some(rhost.into());
+        self
+    }
+
+    /// `PAM_TTY`
+    pub fn tty(mut self, tty: impl Into<Text>) -> Self {
+        self.script.tty = Some(tty.into());
+        self
+    }
+
+    /// `PAM_RUSER`
+    pub fn ruser(mut self, ruser: impl Into<Text>) -> Self {
+        self.script.ruser = Some(ruser.into());
+        self
+    }
+
+    /// One more answer. Without any, every prompt meets the end of input.
+    pub fn answer(mut self, answer: impl Into<Answer>) -> Self {
+        self.script.answers.push(answer.into());
+        self
+    }
+
+    /// `PAM_SILENT`
+    pub fn silent(mut self) -> Self {
+        self.script.silent = true;
+        self
+    }
+
+    /// What is called on the handle; `pam_authenticate` once without.
+    pub fn calls(mut self, calls: &[Entry]) -> Self {
+        self.script.calls = calls.to_vec();
+        self
+    }
+
+    /// A variable of the host's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.script.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What stands at `/dev/log`.
+    pub fn dev_log(mut self, kind: DevLog) -> Self {
+        self.script.dev_log = kind;
+        self
+    }
+
+    /// A file bound over another, for pam-client alone.
+    pub fn bind(mut self, from: impl Into<PathBuf>, to: impl Into<PathBuf>) -> Self {
+        self.script.binds.push((from.into(), to.into()));
+        self
+    }
+
+    /// Wall clock after which the process is killed; 30 s without.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs, and panics unless the module left the process as it was, printed nothing, and ended in time.
+    pub fn run(&self) -> Report {
+        let observed = self.observe();
+        assert_eq!(observed.stdout, "", "the module wrote to stdout");
+        assert_eq!(observed.stderr, "", "the module wrote to stderr");
+        assert!(
+            observed.status.success(),
+            "pam-client ended with {}",
+            observed.status
+        );
+        let report = observed.report();
+        assert_eq!(
+            report.changes(),
+            [] as [&str; 0],
+            "the module left traces in its host"
+        );
+        report.clone()
+    }
+
+    /// Runs, and judges nothing but the time.
+    pub fn observe(&self) -> Observed {
+        self.write_service_file();
+        let script = serde_json::to_vec(&self.script).expect("a script is JSON");
+        let script = self.dir.write("script.json", script, 0o600);
+        let report = self.dir.join("report.json");
+        let _ = fs::remove_file(&report);
+        let (stdout, stderr) = (self.dir.join("stdout"), self.dir.join("stderr"));
+        let mut command = Command::new(example("pam-client"));
+        command
+            .arg("--script")
+            .arg(script)
+            .arg("--report")
+            .arg(&report);
+        command.env_clear().current_dir("/").stdin(Stdio::null());
+        command.stdout(File::create(&stdout).expect("a file for stdout"));
+        command.stderr(File::create(&stderr).expect("a file for stderr"));
+        let mut process = command.spawn().expect("pam-client starts");
+        let status = self.wait(&mut process);
+        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        Observed {
+            status,
+            stdout: read(stdout),
+            stderr: read(stderr),
+            report: serde_json::from_str(&read(report)).ok(),
+        }
+    }
+
+    fn wait(&self, process: &mut Child) -> ExitStatus {
+        let deadline = Instant::now() + self.limit;
+        loop {
+            if let Some(status) = process.try_wait().expect("the state of pam-client") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = process.kill();
+                let _ = process.wait();
+                panic!("pam-client was not done after {:?}: killed", self.limit);
+            }
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The module for the types that are called: libpam complains in the log of functions a module lacks.
+    fn write_service_file(&self) {
+        let words: Vec<_> = self.arguments.iter().map(|word| quoted(word)).collect();
+        let rest = format!(
+            "{} {} {}",
+            self.control,
+            self.module.display(),
+            words.join(" ")
+        );
+        let mut lines = self.before.clone();
+        lines.push(format!("auth {rest}"));
+        lines.extend(self.after.clone());
+        lines.extend(self.other_types().map(|kind| format!("{kind} {rest}")));
+        self.dir.write(SERVICE, lines.join("\n") + "\n", 0o644);
+        // Every system has this file, and libpam complains when it has not.
+        self.dir
+            .write("other", "auth required pam_deny.so\n", 0o644);
+    }
+
+    fn other_types(&self) -> impl Iterator<Item = &'static str> {
+        let types = [
+            ("account", [Entry::AcctMgmt; 2]),
+            ("session", [Entry::OpenSession, Entry::CloseSession]),
+            ("password", [Entry::Chauthtok; 2]),
+        ];
+        let called = |entries: &[Entry]| {
+            entries
+                .iter()
+                .any(|entry| self.script.calls.contains(entry))
+        };
+        types
+            .into_iter()
+            .filter(move |(_, entries)| called(entries))
+            .map(|(kind, _)| kind)
+    }
+}
+
+/// One word of a service file; pam.conf(5) puts blanks into brackets and escapes the closing one.
+fn quoted(word: &str) -> String {
+    if word.contains([' ', '\t', '[', ']']) {
+        format!("[{}]", word.replace(']', "\\]"))
+    } else {
+        word.to_owned()
+    }
+}
+
+/// A run, not judged.
+#[derive(Debug)]
+pub struct Observed {
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// What it, or the module in it, printed.
+    pub stdout: String,
+    /// What it, or the module in it, complained.
+    pub stderr: String,
+    report: Option<Report>,
+}
+
+impl Observed {
+    /// Panics when there is none: a crash of the host, or a fault of pam-client.
+    pub fn report(&self) -> &Report {
+        let Some(report) = &self.report else {
+            panic!(
+                "no report, pam-client ended with {}: {}",
+                self.status, self.stderr
+            );
+        };
+        assert_eq!(report.skip, None, "ask support::no_stage() first");
+        report
+    }
+}
+
+/// Whether this machine refuses pam-client its private `/dev`; then says so, with the name of the test.
+///
+/// `if support::no_stage() { return; }` is the first line of every test that runs a case.
+#[must_use]
+pub fn no_stage() -> bool {
+    static REASON: OnceLock<Option<String>> = OnceLock::new();
+    let ask = || {
+        Case::new("pam_deny.so")
+            .observe()
+            .report
+            .and_then(|report| report.skip)
+    };
+    let Some(reason) = REASON.get_or_init(ask) else {
+        return false;
+    };
+    let thread = std::thread::current();
+    eprintln!("SKIPPED {}: {reason}", thread.name().unwrap_or("a test"));
+    true
+}
+
+impl Report {
+    /// The code of the first `pam_authenticate`.
+    pub fn code(&self) -> i32 {
+        *self
+            .codes(Entry::Authenticate)
+            .first()
+            .expect("a call of pam_authenticate")
+    }
+
+    /// The codes of one kind of call, in order.
+    pub fn codes(&self, entry: Entry) -> Vec<i32> {
+        self.calls_of(entry).map(|call| call.code).collect()
+    }
+
+    /// The calls of one kind, in order.
+    pub fn calls_of(&self, entry: Entry) -> impl Iterator<Item = &Call> {
+        self.calls.iter().filter(move |call| call.call == entry)
+    }
+
+    /// The first `pam_authenticate`.
+    pub fn authenticate(&self) -> &Call {
+        self.calls_of(Entry::Authenticate)
+            .next()
+            .expect("a call of pam_authenticate")
+    }
+
+    /// Everything said, in order.
+    pub fn messages(&self) -> Vec<&Message> {
+        self.calls.iter().flat_map(|call| &call.messages).collect()
+    }
+
+    /// The texts of all prompts, in order.
+    pub fn prompts(&self) -> Vec<&str> {
+        let asks = |message: &&Message| matches!(message.style, Style::EchoOn | Style::EchoOff);
+        let prompts = self.messages().into_iter().filter(asks);
+        prompts.map(|message| message.text.as_str()).collect()
+    }
+
+    /// The texts of all error and information messages, in order.
+    pub fn told(&self) -> Vec<&str> {
+        let tells = |message: &&Message| matches!(message.style, Style::Error | Style::Info);
+        let told = self.messages().into_iter().filter(tells);
+        told.map(|message| message.text.as_str()).collect()
+    }
+
+    /// All datagrams, also libpam's and other modules'.
+    pub fn log(&self) -> Vec<&str> {
+        let lines = self.calls.iter().flat_map(|call| &call.log);
+        lines.map(String::as_str).collect()
+    }
+
+    /// Our lines.
+    pub fn log_lines(&self) -> Vec<LogLine> {
+        let lines = self.log().into_iter().filter(|line| LogLine::is_ours(line));
+        lines.map(LogLine::parse).collect()
+    }
+
+    /// Our only line: one a call is promised.
+    pub fn log_line(&self) -> LogLine {
+        match self.log_lines().as_slice() {
+            [line] => line.clone(),
+            _ => panic!("not exactly one line of pam_ivalt: {:#?}", self.log()),
+        }
+    }
+
+    /// What every call changed, with its name.
+    pub fn changes(&self) -> Vec<String> {
+        let named = |call: &Call| {
+            let name = call.call;
+            call.changes
+                .iter()
+                .map(move |change| format!("{name:?}: {change}"))
+                .collect::<Vec<_>>()
+        };
+        self.calls.iter().flat_map(named).collect()
+    }
+
+    /// Whether a delay was asked for in the first `pam_authenticate`.
+    pub fn asked_for_delay(&self) -> bool {
+        self.authenticate()
+            .fail_delays_us
+            .iter()
+            .any(|delay| *delay > 0)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Plain(text.to_owned())
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Plain(text)
+    }
+}
+
+impl From<&[u8]> for Text {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl<T: Into<Text>> From<T> for Answer {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Act> for Answer {
+    fn from(act: Act) -> Self {
+        Self::Act(act)
+    }
+}
+
+impl Act {
+    /// Answers after a while.
+    pub fn slowly(answer: impl Into<Text>, delay: Duration) -> Self {
+        Self {
+            answer: Some(answer.into()),
+            delay_ms: u64::try_from(delay.as_millis()).expect("a delay in 64 bits"),
+            ..Self::default()
+        }
+    }
+
+    /// The conversation fails with this code.
+    pub fn error(code: i32) -> Self {
+        Self {
+            error: Some(code),
+            ..Self::default()
+        }
+    }
+}

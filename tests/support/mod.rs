@@ -1,0 +1,39 @@
+//! What integration tests share: the PAM application, a stack for it, the stand-in for iVALT, files, log lines.
+//!
+//! ```ignore
+//! mod support;
+//!
+//! #[test]
+//! fn accepted() {
+//!     if support::no_stage() { return; }
+//!     let ivalt = support::StandIn::start();
+//!     let report = support::Case::against(&ivalt).answer("accept-1").run();
+//!     assert_eq!(report.code(), support::codes::PAM_SUCCESS);
+//!     assert_eq!(report.log_line().reason(), "verified");
+//! }
+//! ```
+// Every test binary compiles all of this and uses a part.
+#![allow(dead_code, unused_imports)]
+
+mod artifacts;
+mod case;
+pub mod codes;
+mod files;
+mod log_line;
+mod settings;
+mod stand_in;
+
+// The two ends of pam-client, written once.
+#[path = "../pam_client/report.rs"]
+pub mod report;
+#[path = "../pam_client/script.rs"]
+pub mod script;
+
+pub use artifacts::{example, helper_module, module_path};
+pub use case::{Case, Observed, no_stage};
+pub use files::{TempDir, write_file};
+pub use log_line::{LogLine, Severity};
+pub use report::{Call, Entry, Message, Report, Style, Taken};
+pub use script::{Act, Answer, Conversation, DevLog, Disposition, Interrupt, Script, Text};
+pub use settings::{Settings, users};
+pub use stand_in::StandIn;

@@ -1,0 +1,109 @@
+//! Starts and stops the stand-in for iVALT's cloud, and reads what it noted.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::artifacts::example;
+use super::files::TempDir;
+
+/// A running stand-in with a folder, a port and a certificate authority of its own; it ends with this value.
+#[derive(Debug)]
+pub struct StandIn {
+    dir: TempDir,
+    process: Child,
+    port: u16,
+}
+
+impl StandIn {
+    /// The only key it lets through.
+    pub const API_KEY: &str = "test-api-key";
+
+    /// Returns when it takes connections.
+    pub fn start() -> Self {
+        let dir = TempDir::new();
+        let errors = File::create(dir.join("stderr")).expect("a file for its errors");
+        let mut command = Command::new(example("ivalt-stand-in"));
+        command.arg("--dir").arg(dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors);
+        let process = command.spawn().expect("ivalt-stand-in starts");
+        let mut stand_in = Self {
+            dir,
+            process,
+            port: 0,
+        };
+        stand_in.port = stand_in.wait_for_port();
+        stand_in
+    }
+
+    fn wait_for_port(&mut self) -> u16 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Ok(port) = fs::read_to_string(self.dir.join("port")) {
+                return port.trim().parse().expect("a port number");
+            }
+            let ended = self.process.try_wait().expect("its state");
+            if ended.is_some() || Instant::now() > deadline {
+                let errors = fs::read_to_string(self.dir.join("stderr")).unwrap_or_default();
+                panic!("ivalt-stand-in is not ready ({ended:?}): {errors}");
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What `[api] url` must be.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}/admin/public/api", self.port)
+    }
+
+    /// What `[api] ca_file` must be.
+    pub fn ca(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// Every request so far: `method`, `path`, `headers`, `body`, `raw`.
+    pub fn requests(&self) -> Vec<Value> {
+        self.lines("requests.jsonl")
+    }
+
+    /// The tokens of these requests, in order.
+    pub fn tokens(&self) -> Vec<String> {
+        let token = |request: &Value| request["body"]["auth_token"].as_str().map(str::to_owned);
+        self.requests().iter().filter_map(token).collect()
+    }
+
+    /// Every connection so far: `peer`.
+    pub fn connections(&self) -> Vec<Value> {
+        self.lines("connections.jsonl")
+    }
+
+    /// Its process, for stopping and continuing it.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn lines(&self, file: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.join(file)).expect("what it noted");
+        let parse = |line| serde_json::from_str(line).expect("one JSON value a line");
+        text.lines().map(parse).collect()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
