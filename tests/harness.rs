@@ -275,6 +275,10 @@ fn items_reach_libpam_byte_for_byte() {
     );
     let nobody = Case::new("pam_deny.so").without_user().run();
     assert!(!nobody.authenticate().items.contains_key("PAM_USER"));
+    let asked = Case::new("pam_unix.so").without_user();
+    let asked = asked.answer("nobody").answer("wrong").run();
+    assert_eq!(asked.prompts(), ["login:", "Password: "]);
+    assert_eq!(asked.authenticate().items["PAM_USER"], "nobody");
 }
 
 #[test]

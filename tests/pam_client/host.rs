@@ -65,11 +65,16 @@ fn dispose(signal: c_int, disposition: Disposition) -> io::Result<()> {
     })
 }
 
-/// Async-signal-safe: gettid(2) and atomics.
-extern "C" fn count(signal: c_int) {
+/// Whether this is the thread that calls libpam. Async-signal-safe.
+pub fn is_caller() -> bool {
     // SAFETY: gettid(2) takes nothing and always succeeds.
-    let here = unsafe { libc::gettid() } == CALLER.load(Ordering::Relaxed);
-    let counters = if here { &HERE } else { &ELSEWHERE };
+    let this = unsafe { libc::gettid() };
+    this == CALLER.load(Ordering::Relaxed)
+}
+
+/// Async-signal-safe.
+extern "C" fn count(signal: c_int) {
+    let counters = if is_caller() { &HERE } else { &ELSEWHERE };
     if let Some(counter) = usize::try_from(signal)
         .ok()
         .and_then(|index| counters.get(index))
@@ -176,7 +181,7 @@ fn timespec(duration: Duration) -> libc::timespec {
     }
 }
 
-/// Soft limits that hold during calls and are lifted for this program's own work in between.
+/// Soft limits that hold during calls on a handle and are lifted for this program's own work in between.
 #[derive(Clone, Debug, Default)]
 pub struct SoftLimits {
     /// Resource, limit while called, limit before.

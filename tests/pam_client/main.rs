@@ -7,6 +7,7 @@
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
 mod dev_log;
+mod facts;
 mod host;
 mod libpam;
 mod person;

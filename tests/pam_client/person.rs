@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::dev_log::Log;
-use crate::host::SoftLimits;
+use crate::host::{self, SoftLimits};
 use crate::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
 use crate::report::{Message, Style};
 use crate::script::{Act, Answer, Conversation, Script};
@@ -143,6 +143,10 @@ impl Person {
             threads: self.before.started(&now),
         });
         self.changes.extend(self.before.changes_within(&now));
+        if !host::is_caller() {
+            let change = "in the conversation: called from another thread";
+            self.changes.push(change.to_owned());
+        }
     }
 
     /// Ours is no change of the module's.

@@ -37,7 +37,7 @@ pub struct Script {
     pub transactions: u32,
     /// Set in this process before `pam_start`.
     pub env: BTreeMap<String, String>,
-    /// Soft limits in force during every call, by their name in getrlimit(2) without `RLIMIT_`.
+    /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without `RLIMIT_`.
     pub soft_limits: BTreeMap<String, u64>,
     /// Working directory.
     pub cwd: Option<PathBuf>,

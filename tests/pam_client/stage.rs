@@ -21,17 +21,23 @@ pub fn build(script: &Script) -> io::Result<Result<(), String>> {
     if let Err(error) = separate(script.no_network) {
         return Ok(Err(format!("no private mount namespace here: {error}")));
     }
-    mount(
-        "none",
-        Path::new("/"),
-        None,
-        libc::MS_REC | libc::MS_PRIVATE,
-    )?;
-    private_dev()?;
+    match private_mounts() {
+        // Some systems grant everybody the namespace and then nothing in it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Err(format!("no private mounts here: {error}")));
+        }
+        result => result?,
+    }
     for (from, to) in &script.binds {
         bind(from, to)?;
     }
     Ok(Ok(()))
+}
+
+fn private_mounts() -> io::Result<()> {
+    let everything = libc::MS_REC | libc::MS_PRIVATE;
+    mount(Path::new("none"), Path::new("/"), None, everything)?;
+    private_dev()
 }
 
 /// As root at once, otherwise through a user namespace in which everybody keeps their own number.
@@ -63,7 +69,7 @@ fn private_dev() -> io::Result<()> {
         .into();
     let dev = Path::new("/dev");
     mount(
-        "tmpfs",
+        Path::new("tmpfs"),
         dev,
         Some(c"tmpfs"),
         libc::MS_NOSUID | libc::MS_NOEXEC,
@@ -89,17 +95,20 @@ fn bind_device(from: &Path, to: &Path, is_folder: bool) -> io::Result<()> {
 }
 
 fn bind(from: &Path, to: &Path) -> io::Result<()> {
-    let from = from.to_str().ok_or(io::ErrorKind::InvalidInput)?;
     mount(from, to, None, libc::MS_BIND | libc::MS_REC)
 }
 
-fn mount(from: &str, to: &Path, kind: Option<&CStr>, flags: libc::c_ulong) -> io::Result<()> {
-    let source = CString::new(from)?;
+fn mount(from: &Path, to: &Path, kind: Option<&CStr>, flags: libc::c_ulong) -> io::Result<()> {
+    let source = CString::new(from.as_os_str().as_bytes())?;
     let target = CString::new(to.as_os_str().as_bytes())?;
     let kind = kind.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: all strings are NUL-terminated and outlive the call; mount(2) allows NULL for type and data.
-    done(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, ptr::null()) })
-        .map_err(|error| io::Error::other(format!("mount {from} on {}: {error}", to.display())))
+    let mounted =
+        done(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, ptr::null()) });
+    mounted.map_err(|error| {
+        let what = format!("mount {} on {}: {error}", from.display(), to.display());
+        io::Error::new(error.kind(), what)
+    })
 }
 
 /// The usual convention of system calls: -1 and errno.

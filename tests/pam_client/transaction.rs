@@ -7,12 +7,12 @@ use std::ptr;
 use std::time::Instant;
 
 use crate::dev_log::Log;
+use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
 use crate::libpam::{self, PamHandle};
 use crate::person::{self, Person, c_string};
 use crate::report::{Call, Entry};
 use crate::script::{Script, Text};
-use crate::surroundings;
 
 /// The process in its role as an application of PAM.
 pub struct Host<'a> {
@@ -39,29 +39,37 @@ impl<'a> Host<'a> {
     /// One handle: start, every call of the script, end.
     pub fn transaction(&mut self, number: u32) -> io::Result<Vec<Call>> {
         let mut handle = ptr::null_mut();
-        let mut calls =
-            vec![self.observe(Entry::Start, number, None, |host| host.start(&mut handle))?];
-        if handle.is_null() {
-            return Ok(calls);
+        let start = self.observe(Entry::Start, None, |host| host.start(&mut handle))?;
+        let mut calls = vec![start];
+        if !handle.is_null() {
+            self.set_items(handle)?;
+            calls.extend(self.calls_on(handle)?);
+            let last = calls.last().map_or(libpam::PAM_SUCCESS, |call| call.code);
+            // SAFETY: the handle is live, and nobody uses it afterwards.
+            let end = |_: &Self| unsafe { libpam::pam_end(handle, last) };
+            calls.push(self.observe(Entry::End, None, end)?);
         }
-        self.set_items(handle)?;
-        let flags = if self.script.silent {
+        for call in &mut calls {
+            call.transaction = number;
+        }
+        Ok(calls)
+    }
+
+    fn calls_on(&self, handle: *mut PamHandle) -> io::Result<Vec<Call>> {
+        let silent = if self.script.silent {
             libpam::PAM_SILENT
         } else {
             0
         };
+        let mut calls = Vec::new();
         for entry in self.entries() {
-            let (function, own_flags) = libpam::function(entry)
+            let function = libpam::function(entry);
+            let (function, flags) = function
                 .ok_or_else(|| io::Error::other(format!("{entry:?} is not for scripts")))?;
-            calls.push(self.observe(entry, number, Some(handle), |_| {
-                // SAFETY: the handle is live until `pam_end`.
-                unsafe { function(handle, flags | own_flags) }
-            })?);
+            // SAFETY: the handle is live until `pam_end`.
+            let call = |_: &Self| unsafe { function(handle, flags | silent) };
+            calls.push(self.observe(entry, Some(handle), call)?);
         }
-        let last = calls.last().map_or(libpam::PAM_SUCCESS, |call| call.code);
-        // SAFETY: the handle is live, and nobody uses it afterwards.
-        let end = |_: &Self| unsafe { libpam::pam_end(handle, last) };
-        calls.push(self.observe(Entry::End, number, None, end)?);
         Ok(calls)
     }
 
@@ -114,13 +122,14 @@ impl<'a> Host<'a> {
     fn observe(
         &self,
         entry: Entry,
-        transaction: u32,
         handle: Option<*mut PamHandle>,
         call: impl FnOnce(&Self) -> c_int,
     ) -> io::Result<Call> {
         self.look_before(handle);
         let rain = self.script.interrupt.map(Rain::start).transpose()?;
-        self.limits.impose()?;
+        if handle.is_some() {
+            self.limits.impose()?;
+        }
         let started = Instant::now();
         let code = call(self);
         let elapsed = started.elapsed();
@@ -128,7 +137,6 @@ impl<'a> Host<'a> {
         drop(rain);
         Ok(Call {
             call: entry,
-            transaction,
             code,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             ..self.look_after(handle)
@@ -153,12 +161,8 @@ impl<'a> Host<'a> {
             fail_delays_us: std::mem::take(&mut person.fail_delays_us),
             log: std::mem::take(&mut person.logged),
             changes,
-            items: handle
-                .map(surroundings::items)
-                .into_iter()
-                .flatten()
-                .collect(),
-            signal_33: surroundings::signal_33(),
+            items: handle.map(facts::items).into_iter().flatten().collect(),
+            signal_33: facts::signal_33(),
             ..Call::default()
         }
     }

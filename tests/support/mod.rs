@@ -20,8 +20,10 @@ mod case;
 pub mod codes;
 mod files;
 mod log_line;
+mod reading;
 mod settings;
 mod stand_in;
+mod words;
 
 // The two ends of pam-client, written once.
 #[path = "../pam_client/report.rs"]
