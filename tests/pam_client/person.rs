@@ -69,32 +69,14 @@ impl Person {
         }
     }
 
-    /// All messages of one call; one reply each.
+    /// All messages of one call of the conversation: one reply each, or none at all.
     fn hear(
         &mut self,
         said: Vec<(Style, String)>,
     ) -> Result<Option<Vec<Option<CString>>>, Refusal> {
         let mut replies = Vec::new();
         for (style, text) in said {
-            let asks = matches!(style, Style::EchoOff | Style::EchoOn);
-            let answer = if asks { self.answers.pop_front() } else { None };
-            let act = match answer {
-                Some(Answer::Act(act)) => act,
-                Some(Answer::Text(answer)) => Act {
-                    answer: Some(answer),
-                    ..Act::default()
-                },
-                Some(Answer::Nothing) => Act::default(),
-                None if asks => Act {
-                    error: Some(libpam::PAM_CONV_ERR),
-                    ..Act::default()
-                },
-                None if self.message_code != libpam::PAM_SUCCESS => Act {
-                    error: Some(self.message_code),
-                    ..Act::default()
-                },
-                None => Act::default(),
-            };
+            let act = self.next_act(style);
             let no_reply = act.no_reply;
             replies.push(self.play(style, text, act)?);
             if no_reply {
@@ -102,6 +84,29 @@ impl Person {
             }
         }
         Ok(Some(replies))
+    }
+
+    /// Only prompts use up answers.
+    fn next_act(&mut self, style: Style) -> Act {
+        let error = |code| Act {
+            error: Some(code),
+            ..Act::default()
+        };
+        if !matches!(style, Style::EchoOff | Style::EchoOn) {
+            return match self.message_code {
+                libpam::PAM_SUCCESS => Act::default(),
+                code => error(code),
+            };
+        }
+        match self.answers.pop_front() {
+            Some(Answer::Act(act)) => act,
+            Some(Answer::Nothing) => Act::default(),
+            Some(Answer::Text(text)) => Act {
+                answer: Some(text),
+                ..Act::default()
+            },
+            None => error(libpam::PAM_CONV_ERR),
+        }
     }
 
     /// One message: first the waiting, so that whatever the module does meanwhile is in the picture.
