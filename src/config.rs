@@ -269,38 +269,38 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn parse(&self) -> Result<Document, Misconfigured> {
-        let table = DeTable::parse(self.text).map_err(|error| self.explain(&error))?;
+        let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
         // From the table, not from the text: then an error holds no copy of the text, which holds the API key.
         Document::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
     }
 
-    /// `toml`'s own sentences quote the offending line; this takes only place, key and what was expected.
-    fn explain(&self, error: &toml::de::Error) -> Misconfigured {
+    /// `toml`'s messages are its own words; only what it prints around them quotes the offending line.
+    fn not_toml(&self, error: &toml::de::Error) -> Misconfigured {
         let span = error.span().unwrap_or(0..0);
-        let key = key_of(&error.to_string());
-        let message = error.message();
-        if message.starts_with("unknown field") {
-            let name = self.text.get(span.clone()).unwrap_or_default();
-            let known = expected(message).unwrap_or_default();
-            return self.at(
-                &span,
-                &join(&key, name),
-                &format!("is not a setting; here it is {known}"),
-            );
-        }
-        if message == "duplicate key" {
-            return self.at(
+        match error.message() {
+            "duplicate key" => self.at(
                 &span,
                 self.text.get(span.clone()).unwrap_or_default(),
                 "stands twice; keep one",
+            ),
+            message => self.at(&span, "", &format!("is not TOML: {message}")),
+        }
+    }
+
+    /// serde's messages quote the value; this takes only place, key and what was expected.
+    fn explain(&self, error: &toml::de::Error) -> Misconfigured {
+        let span = error.span().unwrap_or(0..0);
+        let key = key_of(&error.to_string());
+        let expected = expected(error.message()).unwrap_or("something else");
+        if error.message().starts_with("unknown field") {
+            let name = self.text.get(span.clone()).unwrap_or_default();
+            return self.at(
+                &span,
+                &join(&key, name),
+                &format!("is not a setting; here it is {expected}"),
             );
         }
-        match expected(message) {
-            Some(expected) if message.starts_with("invalid ") => {
-                self.at(&span, &key, &format!("must be {expected}"))
-            }
-            _ => self.at(&span, &key, message),
-        }
+        self.at(&span, &key, &format!("must be {expected}"))
     }
 
     fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Misconfigured {

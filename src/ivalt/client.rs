@@ -89,7 +89,10 @@ impl Client {
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = std::str::from_utf8(token.as_bytes()).unwrap_or_default();
-        let secrets = [auth_token, mobile, mobile.trim_start_matches('+')];
+        let digits = mobile.trim_start_matches('+');
+        // The number also without country code; its last digits may be seen.
+        let numbers = (0..digits.len().saturating_sub(6)).filter_map(|from| digits.get(from..));
+        let secrets: Vec<_> = [auth_token, mobile].into_iter().chain(numbers).collect();
         self.post(
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },

@@ -28,6 +28,7 @@ pub struct Case {
     before: Vec<String>,
     after: Vec<String>,
     limit: Duration,
+    preload: Option<PathBuf>,
     /// Everything else pam-client understands.
     pub script: Script,
 }
@@ -50,6 +51,7 @@ impl Case {
             before: Vec::new(),
             after: Vec::new(),
             limit: Duration::from_secs(30),
+            preload: None,
             script,
         }
     }
@@ -208,6 +210,12 @@ impl Case {
         self
     }
 
+    /// A library loaded before all others, for faults of the C library.
+    pub fn preload(mut self, library: &Path) -> Self {
+        self.preload = Some(library.to_owned());
+        self
+    }
+
     /// Wall clock after which the process is killed; 30 s without.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -248,6 +256,7 @@ impl Case {
             .arg("--report")
             .arg(&report);
         command.env_clear().current_dir("/").stdin(Stdio::null());
+        command.envs(self.preload.iter().map(|library| ("LD_PRELOAD", library)));
         command.stdout(File::create(&stdout).expect("a file for stdout"));
         command.stderr(File::create(&stderr).expect("a file for stderr"));
         let mut process = command.spawn().expect("pam-client starts");

@@ -8,7 +8,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -48,7 +51,11 @@ fn authorities() -> &'static Authorities {
     AUTHORITIES.get_or_init(|| {
         let (trusted, trusted_pem) = authority("trusted by the tests");
         let (unknown, _) = authority("unknown to the module");
-        Authorities { trusted, trusted_pem, unknown }
+        Authorities {
+            trusted,
+            trusted_pem,
+            unknown,
+        }
     })
 }
 
@@ -60,8 +67,13 @@ pub fn trusted_authority(folder: &Path) -> PathBuf {
 }
 
 fn certificate(kind: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let name = if kind == Certificate::OtherName { "other.example" } else { "127.0.0.1" };
-    let mut params = CertificateParams::new(vec![name.to_owned(), format!("{kind:?}.example")]).unwrap();
+    let name = if kind == Certificate::OtherName {
+        "other.example"
+    } else {
+        "127.0.0.1"
+    };
+    let mut params =
+        CertificateParams::new(vec![name.to_owned(), format!("{kind:?}.example")]).unwrap();
     params.extended_key_usages = vec![match kind {
         Certificate::ForClients => ExtendedKeyUsagePurpose::ClientAuth,
         _ => ExtendedKeyUsagePurpose::ServerAuth,
@@ -77,12 +89,17 @@ fn certificate(kind: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'st
         Certificate::UnknownAuthority => params.signed_by(&key, &authorities().unknown),
         _ => params.signed_by(&key, &authorities().trusted),
     };
-    (signed.unwrap().der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    (
+        signed.unwrap().der().clone(),
+        PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+    )
 }
 
 fn tls_config(kind: Certificate) -> Arc<ServerConfig> {
     let (certificate, key) = certificate(kind);
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
     Arc::new(config.unwrap())
 }
 
@@ -106,7 +123,8 @@ impl Server {
     pub fn tls(certificate: Certificate, act: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
         let config = tls_config(certificate);
         Self::start(move |stream, requests| {
-            let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+            let mut tls =
+                StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
             if read_request(&mut tls) {
                 requests.fetch_add(1, Ordering::SeqCst);
                 act(&mut tls);
@@ -127,19 +145,39 @@ impl Server {
     fn start(act: impl Fn(TcpStream, &AtomicUsize) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (requests, connections, over) = (Arc::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
-        let shared = (Arc::clone(&requests), Arc::clone(&connections), Arc::clone(&over));
+        let (requests, connections, over) = (
+            Arc::default(),
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicBool>::default(),
+        );
+        let shared = (
+            Arc::clone(&requests),
+            Arc::clone(&connections),
+            Arc::clone(&over),
+        );
         let thread = thread::spawn(move || {
             let (requests, connections, over) = shared;
             let act = Arc::new(act);
-            for stream in listener.incoming().map_while(Result::ok).take_while(|_| !over.load(Ordering::SeqCst)) {
+            for stream in listener
+                .incoming()
+                .map_while(Result::ok)
+                .take_while(|_| !over.load(Ordering::SeqCst))
+            {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (act, requests) = (Arc::clone(&act), Arc::clone(&requests));
-                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(20)))
+                    .unwrap();
                 thread::spawn(move || act(stream, &requests));
             }
         });
-        Self { port, requests, connections, over, thread: Some(thread) }
+        Self {
+            port,
+            requests,
+            connections,
+            over,
+            thread: Some(thread),
+        }
     }
 
     pub fn requests(&self) -> usize {
@@ -173,7 +211,10 @@ fn read_request(tls: &mut Tls) -> bool {
         }
         let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next()?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 return true;
             }
@@ -183,18 +224,30 @@ fn read_request(tls: &mut Tls) -> bool {
 
 /// An HTTP answer of `status` with `headers` (each ended by CRLF) and a body of the right length.
 pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
 /// Closes with RST, so that the other side sees a reset.
 pub fn reset(stream: &TcpStream) {
     use std::os::fd::AsRawFd;
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     let size = libc::socklen_t::try_from(size_of::<libc::linger>()).unwrap();
     // SAFETY: setsockopt(2) reads `size` bytes of `linger`, which outlives the call; the descriptor is open.
     let code = unsafe {
-        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size,
+        )
     };
     assert_eq!(code, 0);
     let _ = stream.shutdown(Shutdown::Read);

@@ -1,0 +1,116 @@
+//! Token, API key, password and whole mobile appear in no log at any level, no message and no error text.
+
+use crate::server::{Server, answer, trusted_authority};
+use crate::support::{Case, Report, StandIn, no_stage};
+
+const KEY: &str = "key-7f3a9c";
+const PASSWORD: &str = "pw-5d1e8b";
+const TOKEN: &str = "tok-2b6c4d";
+const MOBILE: &str = "6283974746";
+
+/// Everything that anybody but iVALT gets to see.
+fn seen(report: &Report) -> String {
+    let messages = report
+        .messages()
+        .into_iter()
+        .map(|message| message.text.clone());
+    messages
+        .chain(report.log().into_iter().map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[track_caller]
+fn nothing_of_it(name: &str, report: &Report) {
+    let seen = seen(report);
+    for secret in [KEY, PASSWORD, TOKEN, MOBILE] {
+        assert!(!seen.contains(secret), "{name} shows {secret}: {seen}");
+    }
+}
+
+fn case(ivalt: &StandIn) -> Case {
+    let case = Case::against(ivalt).argument("debug").authtok(PASSWORD);
+    let settings = case.settings(ivalt).set("api", "key", KEY);
+    case.with_settings(&settings)
+}
+
+#[test]
+fn whatever_happens() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for answer in [
+        TOKEN.to_owned(),
+        PASSWORD.to_owned(),
+        format!("{TOKEN} {KEY}"),
+        TOKEN.repeat(60),
+    ] {
+        nothing_of_it(&answer, &case(&ivalt).answer(answer.as_str()).run());
+    }
+    nothing_of_it(
+        "use_first_pass",
+        &case(&ivalt).argument("use_first_pass").run(),
+    );
+    nothing_of_it(
+        "bad argument",
+        &case(&ivalt).argument(&format!("key={KEY}")).run(),
+    );
+    let users = format!("[users]\nalice = \"{MOBILE}\"\n");
+    nothing_of_it("bad entry", &case(&ivalt).users(&users).answer(TOKEN).run());
+    let users = format!("[users]\nalice = \"+91{MOBILE}\nbob = 1\n");
+    nothing_of_it("no TOML", &case(&ivalt).users(&users).answer(TOKEN).run());
+}
+
+#[test]
+fn broken_settings() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for text in [
+        format!("[api]\nkey = \"{KEY}\n"),
+        format!("[api]\nkey = {KEY}\n"),
+        format!("[api]\nkey = \"{KEY}\"\nkey = \"{KEY}\"\n"),
+        format!("[api]\nkey = [\"{KEY}\"]\n"),
+        format!("[api]\nkey = \"{KEY} {KEY}\"\n"),
+        format!("[api]\ntimeout_seconds = \"{KEY}\"\n"),
+        format!("[api]\nkey = \"k\"\nurl = \"https://{KEY}:x@api.ivalt.com/\"\n"),
+        format!("[api]\nkey = \"k\"\nproxy = \"http://u:{KEY}@proxy/x\"\n"),
+        format!("[api]\nkey = \"k\"\n[token]\nmethod = \"{KEY}\"\n"),
+    ] {
+        nothing_of_it(
+            &text,
+            &case(&ivalt).settings_text(&text).answer(TOKEN).run(),
+        );
+    }
+}
+
+#[test]
+fn what_ivalt_repeats_is_scrubbed() {
+    if no_stage() {
+        return;
+    }
+    let detail = format!("token {TOKEN} of +91{MOBILE} ({MOBILE}) with {KEY}");
+    let body =
+        format!(r#"{{"status":"error","error":{{"code":"X-{TOKEN}","detail":"{detail}"}}}}"#);
+    let server = Server::answering(answer("403 Forbidden", "", body.as_bytes()));
+    let ivalt = StandIn::start();
+    let case = case(&ivalt).answer(TOKEN);
+    let ca = trusted_authority(case.dir().path());
+    let settings =
+        case.settings(&ivalt)
+            .set("api", "key", KEY)
+            .set("api", "ca_file", ca.to_str().unwrap());
+    let settings = settings.set("token", "attempts", 1);
+    let report = case
+        .with_settings(&settings.set("api", "url", format!("https://127.0.0.1:{}", server.port)))
+        .run();
+    nothing_of_it("repeated", &report);
+    let line = report.log_line();
+    assert_eq!(line.get("detail"), "token *** of *** (***) with ***");
+    assert_eq!(
+        (line.get("code"), line.get("mobile")),
+        ("X-***".into(), "***4746".into())
+    );
+}

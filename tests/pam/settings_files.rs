@@ -1,0 +1,211 @@
+//! `ivalt.toml`, `key_file` and `ca_file` in every state a file can be in: each denies with file and remedy.
+//! The messages about what stands in the file are held by the unit tests of `src/config.rs`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::expect::*;
+use crate::spoil::*;
+use crate::support::{Case, StandIn, no_stage};
+
+/// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
+const SPOILED: [(Spoil, &str); 11] = [
+    (
+        remove,
+        "does not exist; create it (sample: conf/) and run: chown root:root PATH",
+    ),
+    (
+        link,
+        "is a symbolic link; name the file itself: readlink -f PATH",
+    ),
+    (directory, "is not a regular file; look at it: ls -ld PATH"),
+    (fifo, "is not a regular file; look at it: ls -ld PATH"),
+    (socket, "is not a regular file; look at it: ls -ld PATH"),
+    (
+        link_to_nothing,
+        "is a symbolic link; name the file itself: readlink -f PATH",
+    ),
+    (
+        give_away,
+        "belongs to user id 4242, not to root; run: chown root:root PATH",
+    ),
+    (
+        |path| mode(path, 0o620),
+        "is writable by group or others (mode 0620); run: chmod FIX PATH",
+    ),
+    (
+        |path| mode(path, 0o602),
+        "is writable by group or others (mode 0602); run: chmod FIX PATH",
+    ),
+    (
+        |path| pad(path, (1 << 20) + 1),
+        "is larger than 1 MiB; look at it: ls -l PATH",
+    ),
+    (
+        |path| pad(path, 2 << 20),
+        "is larger than 1 MiB; look at it: ls -l PATH",
+    ),
+];
+
+/// Modes that only a file with a secret must not have.
+const READABLE: [(Spoil, &str); 3] = [
+    (
+        |path| mode(path, 0o640),
+        "holds a secret and is readable by group or others (mode 0640); run: chmod 0600 PATH",
+    ),
+    (
+        |path| mode(path, 0o604),
+        "holds a secret and is readable by group or others (mode 0604); run: chmod 0600 PATH",
+    ),
+    (
+        |path| mode(path, 0o644),
+        "holds a secret and is readable by group or others (mode 0644); run: chmod 0600 PATH",
+    ),
+];
+
+/// Refused without a question and without a connection, and the log says why.
+#[track_caller]
+fn refused(case: Case, path: &Path, prefix: &str, sentence: &str, fix: &str) {
+    let report = case.answer("accept-1").run();
+    let line = expect(&report, MISCONFIGURED);
+    let path = path.display().to_string();
+    let whole = format!(
+        "{prefix}{path}: {}",
+        sentence.replace("PATH", &path).replace("FIX", fix)
+    );
+    assert_eq!(line.get("cause"), whole[..whole.len().min(256)]);
+    assert_eq!(report.prompts(), [] as [&str; 0]);
+}
+
+#[test]
+fn settings_that_cannot_be_trusted() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+        let case = Case::against(&ivalt);
+        let path = case.config();
+        spoil(&path);
+        refused(case, &path, "", sentence, "0600");
+    }
+    assert_eq!(ivalt.connections().len(), 0);
+}
+
+#[test]
+fn settings_that_are_no_text() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (text, sentence) in [
+        (
+            &b""[..],
+            ": api.key: is missing; set it, or api.key_file, under [api]",
+        ),
+        (
+            b"[api]\nkey = \"k\xff\"\n",
+            ":2: is not UTF-8; write the file again as UTF-8 text",
+        ),
+        (
+            b"[api]\nkey = \"SECRET\n",
+            ":2: is not TOML: invalid basic string, expected `\"`",
+        ),
+        (
+            b"[api]\nkey = \"k\"\nkeys = 1\n",
+            ":3: api.keys: is not a setting; here it is one of `url`, `key`, ",
+        ),
+    ] {
+        let case = Case::against(&ivalt);
+        case.dir().write("ivalt.toml", text, 0o600);
+        let path = case.config().display().to_string();
+        let cause = expect(&case.run(), MISCONFIGURED).get("cause");
+        assert!(cause.starts_with(&format!("{path}{sentence}")), "{cause}");
+        assert!(!cause.contains("SECRET"), "{cause}");
+    }
+}
+
+#[test]
+fn the_largest_settings_are_read() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).answer("accept-1");
+    pad(&case.config(), 1 << 20);
+    expect(&case.run(), VERIFIED);
+}
+
+fn with_key_file(ivalt: &StandIn) -> Case {
+    let case = Case::against(ivalt);
+    let path = case
+        .dir()
+        .write("api.key", format!("{}\n", StandIn::API_KEY), 0o600);
+    let settings =
+        case.settings(ivalt)
+            .without("api", "key")
+            .set("api", "key_file", path.to_str().unwrap());
+    case.with_settings(&settings)
+}
+
+#[test]
+fn a_key_file_is_read_and_must_be_trusted() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    expect(&with_key_file(&ivalt).answer("accept-1").run(), VERIFIED);
+    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+        let case = with_key_file(&ivalt);
+        let path = case.dir().join("api.key");
+        spoil(&path);
+        refused(case, &path, "", sentence, "0600");
+    }
+    let case = with_key_file(&ivalt);
+    case.dir().write("api.key", "two words\n", 0o600);
+    let cause = expect(&case.run(), MISCONFIGURED).get("cause");
+    assert!(
+        cause.ends_with(
+            ": api.key_file: must hold the API key: one word of visible ASCII characters"
+        ),
+        "{cause}"
+    );
+}
+
+fn with_ca_copy(ivalt: &StandIn) -> Case {
+    let case = Case::against(ivalt);
+    let path = case
+        .dir()
+        .write("ca.pem", fs::read(ivalt.ca()).unwrap(), 0o644);
+    let settings = case
+        .settings(ivalt)
+        .set("api", "ca_file", path.to_str().unwrap());
+    case.with_settings(&settings)
+}
+
+#[test]
+fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    expect(&with_ca_copy(&ivalt).answer("accept-1").run(), VERIFIED);
+    for (spoil, sentence) in SPOILED {
+        let case = with_ca_copy(&ivalt);
+        let path = case.dir().join("ca.pem");
+        spoil(&path);
+        refused(case, &path, "api.ca_file: ", sentence, "go-w");
+    }
+    for text in [
+        "",
+        "garbage",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        let case = with_ca_copy(&ivalt);
+        let path = case.dir().write("ca.pem", text, 0o644);
+        let sentence =
+            "holds no certificate in PEM form; look at it: openssl x509 -in PATH -noout -text";
+        refused(case, &path, "", sentence, "");
+    }
+    assert_eq!(ivalt.requests().len(), 1);
+}
