@@ -281,6 +281,8 @@ fn io_words(error: &io::Error, stage: Stage) -> String {
         (None, io::ErrorKind::UnexpectedEof, _) => {
             format!("{stage}: the server closed the connection")
         }
+        // A reset that is noticed while writing.
+        (None, io::ErrorKind::BrokenPipe, _) => format!("{stage}: connection reset"),
         (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
             format!("{stage}: os error {code}")
         }

@@ -1,7 +1,8 @@
 //! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would mend the fault.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -231,9 +232,10 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Closes with RST, so that the other side sees a reset.
+/// Closes with RST once the client has begun to speak: earlier, its connect(2) might fail instead.
 pub fn reset(stream: &TcpStream) {
-    use std::os::fd::AsRawFd;
+    let mut reader = stream;
+    let _ = reader.read(&mut [0; 1]);
     let linger = libc::linger {
         l_onoff: 1,
         l_linger: 0,
@@ -250,5 +252,4 @@ pub fn reset(stream: &TcpStream) {
         )
     };
     assert_eq!(code, 0);
-    let _ = stream.shutdown(Shutdown::Read);
 }

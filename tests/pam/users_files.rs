@@ -1,8 +1,6 @@
 //! `users.toml` in every state, and every name an application may come with.
 //! The messages about what stands in the file are held by the unit tests of `src/users.rs`.
 
-use std::path::Path;
-
 use crate::expect::*;
 use crate::spoil::*;
 use crate::support::{Case, StandIn, Text, no_stage};
@@ -21,7 +19,7 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
         return;
     }
     let ivalt = StandIn::start();
-    let spoiled: [(fn(&Path), &str); 7] = [
+    let spoiled: [(Spoil, &str); 7] = [
         (
             remove,
             "users.toml: does not exist; create it (sample: conf/) and run: chown root:root /",
