@@ -48,3 +48,7 @@ pub mod users;
 #[cfg(test)]
 #[path = "../tests/documents.rs"]
 mod documents;
+
+#[cfg(test)]
+#[path = "../tests/properties.rs"]
+mod properties;

@@ -1,0 +1,112 @@
+//! What must hold for every input, not only for those somebody thought of. Compiled into the unit tests.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::audit::{Origin, line};
+use crate::authenticate::Report;
+use crate::config::MobileFormat;
+use crate::decision::{Decision, Refusal};
+use crate::ivalt::{Answer, judge};
+use crate::users::Mobile;
+
+#[path = "support/log_line.rs"]
+#[allow(dead_code)]
+mod log_line;
+
+fn cut(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(256)]
+}
+
+/// Bytes as hostile as they come, short and long.
+fn foreign() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        vec(any::<u8>(), 0..40),
+        vec(any::<u8>(), 250..300),
+        "[ -~]{0,30}".prop_map(String::into_bytes)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_log_line_reads_back_to_what_went_in(
+        [user, service, rhost, tty] in [foreign(), foreign(), foreign(), foreign()],
+        [code, detail, cause] in [".{0,80}", ".{0,300}", ".{0,80}"],
+        http in option::of(100u16..1000),
+        attempts in any::<u64>(),
+        elapsed in 0u64..1_000_000,
+    ) {
+        let origin = Origin { service, rhost, tty, ruser: Vec::new() };
+        let report = Report {
+            decision: Decision::Deny(Refusal::TokenRejected),
+            user, code, detail, cause, http, attempts,
+            elapsed: Duration::from_millis(elapsed),
+            ..Report::default()
+        };
+        let read = log_line::LogLine::parse(&format!("<85>Nov 23 22:00:28 sshd[1]: {}", line(&origin, &report)));
+        for (key, value) in [
+            ("user", report.user.as_slice()),
+            ("service", &origin.service),
+            ("rhost", &origin.rhost),
+            ("tty", &origin.tty),
+            ("ruser", b""),
+            ("code", report.code.as_bytes()),
+            ("detail", report.detail.as_bytes()),
+            ("cause", report.cause.as_bytes()),
+        ] {
+            prop_assert_eq!(read.bytes(key), cut(value), "{}", key);
+        }
+        prop_assert_eq!(read.get("http"), http.map(|status| status.to_string()).unwrap_or_default());
+        prop_assert_eq!((read.get("attempts"), read.get("elapsed_ms")), (attempts.to_string(), elapsed.to_string()));
+    }
+
+    #[test]
+    fn success_if_and_only_if_the_documented_condition(
+        status in 100u16..1000,
+        word in prop_oneof![Just("success".to_owned()), "[sS]uccess ?", ".{0,12}"],
+        others in vec(("[a-z]{1,8}", any::<i32>()), 0..4),
+        [before, after] in ["[ \t\r\n]{0,3}", "[ \t\r\n]{0,3}"],
+    ) {
+        let mut object: serde_json::Map<_, _> = others.into_iter().map(|(key, value)| (key, value.into())).collect();
+        object.insert("status".to_owned(), word.clone().into());
+        let body = format!("{before}{}{after}", serde_json::Value::Object(object));
+        let verified = judge(status, Ok(body.as_bytes())) == Answer::Verified;
+        prop_assert_eq!(verified, (200..300).contains(&status) && word == "success", "{} {}", status, body);
+    }
+
+    #[test]
+    fn no_garbage_is_a_success(status in 100u16..1000, body in vec(any::<u8>(), 0..200)) {
+        prop_assert_ne!(judge(status, Ok(&body)), Answer::Verified);
+    }
+
+    /// What a success becomes when one byte of it is replaced, left out or put in, unless it still says the same.
+    #[test]
+    fn a_damaged_success_is_none(at in 0usize..20, byte in any::<u8>(), how in 0..3) {
+        let mut body = br#"{"status":"success"}"#.to_vec();
+        match how {
+            0 => body[at] = byte,
+            1 => drop(body.remove(at)),
+            _ => body.insert(at, byte),
+        }
+        let same = serde_json::from_slice::<serde_json::Value>(&body)
+            .is_ok_and(|value| value.is_object() && value["status"] == "success");
+        prop_assert_eq!(judge(200, Ok(&body)) == Answer::Verified, same, "{:?}", body);
+    }
+
+    #[test]
+    fn a_mobile_is_accepted_if_and_only_if_e164(written in prop_oneof!["[+]?[0-9 .-]{0,20}", ".{0,20}"]) {
+        let plain: String = written.chars().filter(|c| !" -.".contains(*c)).collect();
+        let digits = plain.strip_prefix('+').unwrap_or("x");
+        let e164 = digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (7..=15).contains(&digits.len())
+            && !digits.starts_with('0');
+        let accepted = Mobile::parse(&written, MobileFormat::E164);
+        prop_assert_eq!(accepted.is_some(), e164);
+        if let Some(mobile) = accepted {
+            prop_assert_eq!(mobile.as_str(), plain);
+        }
+    }
+}
