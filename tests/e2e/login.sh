@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The real login, as getty starts it on a console. It insists on a terminal, which `script` lends it.
+# The real login, as getty starts it on a console: first process of a terminal, which `script` lends it.
 
 login_accepted_token_case() {
     at_console alice
@@ -27,8 +27,9 @@ login_refused_three_times_case() {
 
 at_console() {
     begin
+    rm -f "$talk/keys"
     mkfifo "$talk/keys"
-    PS1='' setsid script --quiet --flush --return --command "login $1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
+    setsid script --quiet --flush --return --command "exec login $1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
     console=$!
     exec 9>"$talk/keys"
 }
