@@ -84,6 +84,16 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// The delay alone, also where other words are wrong.
+    #[must_use]
+    pub fn delay(words: &[&CStr]) -> Delay {
+        if words.contains(&c"nodelay") {
+            Delay::None
+        } else {
+            Delay::TwoSeconds
+        }
+    }
+
     fn take(&mut self, word: &[u8]) -> Result<(), BadArgument> {
         match word {
             b"debug" => self.debug = Debug::On,

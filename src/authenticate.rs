@@ -128,8 +128,8 @@ fn decide(
     surroundings: Surroundings,
     report: &mut Report,
 ) -> Result<Decision, Stop> {
+    report.delay = Arguments::delay(words);
     let arguments = Arguments::parse(words)?;
-    report.delay = arguments.delay;
     let settings = Settings::load(&arguments.config, surroundings.trust)?;
     refuse_unsupported(&settings, &arguments.config)?;
     let client = Client::new(&settings.api, surroundings.trust, surroundings.look_up)

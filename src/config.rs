@@ -12,6 +12,7 @@ use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use crate::toml_events::{self, Check};
 use crate::trusted_file::{Readers, Refused, SMALL, Trust};
 
 /// The settings, in the order of ivalt.toml(5).
@@ -269,12 +270,15 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn parse(&self) -> Result<Document, Misconfigured> {
+        // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
+        let source = toml_parser::Source::new(self.text);
+        toml_events::walk(source, &mut Check(source))
+            .map_err(|error| self.at(&(error.at..error.at), "", &error.what))?;
         let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
-        // From the table, not from the text: then an error holds no copy of the text, which holds the API key.
         Document::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
     }
 
-    /// `toml`'s messages are its own words; only what it prints around them quotes the offending line.
+    /// What only shows in the whole: keys that stand twice, numbers and dates that cannot be.
     fn not_toml(&self, error: &toml::de::Error) -> Misconfigured {
         let span = error.span().unwrap_or(0..0);
         match error.message() {
@@ -357,7 +361,10 @@ impl Source<'_> {
             (Some(key), None) => self.header_value(&key.span(), "api.key", key.get_ref()),
             (None, Some(file)) => {
                 let path = &file.get_ref().0;
-                let content = Secret::new(trust.read(path, Readers::OwnerOnly, SMALL)?);
+                let content = trust.read(path, Readers::OwnerOnly, SMALL);
+                let content =
+                    content.map_err(|refused| Misconfigured(format!("api.key_file: {refused}")))?;
+                let content = Secret::new(content);
                 self.header_value(&file.span(), "api.key_file", &content)
             }
             (Some(_), Some(file)) => Err(self.at(
@@ -529,7 +536,7 @@ fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
             .and_then(|rest| rest.split_once('/'))
             .map_or("", |(_, path)| path);
         let plain = text.starts_with("http://") && path.is_empty() && !text.contains(['?', '#']);
-        (plain && is_uri(text)).then(|| Some(text.to_owned()))
+        (plain && is_uri(text) && ureq::Proxy::new(text).is_ok()).then(|| Some(text.to_owned()))
     };
     deserializer.deserialize_str(Text {
         expected: "a URL of the form http://host:port",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -93,38 +93,25 @@ impl Trust {
     ) -> Result<(), (String, String)> {
         let shown = path.display();
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-        let forbidden = match readers {
-            Readers::OwnerOnly => 0o066,
-            Readers::Anybody => 0o022,
+        let (right, readable) = match readers {
+            Readers::OwnerOnly => ("0600", mode & 0o044 != 0),
+            Readers::Anybody => ("go-w", false),
         };
         if !metadata.is_file() {
-            return Err((
-                "is not a regular file".into(),
-                format!("look at it: ls -ld {shown}"),
-            ));
+            return Err(not_a_file(path));
         }
         if owner != 0 && owner != self.effective_uid {
-            return Err((
-                format!("belongs to user id {owner}, not to root"),
-                format!("run: chown root:root {shown}"),
-            ));
+            let what = format!("belongs to user id {owner}, not to root");
+            return Err((what, format!("run: chown root:root {shown}")));
         }
         if mode & 0o022 != 0 {
-            let right = if readers == Readers::OwnerOnly {
-                "0600"
-            } else {
-                "go-w"
-            };
-            return Err((
-                format!("is writable by group or others (mode {mode:04o})"),
-                format!("run: chmod {right} {shown}"),
-            ));
+            let what = format!("is writable by group or others (mode {mode:04o})");
+            return Err((what, format!("run: chmod {right} {shown}")));
         }
-        if mode & forbidden != 0 {
-            return Err((
-                format!("holds a secret and is readable by group or others (mode {mode:04o})"),
-                format!("run: chmod 0600 {shown}"),
-            ));
+        if readable {
+            let what =
+                format!("holds a secret and is readable by group or others (mode {mode:04o})");
+            return Err((what, format!("run: chmod {right} {shown}")));
         }
         if metadata.len() > limit {
             Err(too_large(path, limit))
@@ -145,7 +132,10 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
 /// `None` when the file grew past `limit` while it was read.
 fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
     // Enough at once: a growing vector would leave unwiped copies of a secret behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(usize::try_from(expected).unwrap_or(0) + 32)
+        .map_err(|_| ErrorKind::OutOfMemory)?;
     file.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
@@ -159,15 +149,19 @@ fn why_not_opened(path: &Path, error: &io::Error) -> (String, String) {
         ),
         Some(libc::ENOENT) => (
             "does not exist".into(),
-            format!("create it (sample: conf/) and run: chown root:root {shown}"),
+            format!("create it: install -o root -g root -m 0600 /dev/null {shown}"),
         ),
         // A socket cannot be opened; Linux says ENXIO for it.
-        Some(libc::ENXIO) => (
-            "is not a regular file".into(),
-            format!("look at it: ls -ld {shown}"),
-        ),
+        Some(libc::ENXIO) => not_a_file(path),
         _ => unreadable(path, error),
     }
+}
+
+fn not_a_file(path: &Path) -> (String, String) {
+    (
+        "is not a regular file".into(),
+        format!("look at it: ls -ld {}", path.display()),
+    )
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> (String, String) {

@@ -8,10 +8,11 @@ use std::fmt;
 use std::path::Path;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
-use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
-use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
+use toml_parser::parser::EventReceiver;
+use toml_parser::{ErrorSink, ParseError, Source, Span};
 
 use crate::config::MobileFormat;
+use crate::toml_events::{self, NotToml};
 use crate::trusted_file::{LARGE, Readers, Refused, Trust};
 
 /// A mobile number: personal data, so `Debug` shows what the log may show.
@@ -115,7 +116,7 @@ pub fn look_up(
         )
     })?;
     let found = scan(text, std::str::from_utf8(name).ok())
-        .map_err(|(at, what)| lines.unusable(at, &what))?;
+        .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
     Ok(found.entry(&lines, name, format))
 }
 
@@ -156,20 +157,30 @@ impl Lines<'_> {
 /// All that the file says about the wanted user, before it is judged.
 #[derive(Default)]
 struct Found<'i> {
-    /// Where the name is defined.
+    /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
     definitions: Vec<usize>,
+    /// Whether `alice.mobile` or `alice.enabled` stood there.
+    by_dotted_keys: bool,
+    /// Whether the definition is a table, in whichever form.
+    table: bool,
     mobile: Option<(usize, Cow<'i, str>)>,
     enabled: Option<bool>,
     problem: Option<(usize, String)>,
-    /// Where the name stands with its dots unquoted, or as the first part of such a name; and that name.
-    dotted: Option<(usize, String)>,
+    /// Where the name stands with its dots unquoted, and the whole of it.
+    unquoted: Option<(usize, String)>,
+    /// Where the name is the first part of such a name, or a table with a key we do not know: who can tell?
+    first_part: Option<(usize, String)>,
 }
 
 impl<'i> Found<'i> {
     fn entry(self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
         let Some(&first) = self.definitions.first() else {
-            return match self.dotted {
-                Some((at, dotted)) => lines.bad(at, name, &needs_quotes(&dotted)),
+            let unquoted = self
+                .unquoted
+                .or(self.first_part)
+                .map(|(at, dotted)| (at, needs_quotes(&dotted)));
+            return match unquoted.or(self.problem) {
+                Some((at, what)) => lines.bad(at, name, &what),
                 None => Entry::Absent,
             };
         };
@@ -183,6 +194,13 @@ impl<'i> Found<'i> {
         }
         if let Some((at, what)) = self.problem {
             return lines.bad(at, name, &what);
+        }
+        if let Some((at, dotted)) = self.first_part.filter(|_| self.table) {
+            return lines.bad(
+                at,
+                name,
+                &format!("{}, or one of mobile and enabled", needs_quotes(&dotted)),
+            );
         }
         let Some((at, written)) = self.mobile else {
             return lines.bad(
@@ -203,14 +221,22 @@ impl<'i> Found<'i> {
         self.definitions.push(at);
         match value {
             Value::Text(mobile) => self.mobile = Some((at, mobile)),
-            Value::Table => {}
+            Value::Table => self.table = true,
             Value::Flag(_) | Value::Other => {
                 self.complain(at, r#"must be a mobile in quotes, like "+14155550100""#)
             }
         }
     }
 
-    /// `mobile = …` or `enabled = …` in the table of the wanted user.
+    /// `alice.mobile = …` or `alice.enabled = …`.
+    fn define_by_dotted_key(&mut self, at: usize) {
+        if !self.by_dotted_keys {
+            self.definitions.push(at);
+        }
+        (self.by_dotted_keys, self.table) = (true, true);
+    }
+
+    /// A key in the table of the wanted user.
     fn set(&mut self, at: usize, key: &str, value: Value<'i>) {
         match (key, value) {
             ("mobile", Value::Text(_)) if self.mobile.is_some() => {
@@ -226,10 +252,7 @@ impl<'i> Found<'i> {
                 r#"mobile must be a string in quotes, like "+14155550100""#,
             ),
             ("enabled", _) => self.complain(at, "enabled must be true or false"),
-            (_, _) => self.complain(
-                at,
-                &format!("\"{key}\" is not known here; known are mobile and enabled"),
-            ),
+            (_, _) => self.complain(at, &not_known(key)),
         }
     }
 
@@ -239,7 +262,26 @@ impl<'i> Found<'i> {
 }
 
 fn needs_quotes(dotted: &str) -> String {
-    format!(r#"a name with dots needs quotes; write "{dotted}" = "+14155550100""#)
+    format!(
+        r#"a name with dots needs quotes; write "{}" = "+14155550100""#,
+        shown(dotted)
+    )
+}
+
+fn not_known(key: &str) -> String {
+    format!(
+        "\"{}\" is not known here; known are mobile and enabled",
+        shown(key)
+    )
+}
+
+/// A key as a message may show it: where somebody swapped name and mobile, the mobile is the key.
+fn shown(key: &str) -> &str {
+    if key.bytes().filter(u8::is_ascii_digit).count() < 7 {
+        key
+    } else {
+        "***"
+    }
 }
 
 fn not_a_mobile(format: MobileFormat) -> &'static str {
@@ -254,26 +296,12 @@ fn not_a_mobile(format: MobileFormat) -> &'static str {
 }
 
 /// Walks the whole document, so that a syntax error anywhere is found, and keeps what concerns `wanted`.
-fn scan<'i>(text: &'i str, wanted: Option<&str>) -> Result<Found<'i>, (usize, String)> {
+fn scan<'i>(text: &'i str, wanted: Option<&str>) -> Result<Found<'i>, NotToml> {
     let source = Source::new(text);
-    let tokens = source.lex().into_vec();
     let mut walk = Walk::new(source, wanted);
-    let mut first_error: Option<ParseError> = None;
-    let mut guard = RecursionGuard::new(&mut walk, 80);
-    parse_document(
-        &tokens,
-        &mut ValidateWhitespace::new(&mut guard, source),
-        &mut first_error,
-    );
-    if let Some(error) = first_error {
-        let at = error
-            .unexpected()
-            .or(error.context())
-            .map_or(0, |span| span.start());
-        return Err((at, format!("is not TOML: {}", error.description())));
-    }
+    toml_events::walk(source, &mut walk)?;
     match walk.misplaced {
-        Some(misplaced) => Err(misplaced),
+        Some((at, what)) => Err(NotToml { at, what }),
         None => Ok(walk.found),
     }
 }
@@ -318,34 +346,21 @@ impl<'i, 'w> Walk<'i, 'w> {
         }
     }
 
-    fn raw(&self, span: Span, encoding: Option<Encoding>) -> Option<Raw<'i>> {
-        let text = self.source.get(span)?.as_str();
-        Some(Raw::new_unchecked(text, encoding, span))
-    }
-
-    fn is_wanted(&self, name: &str) -> bool {
-        self.wanted == Some(name)
-    }
-
     /// A value, or a table that begins, at `self.path`.
     fn value(&mut self, value: Value<'i>) {
-        let in_own_table = self.tables.last().is_some_and(|keys| *keys == 2);
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
-                if self.is_wanted(name) {
+                if self.wanted == Some(name.as_ref()) {
                     self.found.define(self.at, value);
                 }
             }
-            [users, name, key] if users == "users" && (in_own_table || is_entry_key(key)) => {
-                if self.is_wanted(name) {
-                    if !in_own_table && self.found.definitions.is_empty() {
-                        self.found.definitions.push(self.at);
-                    }
-                    self.found.set(self.at, key, value);
+            [users, name, _, ..] if users == "users" => {
+                if self.wanted == Some(name.as_ref()) {
+                    self.below_wanted(value);
                 }
+                self.unquoted_dots();
             }
-            [users, _, _, ..] if users == "users" => self.unquoted_dots(),
             [..] => self.misplace(),
         }
     }
@@ -358,16 +373,48 @@ impl<'i, 'w> Walk<'i, 'w> {
         }
     }
 
+    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
+    fn below_wanted(&mut self, value: Value<'i>) {
+        let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
+        match &self.path[2..] {
+            [key] if in_table => self.found.set(self.at, key, value),
+            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
+                self.found.define_by_dotted_key(self.at);
+                self.found.set(self.at, key, value);
+            }
+            [key, ..] if in_table => self.found.complain(self.at, &not_known(key)),
+            [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
+                self.found.complain(self.at, &not_known(key))
+            }
+            _ => drop(
+                self.found
+                    .first_part
+                    .get_or_insert((self.at, self.path[1..].join("."))),
+            ),
+        }
+    }
+
     fn unquoted_dots(&mut self) {
+        let Some(wanted) = self.wanted.filter(|name| name.contains('.')) else {
+            return;
+        };
         let dotted = self.path[1..].join(".");
-        if self.is_wanted(&dotted) || self.is_wanted(&self.path[1]) {
-            self.found.dotted.get_or_insert((self.at, dotted));
+        let entry_key = [".mobile", ".enabled"]
+            .iter()
+            .find_map(|key| dotted.strip_suffix(key));
+        if dotted == wanted || entry_key == Some(wanted) {
+            self.found
+                .unquoted
+                .get_or_insert((self.at, wanted.to_owned()));
         }
     }
 
     fn misplace(&mut self) {
         let key = self.path.join(".");
-        let what = format!("\"{key}\" stands outside [users]; move it below the line [users]");
+        let what = format!(
+            "\"{}\" stands outside [users]; move it below the line [users]",
+            shown(&key)
+        );
         self.misplaced.get_or_insert((self.at, what));
     }
 
@@ -385,18 +432,15 @@ impl<'i, 'w> Walk<'i, 'w> {
     }
 }
 
-fn is_entry_key(key: &str) -> bool {
-    matches!(key, "mobile" | "enabled")
-}
-
 impl EventReceiver for Walk<'_, '_> {
     fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
         self.open_header();
     }
 
     fn std_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.tables = vec![self.path.len()];
+        self.tables = vec![self.path.len() - 1];
         self.value(Value::Table);
+        self.tables = vec![self.path.len()];
     }
 
     fn array_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
@@ -404,8 +448,8 @@ impl EventReceiver for Walk<'_, '_> {
     }
 
     fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.value(Value::Other);
         self.tables = vec![self.path.len()];
-        self.misplace();
     }
 
     fn inline_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
@@ -438,7 +482,7 @@ impl EventReceiver for Walk<'_, '_> {
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
         let mut key = Cow::Borrowed("");
-        if let Some(raw) = self.raw(span, encoding) {
+        if let Some(raw) = toml_events::raw(self.source, span, encoding) {
             raw.decode_key(&mut key, error);
         }
         if self.arrays == 0 {
@@ -449,16 +493,24 @@ impl EventReceiver for Walk<'_, '_> {
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
         let mut text = Cow::Borrowed("");
-        let Some(raw) = self.raw(span, encoding) else {
+        let Some(raw) = toml_events::raw(self.source, span, encoding) else {
             return;
         };
-        let kind = raw.decode_scalar(&mut text, error);
+        let value = match raw.decode_scalar(&mut text, error) {
+            ScalarKind::String => Value::Text(text),
+            ScalarKind::Boolean(flag) => Value::Flag(flag),
+            ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => {
+                // Dates and numbers are only recognised up to here, not checked.
+                if toml::de::DeValue::parse(raw.as_str()).is_err() {
+                    error.report_error(
+                        ParseError::new("invalid number or date").with_unexpected(span),
+                    );
+                }
+                Value::Other
+            }
+        };
         if self.arrays == 0 {
-            self.value(match kind {
-                ScalarKind::String => Value::Text(text),
-                ScalarKind::Boolean(flag) => Value::Flag(flag),
-                ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => Value::Other,
-            });
+            self.value(value);
             self.close_value();
         }
     }
@@ -468,7 +520,7 @@ impl EventReceiver for Walk<'_, '_> {
 mod tests {
     use super::*;
 
-    fn entry(text: &str, name: &str) -> Result<Entry, (usize, String)> {
+    fn entry(text: &str, name: &str) -> Result<Entry, NotToml> {
         let lines = Lines {
             path: Path::new("users.toml"),
             bytes: text.as_bytes(),
@@ -614,6 +666,61 @@ mod tests {
         }
     }
 
+    /// Somebody wanted to bar alice and wrote it in another form: she must not get in for that.
+    #[test]
+    fn a_key_in_any_form_is_seen() {
+        const M: &str = "mobile = '+14155550100'";
+        for text in [
+            format!("[users]\nalice.{M}\nalice.disabled = true"),
+            format!("[users]\nalice.disabled = true\nalice.{M}"),
+            format!("[users]\nalice.{M}\nalice.enable = false"),
+            format!("[users]\nalice.{M}\nalice.note = 'left in May'"),
+            format!("[users.alice]\n{M}\nenabled.x = false"),
+            format!("[users.alice]\n{M}\n[users.alice.disabled]"),
+            format!("[users]\nalice = {{ {M}, enabled.'' = false }}"),
+            format!("[users]\nalice = {{ {M}, x = {{}} }}"),
+            "[users]\nalice = '+14155550100'\nalice.enabled = true".to_owned(),
+            "[users]\nalice = '+14155550100'\nalice.disabled = true".to_owned(),
+            format!("[users]\nalice = {{ {M} }}\nalice.enabled = false"),
+            format!("[users]\nalice.{M}\n[users.alice]\nenabled = false"),
+            format!("[[users.alice]]\n{M}"),
+            "[users.alice]\n".to_owned(),
+            "[users]\nalice.enabled = true\n".to_owned(),
+        ] {
+            bad(&text, "alice");
+            let others = format!("{text}\n[users.bob]\n{M}\n");
+            assert_eq!(enrolled(&others, "bob"), "+14155550100", "{others}");
+        }
+    }
+
+    #[test]
+    fn unquoted_dots_are_an_entry() {
+        for text in [
+            "[users]\njohn.mobile = '+1'",
+            "[users.john]\nmobile = '+1'",
+            "[users.john.mobile]\nenabled = true",
+        ] {
+            assert!(bad(text, "john.mobile").contains("needs quotes"), "{text}");
+        }
+        assert!(bad("[users.first]\nlast = '+1'", "first.last").contains("needs quotes"));
+    }
+
+    #[test]
+    fn a_mobile_in_place_of_a_name_is_not_shown() {
+        for text in [
+            "[users]\nalice.'+14155550177' = 'x'",
+            "[users]\nalice = { '+14155550177' = 1 }",
+        ] {
+            assert!(!bad(text, "alice").contains("4155550177"), "{text}");
+        }
+        assert!(
+            !entry("['+14155550100']", "alice")
+                .unwrap_err()
+                .what
+                .contains("4155550100")
+        );
+    }
+
     #[test]
     fn an_unquoted_name_does_not_spoil_its_first_part() {
         let text = "[users]\nfirst = '+14155550100'\nfirst.last = '+14155550199'";
@@ -650,10 +757,12 @@ mod tests {
                 1,
                 "\"users\" stands outside [users]",
             ),
+            ("[users]\nbob = 2020-13-45\n", 2, "is not TOML: "),
+            ("[users]\nbob = 12:99:00\n", 2, "is not TOML: "),
             ("users = 3\n", 1, "\"users\" stands outside [users]"),
             ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
         ] {
-            let (at, sentence) = entry(text, "alice").unwrap_err();
+            let NotToml { at, what: sentence } = entry(text, "alice").unwrap_err();
             let lines = Lines {
                 path: Path::new("users.toml"),
                 bytes: text.as_bytes(),

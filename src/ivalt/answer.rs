@@ -39,15 +39,16 @@ impl Answer {
 }
 
 impl Said {
-    /// The same words with `***` for every secret that iVALT repeated.
+    /// The same words with `***` for every secret that iVALT repeated; the longest first, since one may be part of
+    /// another.
     #[must_use]
-    pub fn without<'a>(self, secrets: impl Iterator<Item = &'a str>) -> Self {
-        secrets
-            .filter(|secret| !secret.is_empty())
-            .fold(self, |said, secret| Self {
-                code: said.code.replace(secret, "***"),
-                detail: said.detail.replace(secret, "***"),
-            })
+    pub fn without(self, secrets: &[&str]) -> Self {
+        let mut secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().fold(self, |said, secret| Self {
+            code: said.code.replace(secret, "***"),
+            detail: said.detail.replace(secret, "***"),
+        })
     }
 }
 
@@ -244,10 +245,7 @@ mod tests {
             code: "A-***-B".into(),
             detail: "*** *** ***".into(),
         };
-        assert_eq!(
-            said.without(["tok", "+1415", "1415", ""].into_iter()),
-            expected
-        );
+        assert_eq!(said.without(&["tok", "1415", "", "+1415"]), expected);
     }
 
     #[test]

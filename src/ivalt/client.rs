@@ -12,15 +12,13 @@ use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use ureq::http::{HeaderValue, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
-};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, Said, judge};
 use super::transport::{
-    Bound, CallingThreadResolver, Enter, LookUp, LookUpFailed, Progress, Stage, Wipe,
+    CallingThreadResolver, EnterTls, LookUp, LookUpFailed, Progress, Stage, Tcp, Wipe,
 };
 use crate::config::Api;
 use crate::secret::Secret;
@@ -108,23 +106,15 @@ impl Client {
         let answer = self
             .send(operation, fields, &progress)
             .and_then(|mut response| {
-                let status = response.status().as_u16();
-                http = Some(status);
-                let body = read(&mut response)?;
-                Ok(judge(
-                    status,
-                    body.as_ref()
-                        .map(|body| body.as_slice())
-                        .map_err(|what| *what),
-                ))
+                http = Some(response.status().as_u16());
+                answer(&mut response)
             });
         let answer = answer.unwrap_or_else(|error| {
             Answer::Unusable(self.cause(&error, &progress), Said::default())
         });
         let key = std::str::from_utf8(self.key.as_bytes()).unwrap_or_default();
-        let scrub = |said: Said| said.without(secrets.iter().copied().chain([key]));
         Exchange {
-            answer: answer.map_said(scrub),
+            answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
             http,
             elapsed: begun.elapsed(),
             steps: progress.durations(),
@@ -171,15 +161,14 @@ impl Client {
             .max_idle_connections_per_host(0)
             .input_buffer_size(16 * 1024)
             .output_buffer_size(8 * 1024)
+            .max_response_header_size(8 * 1024)
             .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
         let connector =
-            ().chain(Enter(Stage::Connect, progress.clone()))
-                .chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(Bound(progress.clone()))
-                .chain(Enter(Stage::Tls, progress.clone()))
+            ().chain(ConnectProxyConnector::default())
+                .chain(Tcp::new(progress.clone()))
+                .chain(EnterTls(progress.clone()))
                 .chain(RustlsConnector::default())
                 .chain(Wipe(progress.clone()));
         let resolver = CallingThreadResolver {
@@ -204,18 +193,32 @@ impl Client {
     }
 }
 
+fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
+    let status = response.status().as_u16();
+    let body = read(response).or_else(|error| match status {
+        408 | 429 => Err(error),
+        // A refusal that breaks off is a refusal: cutting it must not make iVALT unavailable.
+        400..=499 => Ok(Err("that breaks off")),
+        _ => Err(error),
+    })?;
+    Ok(match body {
+        Ok(body) => judge(status, Ok(&body)),
+        Err(unread) => judge(status, Err(unread)),
+    })
+}
+
 /// The body, or why it is not looked at.
 fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
-    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !response
-        .headers()
-        .get_all("content-encoding")
-        .iter()
-        .all(plain)
-    {
+    let all = |header, allowed: &str| {
+        let allowed =
+            |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
+        response.headers().get_all(header).iter().all(allowed)
+    };
+    if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
         return Ok(Err("in an encoding that was not asked for"));
     }
-    let mut body = Zeroizing::new(Vec::with_capacity(4096));
+    // Enough at once: a growing vector would leave unwiped copies of what iVALT repeats.
+    let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024 + 32));
     response
         .body_mut()
         .as_reader()

@@ -11,7 +11,7 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, Transport, time,
+    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, time,
 };
 use zeroize::Zeroize;
 
@@ -108,6 +108,11 @@ impl Progress {
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+
+    fn cap(&self, mut timeout: NextTimeout) -> NextTimeout {
+        timeout.after = timeout.after.min(time::Duration::Exact(self.left()));
+        timeout
+    }
 }
 
 /// ureq's own resolver starts a thread that outlives the call; this one asks on the calling thread.
@@ -150,35 +155,81 @@ impl Resolver for CallingThreadResolver {
     }
 }
 
-/// A connector that only notes that a stage begins.
+/// ureq's TCP connector, kept to what is left of the time: for a connection to a proxy, ureq grants it the whole again.
 #[derive(Debug)]
-pub struct Enter(pub Stage, pub Progress);
+pub struct Tcp {
+    tcp: TcpConnector,
+    progress: Progress,
+}
 
-impl<In: Transport> Connector<In> for Enter {
-    type Out = In;
-
-    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
-        self.1.enter(self.0);
-        Ok(chained)
+impl Tcp {
+    pub fn new(progress: Progress) -> Self {
+        Self {
+            tcp: TcpConnector::default(),
+            progress,
+        }
     }
 }
 
-/// The connector after TCP: keeps every wait to the deadline.
-#[derive(Debug)]
-pub struct Bound(pub Progress);
-
-impl<In: Transport> Connector<In> for Bound {
-    type Out = Bounded<In>;
+impl<In: Transport> Connector<In> for Tcp {
+    type Out = Bounded<<TcpConnector as Connector<In>>::Out>;
 
     fn connect(
         &self,
-        _: &ConnectionDetails,
+        details: &ConnectionDetails,
         chained: Option<In>,
-    ) -> Result<Option<Bounded<In>>, Error> {
-        Ok(chained.map(|inner| Bounded {
+    ) -> Result<Option<Self::Out>, Error> {
+        self.progress.enter(Stage::Connect);
+        let timeout = self.progress.cap(details.timeout);
+        if timeout.after.is_zero() {
+            // ureq would grant a second.
+            return Err(Error::Timeout(timeout.reason));
+        }
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details
+                .addrs
+                .iter()
+                .copied()
+                .fold(details.resolver.empty(), with),
+            config: details.config,
+            request_level: details.request_level,
+            resolver: details.resolver,
+            now: details.now,
+            timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        let stream = self.tcp.connect(&details, chained)?;
+        Ok(stream.map(|inner| Bounded {
             inner,
-            progress: self.0.clone(),
+            progress: self.progress.clone(),
         }))
+    }
+}
+
+fn with(mut addresses: ResolvedSocketAddrs, address: SocketAddr) -> ResolvedSocketAddrs {
+    addresses.push(address);
+    addresses
+}
+
+/// Notes that what was about a connection, a proxy's CONNECT included, is over, and the target's TLS begins.
+#[derive(Debug)]
+pub struct EnterTls(pub Progress);
+
+impl<In: Transport> Connector<In> for EnterTls {
+    type Out = In;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<In>, Error> {
+        if details.needs_tls() {
+            self.0.enter(Stage::Tls);
+        }
+        Ok(chained)
     }
 }
 
@@ -193,12 +244,6 @@ pub struct Bounded<T: Transport> {
 impl<T: Transport> Bounded<T> {
     /// Short enough for the kernel to be punctual.
     const SLICE: Duration = Duration::from_millis(1500);
-
-    fn cap(&self, mut timeout: NextTimeout) -> NextTimeout {
-        let left = self.progress.left().min(Self::SLICE);
-        timeout.after = timeout.after.min(time::Duration::Exact(left));
-        timeout
-    }
 }
 
 impl<T: Transport> Transport for Bounded<T> {
@@ -207,12 +252,15 @@ impl<T: Transport> Transport for Bounded<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.inner.transmit_output(amount, self.cap(timeout))
+        self.inner
+            .transmit_output(amount, self.progress.cap(timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         loop {
-            match self.inner.await_input(self.cap(timeout)) {
+            let mut slice = self.progress.cap(timeout);
+            slice.after = slice.after.min(time::Duration::Exact(Self::SLICE));
+            match self.inner.await_input(slice) {
                 Err(Error::Timeout(_)) if !self.progress.left().is_zero() => {}
                 result => return result,
             }

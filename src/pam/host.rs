@@ -64,6 +64,11 @@ impl PamHost<'_> {
         }
     }
 
+    /// `PAM_USER` without asking for it; empty where the application has not set it.
+    pub fn known_user(&self) -> Vec<u8> {
+        self.user_item().ok().flatten().unwrap_or_default()
+    }
+
     /// Asks libpam to wait before the application hears of a denial.
     pub fn ask_for_delay(&mut self) {
         // SAFETY: the handle is libpam's own, valid during the call that lent it to us (pam_fail_delay(3)).

@@ -20,10 +20,14 @@ struct ResState {
     nscount: c_int,
 }
 
-/// `options` of an initialised state.
-const RES_INIT: c_ulong = 0x1;
+/// `options`: ask by TCP always. glibc's TCP never times out.
+const RES_USEVC: c_ulong = 0x8;
+/// `options`: take a truncated answer as it is, without asking again by TCP.
+const RES_IGNTC: c_ulong = 0x20;
 /// `options`: a name with dots that is not found is tried in the local domains, too.
 const RES_DNSRCH: c_ulong = 0x200;
+/// `options`: allow answers of more than 512 bytes by UDP (RFC 6891), so that few are truncated.
+const RES_USE_EDNS0: c_ulong = 0x0010_0000;
 
 unsafe extern "C" {
     /// The calling thread's state; what `_res` expands to.
@@ -102,38 +106,38 @@ fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
     }
 }
 
-/// glibc waits five seconds for a name server, twice, and then does it again for every local domain. While this lives,
-/// the calling thread waits one second for each server, for a single one twice; then the host's own numbers are back.
+/// glibc waits five seconds for a name server, twice, does it again for every local domain, and waits for ever for
+/// one that it asks by TCP. While this lives, the calling thread waits one second for each server, for a single one
+/// twice, by UDP only; then the host's own numbers are back.
 struct Patience {
     state: *mut ResState,
-    saved: ResState,
+    host: ResState,
+    ours: ResState,
 }
 
 impl Patience {
     fn cut_to(budget: Duration) -> Self {
         // SAFETY: the state belongs to this thread and lives as long as it; nobody else writes it meanwhile.
         let state = unsafe { __res_state() };
-        // SAFETY: as above; res_init fills the state as getaddrinfo(3) would on first use.
-        unsafe {
-            if (*state).options & RES_INIT == 0 {
-                __res_init();
-            }
-        }
+        // SAFETY: fills the state from resolv.conf, as getaddrinfo(3) would. Always: once its numbers are changed,
+        // glibc takes the state for the application's own and does not see a new resolv.conf any more.
+        unsafe { __res_init() };
         // SAFETY: as above; the reference ends with this function.
         let numbers = unsafe { &mut *state };
-        let saved = *numbers;
+        let host = *numbers;
         let seconds = c_int::try_from(budget.as_secs())
             .unwrap_or(c_int::MAX)
             .max(1);
         numbers.retrans = 1;
-        numbers.nscount = saved.nscount.min(seconds);
+        numbers.nscount = host.nscount.min(seconds);
         numbers.retry = if numbers.nscount <= 1 && seconds > 1 {
             2
         } else {
             1
         };
-        numbers.options &= !RES_DNSRCH;
-        Self { state, saved }
+        numbers.options = (host.options | RES_IGNTC | RES_USE_EDNS0) & !(RES_USEVC | RES_DNSRCH);
+        let ours = *numbers;
+        Self { state, host, ours }
     }
 }
 
@@ -142,8 +146,17 @@ impl Drop for Patience {
         // SAFETY: dropped on the thread that made it (a raw pointer is not Send), whose state it is.
         let numbers = unsafe { &mut *self.state };
         // One by one: glibc's struct goes on where this one has padding, and a copy of the whole would write that too.
-        (numbers.retrans, numbers.retry) = (self.saved.retrans, self.saved.retry);
-        (numbers.options, numbers.nscount) = (self.saved.options, self.saved.nscount);
+        // And only what is still ours: glibc may have loaded a new resolv.conf meanwhile.
+        give_back(&mut numbers.retrans, self.ours.retrans, self.host.retrans);
+        give_back(&mut numbers.retry, self.ours.retry, self.host.retry);
+        give_back(&mut numbers.options, self.ours.options, self.host.options);
+        give_back(&mut numbers.nscount, self.ours.nscount, self.host.nscount);
+    }
+}
+
+fn give_back<T: PartialEq>(number: &mut T, ours: T, host: T) {
+    if *number == ours {
+        *number = host;
     }
 }
 
@@ -175,7 +188,13 @@ mod tests {
         drop(Patience::cut_to(Duration::from_secs(10)));
         let before = numbers();
         let patience = Patience::cut_to(Duration::from_secs(10));
-        assert_eq!((numbers().retrans, numbers().options & RES_DNSRCH), (1, 0));
+        assert_eq!(
+            (
+                numbers().retrans,
+                numbers().options & (RES_DNSRCH | RES_IGNTC)
+            ),
+            (1, RES_IGNTC)
+        );
         drop(patience);
         assert_eq!(numbers(), before);
     }

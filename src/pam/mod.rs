@@ -5,54 +5,94 @@ mod host;
 mod look_up;
 
 use std::cell::RefCell;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
 
 use ::pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
-use ::pam::module::{PamHandle, PamHooks};
+use ::pam::macros::invoke_hook;
+use ::pam::module::PamHandle;
 
 use crate::args::Delay;
-use crate::audit;
+use crate::audit::{self, Origin};
 use crate::authenticate::{Report, Surroundings, authenticate};
 use crate::decision::{Decision, Refusal};
 use crate::trusted_file::Trust;
 use host::PamHost;
 pub use look_up::look_up;
 
-/// The module as libpam sees it. Entry points without a method here answer `PAM_IGNORE`.
-pub struct Module;
-
-/// The six exported `pam_sm_*` functions.
-#[allow(missing_docs)]
-mod hooks {
-    use super::Module;
-
-    ::pam::pam_hooks!(Module);
+/// A `pam_sm_*` function as libpam calls it. pam-bindings' own macro makes the same six, but theirs say nothing in the
+/// log when libpam hands over a broken handle; so its guard is called here, with a word for that case.
+macro_rules! entry_point {
+    ($name:ident, $story:expr, $broken:expr) => {
+        /// See the man page of the same name, pam_sm_authenticate(3) and others.
+        ///
+        /// # Safety
+        /// `handle` and `argv` are libpam's own, or NULL.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            handle: *mut PamHandle,
+            flags: PamFlag,
+            argc: c_int,
+            argv: *const *const c_char,
+        ) -> PamResultCode {
+            let mut entered = false;
+            // SAFETY: as promised by libpam; the guard checks for NULL and catches panics.
+            let code = unsafe {
+                invoke_hook(handle, argc, argv, |handle, words| {
+                    entered = true;
+                    $story(handle, &words, flags)
+                })
+            };
+            if !entered {
+                $broken();
+            }
+            code
+        }
+    };
 }
 
-impl PamHooks for Module {
-    fn sm_authenticate(handle: &mut PamHandle, words: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
-        silence_panics();
-        let mut report = Report::default();
-        let mut host = PamHost {
-            handle,
-            silent: flags & PAM_SILENT != 0,
-        };
-        guarded(&mut report, |report| {
-            authenticate(&words, &mut host, surroundings(), report)
-        });
-        audit::write(&host.origin(), &report);
-        if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {
-            host.ask_for_delay();
-        }
-        code(report.decision)
-    }
+entry_point!(pam_sm_authenticate, sm_authenticate, log_broken_handle);
+// sshd calls this on a fresh chain, and PAM_IGNORE there fails a login that this module let in.
+entry_point!(pam_sm_setcred, |_, _, _| PamResultCode::PAM_SUCCESS, || {});
+entry_point!(pam_sm_acct_mgmt, |_, _, _| PamResultCode::PAM_IGNORE, || {});
+entry_point!(
+    pam_sm_open_session,
+    |_, _, _| PamResultCode::PAM_IGNORE,
+    || {}
+);
+entry_point!(
+    pam_sm_close_session,
+    |_, _, _| PamResultCode::PAM_IGNORE,
+    || {}
+);
+entry_point!(pam_sm_chauthtok, |_, _, _| PamResultCode::PAM_IGNORE, || {});
 
-    /// sshd calls this on a fresh chain, and `PAM_IGNORE` there fails a login that this module let in.
-    fn sm_setcred(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        PamResultCode::PAM_SUCCESS
+fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> PamResultCode {
+    silence_panics();
+    let (mut report, mut origin) = (Report::default(), Origin::default());
+    let mut host = PamHost {
+        handle,
+        silent: flags & PAM_SILENT != 0,
+    };
+    guarded(&mut report, |report| {
+        (origin, report.user) = (host.origin(), host.known_user());
+        authenticate(words, &mut host, surroundings(), report);
+    });
+    audit::write(&origin, &report);
+    if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {
+        host.ask_for_delay();
     }
+    code(report.decision)
+}
+
+/// A handle or arguments that are NULL: there is nobody to ask, and nobody to name.
+fn log_broken_handle() {
+    let report = Report {
+        cause: "libpam handed over a broken handle".to_owned(),
+        ..Report::default()
+    };
+    audit::write(&Origin::default(), &report);
 }
 
 /// The code for every decision; pam(3).
@@ -119,6 +159,19 @@ fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_handle_is_an_abort() {
+        let null = std::ptr::null_mut();
+        // SAFETY: NULL is among what is promised.
+        let codes = unsafe {
+            [
+                pam_sm_authenticate(null, 0, 0, std::ptr::null()),
+                pam_sm_setcred(null, 0, -1, std::ptr::null()),
+            ]
+        };
+        assert_eq!(codes, [PamResultCode::PAM_ABORT, PamResultCode::PAM_ABORT]);
+    }
 
     #[test]
     fn a_panic_is_a_denial_with_its_place() {

@@ -403,3 +403,170 @@ fn the_hosts_file_is_asked() {
         .write("hosts", "127.0.0.1 valid.example\n", 0o644);
     expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
 }
+
+/// A refusal whose body breaks off, stalls or is in a foreign coding stays a refusal, whatever the policy says.
+#[test]
+fn a_broken_refusal_is_no_outage() {
+    if no_stage() {
+        return;
+    }
+    let chunk = b"HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec();
+    let short = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 99\r\n\r\n{".to_vec();
+    let stall = |tls: &mut Tls| {
+        send(
+            tls,
+            b"HTTP/1.1 403 Forbidden\r\ncontent-length: 99\r\n\r\n{",
+        );
+        sleep(Duration::from_secs(4));
+    };
+    for (name, server, http) in [
+        ("a broken chunk", Server::answering(chunk), "401"),
+        ("cut short", Server::answering(short), "403"),
+        ("stalled", Server::tls(Certificate::Valid, stall), "403"),
+        (
+            "too long",
+            Server::answering(answer("404 Not Found", "", &[b' '; 65_537])),
+            "404",
+        ),
+        (
+            "gzip",
+            Server::answering(answer("422 X", "content-encoding: gzip\r\n", b"x")),
+            "422",
+        ),
+    ] {
+        let case = case(&format!("https://127.0.0.1:{}", server.port));
+        let text = std::fs::read_to_string(case.config()).unwrap();
+        let policy = "[token]\nattempts = 1\n[policy]\nunavailable = \"ignore\"\n";
+        let line = expect(
+            &case.settings_text(&format!("{text}{policy}")).run(),
+            REJECTED,
+        );
+        assert_eq!(line.get("http"), http, "{name}");
+    }
+}
+
+#[test]
+fn foreign_transfer_codings_are_not_accepted() {
+    if no_stage() {
+        return;
+    }
+    for coding in ["gzip, chunked", "gzip", "xchunked", "chunked, chunked"] {
+        let head = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n");
+        let body = b"14\r\n{\"status\":\"success\"}\r\n0\r\n\r\n";
+        let server = Server::answering([head.as_bytes(), body].concat());
+        let report = run(&server);
+        let line = expect(&report, UNAVAILABLE);
+        assert!(
+            line.get("cause").starts_with("answer: "),
+            "{coding}: {line:?}"
+        );
+        let server = Server::answering([head.as_bytes(), SUCCESS].concat());
+        expect(&run(&server), UNAVAILABLE);
+    }
+}
+
+#[test]
+fn a_head_that_never_ends_is_too_long() {
+    if no_stage() {
+        return;
+    }
+    let head = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n", "x".repeat(9_000));
+    let line = expect(&run(&Server::answering(head)), UNAVAILABLE);
+    assert!(
+        line.get("cause")
+            .starts_with("answer: response header is too big"),
+        "{line:?}"
+    );
+}
+
+/// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
+fn proxy(reply: &'static str, pause: Duration) -> Server {
+    Server::raw(move |mut client| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if client.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        for byte in reply.bytes() {
+            let _ = client.write_all(&[byte]);
+            sleep(pause);
+        }
+        let target = head.split(' ').nth(1).unwrap().to_owned();
+        if reply.contains(" 200 ") && head.starts_with("CONNECT ") {
+            pass_on(client, std::net::TcpStream::connect(target).unwrap());
+        }
+    })
+}
+
+fn pass_on(client: std::net::TcpStream, server: std::net::TcpStream) {
+    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    let (mut from, mut to) = (server, client);
+    let _ = std::io::copy(&mut from, &mut to);
+}
+
+fn through(proxy: &Server, target: &Server) -> Report {
+    let case = case(&format!("https://127.0.0.1:{}", target.port));
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    case.settings_text(&format!(
+        "{text}proxy = \"http://127.0.0.1:{}\"\n",
+        proxy.port
+    ))
+    .run()
+}
+
+#[test]
+fn a_proxy_of_the_settings_is_used() {
+    if no_stage() {
+        return;
+    }
+    let target = Server::answering(answer("200 OK", "", SUCCESS));
+    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    expect(&through(&way, &target), VERIFIED);
+    assert_eq!((way.connections(), target.requests()), (1, 1));
+
+    // The certificate is the target's all the same.
+    let evil = Server::tls(Certificate::UnknownAuthority, |tls| {
+        send(tls, &answer("200 OK", "", SUCCESS))
+    });
+    unavailable(
+        "evil target",
+        &through(&way, &evil),
+        "tls: certificate of an unknown issuer",
+    );
+    assert_eq!(evil.requests(), 0);
+}
+
+#[test]
+fn proxies_that_fail() {
+    if no_stage() {
+        return;
+    }
+    let target = Server::answering(answer("200 OK", "", SUCCESS));
+    let denied = proxy(
+        "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+        Duration::ZERO,
+    );
+    unavailable(
+        "407",
+        &through(&denied, &target),
+        "connect: proxy server responded 407/407",
+    );
+    let silent = Server::raw(|stream| hold(&stream));
+    unavailable(
+        "silent",
+        &through(&silent, &target),
+        "timeout after 2 s in connect",
+    );
+    let dripping = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(700));
+    unavailable(
+        "dripping",
+        &through(&dripping, &target),
+        "timeout after 2 s in connect",
+    );
+    assert_eq!(target.connections(), 0);
+}

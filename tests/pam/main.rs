@@ -7,6 +7,7 @@ mod decisions;
 mod expect;
 mod faults;
 mod hosts;
+mod names;
 mod secrets;
 mod server;
 mod settings_files;

@@ -114,3 +114,26 @@ fn what_ivalt_repeats_is_scrubbed() {
         ("X-***".into(), "***4746".into())
     );
 }
+
+/// A token that is part of the key must not break the key up: the rest of it would stay.
+#[test]
+fn a_secret_within_a_secret_is_scrubbed() {
+    if no_stage() {
+        return;
+    }
+    let key = "key-echo-6283974746-TAIL";
+    let body = format!(r#"{{"status":"error","error":{{"detail":"key {key} token echo"}}}}"#);
+    let server = Server::answering(answer("403 Forbidden", "", body.as_bytes()));
+    let ivalt = StandIn::start();
+    let case = case(&ivalt).answer("echo");
+    let ca = trusted_authority(case.dir().path());
+    let settings =
+        case.settings(&ivalt)
+            .set("api", "key", key)
+            .set("api", "ca_file", ca.to_str().unwrap());
+    let settings = settings.set("token", "attempts", 1);
+    let report = case
+        .with_settings(&settings.set("api", "url", format!("https://127.0.0.1:{}", server.port)))
+        .run();
+    assert_eq!(report.log_line().get("detail"), "key *** token ***");
+}

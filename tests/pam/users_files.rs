@@ -22,7 +22,7 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
     let spoiled: [(Spoil, &str); 7] = [
         (
             remove,
-            "users.toml: does not exist; create it (sample: conf/) and run: chown root:root /",
+            "users.toml: does not exist; create it: install -o root -g root -m 0600 /dev/null /",
         ),
         (
             |path| mode(path, 0o664),

@@ -1,0 +1,76 @@
+//! TOML as a stream of events, by `toml`'s own parser: syntax is checked to the end, nothing is built, and an error
+//! holds no copy of the text.
+
+use toml_parser::decoder::Encoding;
+use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
+
+/// Arrays and inline tables may stand in each other this deep, as in `toml` itself.
+const MAX_DEPTH: u32 = 80;
+
+/// Where the text is not TOML, and a sentence that quotes nothing of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotToml {
+    /// Offset in bytes.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// Hands every event of `source` to `receiver`.
+///
+/// # Errors
+/// The first place where it is not TOML.
+pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), NotToml> {
+    let mut tokens = Vec::new();
+    for token in source.lex() {
+        // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec of its own accord aborts the host.
+        tokens.try_reserve(1).map_err(|_| NotToml {
+            at: 0,
+            what: "is too large for the memory there is".to_owned(),
+        })?;
+        tokens.push(token);
+    }
+    let mut first: Option<ParseError> = None;
+    let mut guard = RecursionGuard::new(receiver, MAX_DEPTH);
+    parse_document(
+        &tokens,
+        &mut ValidateWhitespace::new(&mut guard, source),
+        &mut first,
+    );
+    first.map_or(Ok(()), |error| {
+        let at = error
+            .unexpected()
+            .or(error.context())
+            .map_or(0, |span| span.start());
+        Err(NotToml {
+            at,
+            what: format!("is not TOML: {}", error.description()),
+        })
+    })
+}
+
+/// The text of a key or scalar.
+#[must_use]
+pub fn raw<'i>(source: Source<'i>, span: Span, encoding: Option<Encoding>) -> Option<Raw<'i>> {
+    let text = source.get(span)?.as_str();
+    Some(Raw::new_unchecked(text, encoding, span))
+}
+
+/// Decodes keys and scalars and forgets them: what is left is the check.
+#[derive(Debug)]
+pub struct Check<'i>(pub Source<'i>);
+
+impl EventReceiver for Check<'_> {
+    fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
+        if let Some(raw) = raw(self.0, span, encoding) {
+            raw.decode_key(&mut (), error);
+        }
+    }
+
+    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
+        if let Some(raw) = raw(self.0, span, encoding) {
+            let _ = raw.decode_scalar(&mut (), error);
+        }
+    }
+}
