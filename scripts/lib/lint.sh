@@ -6,12 +6,13 @@ shell_scripts=(scripts/demo scripts/test scripts/lib/enter-stage scripts/lib/ask
 # rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true
-    local packages
+    local packages folder
     mapfile -t packages < <(missing_packages shellcheck=shellcheck cargo-fmt=rustfmt cargo-clippy=rust-clippy)
     [[ ${#packages[@]} -gt 0 ]] || return 0
     lint_tools=$stage_cache/lint-tools
     as_builder rm -rf "$lint_tools"
-    unpack_packages "$(fetch_packages lint "${packages[@]}")" "$lint_tools"
+    folder=$(fetch_packages lint "${packages[@]}")
+    unpack_packages "$folder" "$lint_tools"
 }
 
 has_lints() { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1

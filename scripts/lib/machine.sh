@@ -61,7 +61,7 @@ require_compiler() {
 
 # The packages, of those named as "program=package", whose program the machine lacks.
 missing_packages() {
-    local pair
+    local pair PATH="$PATH:/usr/sbin:/sbin"
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
     done
@@ -77,40 +77,45 @@ apt_fetch() {
         --no-install-recommends --download-only install "$@"
 }
 
-# Fetches packages into a folder of the cache and prints its name. The folder's name says for which packages and which
-# state of the package lists it was filled, so a newer sshd in the archive is fetched and an unchanged one is not.
+# Fetches packages into a folder of the cache and prints its name. The name says which packages in which versions for
+# a machine in which state, so a newer sshd in the archive is fetched and an unchanged one is not.
 fetch_packages() {
     local purpose=$1 folder
     shift
-    folder=$stage_cache/$purpose-$(package_state "$@")
+    know_packages "$@"
+    folder=$stage_cache/$purpose-$({ apt-cache policy "$@" && stat -c %Y /var/lib/dpkg/status; } | sha256sum | cut -c1-16)
     if [[ ! -e $folder/complete ]]; then
         as_builder rm -rf "$stage_cache/$purpose"-*
         as_builder mkdir -p "$folder"
-        fetch_or_update "$folder" "$@" >"$folder/apt.log" 2>&1 ||
+        fetch_or_update "$folder" "$@" 2>&1 | as_builder tee "$folder/apt.log" >/dev/null ||
             die "apt could not fetch: $* (what it said is in $folder/apt.log); try: sudo apt-get update"
         as_builder touch "$folder/complete"
     fi
     printf '%s' "$folder"
 }
 
-package_state() {
-    { printf '%s\n' "$@" && stat -c %Y /var/lib/dpkg/status /var/lib/apt/lists; } | sha256sum | cut -c1-16
+# A fresh machine or container may have no package lists yet.
+know_packages() {
+    [[ $(apt-cache policy "$@" | grep -c 'Candidate: [^(]' || true) -eq $# ]] || update_lists
 }
 
-# Package lists that are missing, or so old that the archive has moved on, are renewed once.
+# Lists may also be so old that the archive has moved on; then they are renewed once.
 fetch_or_update() {
     [[ $# -gt 1 ]] || return 0
-    apt_fetch "$@" && return 0
-    [[ $(id -u) -eq 0 ]] || return 1
-    apt-get -q update && apt_fetch "$@"
+    apt_fetch "$@" || { update_lists && apt_fetch "$@"; }
+}
+
+update_lists() {
+    [[ $(id -u) -eq 0 ]] || die "apt's package lists are missing or out of date; renew them: sudo apt-get update"
+    apt-get -q update >&2
 }
 
 # dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
 unpack_packages() {
-    local folder=$1 into=$2 deb
-    mkdir -p "$into"/usr/{bin,sbin,lib}
-    for deb in bin sbin lib; do [[ -e $into/$deb ]] || ln -s "usr/$deb" "$into/$deb"; done
-    for deb in "$folder"/*.deb; do
-        [[ ! -e $deb ]] || dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$into"
+    local folder=$1 into=$2 name
+    as_builder mkdir -p "$into"/usr/{bin,sbin,lib}
+    for name in bin sbin lib; do [[ -e $into/$name ]] || as_builder ln -s "usr/$name" "$into/$name"; done
+    for name in "$folder"/*.deb; do
+        [[ ! -e $name ]] || dpkg-deb --fsys-tarfile "$name" | as_builder tar -x --keep-directory-symlink -C "$into"
     done
 }
