@@ -149,19 +149,18 @@ fn decide(
         return Ok(Decision::Ignore(Tolerated::Unenrolled));
     }
     loop {
-        match call.attempt(host, &entry) {
+        let Stop(refusal, cause) = match call.attempt(host, &entry) {
             Ok(Verified) => return Ok(Decision::Allow),
-            Err(Stop(Refusal::Unavailable, cause))
-                if settings.policy.unavailable == Tolerance::Ignore =>
-            {
-                call.report.cause = cause;
-                return Ok(Decision::Ignore(Tolerated::Unavailable));
-            }
-            Err(Stop(refusal, _)) if call.tokens.may_ask_again(refusal) => call.complain(refusal),
-            Err(Stop(refusal, cause)) => {
-                return Err(Stop(call.tokens.last_refusal(refusal), cause));
-            }
+            Err(stop) => stop,
+        };
+        if refusal == Refusal::Unavailable && settings.policy.unavailable == Tolerance::Ignore {
+            call.report.cause = cause;
+            return Ok(Decision::Ignore(Tolerated::Unavailable));
         }
+        if !call.tokens.may_ask_again(refusal) {
+            return Err(Stop(call.tokens.last_refusal(refusal), cause));
+        }
+        call.complain(refusal);
     }
 }
 

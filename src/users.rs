@@ -173,35 +173,13 @@ struct Found<'i> {
 }
 
 impl<'i> Found<'i> {
-    fn entry(self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
-        let Some(&first) = self.definitions.first() else {
-            let unquoted = self
-                .unquoted
-                .or(self.first_part)
-                .map(|(at, dotted)| (at, needs_quotes(&dotted)));
-            return match unquoted.or(self.problem) {
-                Some((at, what)) => lines.bad(at, name, &what),
-                None => Entry::Absent,
-            };
-        };
-        if let Some(&second) = self.definitions.get(1) {
-            let what = format!(
-                "stands twice, in lines {} and {}; keep one",
-                lines.number(first),
-                lines.number(second)
-            );
-            return lines.bad(second, name, &what);
-        }
-        if let Some((at, what)) = self.problem {
+    fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
+        if let Some((at, what)) = self.complaint(lines) {
             return lines.bad(at, name, &what);
         }
-        if let Some((at, dotted)) = self.first_part.filter(|_| self.table) {
-            return lines.bad(
-                at,
-                name,
-                &format!("{}, or one of mobile and enabled", needs_quotes(&dotted)),
-            );
-        }
+        let Some(&first) = self.definitions.first() else {
+            return Entry::Absent;
+        };
         let Some((at, written)) = self.mobile else {
             return lines.bad(
                 first,
@@ -213,6 +191,29 @@ impl<'i> Found<'i> {
             (None, _) => lines.bad(at, name, not_a_mobile(format)),
             (Some(mobile), Some(false)) => Entry::Disabled(mobile),
             (Some(mobile), _) => Entry::Enrolled(mobile),
+        }
+    }
+
+    /// What is wrong with the form of the entry, if anything, and where.
+    fn complaint(&mut self, lines: &Lines) -> Option<(usize, String)> {
+        let quotes = |(at, dotted): (usize, String)| (at, needs_quotes(&dotted));
+        let first_part = self.first_part.take().map(quotes);
+        match self.definitions.as_slice() {
+            [] => self
+                .unquoted
+                .take()
+                .map(quotes)
+                .or(first_part)
+                .or(self.problem.take()),
+            [_] if self.table => self.problem.take().or(first_part),
+            [_] => self.problem.take(),
+            [first, second, ..] => {
+                let (one, other) = (lines.number(*first), lines.number(*second));
+                Some((
+                    *second,
+                    format!("stands twice, in lines {one} and {other}; keep one"),
+                ))
+            }
         }
     }
 

@@ -234,45 +234,42 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
 /// The roots of `ca_file`, or else of the first bundle the system has. Never none: an empty set would be silent.
 fn roots(ca_file: Option<&Path>, trust: Trust) -> Result<Vec<Certificate<'static>>, String> {
     let (path, bundle) = match ca_file {
-        Some(path) => (
-            path,
-            trust
-                .read(path, Readers::Anybody, SMALL)
-                .map_err(|refused| format!("api.ca_file: {refused}"))?,
-        ),
-        None => {
-            let path = SYSTEM_BUNDLES
-                .map(Path::new)
-                .into_iter()
-                .find(|path| path.exists());
-            let path = path.ok_or(
-                "no trusted roots found; run: apt install ca-certificates, or set api.ca_file",
-            )?;
+        Some(path) => {
+            let bundle = trust.read(path, Readers::Anybody, SMALL);
             (
                 path,
-                trust
-                    .read_system_file(path, SMALL)
-                    .map_err(|refused| refused.to_string())?,
+                bundle.map_err(|refused| format!("api.ca_file: {refused}"))?,
             )
         }
+        None => system_bundle(trust)?,
     };
-    let ders: Vec<_> = CertificateDer::pem_slice_iter(&bundle)
-        .filter_map(Result::ok)
-        .collect();
+    let ders = CertificateDer::pem_slice_iter(&bundle).filter_map(Result::ok);
+    let ders: Vec<_> = ders.collect();
     // One that rustls takes is enough; it leaves out those it cannot read, as it would later.
     if !ders
         .iter()
         .any(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
     {
+        let path = path.display();
         return Err(format!(
-            "{}: holds no certificate in PEM form; look at it: openssl x509 -in {0} -noout -text",
-            path.display()
+            "{path}: holds no certificate in PEM form; look at it: openssl x509 -in {path} -noout -text"
         ));
     }
     Ok(ders
         .iter()
         .map(|der| Certificate::from_der(der).to_owned())
         .collect())
+}
+
+fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
+    let path = SYSTEM_BUNDLES
+        .map(Path::new)
+        .into_iter()
+        .find(|path| path.exists());
+    let path =
+        path.ok_or("no trusted roots found; run: apt install ca-certificates, or set api.ca_file")?;
+    let bundle = trust.read_system_file(path, SMALL);
+    Ok((path, bundle.map_err(|refused| refused.to_string())?))
 }
 
 fn io_words(error: &io::Error, stage: Stage) -> String {

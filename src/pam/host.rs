@@ -1,12 +1,12 @@
-//! PAM's items and conversation as the story wants them. Items are copied before anybody is asked: the application
-//! may replace them while it asks.
+//! PAM's items and conversation as the story wants them. Items are copied at once: the application may replace them
+//! while it asks.
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::{CStr, c_int, c_uint};
 
 use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON};
 use ::pam::conv::Conv;
 use ::pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
-use ::pam::module::PamHandle;
+use ::pam::module::{PamHandle, PamResult};
 
 use crate::audit::Origin;
 use crate::authenticate::{Host, HostError};
@@ -33,34 +33,10 @@ impl PamHost<'_> {
     /// Who asked, as far as libpam knows.
     pub fn origin(&self) -> Origin {
         Origin {
-            service: self
-                .handle
-                .get_item::<Service>()
-                .ok()
-                .flatten()
-                .map(|s| s.to_bytes().to_vec())
-                .unwrap_or_default(),
-            rhost: self
-                .handle
-                .get_item::<RHost>()
-                .ok()
-                .flatten()
-                .map(|s| s.to_bytes().to_vec())
-                .unwrap_or_default(),
-            tty: self
-                .handle
-                .get_item::<Tty>()
-                .ok()
-                .flatten()
-                .map(|s| s.to_bytes().to_vec())
-                .unwrap_or_default(),
-            ruser: self
-                .handle
-                .get_item::<RUser>()
-                .ok()
-                .flatten()
-                .map(|s| s.to_bytes().to_vec())
-                .unwrap_or_default(),
+            service: bytes(self.handle.get_item::<Service>(), |item| item.0),
+            rhost: bytes(self.handle.get_item::<RHost>(), |item| item.0),
+            tty: bytes(self.handle.get_item::<Tty>(), |item| item.0),
+            ruser: bytes(self.handle.get_item::<RUser>(), |item| item.0),
         }
     }
 
@@ -83,6 +59,14 @@ impl PamHost<'_> {
             .map_err(|_| HostError::Broken("libpam refuses PAM_USER"))?;
         Ok(user.map(|user| user.to_bytes().to_vec()))
     }
+}
+
+/// An item as bytes of our own; empty where it is not set.
+fn bytes<'a, T>(item: PamResult<Option<T>>, text: impl FnOnce(T) -> &'a CStr) -> Vec<u8> {
+    item.ok()
+        .flatten()
+        .map(|item| text(item).to_bytes().to_vec())
+        .unwrap_or_default()
 }
 
 impl Conversation for PamHost<'_> {
