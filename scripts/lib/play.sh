@@ -54,10 +54,11 @@ expect_let_in() {
     [[ $(cat "$talk/seen") == "$1" ]] || fault "printed '$(cat "$talk/seen")' instead of '$1'"
 }
 
-# The command, always `whoami`, did not run: the client said so, and no account's name stands alone on a line.
+# The command, always `whoami`, did not run: the client said so, and no line is an account's name, nor ends with one
+# after a prompt (what is typed at prompts of `sudo -S` and `su` is not shown).
 expect_refused() {
     [[ $status -eq $1 ]] || fault "exit status $status instead of $1"
-    ! grep -qxE '(root|alice|bob|carol|ghost)\r?' "$talk/seen" || fault 'the command ran'
+    ! grep -qE '(^|: )(root|alice|bob|carol|ghost)\r?$' "$talk/seen" || fault 'the command ran'
 }
 
 expect_seen() { grep -qF -- "$1" "$talk/seen" "$talk/dialogue" || fault "nobody saw '$1'"; }

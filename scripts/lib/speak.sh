@@ -8,5 +8,5 @@ die() {
     exit 1
 }
 
-# Shows a file, indented, under the line that told about it.
-show_file() { sed 's/^/    /' "$1"; }
+# Shows a file, indented, under the line that told about it. What a client printed may hold control characters.
+show_file() { tr -d '\r' <"$1" | cat --show-nonprinting | sed 's/^/    /'; }

@@ -19,16 +19,15 @@ build_preload() {
     cp "$hostile/evil.so" "$hostile/libpam.so.0"
 }
 
-# `hostile_env COMMAND…`: the words for `act`.
-hostile_env() {
-    local proxy='http://127.0.0.1:8443'
-    hostile_words=(env HTTPS_PROXY="$proxy" https_proxy="$proxy" HTTP_PROXY="$proxy" http_proxy="$proxy" ALL_PROXY="$proxy"
-        all_proxy="$proxy" NO_PROXY= SSL_CERT_FILE="$hostile/ca.pem" SSL_CERT_DIR="$hostile/certs"
-        SSLKEYLOGFILE=/tmp/by-tls-keys RUST_LOG=trace RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 RUST_MIN_STACK=1
-        RES_OPTIONS='debug attempts:5 timeout:30' LOCALDOMAIN=evil.test HOSTALIASES="$hostile/aliases"
-        LD_PRELOAD="$hostile/evil.so" LD_AUDIT="$hostile/evil.so" LD_LIBRARY_PATH="$hostile"
-        LD_DEBUG=all LD_DEBUG_OUTPUT=/tmp/by-loader "$@")
-}
+hostile_proxy=http://127.0.0.1:8443
+hostile_proxies=(HTTPS_PROXY="$hostile_proxy" https_proxy="$hostile_proxy" HTTP_PROXY="$hostile_proxy"
+    http_proxy="$hostile_proxy" ALL_PROXY="$hostile_proxy" all_proxy="$hostile_proxy" NO_PROXY='')
+hostile_rest=(SSL_CERT_FILE="$hostile/ca.pem" SSL_CERT_DIR="$hostile/certs" SSLKEYLOGFILE=/tmp/by-tls-keys
+    RUST_LOG=trace RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 RUST_MIN_STACK=1
+    RES_OPTIONS='debug attempts:5 timeout:30' LOCALDOMAIN=evil.test HOSTALIASES="$hostile/aliases"
+    LD_PRELOAD="$hostile/evil.so" LD_AUDIT="$hostile/evil.so" LD_LIBRARY_PATH="$hostile"
+    LD_DEBUG=all LD_DEBUG_OUTPUT=/tmp/by-loader)
+hostile_env=(env "${hostile_proxies[@]}" "${hostile_rest[@]}")
 
 expect_nothing_hostile_happened() {
     local files
@@ -70,9 +69,8 @@ hostile_traps_are_armed_case() {
 hostile_environment_under_sudo_case() {
     hostile_proxy_listens
     answers "$alice_password" accept-1
-    hostile_env sudo -A whoami
     mark_files
-    act alice "${hostile_words[@]}"
+    act alice "${hostile_env[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_let_in root
     expect_log allow verified sudo alice
@@ -83,9 +81,8 @@ hostile_environment_under_sudo_case() {
 hostile_environment_under_su_case() {
     hostile_proxy_listens
     typed "$alice_password" accept-1
-    hostile_env su alice -c whoami
     mark_files
-    act bob "${hostile_words[@]}"
+    act bob "${hostile_env[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_seen alice
     expect_log allow verified su alice
@@ -97,9 +94,8 @@ hostile_proxy_while_ivalt_is_down_under_sudo_case() {
     hostile_proxy_listens
     stop_ivalt
     answers "$alice_password" accept-1
-    hostile_env sudo -A whoami
     mark_files
-    act alice "${hostile_words[@]}"
+    act alice "${hostile_env[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable sudo alice
@@ -110,9 +106,8 @@ hostile_proxy_while_ivalt_is_down_under_su_case() {
     hostile_proxy_listens
     stop_ivalt
     typed "$alice_password" accept-1
-    hostile_env su alice -c whoami
     mark_files
-    act bob "${hostile_words[@]}"
+    act bob "${hostile_env[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable su alice
@@ -120,6 +115,7 @@ hostile_proxy_while_ivalt_is_down_under_su_case() {
 }
 
 # The network is his too: his server answers at iVALT's address. Only the system's bundle may say who iVALT is.
+# (No proxy here: it would be in the way of somebody who does fall for the certificates.)
 hostile_server_at_ivalts_address() {
     mkdir -p /etc/ssl/certs
     cp "$ivalt/ca.pem" /etc/ssl/certs/ca-certificates.crt
@@ -134,8 +130,7 @@ hostile_server_at_ivalts_address() {
 hostile_authority_under_sudo_case() {
     hostile_server_at_ivalts_address
     answers "$alice_password" accept-1
-    hostile_env sudo -A whoami
-    act alice "${hostile_words[@]}"
+    act alice env "${hostile_rest[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable sudo alice
@@ -146,8 +141,7 @@ hostile_authority_under_sudo_case() {
 hostile_authority_under_su_case() {
     hostile_server_at_ivalts_address
     typed "$alice_password" accept-1
-    hostile_env su alice -c whoami
-    act bob "${hostile_words[@]}"
+    act bob env "${hostile_rest[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable su alice

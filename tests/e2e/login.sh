@@ -31,6 +31,7 @@ at_console() {
     mkfifo "$talk/keys"
     setsid script --quiet --flush --return --command "exec login $1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
     console=$!
+    echo "$console" >"$stage/console"
     exec 9>"$talk/keys"
 }
 
@@ -49,6 +50,12 @@ console_ends() {
 }
 
 console_closes() {
-    kill "$console" 2>/dev/null || true
+    no_console
     console_ends
+}
+
+no_console() {
+    [[ -e $stage/console ]] || return 0
+    kill "$(cat "$stage/console")" 2>/dev/null || true
+    rm "$stage/console"
 }
