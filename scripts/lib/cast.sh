@@ -228,9 +228,9 @@ stop_sshd() {
 wait_for() {
     local what=$1 _
     shift
-    for _ in {1..200}; do
+    for _ in {1..600}; do
         ! "$@" || return 0
         sleep 0.05
     done
-    die "waited 10 s in vain for $what"
+    die "waited 30 s in vain for $what"
 }

@@ -77,13 +77,16 @@ expect_the_line() { grep -qxE "$1" <<<"$(log_lines | sed 's/.*:auth): //')" || f
 # The sink writes a moment after the module sent.
 wait_for_log() {
     local _
-    for _ in {1..40}; do
+    for _ in {1..200}; do
         [[ -z $(log_lines) ]] || return 0
         sleep 0.05
     done
 }
 
-expect_no_log() { [[ -z $(log_lines) ]] || fault "the module was asked: $(log_lines)"; }
+expect_no_log() {
+    sleep 0.3
+    [[ -z $(log_lines) ]] || fault "the module was asked: $(log_lines)"
+}
 expect_requests() { [[ $(new_requests | wc -l) -eq $1 ]] || fault "$(new_requests | wc -l) requests reached iVALT instead of $1"; }
 expect_dialogue() { [[ $(cat "$talk/dialogue") == "$1" ]] || fault "asked '$(cat "$talk/dialogue")' instead of '$1'"; }
 

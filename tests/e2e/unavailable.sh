@@ -52,7 +52,7 @@ unavailable_slow_case() {
     answers '' slow-20000
     act visitor ssh alice@localhost whoami
     expect_refused 255
-    expect_within 4
+    expect_within 10
     expect_log deny unavailable sshd alice
     expect_the_line '.* cause="timeout after 1 s .*'
 }
@@ -74,6 +74,6 @@ no_log_case() {
     answers '' accept-1
     act visitor ssh alice@localhost whoami
     expect_let_in alice
-    expect_within 4
+    expect_within 5
     expect_requests 1
 }
