@@ -51,7 +51,7 @@ toolchain_remedy() {
     if [[ ${VERSION_ID%%.*} -ge 13 ]]; then
         printf 'apt install cargo'
     else
-        printf "rustup, as https://rustup.rs says (this system's own cargo is older)"
+        printf "rustup (this system's own cargo is older)"
     fi
 }
 
