@@ -24,6 +24,7 @@ require_stage() {
 fetch_stage_packages() {
     local packages
     mapfile -t packages < <(missing_packages "${stage_programs[@]}" | sort -u)
+    [[ ${#packages[@]} -eq 0 ]] || say "unpacking for the stage, not installing: ${packages[*]}"
     stage_packages=$(fetch_packages stage "${packages[@]}")
 }
 
@@ -32,6 +33,7 @@ prepare_stage() {
     require_compiler
     require_stage
     link_with_libpam
+    say 'building the module and the stand-in for iVALT (minutes the first time)'
     build_module
     build_helpers
     fetch_stage_packages
