@@ -141,6 +141,7 @@ fn name(word: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn every_argument_is_obeyed() {
@@ -157,6 +158,28 @@ mod tests {
             Arguments::parse(&[c"try_first_pass"]).unwrap().first_pass,
             FirstPass::Try
         );
+    }
+
+    #[test]
+    fn nothing_is_almost_an_argument() {
+        assert_eq!(
+            Arguments::default().config,
+            Path::new("/etc/ivalt/ivalt.toml")
+        );
+        for word in [
+            c"",
+            c"Debug",
+            c"debug=1",
+            c"nodelay=1",
+            c"nodelays",
+            c"no_delay",
+            c"config",
+            c"try_first_pass=1",
+        ] {
+            assert!(Arguments::parse(&[word]).is_err(), "{word:?}");
+        }
+        assert_eq!(Arguments::delay(&[c"nodelays", c"no"]), Delay::TwoSeconds);
+        assert_eq!(Arguments::delay(&[c"x", c"nodelay"]), Delay::None);
     }
 
     #[test]

@@ -442,3 +442,69 @@ impl From<HostError> for Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    /// A handle from which nothing can be had.
+    struct Broken;
+
+    impl Conversation for Broken {
+        fn ask(&mut self, _: &str, _: Echo) -> Result<Secret, NoAnswer> {
+            panic!("nobody is asked through a broken handle")
+        }
+
+        fn tell(&mut self, _: &str) {}
+    }
+
+    impl Host for Broken {
+        fn user(&mut self) -> Result<Vec<u8>, HostError> {
+            Err(HostError::Broken("no user"))
+        }
+
+        fn password(&mut self) -> Result<Option<Secret>, HostError> {
+            Err(HostError::Broken("no password"))
+        }
+    }
+
+    #[test]
+    fn a_call_begins_as_a_failure_and_a_broken_handle_leaves_it_there() {
+        assert_eq!(
+            Report::default().decision,
+            Decision::Deny(Refusal::Internal)
+        );
+        let path = std::env::temp_dir().join(format!("pam_ivalt-broken-{}", std::process::id()));
+        let ca = path.with_extension("pem");
+        let certificate = rcgen::generate_simple_self_signed(["x".to_owned()])
+            .unwrap()
+            .cert
+            .pem();
+        std::fs::write(&ca, certificate).unwrap();
+        std::fs::write(
+            &path,
+            format!("[api]\nkey = \"k\"\nca_file = \"{}\"\n", ca.display()),
+        )
+        .unwrap();
+        for file in [&path, &ca] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(file, mode).unwrap();
+        }
+        let word = CString::new(format!("config={}", path.display())).unwrap();
+        let mut report = Report::default();
+        authenticate(
+            &[&word],
+            &mut Broken,
+            crate::pam::surroundings(),
+            &mut report,
+        );
+        assert_eq!(
+            (report.decision, report.cause.as_str()),
+            (Decision::Deny(Refusal::Internal), "no password")
+        );
+        [path, ca]
+            .iter()
+            .for_each(|file| std::fs::remove_file(file).unwrap());
+    }
+}

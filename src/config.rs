@@ -848,6 +848,39 @@ mod tests {
                 "proxy = \"http://proxy:3128/x\"",
                 &format!(":3: {PROXY}"),
             ),
+            (
+                "api",
+                "proxy = \"http://proxy:3128?x\"",
+                &format!(":3: {PROXY}"),
+            ),
+            ("api", "proxy = \"http://\"", &format!(":3: {PROXY}")),
+            ("api", "proxy = \"http://:3128\"", &format!(":3: {PROXY}")),
+            (
+                "api",
+                "proxy = \"http://pro xy:3128\"",
+                &format!(":3: {PROXY}"),
+            ),
+            (
+                "api",
+                "proxy = \"socks5://proxy:3128\"",
+                &format!(":3: {PROXY}"),
+            ),
+            (
+                "api",
+                "proxy = \"http://u%ff:p@proxy:3128\"",
+                &format!(":3: {PROXY}"),
+            ),
+            ("api", "url = \"https://:443/\"", &format!(":3: {URL}")),
+            (
+                "api",
+                "ca_file = \"/a\\u0000b\"",
+                ":3: api.ca_file: must be an absolute path",
+            ),
+            (
+                "token",
+                "prompt = \"a\\u001bb\"",
+                ":4: token.prompt: must be at most 256 bytes of text in one line",
+            ),
             ("api", "proxy = true", &format!(":3: {PROXY}")),
             (
                 "api",
@@ -946,6 +979,29 @@ mod tests {
             assert!(!error.contains("SECRET"), "{error}");
             assert_eq!(error, expected, "[{section}] {lines}");
         }
+    }
+
+    #[test]
+    fn lengths_have_limits() {
+        let key = |length: usize| settings(&format!("[api]\nkey = \"{}\"", "k".repeat(length)));
+        assert!(key(4096).is_ok());
+        assert!(
+            key(4097)
+                .unwrap_err()
+                .ends_with(": must hold the API key: one word of visible ASCII characters")
+        );
+        let prompt = |length: usize| {
+            settings(&with(
+                "token",
+                &format!("prompt = \"{}\"", "p".repeat(length)),
+            ))
+        };
+        assert!(prompt(256).is_ok());
+        assert!(
+            prompt(257)
+                .unwrap_err()
+                .ends_with(": must be at most 256 bytes of text in one line")
+        );
     }
 
     #[test]

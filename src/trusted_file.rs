@@ -173,3 +173,21 @@ fn too_large(path: &Path, limit: u64) -> (String, String) {
     let what = format!("is larger than {} MiB", limit >> 20);
     (what, format!("look at it: ls -l {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_too_large() {
+        let path = std::env::temp_dir().join(format!("pam_ivalt-grows-{}", std::process::id()));
+        std::fs::write(&path, [b'x'; 11]).unwrap();
+        let read = |limit| {
+            read_at_most(File::open(&path).unwrap(), 0, limit)
+                .unwrap()
+                .map(|bytes| bytes.len())
+        };
+        assert_eq!((read(10), read(11)), (None, Some(11)));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -895,3 +895,208 @@ fn called_again_on_one_handle_it_asks_again() {
     );
     assert_eq!(report.log_lines().len(), 3);
 }
+
+#[test]
+fn the_policy_for_outages_covers_nothing_else() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let users = "[users]\nalice = \"+916283974746\"\ncarol = { mobile = \"+916283974747\", enabled = false }\n";
+    let tolerant = |user: &str| {
+        let case = Case::against(&ivalt)
+            .users(users)
+            .user(user)
+            .authtok("accept-password");
+        let settings = case.settings(&ivalt).set("policy", "unavailable", "ignore");
+        case.with_settings(&settings)
+    };
+    expect(&tolerant("alice").run(), UNANSWERED);
+    expect(&tolerant("alice").answer("accept-password").run(), PASSWORD);
+    expect(&tolerant("bob").answer("accept-1").run(), NOT_ENROLLED);
+    expect(&tolerant("carol").answer("accept-1").run(), DISABLED);
+    expect(&tolerant("alice").argument("bogus").run(), MISCONFIGURED);
+    let case = tolerant("alice");
+    let not_toml = case.dir().write("not.toml", "[", 0o600);
+    let spoil = Act {
+        set_user: Some("dora".into()),
+        renames: vec![(not_toml, case.users_file())],
+        answer: Some("accept-1".into()),
+        ..Act::default()
+    };
+    expect(&case.answer(spoil).run(), MISCONFIGURED);
+    assert_eq!(ivalt.requests().len(), 0);
+}
+
+#[test]
+fn a_changed_user_is_not_excused_by_policy() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let becomes = Act {
+        set_user: Some("bob".into()),
+        answer: Some("accept-1".into()),
+        ..Act::default()
+    };
+    let case = Case::against(&ivalt).answer(becomes);
+    let settings = case.settings(&ivalt).set("policy", "unenrolled", "ignore");
+    expect(&case.with_settings(&settings).run(), NOT_ENROLLED);
+}
+
+#[test]
+fn a_refusal_is_told_as_an_error() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let report = Case::against(&ivalt).answer("http-503").run();
+    let styles: Vec<_> = report
+        .messages()
+        .iter()
+        .map(|message| message.style)
+        .collect();
+    assert_eq!(styles, [Style::EchoOn, Style::Error]);
+}
+
+#[test]
+fn the_dummy_of_sshd_is_no_password_and_a_password_no_typing_error() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    // sshd gives the password prompt the same dummy, as long as what was typed there.
+    let report = Case::against(&ivalt).authtok("\x08").answer("\x08").run();
+    expect(&report, UNANSWERED);
+    assert_eq!(
+        report.prompts()[1],
+        format!("That is not an iVALT token. {PROMPT}")
+    );
+    let report = Case::against(&ivalt)
+        .authtok("two words")
+        .answer("two words")
+        .run();
+    expect(&report, PASSWORD);
+}
+
+#[test]
+fn elapsed_is_the_sum_of_what_ivalt_took() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let elapsed = |case: Case| {
+        expect(&case.run(), VERIFIED)
+            .get("elapsed_ms")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let twice = elapsed(
+        Case::against(&ivalt)
+            .answer("slow-reject-300")
+            .answer("slow-310"),
+    );
+    assert!((600..3_000).contains(&twice), "{twice}");
+    let typing = Act::slowly("accept-1", std::time::Duration::from_millis(1_500));
+    let typed = elapsed(Case::against(&ivalt).answer(typing));
+    assert!(typed < 1_000, "{typed}");
+}
+
+#[test]
+fn the_line_speaks_of_the_last_answer() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (last, http, detail) in [
+        ("garbage", "200", ""),
+        ("http-503", "503", "status 503"),
+        ("hang-up", "", ""),
+    ] {
+        let line = expect(
+            &Case::against(&ivalt).answer("geofence").answer(last).run(),
+            UNAVAILABLE,
+        );
+        assert_eq!(
+            (line.get("http"), line.get("code"), line.get("detail")),
+            (http.into(), String::new(), detail.into())
+        );
+    }
+}
+
+#[test]
+fn nodelay_counts_also_beside_an_error() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let report = Case::against(&ivalt)
+        .argument("bogus")
+        .argument("nodelay")
+        .run();
+    assert_eq!(
+        (report.code(), report.asked_for_delay()),
+        (PAM_SERVICE_ERR, false)
+    );
+    let report = Case::against(&ivalt)
+        .settings_text("")
+        .argument("nodelay")
+        .run();
+    assert_eq!(
+        (report.code(), report.asked_for_delay()),
+        (PAM_SERVICE_ERR, false)
+    );
+}
+
+#[test]
+fn a_first_pass_is_trimmed_like_an_answer() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    expect(
+        &Case::against(&ivalt)
+            .argument("use_first_pass")
+            .authtok(" accept-1 ")
+            .run(),
+        VERIFIED,
+    );
+    assert_eq!(ivalt.tokens(), ["accept-1"]);
+}
+
+#[test]
+fn digits_are_digits() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).answer("0123456789");
+    let settings = case
+        .settings(&ivalt)
+        .set("token", "charset", "digits")
+        .set("token", "attempts", 1);
+    expect(&case.with_settings(&settings).run(), REJECTED);
+    assert_eq!(ivalt.tokens(), ["0123456789"]);
+}
+
+/// Beside a module that succeeds, one that says PAM_IGNORE changes nothing; any error of it would.
+#[test]
+fn the_other_entry_points_stand_in_nobodys_way() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (kind, entry) in [
+        ("account", Entry::AcctMgmt),
+        ("session", Entry::OpenSession),
+        ("session", Entry::CloseSession),
+        ("password", Entry::Chauthtok),
+    ] {
+        let permit = format!("{kind} required pam_permit.so");
+        let report = Case::against(&ivalt)
+            .line_after(&permit)
+            .calls(&[entry])
+            .run();
+        assert_eq!(report.codes(entry), [PAM_SUCCESS], "{entry:?}");
+    }
+}

@@ -210,3 +210,62 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
     }
     assert_eq!(ivalt.requests().len(), 1);
 }
+
+/// Without `ca_file` the system's bundle counts, also where the distribution makes it a symbolic link.
+#[test]
+fn the_systems_roots_are_the_default() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let certs = || {
+        let case = Case::against(&ivalt).answer("accept-1");
+        let settings = case.settings(&ivalt).without("api", "ca_file");
+        let folder = case.dir().join("certs");
+        fs::create_dir(&folder).unwrap();
+        (
+            case.with_settings(&settings)
+                .bind(&folder, "/etc/ssl/certs"),
+            folder,
+        )
+    };
+    let (case, folder) = certs();
+    fs::copy(ivalt.ca(), folder.join("ca-certificates.crt")).unwrap();
+    expect(&case.run(), VERIFIED);
+    let (case, folder) = certs();
+    fs::copy(ivalt.ca(), folder.join("real.pem")).unwrap();
+    std::os::unix::fs::symlink("real.pem", folder.join("ca-certificates.crt")).unwrap();
+    expect(&case.run(), VERIFIED);
+    let (case, folder) = certs();
+    fs::copy(ivalt.ca(), folder.join("ca-certificates.crt")).unwrap();
+    give_away(&folder.join("ca-certificates.crt"));
+    expect(&case.run(), MISCONFIGURED);
+}
+
+/// A setuid host may run with an effective user other than root; its files are believed, besides root's.
+#[test]
+fn files_of_the_effective_user_are_believed() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut case = Case::against(&ivalt).answer("accept-1");
+    case.script.uids = Some((4242, 4242));
+    for path in [case.config(), case.users_file()] {
+        give_away(&path);
+    }
+    give_away(case.dir().path());
+    let ca = case
+        .dir()
+        .write("ca.pem", fs::read(ivalt.ca()).unwrap(), 0o644);
+    let settings = case
+        .settings(&ivalt)
+        .set("api", "ca_file", ca.to_str().unwrap());
+    let config = case.config();
+    let case = case.with_settings(&settings);
+    give_away(&config);
+    expect(&case.run(), VERIFIED);
+    // Root's are believed by everybody who can read them; here, nobody but root can.
+    std::os::unix::fs::chown(&config, Some(0), None).unwrap();
+    expect(&case.run(), MISCONFIGURED);
+}
