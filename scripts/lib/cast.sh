@@ -27,16 +27,16 @@ set_the_stage() {
     start_ivalt
 }
 
-# The machine's own accounts and password hashes stay out.
+# The machine's own accounts and password hashes stay out. A plain sh, because the machine's bashrc may be chatty.
 write_accounts() {
     cat >/etc/passwd <<-'END'
-		root:x:0:0:root:/root:/bin/bash
+		root:x:0:0:root:/root:/bin/sh
 		nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 		sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
-		alice:x:1001:1001:enrolled:/home/alice:/bin/bash
-		bob:x:1002:1002:not enrolled:/home/bob:/bin/bash
-		carol:x:1003:1003:enrolled, disabled:/home/carol:/bin/bash
-		visitor:x:1004:1004:types ssh:/home/visitor:/bin/bash
+		alice:x:1001:1001:enrolled:/home/alice:/bin/sh
+		bob:x:1002:1002:not enrolled:/home/bob:/bin/sh
+		carol:x:1003:1003:enrolled, disabled:/home/carol:/bin/sh
+		visitor:x:1004:1004:types ssh:/home/visitor:/bin/sh
 	END
     cat >/etc/group <<-'END'
 		root:x:0:
@@ -151,6 +151,7 @@ write_ssh_client() {
 }
 
 prepare_folders() {
+    rm -f /etc/nologin
     install -d -m 0755 /run/sshd "$ivalt" "$talk"
     install -d -m 0711 /run/sudo /var/lib/sudo
     install -m 0664 -g utmp /dev/null /run/utmp

@@ -5,7 +5,7 @@ login_accepted_token_case() {
     at_console alice
     types 'Password:' "$alice_password"
     types 'iVALT token:' accept-1
-    types 'alice@' 'whoami; exit'
+    types '[$] ' 'whoami; exit'
     console_ends
     grep -q $'alice\r$' "$talk/seen" || fault 'no shell'
     expect_log allow verified login alice
@@ -22,7 +22,7 @@ login_refused_three_times_case() {
     console_closes
     expect_log deny token-rejected login alice
     expect_requests 3
-    ! grep -q 'alice@' "$talk/seen" || fault 'got a shell'
+    ! grep -q '[$] ' "$talk/seen" || fault 'got a shell'
 }
 
 at_console() {
