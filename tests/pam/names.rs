@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::expect::*;
 use crate::server::{Server, answer};
-use crate::support::{Act, Case, Entry, StandIn, no_stage};
+use crate::support::{Act, Case, Entry, StandIn, no_root, no_stage};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,20 +107,14 @@ fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
         .bind(switch, "/etc/nsswitch.conf")
 }
 
-/// Says which test needs the name servers' port, where it cannot be had.
 fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
     if no_stage() {
         return None;
     }
-    let servers: Option<Vec<_>> = kinds.iter().map(|kind| name_server(*kind)).collect();
-    if servers.is_none() {
-        let thread = thread::current();
-        eprintln!(
-            "SKIPPED {}: port 53 on loopback needs root",
-            thread.name().unwrap_or("a test")
-        );
+    if no_root("port 53 on loopback needs root") {
+        return None;
     }
-    servers
+    kinds.iter().map(|kind| name_server(*kind)).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::expect::*;
 use crate::spoil::*;
-use crate::support::{Case, StandIn, no_stage};
+use crate::support::{Case, StandIn, no_root, no_stage};
 
 /// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
 const SPOILED: [(Spoil, &str); 11] = [
@@ -80,7 +80,7 @@ fn refused(case: Case, path: &Path, prefix: &str, sentence: &str, fix: &str) {
 
 #[test]
 fn settings_that_cannot_be_trusted() {
-    if no_stage() {
+    if no_stage() || no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -151,7 +151,7 @@ fn with_key_file(ivalt: &StandIn) -> Case {
 
 #[test]
 fn a_key_file_is_read_and_must_be_trusted() {
-    if no_stage() {
+    if no_stage() || no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -186,7 +186,7 @@ fn with_ca_copy(ivalt: &StandIn) -> Case {
 
 #[test]
 fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
-    if no_stage() {
+    if no_stage() || no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -214,7 +214,7 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
 /// Without `ca_file` the system's bundle counts, also where the distribution makes it a symbolic link.
 #[test]
 fn the_systems_roots_are_the_default() {
-    if no_stage() {
+    if no_stage() || no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -245,7 +245,7 @@ fn the_systems_roots_are_the_default() {
 /// A setuid host may run with an effective user other than root; its files are believed, besides root's.
 #[test]
 fn files_of_the_effective_user_are_believed() {
-    if no_stage() {
+    if no_stage() || no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();

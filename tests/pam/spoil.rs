@@ -7,6 +7,9 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+/// Why tests that call `give_away` need root.
+pub const OWNER: &str = "changing the owner of a file needs root";
+
 /// Replaces or changes the file at this path.
 pub type Spoil = fn(&Path);
 

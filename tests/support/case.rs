@@ -372,9 +372,24 @@ pub fn no_stage() -> bool {
     let Some(reason) = REASON.get_or_init(ask) else {
         return false;
     };
+    skipped(reason);
+    true
+}
+
+/// Whether this test cannot run without root; then says so, with the name of the test and the reason.
+#[must_use]
+pub fn no_root(reason: &str) -> bool {
+    // SAFETY: geteuid(2) takes nothing and always succeeds.
+    let missing = unsafe { libc::geteuid() } != 0;
+    if missing {
+        skipped(reason);
+    }
+    missing
+}
+
+/// Past libtest, which hides what a passing test prints.
+fn skipped(reason: &str) {
     let thread = std::thread::current();
-    // Past libtest, which hides what a passing test prints.
     let name = thread.name().unwrap_or("a test");
     let _ = writeln!(io::stderr(), "SKIPPED {name}: {reason}");
-    true
 }
