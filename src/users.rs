@@ -695,6 +695,15 @@ mod tests {
     }
 
     #[test]
+    fn enabled_twice_is_a_bad_entry() {
+        let text = "[users]\nalice = { mobile = '+14155550100', enabled = true, enabled = true }";
+        assert_eq!(
+            bad(text, "alice"),
+            "users.toml:2: alice: enabled stands twice; keep one"
+        );
+    }
+
+    #[test]
     fn unquoted_dots_are_an_entry() {
         for text in [
             "[users]\njohn.mobile = '+1'",
@@ -800,6 +809,7 @@ mod tests {
         ] {
             assert_eq!(e164(text), None, "{text}");
         }
+        assert!(e164("+1234567").is_some() && e164("+123456789012345").is_some());
         let national = |text| Mobile::parse(text, MobileFormat::National).map(|mobile| mobile.0);
         assert_eq!(national("6283974746"), Some("6283974746".to_owned()));
         assert_eq!(national("0628 397"), Some("0628 397".to_owned()));

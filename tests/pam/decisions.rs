@@ -55,6 +55,10 @@ fn an_accepted_token_lets_in() {
     );
     assert_eq!(requests[0]["headers"]["x-api-key"], StandIn::API_KEY);
     assert_eq!(requests[0]["headers"]["content-type"], "application/json");
+    assert_eq!(requests[0]["headers"]["accept"], "application/json");
+    assert_eq!(requests[0]["headers"]["accept-encoding"], "identity");
+    let agent = concat!("pam_ivalt/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(requests[0]["headers"]["user-agent"], agent);
 }
 
 #[test]

@@ -570,3 +570,20 @@ fn proxies_that_fail() {
     );
     assert_eq!(target.connections(), 0);
 }
+
+#[test]
+fn an_endless_answer_is_not_read_to_its_end() {
+    if no_stage() {
+        return;
+    }
+    let server = Server::tls(Certificate::Valid, |tls| {
+        send(
+            tls,
+            b"HTTP/1.1 200 OK\r\n\r\n{\"status\":\"success\",\"message\":\"",
+        );
+        while tls.write_all(&[b'x'; 16_384]).is_ok() {}
+    });
+    let report = run(&server);
+    unavailable("endless", &report, "answer: HTTP 200 longer than 64 KiB");
+    assert!(report.authenticate().elapsed_ms < 1_500);
+}

@@ -91,7 +91,7 @@ fn what_ivalt_repeats_is_scrubbed() {
     if no_stage() {
         return;
     }
-    let detail = format!("token {TOKEN} of +91{MOBILE} ({MOBILE}) with {KEY}");
+    let detail = format!("token {TOKEN} of +91{MOBILE} ({MOBILE}), 3974746 but 974746, with {KEY}");
     let body =
         format!(r#"{{"status":"error","error":{{"code":"X-{TOKEN}","detail":"{detail}"}}}}"#);
     let server = Server::answering(answer("403 Forbidden", "", body.as_bytes()));
@@ -108,7 +108,10 @@ fn what_ivalt_repeats_is_scrubbed() {
         .run();
     nothing_of_it("repeated", &report);
     let line = report.log_line();
-    assert_eq!(line.get("detail"), "token *** of *** (***) with ***");
+    assert_eq!(
+        line.get("detail"),
+        "token *** of *** (***), *** but 974746, with ***"
+    );
     assert_eq!(
         (line.get("code"), line.get("mobile")),
         ("X-***".into(), "***4746".into())

@@ -259,3 +259,18 @@ fn names_with_dots_and_spaces_can_be_enrolled() {
         );
     }
 }
+
+/// What is shown for a byte that is not UTF-8 may itself be somebody's name.
+#[test]
+fn names_that_are_not_text_are_nobodys() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let users = "[users]\n\"\u{fffd}lice\" = \"+14155550100\"\n\"\" = \"+14155550101\"\n";
+    for name in [&b"\xfflice"[..], b"\xff", b"\xc3"] {
+        let case = Case::against(&ivalt).users(users).user(name);
+        expect(&case.answer("accept-1").run(), NOT_ENROLLED);
+    }
+    assert_eq!(ivalt.connections().len(), 0);
+}
