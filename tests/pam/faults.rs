@@ -88,6 +88,13 @@ fn connections_that_fail() {
         "timeout after 2 s in connect",
     );
 
+    // An address of IPv6 is no name to be looked up, whether this machine has IPv6 or not.
+    let line = expect(
+        &case(&format!("https://[::1]:{refused}")).run(),
+        UNAVAILABLE,
+    );
+    assert!(line.get("cause").starts_with("connect: "), "{line:?}");
+
     let mut cut_off = case("https://192.0.2.1");
     cut_off.script.no_network = true;
     unavailable("no route", &cut_off.run(), "connect: network unreachable");
@@ -442,6 +449,22 @@ fn a_broken_refusal_is_no_outage() {
             REJECTED,
         );
         assert_eq!(line.get("http"), http, "{name}");
+    }
+}
+
+#[test]
+fn an_outage_that_breaks_off_stays_one() {
+    if no_stage() {
+        return;
+    }
+    for status in [
+        "408 Request Timeout",
+        "429 Too Many Requests",
+        "503 Service Unavailable",
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 99\r\n\r\n{{");
+        let line = expect(&run(&Server::answering(head)), UNAVAILABLE);
+        assert_eq!(line.get("http"), status[..3], "{line:?}");
     }
 }
 

@@ -183,7 +183,16 @@ fn a_truncated_answer_is_not_asked_for_by_tcp() {
 #[test]
 fn every_address_is_tried() {
     const DEAD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
-    const MANY: [Ipv4Addr; 12] = [DEAD; 12];
+    // More than ureq's list of addresses holds.
+    const MANY: [Ipv4Addr; 20] = {
+        let mut many = [DEAD; 20];
+        let mut last = 0;
+        while last < 20 {
+            many[last as usize] = Ipv4Addr::new(127, 0, 1, last);
+            last += 1;
+        }
+        many
+    };
     let Some(list) = servers(&[
         Kind::Addresses(&[DEAD, Ipv4Addr::LOCALHOST]),
         Kind::Addresses(&MANY),
