@@ -143,7 +143,6 @@ fn decide(
         debug: arguments.debug,
         report,
     };
-
     let entry = call.find_user(host)?;
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
         return Ok(Decision::Ignore(Tolerated::Unenrolled));
