@@ -90,7 +90,7 @@ barred_by_a_key_nobody_knows_case() {
 
 expect_misconfigured() {
     wait_for_log
-    expect_the_line "outcome=deny reason=misconfigured user=(alice)? service=sshd .* cause=\"[^\"]*$1.*"
+    expect_the_line "outcome=deny reason=misconfigured user=alice service=sshd .* cause=\"[^\"]*$1.*"
 }
 
 let_by_policy_not_enrolled_case() {
