@@ -52,7 +52,7 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
 
 /// The text of a key or scalar.
 #[must_use]
-pub fn raw<'i>(source: Source<'i>, span: Span, encoding: Option<Encoding>) -> Option<Raw<'i>> {
+pub fn raw(source: Source<'_>, span: Span, encoding: Option<Encoding>) -> Option<Raw<'_>> {
     let text = source.get(span)?.as_str();
     Some(Raw::new_unchecked(text, encoding, span))
 }
