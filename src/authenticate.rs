@@ -1,12 +1,12 @@
 //! The story: from a request to a [`Decision`]. The only place where errors become reasons.
 
 use std::ffi::CStr;
-use std::path::Path;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::args::{Arguments, BadArgument, Debug, Delay, FirstPass};
 use crate::config::{Charset, Method, Misconfigured, Settings, Tolerance};
-use crate::conversation::{Conversation, Echo, NoAnswer, sentence};
+use crate::conversation::{Conversation, Echo, FACE_PROMPT, NoAnswer, sentence};
 use crate::decision::{Decision, Refusal, Tolerated};
 use crate::ivalt::{Answer, Client, Exchange, LookUp};
 use crate::secret::Secret;
@@ -95,7 +95,7 @@ impl Default for Report {
 #[derive(Debug)]
 struct Stop(Refusal, String);
 
-/// iVALT's word for the token of this user's mobile. Made in one place, [`Call::validate`].
+/// iVALT's word for the token of this user's mobile, and where asked for the face. Made in one place, [`Call::validate`].
 struct Verified;
 
 /// Decides one call and leaves all there is to say about it in `report`. The person is told of a denial.
@@ -131,7 +131,7 @@ fn decide(
     report.delay = Arguments::delay(words);
     let arguments = Arguments::parse(words)?;
     let settings = Settings::load(&arguments.config, surroundings.trust)?;
-    refuse_unsupported(&settings, &arguments.config)?;
+    refuse_contradiction(&settings, &arguments)?;
     let client = Client::new(&settings.api, surroundings.trust, surroundings.look_up)
         .map_err(misconfigured)?;
     let tokens = Tokens::new(arguments.first_pass, &settings, host.password()?);
@@ -185,11 +185,16 @@ impl Call<'_> {
         Ok(entry)
     }
 
-    /// One answer, from the question to iVALT's word. Users who cannot get in are asked like all others.
+    /// One try, from the question to iVALT's word. Users who cannot get in are asked like all others.
     fn attempt(&mut self, host: &mut dyn Host, entry: &Entry) -> Result<Verified, Stop> {
         self.report.forget_last_answer();
         let mut token = self.tokens.next(host)?;
         self.report.attempts += 1;
+        let mut face = match self.settings.token.method {
+            Method::Token => None,
+            Method::TokenAndFace => Some(self.tokens.face(host)?),
+        };
+        self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
         let changed = if host.user()? == self.report.user {
             None
@@ -198,7 +203,9 @@ impl Call<'_> {
         };
         let mobile = self.mobile(changed.as_ref().unwrap_or(entry))?;
         self.tokens.guard(&mut token)?;
-        self.validate(mobile, token)
+        face.as_mut()
+            .map_or(Ok(()), |face| self.tokens.guard_face(face))?;
+        self.validate(mobile, token, face)
     }
 
     fn mobile<'e>(&self, entry: &'e Entry) -> Result<&'e Mobile, Stop> {
@@ -213,13 +220,29 @@ impl Call<'_> {
         }
     }
 
-    fn validate(&mut self, mobile: &Mobile, token: Secret) -> Result<Verified, Stop> {
+    /// The mobile first: only that operation names the person, so a token that is somebody else's is refused before
+    /// it is spent together with a face. The other follows at once, with the same auth token.
+    fn validate(
+        &mut self,
+        mobile: &Mobile,
+        token: Secret,
+        face: Option<Secret>,
+    ) -> Result<Verified, Stop> {
         let exchange = self
             .client
             .validate_global_rest_auth(mobile.as_str(), &token);
+        let mut word = self.accepted(exchange);
+        if let (Ok(()), Some(face)) = (&word, &face) {
+            let exchange = self.client.validate_user(face, &token);
+            word = self.accepted(exchange);
+        }
         self.tokens.sent.push(token);
+        word.map(|()| Verified)
+    }
+
+    fn accepted(&mut self, exchange: Exchange) -> Result<(), Stop> {
         match self.report.note(exchange, self.debug) {
-            Answer::Verified => Ok(Verified),
+            Answer::Verified => Ok(()),
             Answer::Rejected(_) => Err(Stop(Refusal::TokenRejected, String::new())),
             Answer::ApiKeyRefused(_) => Err(Stop(Refusal::ApiKeyRefused, String::new())),
             Answer::Unusable(cause, _) => Err(Stop(Refusal::Unavailable, cause)),
@@ -303,12 +326,21 @@ impl<'a> Tokens<'a> {
             .take()
             .map(|complaint| format!("{complaint} "))
             .unwrap_or_default();
+        self.ask(host, &format!("{complaint}{}", self.settings.token.prompt))
+    }
+
+    /// The second answer of `token+face`.
+    fn face(&self, host: &mut dyn Host) -> Result<Secret, Stop> {
+        self.ask(host, FACE_PROMPT)
+    }
+
+    fn ask(&self, host: &mut dyn Host, prompt: &str) -> Result<Secret, Stop> {
         let echo = if self.settings.token.echo {
             Echo::On
         } else {
             Echo::Off
         };
-        let answer = host.ask(&format!("{complaint}{}", self.settings.token.prompt), echo)?;
+        let answer = host.ask(prompt, echo)?;
         if answer.trimmed().is_empty() {
             return Err(Stop(Refusal::Unanswered, "empty answer".to_owned()));
         }
@@ -317,14 +349,12 @@ impl<'a> Tokens<'a> {
 
     /// Keeps from the network what is no token. It goes out, if at all, without the white space around it.
     fn guard(&self, answer: &mut Secret) -> Result<(), Stop> {
-        if is_dummy_of_sshd(answer.as_bytes()) {
-            return Err(malformed("sshd's dummy answer; it bars this login"));
-        }
-        if self.is_password(answer) {
-            return Err(Stop(Refusal::PasswordAsToken, String::new()));
-        }
-        *answer = answer.trimmed();
-        self.check_shape(answer.as_bytes())?;
+        let rules = &self.settings.token;
+        let shape = Shape {
+            length: rules.min_length.get_ref().get()..=rules.max_length.get(),
+            charset: rules.charset,
+        };
+        self.keep_back(answer, &shape)?;
         if self.sent.contains(answer) {
             // A token may be good for one use: it is not sent twice, and iVALT has refused it already.
             return Err(Stop(
@@ -335,31 +365,29 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
+    /// Settings speak of the auth token; what a face token looks like, nobody says.
+    fn guard_face(&self, answer: &mut Secret) -> Result<(), Stop> {
+        let shape = Shape {
+            length: 1..=4096,
+            charset: Charset::Visible,
+        };
+        self.keep_back(answer, &shape)
+    }
+
+    fn keep_back(&self, answer: &mut Secret, shape: &Shape) -> Result<(), Stop> {
+        if is_dummy_of_sshd(answer.as_bytes()) {
+            return Err(malformed("sshd's dummy answer; it bars this login"));
+        }
+        if self.is_password(answer) {
+            return Err(Stop(Refusal::PasswordAsToken, String::new()));
+        }
+        *answer = answer.trimmed();
+        shape.check(answer.as_bytes())
+    }
+
     fn is_password(&self, answer: &Secret) -> bool {
         let same = |password: &Secret| password == answer || password.trimmed() == answer.trimmed();
         self.first_pass == FirstPass::Never && self.password.as_ref().is_some_and(same)
-    }
-
-    fn check_shape(&self, token: &[u8]) -> Result<(), Stop> {
-        let rules = &self.settings.token;
-        let (min, max) = (rules.min_length.get_ref().get(), rules.max_length.get());
-        let allowed = match rules.charset {
-            Charset::Digits => u8::is_ascii_digit,
-            Charset::Alphanumeric => u8::is_ascii_alphanumeric,
-            Charset::Visible => u8::is_ascii_graphic,
-        };
-        let length = token.len() as u64;
-        if length < min {
-            return Err(malformed(&format!("shorter than {min} bytes")));
-        }
-        if length > max {
-            return Err(malformed(&format!("longer than {max} bytes")));
-        }
-        if token.iter().all(allowed) {
-            Ok(())
-        } else {
-            Err(malformed("characters outside token.charset"))
-        }
     }
 
     fn may_ask_again(&self, refusal: Refusal) -> bool {
@@ -376,6 +404,35 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// What a token is made of.
+struct Shape {
+    /// In bytes.
+    length: RangeInclusive<u64>,
+    charset: Charset,
+}
+
+impl Shape {
+    fn check(&self, token: &[u8]) -> Result<(), Stop> {
+        let (length, min, max) = (token.len() as u64, self.length.start(), self.length.end());
+        let allowed = match self.charset {
+            Charset::Digits => u8::is_ascii_digit,
+            Charset::Alphanumeric => u8::is_ascii_alphanumeric,
+            Charset::Visible => u8::is_ascii_graphic,
+        };
+        if length < *min {
+            return Err(malformed(&format!("shorter than {min} bytes")));
+        }
+        if length > *max {
+            return Err(malformed(&format!("longer than {max} bytes")));
+        }
+        if token.iter().all(allowed) {
+            Ok(())
+        } else {
+            Err(malformed("characters outside token.charset"))
+        }
+    }
+}
+
 /// What sshd answers for a login it bars: this text, as often as the real answer was long
 /// (OpenSSH `auth-pam.c`, `fake_password`).
 fn is_dummy_of_sshd(answer: &[u8]) -> bool {
@@ -387,14 +444,14 @@ fn is_dummy_of_sshd(answer: &[u8]) -> bool {
             .all(|(given, dummy)| given == dummy)
 }
 
-/// What a later version will do must not pass for done.
-fn refuse_unsupported(settings: &Settings, path: &Path) -> Result<(), Stop> {
-    match settings.token.method {
-        Method::Token => Ok(()),
-        Method::TokenAndFace => Err(misconfigured(format!(
-            "{}: token.method: \"token+face\" is not supported by this version; set \"token\"",
-            path.display()
+/// Two proofs cannot come from the one password that an earlier module took.
+fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<(), Stop> {
+    match (settings.token.method, arguments.first_pass) {
+        (Method::TokenAndFace, FirstPass::Use) => Err(misconfigured(format!(
+            "{}: token.method: \"token+face\" needs two answers, and use_first_pass never asks; use try_first_pass",
+            arguments.config.display()
         ))),
+        (Method::Token | Method::TokenAndFace, _) => Ok(()),
     }
 }
 

@@ -6,6 +6,9 @@
 use crate::decision::Refusal;
 use crate::secret::Secret;
 
+/// The second question of `token+face`; the first is `token.prompt`.
+pub const FACE_PROMPT: &str = "iVALT face token: ";
+
 /// Whether what is typed is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {

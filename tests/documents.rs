@@ -234,7 +234,7 @@ fn success_and_ignore_have_one_producer_each() {
         ("Ok(Decision::Allow)", 1),
         ("Ok(Decision::Ignore(Tolerated::Unenrolled))", 1),
         ("Ok(Decision::Ignore(Tolerated::Unavailable))", 1),
-        ("=> Ok(Verified)", 1),
+        ("|()| Verified", 1),
     ] {
         assert_eq!(story.matches(made).count(), times, "{made}");
         assert!(others.iter().all(|text| !text.contains(made)), "{made}");

@@ -20,7 +20,7 @@ use super::answer::{Answer, Said, judge};
 use super::transport::{
     CallingThreadResolver, EnterTls, LookUp, LookUpFailed, Progress, Stage, Tcp, Wipe,
 };
-use crate::config::Api;
+use crate::config::{Api, ClientCredentials};
 use crate::secret::Secret;
 use crate::trusted_file::{Readers, SMALL, Trust};
 
@@ -65,6 +65,23 @@ struct GlobalRestAuth<'a> {
     auth_token: &'a str,
 }
 
+#[derive(Serialize)]
+struct ValidateUser<'a> {
+    face_auth_token: &'a str,
+    auth_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct ClientAuth<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+}
+
+/// Tokens have passed their guards, and settings are UTF-8 throughout.
+fn text(secret: &Secret) -> &str {
+    std::str::from_utf8(secret.as_bytes()).unwrap_or_default()
+}
+
 impl Client {
     /// Reads the trusted roots; connects nowhere yet.
     ///
@@ -86,7 +103,7 @@ impl Client {
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
-        let auth_token = std::str::from_utf8(token.as_bytes()).unwrap_or_default();
+        let auth_token = text(token);
         let digits = mobile.trim_start_matches('+');
         // The number also without country code; its last digits may be seen.
         let numbers = (0..digits.len().saturating_sub(6)).filter_map(|from| digits.get(from..));
@@ -95,6 +112,35 @@ impl Client {
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },
             &secrets,
+        )
+    }
+
+    /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
+    /// on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
+    #[must_use]
+    pub fn validate_user(&self, face_token: &Secret, auth_token: &Secret) -> Exchange {
+        let [face_auth_token, auth_token] = [text(face_token), text(auth_token)];
+        self.post(
+            "api/v1/validate/user",
+            &ValidateUser {
+                face_auth_token,
+                auth_token,
+            },
+            &[face_auth_token, auth_token],
+        )
+    }
+
+    /// "API v1 authentication": whether iVALT knows this host's credentials. It says nothing about a user.
+    #[must_use]
+    pub fn authenticate_client(&self, client: &ClientCredentials) -> Exchange {
+        let (client_id, client_secret) = (client.id.as_str(), text(&client.secret));
+        self.post(
+            "api/v1/auth",
+            &ClientAuth {
+                client_id,
+                client_secret,
+            },
+            &[client_secret],
         )
     }
 
@@ -112,7 +158,7 @@ impl Client {
         let answer = answer.unwrap_or_else(|error| {
             Answer::Unusable(self.cause(&error, &progress), Said::default())
         });
-        let key = std::str::from_utf8(self.key.as_bytes()).unwrap_or_default();
+        let key = text(&self.key);
         Exchange {
             answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
             http,
@@ -127,8 +173,8 @@ impl Client {
         fields: &impl Serialize,
         progress: &Progress,
     ) -> Result<Response<Body>, Error> {
-        // Large enough for any token: a growing vector would leave unwiped copies behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+        // Large enough for two tokens of any kind: a growing vector would leave unwiped copies behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(20 * 1024));
         serde_json::to_writer(&mut *body, fields).map_err(|error| Error::Other(Box::new(error)))?;
         let key = Bytes::from_owner(Zeroizing::new(self.key.as_bytes().to_vec()));
         let mut key =

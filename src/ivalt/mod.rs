@@ -4,6 +4,6 @@ mod answer;
 mod client;
 mod transport;
 
-pub use answer::{Answer, judge};
+pub use answer::{Answer, Said, judge};
 pub use client::{Client, Exchange};
 pub use transport::{LookUp, LookUpFailed, Stage};

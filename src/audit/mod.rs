@@ -2,6 +2,7 @@
 
 mod dev_log;
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::authenticate::Report;
@@ -43,34 +44,35 @@ pub fn write(origin: &Origin, report: &Report) {
 /// The line as INTERFACE promises it: always these keys, in this order.
 #[must_use]
 pub fn line(origin: &Origin, report: &Report) -> String {
-    let http = report
-        .http
-        .map(|status| status.to_string())
-        .unwrap_or_default();
-    let fields: [(&str, &[u8]); 14] = [
-        ("outcome", report.decision.outcome().as_bytes()),
-        ("reason", report.decision.reason().as_bytes()),
-        ("user", &report.user),
-        ("service", &origin.service),
-        ("rhost", &origin.rhost),
-        ("tty", &origin.tty),
-        ("ruser", &origin.ruser),
-        ("mobile", report.mobile.as_bytes()),
-        ("http", http.as_bytes()),
-        ("code", report.code.as_bytes()),
-        ("detail", report.detail.as_bytes()),
-        ("cause", report.cause.as_bytes()),
-        ("attempts", &report.attempts.to_string().into_bytes()),
-        (
-            "elapsed_ms",
-            &report.elapsed.as_millis().to_string().into_bytes(),
-        ),
-    ];
     let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));
-    for (key, value) in fields {
-        let _ = write!(line, " {key}={}", harmless(value));
+    for (key, value) in fields(origin, report) {
+        let _ = write!(line, " {key}={}", harmless(&value));
     }
     line
+}
+
+/// The fields of the line, not yet harmless.
+#[must_use]
+pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow<'a, [u8]>); 14] {
+    let text = |text: &'a str| Cow::Borrowed(text.as_bytes());
+    let number = |number: String| Cow::Owned(number.into_bytes());
+    let http = report.http.map(|status| status.to_string());
+    [
+        ("outcome", text(report.decision.outcome())),
+        ("reason", text(report.decision.reason())),
+        ("user", Cow::Borrowed(&report.user)),
+        ("service", Cow::Borrowed(&origin.service)),
+        ("rhost", Cow::Borrowed(&origin.rhost)),
+        ("tty", Cow::Borrowed(&origin.tty)),
+        ("ruser", Cow::Borrowed(&origin.ruser)),
+        ("mobile", text(&report.mobile)),
+        ("http", number(http.unwrap_or_default())),
+        ("code", text(&report.code)),
+        ("detail", text(&report.detail)),
+        ("cause", text(&report.cause)),
+        ("attempts", number(report.attempts.to_string())),
+        ("elapsed_ms", number(report.elapsed.as_millis().to_string())),
+    ]
 }
 
 /// The severity of a decision.
@@ -94,7 +96,8 @@ pub fn level(decision: Decision) -> Level {
 }
 
 /// A value as it may stand in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
-fn harmless(value: &[u8]) -> String {
+#[must_use]
+pub fn harmless(value: &[u8]) -> String {
     let value = &value[..value.len().min(256)];
     if value.iter().all(|byte| is_plain(*byte)) {
         return String::from_utf8_lossy(value).into_owned();

@@ -1,0 +1,97 @@
+//! What is asked and said. Secrets come from the terminal without echo, or from standard input, one a line.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::authenticate::{Host, HostError};
+use crate::conversation::{Conversation, Echo, NoAnswer};
+use crate::secret::Secret;
+
+/// All is well.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Look at it.
+pub const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+/// Mend it.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// A line to standard output. A reader that went away (`| head`) is no fault.
+pub fn say(text: impl Display) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+/// A line to standard error, with the name of the program in front.
+pub fn complain(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "ivaltctl: {text}");
+}
+
+/// The text in a colour; anstream takes it out again where no terminal reads.
+pub fn painted(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Asks for a secret.
+///
+/// # Errors
+/// Nobody answered: the end of input, or Ctrl-D.
+pub fn ask_secret(prompt: &str) -> io::Result<Secret> {
+    if io::stdin().is_terminal() {
+        return Ok(Secret::new(
+            rpassword::prompt_password(prompt)?.into_bytes(),
+        ));
+    }
+    read_line().map(|line| Secret::new(line.into_bytes()))
+}
+
+/// Asks for something that may be seen; the answer without white space around it.
+///
+/// # Errors
+/// As [`ask_secret`].
+pub fn ask(prompt: &str) -> io::Result<String> {
+    let mut screen = anstream::stderr();
+    write!(screen, "{prompt}").and_then(|()| screen.flush())?;
+    Ok(read_line()?.trim().to_owned())
+}
+
+/// Asks for consent; anything but yes, the end of input included, is a no.
+pub fn agree(question: &str) -> bool {
+    let answer = ask(&format!("{question} [y/N] ")).unwrap_or_default();
+    matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+fn read_line() -> io::Result<String> {
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line),
+    }
+}
+
+/// The person at the terminal, in the place of an application of PAM.
+pub struct Terminal {
+    /// The account to try.
+    pub user: String,
+    /// The last thing said to the person.
+    pub told: Option<String>,
+}
+
+impl Conversation for Terminal {
+    fn ask(&mut self, prompt: &str, _: Echo) -> Result<Secret, NoAnswer> {
+        ask_secret(prompt).map_err(|_| NoAnswer)
+    }
+
+    fn tell(&mut self, sentence: &str) {
+        self.told = Some(sentence.to_owned());
+    }
+}
+
+impl Host for Terminal {
+    fn user(&mut self) -> Result<Vec<u8>, HostError> {
+        Ok(self.user.clone().into_bytes())
+    }
+
+    fn password(&mut self) -> Result<Option<Secret>, HostError> {
+        Ok(None)
+    }
+}
