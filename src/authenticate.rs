@@ -143,12 +143,12 @@ fn decide(
         debug: arguments.debug,
         report,
     };
-    let entry = call.find_user(host)?;
+    let mut entry = call.find_user(host)?;
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
         return Ok(Decision::Ignore(Tolerated::Unenrolled));
     }
     loop {
-        let Stop(refusal, cause) = match call.attempt(host, &entry) {
+        let Stop(refusal, cause) = match call.attempt(host, &mut entry) {
             Ok(Verified) => return Ok(Decision::Allow),
             Err(stop) => stop,
         };
@@ -186,17 +186,15 @@ impl Call<'_> {
     }
 
     /// One answer, from the question to iVALT's word. Users who cannot get in are asked like all others.
-    fn attempt(&mut self, host: &mut dyn Host, entry: &Entry) -> Result<Verified, Stop> {
-        self.report.forget_last_answer();
+    fn attempt(&mut self, host: &mut dyn Host, entry: &mut Entry) -> Result<Verified, Stop> {
         let mut token = self.tokens.next(host)?;
+        self.report.forget_last_answer();
         self.report.attempts += 1;
         // The application may have changed the user while it asked.
-        let changed = if host.user()? == self.report.user {
-            None
-        } else {
-            Some(self.find_user(host)?)
-        };
-        let mobile = self.mobile(changed.as_ref().unwrap_or(entry))?;
+        if host.user()? != self.report.user {
+            *entry = self.find_user(host)?;
+        }
+        let mobile = self.mobile(entry)?;
         self.tokens.guard(&mut token)?;
         self.validate(mobile, token)
     }
@@ -234,6 +232,7 @@ impl Call<'_> {
 impl Report {
     fn forget_last_answer(&mut self) {
         (self.http, self.code, self.detail) = (None, String::new(), String::new());
+        self.steps.clear();
     }
 
     fn note(&mut self, exchange: Exchange, debug: Debug) -> Answer {
@@ -318,7 +317,10 @@ impl<'a> Tokens<'a> {
     /// Keeps from the network what is no token. It goes out, if at all, without the white space around it.
     fn guard(&self, answer: &mut Secret) -> Result<(), Stop> {
         if is_dummy_of_sshd(answer.as_bytes()) {
-            return Err(malformed("sshd's dummy answer; it bars this login"));
+            return Err(Stop(
+                Refusal::DummyOfSshd,
+                "sshd's dummy answer; it bars this login".to_owned(),
+            ));
         }
         if self.is_password(answer) {
             return Err(Stop(Refusal::PasswordAsToken, String::new()));
@@ -363,7 +365,12 @@ impl<'a> Tokens<'a> {
     }
 
     fn may_ask_again(&self, refusal: Refusal) -> bool {
-        self.prompts_left > 0 && matches!(refusal, Refusal::MalformedToken | Refusal::TokenRejected)
+        let again = [
+            Refusal::MalformedToken,
+            Refusal::DummyOfSshd,
+            Refusal::TokenRejected,
+        ];
+        self.prompts_left > 0 && again.contains(&refusal)
     }
 
     /// `PAM_MAXTRIES` is for those who could have asked again.

@@ -15,7 +15,7 @@ const README: &str = include_str!("../README.md");
 const IVALT_TOML: &str = include_str!("../conf/ivalt.toml");
 const USERS_TOML: &str = include_str!("../conf/users.toml");
 
-const DECISIONS: [Decision; 15] = [
+const DECISIONS: [Decision; 16] = [
     Decision::Allow,
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
@@ -24,6 +24,7 @@ const DECISIONS: [Decision; 15] = [
     Decision::Deny(Refusal::BadEntry),
     Decision::Deny(Refusal::Unanswered),
     Decision::Deny(Refusal::MalformedToken),
+    Decision::Deny(Refusal::DummyOfSshd),
     Decision::Deny(Refusal::PasswordAsToken),
     Decision::Deny(Refusal::TokenRejected),
     Decision::Deny(Refusal::TriesExhausted),

@@ -87,19 +87,22 @@ impl Client {
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = std::str::from_utf8(token.as_bytes()).unwrap_or_default();
-        let digits = mobile.trim_start_matches('+');
-        // The number also without country code; its last digits may be seen.
-        let numbers = (0..digits.len().saturating_sub(6)).filter_map(|from| digits.get(from..));
-        let secrets: Vec<_> = [auth_token, mobile].into_iter().chain(numbers).collect();
         self.post(
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },
-            &secrets,
+            &[auth_token],
+            mobile,
         )
     }
 
     /// Sends once; whatever goes wrong, nothing is sent a second time.
-    fn post(&self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
+    fn post(
+        &self,
+        operation: &str,
+        fields: &impl Serialize,
+        secrets: &[&str],
+        mobile: &str,
+    ) -> Exchange {
         let progress = Progress::begin(self.timeout);
         let begun = Instant::now();
         let mut http = None;
@@ -114,7 +117,10 @@ impl Client {
         });
         let key = std::str::from_utf8(self.key.as_bytes()).unwrap_or_default();
         Exchange {
-            answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
+            answer: answer.map_said(|said| {
+                said.without(&[secrets, &[key]].concat())
+                    .without_number(mobile)
+            }),
             http,
             elapsed: begun.elapsed(),
             steps: progress.durations(),
@@ -218,7 +224,9 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         return Ok(Err("in an encoding that was not asked for"));
     }
     // Enough at once: a growing vector would leave unwiped copies of what iVALT repeats.
-    let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024 + 32));
+    let mut body = Zeroizing::new(Vec::new());
+    body.try_reserve_exact(64 * 1024 + 32)
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     response
         .body_mut()
         .as_reader()

@@ -20,6 +20,8 @@ enum Kind {
     Truncated,
     /// Only these addresses, for A.
     Addresses(&'static [Ipv4Addr]),
+    /// This address for names that end so, as they stand in a query; no other name exists.
+    OnlyIn(&'static [u8], Ipv4Addr),
 }
 
 /// Starts one on an address of its own, port 53; it lives as long as the test process. `None` without root.
@@ -54,12 +56,21 @@ fn name_server(kind: Kind) -> Option<Ipv4Addr> {
 fn reply(kind: Kind, query: &[u8]) -> Option<Vec<u8>> {
     let name = query[12..].iter().position(|byte| *byte == 0)? + 13;
     let is_a = query[name..name + 2] == [0, 1];
-    let (flags, addresses): ([u8; 2], &[Ipv4Addr]) = match kind {
+    let (flags, addresses): ([u8; 2], &[Ipv4Addr]) = match &kind {
+        Kind::OnlyIn(end, address) if query[..name].ends_with(end) => (
+            [0x81, 0x80],
+            if is_a {
+                std::slice::from_ref(address)
+            } else {
+                &[]
+            },
+        ),
+        Kind::OnlyIn(..) => ([0x81, 0x83], &[]),
         Kind::Silent => return None,
         Kind::NameError => ([0x81, 0x83], &[]),
         Kind::ServerFailure => ([0x81, 0x82], &[]),
         Kind::Truncated => ([0x83, 0x80], &[]),
-        Kind::Addresses(addresses) => ([0x81, 0x80], if is_a { addresses } else { &[] }),
+        Kind::Addresses(addresses) => ([0x81, 0x80], if is_a { *addresses } else { &[] }),
     };
     let count = u8::try_from(addresses.len()).unwrap();
     let mut reply = [
@@ -255,4 +266,27 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
             "verified".into()
         )
     );
+}
+
+#[test]
+fn short_names_are_looked_for_in_every_local_domain() {
+    let Some(list) = servers(&[Kind::OnlyIn(b"\x01b\x07example\0", Ipv4Addr::LOCALHOST)]) else {
+        return;
+    };
+    let server = Server::answering(answer("200 OK", "", b"{\"status\":\"success\"}"));
+    let line = case("ivalthost", server.port, 5, &list).run().log_line();
+    // The stand-in's certificate is for another name; that it is looked at shows that the name was found.
+    assert_eq!(line.get("cause"), "tls: certificate is for another name");
+}
+
+#[test]
+fn a_short_name_and_dead_name_servers_stay_within_the_time() {
+    let Some(list) = servers(&[Kind::Silent, Kind::Silent, Kind::Silent]) else {
+        return;
+    };
+    let elapsed = case("ivalthost", 443, 4, &list)
+        .run()
+        .authenticate()
+        .elapsed_ms;
+    assert!(elapsed < 5_000, "{elapsed} ms");
 }
