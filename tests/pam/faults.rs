@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::server::{Certificate, Server, Tls, answer, reset, trusted_authority};
+use crate::server::{Certificate, Server, Tls, answer, reset, send, trusted_authority};
 use crate::support::{Case, Report, module_path, no_stage, users};
 
 const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
@@ -203,10 +203,6 @@ fn certificates_that_must_not_be_believed() {
             "{certificate:?}"
         );
     }
-}
-
-fn send(tls: &mut Tls, bytes: &[u8]) {
-    let _ = tls.write_all(bytes).and_then(|()| tls.flush());
 }
 
 #[test]
