@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 pub use crate::certificates::{Certificate, trusted_authority};
@@ -20,10 +22,12 @@ fn tls_config(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
     let (chain, key) = kind.chain_and_key();
+    // Not `with_single_cert`: that looks into the certificate, and refuses some that clients must refuse.
+    let key = CertifiedKey::new(chain, any_supported_type(&key).unwrap());
     let config = ServerConfig::builder_with_protocol_versions(versions)
         .with_no_client_auth()
-        .with_single_cert(chain, key);
-    Arc::new(config.unwrap())
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    Arc::new(config)
 }
 
 /// What a server noted.
@@ -79,11 +83,11 @@ impl Server {
         Self::listening(listener, config, move |tls, _| send_all(tls, &bytes))
     }
 
-    /// Answers the token `N` with the N-th of these.
+    /// Answers the token `row-N` with the N-th of these.
     pub fn choosing(answers: Vec<Vec<u8>>) -> Self {
         let config = tls_config(Certificate::Valid, rustls::ALL_VERSIONS);
         Self::listening(loopback(), config, move |tls, token| {
-            let number: usize = token.parse().unwrap();
+            let number: usize = token["row-".len()..].parse().unwrap();
             send_all(tls, &answers[number]);
         })
     }
@@ -208,6 +212,12 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Takes what comes and says nothing, for longer than anybody waits.
+pub fn hold(mut stream: &TcpStream) {
+    let _ = stream.read(&mut [0; 1]);
+    thread::sleep(Duration::from_secs(4));
+}
+
 /// Closes with RST once the client has begun to speak: earlier, its connect(2) might fail instead.
 pub fn reset(stream: &TcpStream) {
     let mut reader = stream;
@@ -233,4 +243,14 @@ pub fn close_by_reset(stream: &TcpStream) {
         )
     };
     assert_eq!(code, 0);
+}
+
+/// A full backlog: the kernel drops every further SYN, as long as the value lives.
+pub fn black_hole(address: SocketAddr) -> (TcpListener, Vec<std::io::Result<TcpStream>>) {
+    let full = TcpListener::bind(address).unwrap();
+    let address = full.local_addr().unwrap();
+    // SAFETY: listen(2) on an open descriptor only changes its backlog.
+    unsafe { libc::listen(full.as_raw_fd(), 0) };
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    (full, (0..4).map(connect).collect())
 }

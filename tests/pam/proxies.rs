@@ -1,0 +1,241 @@
+//! A proxy of the settings: what it may do wrong, and that it stands between us and nobody we trust.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::expect::*;
+use crate::server::{Certificate, Server, answer, close_by_reset, hold, send};
+use crate::support::{Report, no_stage};
+use crate::table::*;
+
+/// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
+fn proxy(reply: &'static str, pause: Duration) -> Server {
+    Server::raw(move |mut client| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if client.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        for byte in reply.bytes() {
+            let _ = client.write_all(&[byte]);
+            sleep(pause);
+        }
+        let target = head.split(' ').nth(1).unwrap().to_owned();
+        if reply.contains(" 200 ") && head.starts_with("CONNECT ") {
+            pass_on(client, std::net::TcpStream::connect(target).unwrap());
+        }
+    })
+}
+
+fn pass_on(client: std::net::TcpStream, server: std::net::TcpStream) {
+    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    let (mut from, mut to) = (server, client);
+    let _ = std::io::copy(&mut from, &mut to);
+}
+
+fn through(proxy: &Server, target: &Server) -> Report {
+    let case = case(&format!("https://127.0.0.1:{}", target.port));
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    case.settings_text(&format!(
+        "{text}proxy = \"http://127.0.0.1:{}\"\n",
+        proxy.port
+    ))
+    .run()
+}
+
+#[test]
+fn a_proxy_of_the_settings_is_used() {
+    if no_stage() {
+        return;
+    }
+    let target = Server::answering(answer("200 OK", "", SUCCESS));
+    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    expect(&through(&way, &target), VERIFIED);
+    assert_eq!((way.connections(), target.requests()), (1, 1));
+
+    // The certificate is the target's all the same.
+    let evil = Server::tls(Certificate::UnknownAuthority, |tls| {
+        send(tls, &answer("200 OK", "", SUCCESS))
+    });
+    unavailable(
+        "evil target",
+        &through(&way, &evil),
+        "tls: certificate of an unknown issuer",
+    );
+    assert_eq!(evil.requests(), 0);
+}
+
+/// A proxy that reads the CONNECT and answers it with these bytes, then does as told.
+fn answering(reply: &'static [u8], then: fn(&TcpStream)) -> Server {
+    Server::raw(move |mut client| {
+        let _ = client.read(&mut [0; 1024]);
+        let _ = client.write_all(reply);
+        then(&client);
+    })
+}
+
+fn linger(_: &TcpStream) {
+    sleep(Duration::from_millis(300));
+}
+
+/// The client's first words to the target, then the end by RST.
+fn reset_in_the_tunnel(mut client: &TcpStream) {
+    let _ = client.read(&mut [0; 1024]);
+    close_by_reset(client);
+}
+
+#[test]
+fn proxies_that_fail() {
+    if no_stage() {
+        return;
+    }
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    let target = Server::answering(answer("200 OK", "", SUCCESS));
+    let silent = |stream: &TcpStream| hold(stream);
+    let timeout = "timeout after 2 s in connect";
+    let http = "connect: the proxy does not speak HTTP";
+    let closed = "connect: no whole answer from the proxy";
+    let rows = vec![
+        (
+            "403",
+            answering(
+                b"HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\nforbidden",
+                linger,
+            ),
+            "connect: the proxy answered HTTP 403",
+        ),
+        (
+            "407",
+            answering(
+                b"HTTP/1.1 407 X\r\nproxy-authenticate: Basic\r\n\r\n",
+                linger,
+            ),
+            "connect: the proxy answered HTTP 407",
+        ),
+        (
+            "502",
+            answering(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", linger),
+            "connect: the proxy answered HTTP 502",
+        ),
+        (
+            "302",
+            answering(
+                b"HTTP/1.1 302 X\r\nlocation: http://127.0.0.1/\r\n\r\n",
+                linger,
+            ),
+            "connect: the proxy answered HTTP 302",
+        ),
+        (
+            "204",
+            answering(b"HTTP/1.1 204 X\r\n\r\n", linger),
+            "connect: the proxy answered HTTP 204",
+        ),
+        (
+            "a success of its own",
+            answering(
+                b"HTTP/1.1 201 X\r\ncontent-length: 20\r\n\r\n{\"status\":\"success\"}",
+                linger,
+            ),
+            "connect: the proxy answered HTTP 201",
+        ),
+        ("garbage", answering(b"\x05\xff\r\n\r\n", linger), http),
+        ("SSH", answering(b"SSH-2.0-OpenSSH_9.2p1\r\n", linger), http),
+        (
+            "status 99",
+            answering(b"HTTP/1.1 099 X\r\n\r\n", linger),
+            http,
+        ),
+        (
+            "an endless head",
+            answering(b"HTTP/1.1 200 OK\r\nx: ", |mut stream| {
+                while stream.write_all(&[b'x'; 4096]).is_ok() {}
+            }),
+            closed,
+        ),
+        ("closed after CONNECT", answering(b"", |_| {}), closed),
+        (
+            "half a head",
+            answering(b"HTTP/1.1 200 OK\r\n", |_| {}),
+            closed,
+        ),
+        (
+            "reset",
+            answering(b"", close_by_reset),
+            "connect: connection reset",
+        ),
+        ("silent", Server::raw(|stream| hold(&stream)), timeout),
+        (
+            "half a head, then silent",
+            answering(b"HTTP/1.1 200 OK\r\n", silent),
+            timeout,
+        ),
+        (
+            "dripping",
+            proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(700)),
+            timeout,
+        ),
+        (
+            "200, then reset",
+            answering(OK, reset_in_the_tunnel),
+            "tls: connection reset",
+        ),
+        (
+            "200, then closed",
+            answering(OK, |mut stream| {
+                let _ = stream.read(&mut [0; 4096]);
+            }),
+            "tls: the server closed the connection",
+        ),
+        (
+            "200, then silent",
+            answering(OK, silent),
+            "timeout after 2 s in tls",
+        ),
+        (
+            "200, then HTTP",
+            answering(
+                b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{\"status\":\"success\"}",
+                linger,
+            ),
+            "tls: the server does not speak TLS",
+        ),
+    ];
+    at_once(rows, |(name, way, cause)| {
+        unavailable(name, &through(&way, &target), cause);
+        assert_eq!(way.connections(), 1, "{name}");
+    });
+    assert_eq!(target.connections(), 0);
+}
+
+#[test]
+fn proxies_that_are_not_there() {
+    if no_stage() {
+        return;
+    }
+    let target = Server::answering(answer("200 OK", "", SUCCESS));
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let by = |proxy: &str| with_lines(case(&url(&target)), &format!("proxy = \"{proxy}\"\n"));
+    unavailable(
+        "refused",
+        &by(&format!("http://{gone}")).run(),
+        "connect: connection refused",
+    );
+    let mut nameless = by("http://proxy.ivalt.invalid:3128");
+    nameless.script.no_network = true;
+    let line = expect(&nameless.run(), UNAVAILABLE);
+    assert!(line.get("cause").starts_with("dns: "), "{line:?}");
+    let mut cut_off = by("http://192.0.2.1:3128");
+    cut_off.script.no_network = true;
+    unavailable("no route", &cut_off.run(), "connect: network unreachable");
+    assert_eq!(target.connections(), 0);
+}
