@@ -389,11 +389,40 @@ fn path_words(name: &str) -> String {
 /// `HandshakeFailure` is "handshake failure"; what stands in brackets behind a name is left out.
 fn spaced(name: &str) -> String {
     let name = name.chars().take_while(char::is_ascii_alphanumeric);
+    let mut capital = true;
     name.fold(String::new(), |mut words, letter| {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
+        if letter.is_ascii_uppercase() && !capital {
             words.push(' ');
         }
+        capital = letter.is_ascii_uppercase();
         words.push(letter.to_ascii_lowercase());
         words
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_failures_are_told_in_words_too() {
+        assert_eq!(
+            path_words("MaximumPathDepthExceeded"),
+            "certificate refused: maximum path depth exceeded"
+        );
+        assert_eq!(
+            certificate_words(&CertificateError::ApplicationVerificationFailure),
+            "certificate refused: application verification failure"
+        );
+        assert_eq!(
+            spaced("UnknownCA(DerTypeId { x: 1 })"),
+            "unknown ca",
+            "what stands in brackets is left out"
+        );
+        let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
+        assert_eq!(
+            io_words(&strange, Stage::Connect),
+            format!("connect: error {} of the system", libc::EHOSTDOWN)
+        );
+    }
 }
