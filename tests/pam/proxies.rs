@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use crate::expect::*;
@@ -13,41 +13,38 @@ use crate::table::*;
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
 fn proxy(reply: &'static str, pause: Duration) -> Server {
     Server::raw(move |mut client| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            if client.read(&mut byte).unwrap_or(0) == 0 {
-                return;
-            }
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
+        let head = read_head(&client);
         for byte in reply.bytes() {
             let _ = client.write_all(&[byte]);
             sleep(pause);
         }
         let target = head.split(' ').nth(1).unwrap().to_owned();
         if reply.contains(" 200 ") && head.starts_with("CONNECT ") {
-            pass_on(client, std::net::TcpStream::connect(target).unwrap());
+            pass_on(client, TcpStream::connect(target).unwrap());
         }
     })
 }
 
-fn pass_on(client: std::net::TcpStream, server: std::net::TcpStream) {
+/// All of the client's head: what is unread at the end makes a close a reset.
+fn read_head(mut client: &TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn pass_on(client: TcpStream, server: TcpStream) {
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    thread::spawn(move || std::io::copy(&mut from, &mut to));
     let (mut from, mut to) = (server, client);
     let _ = std::io::copy(&mut from, &mut to);
 }
 
 fn through(proxy: &Server, target: &Server) -> Report {
-    let case = case(&format!("https://127.0.0.1:{}", target.port));
-    let text = std::fs::read_to_string(case.config()).unwrap();
-    case.settings_text(&format!(
-        "{text}proxy = \"http://127.0.0.1:{}\"\n",
-        proxy.port
-    ))
-    .run()
+    let proxy = format!("proxy = \"http://127.0.0.1:{}\"\n", proxy.port);
+    with_lines(case(&url(target)), &proxy).run()
 }
 
 #[test]
@@ -75,7 +72,7 @@ fn a_proxy_of_the_settings_is_used() {
 /// A proxy that reads the CONNECT and answers it with these bytes, then does as told.
 fn answering(reply: &'static [u8], then: fn(&TcpStream)) -> Server {
     Server::raw(move |mut client| {
-        let _ = client.read(&mut [0; 1024]);
+        read_head(&client);
         let _ = client.write_all(reply);
         then(&client);
     })
