@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::expect::*;
+use crate::expect::{EXHAUSTED, REJECTED, VERIFIED, expect};
 use crate::server::{Certificate, Server, Tls, answer, close_by_reset, send};
 use crate::support::no_stage;
 use crate::table::*;
@@ -17,6 +17,7 @@ const NO_HTTP: &str = "answer: not an HTTP answer";
 const NO_OBJECT: &str = "answer: HTTP 200 without a JSON object that has one status";
 const FOREIGN: &str = "answer: HTTP 200 in an encoding that was not asked for";
 const TIMEOUT_IN_ANSWER: &str = "timeout after 2 s in answer";
+const LONG_HEAD: &str = "answer: headers longer than 8 KiB";
 const TOO_LONG: &str = "answer: HTTP 200 longer than 64 KiB";
 
 fn verified() -> Ends {
@@ -26,6 +27,11 @@ fn verified() -> Ends {
 /// Unavailable with HTTP 200.
 fn no(cause: &str) -> Ends {
     Ends::unavailable(cause).http(200)
+}
+
+/// Unavailable without a status: the head was not even understood.
+fn no_http() -> Ends {
+    Ends::unavailable(NO_HTTP)
 }
 
 /// A 200 with these headers and bytes, lengths as they are given.
@@ -58,157 +64,133 @@ fn one_chunk(body: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// A length is a number in decimal digits, one, or the same again.
+const NO_LENGTHS: [&str; 9] = [
+    "35, 1",
+    "-1",
+    "+35",
+    "0x23",
+    "",
+    "many",
+    "35 35",
+    "3.5",
+    "18446744073709551616",
+];
+
 #[test]
 fn lengths_right_and_wrong() {
     if no_stage() {
         return;
     }
-    let length = SUCCESS.len();
-    let with = |value: &str| raw(&format!("content-length: {value}"), SUCCESS);
-    let both = |first: usize, second: usize| {
-        raw(
-            &format!("content-length: {first}\ncontent-length: {second}"),
-            SUCCESS,
-        )
-    };
-    let chunks = raw(
-        &format!("transfer-encoding: chunked\ncontent-length: {length}"),
-        &one_chunk(SUCCESS),
-    );
+    assert_eq!(SUCCESS.len(), 35);
+    let with = |lines: &str, ends: Ends| row(lines, raw(lines, SUCCESS), ends);
+    let mut rows: Vec<_> = NO_LENGTHS
+        .iter()
+        .map(|value| with(&format!("content-length: {value}"), no_http()))
+        .collect();
+    rows.extend([
+        with("content-length: 35", verified()),
+        with("content-length: 36", no(CLOSED)),
+        with("content-length: 34", no(NO_OBJECT)),
+        with("content-length: 0", no(NO_OBJECT)),
+        with("content-length: 35\ncontent-length: 35", verified()),
+        with("content-length: 35, 35", verified()),
+        with("content-length: 35\ncontent-length: 34", no_http()),
+        with("content-length: 18446744073709551615", no(CLOSED)),
+        with("", verified()),
+        row("nothing until the end", raw("", b""), no(NO_OBJECT)),
+    ]);
+    check_answers(&rows);
+}
+
+/// Chunks count more than a length (RFC 9112 section 6.3); HTTP/1.0 has none.
+#[test]
+fn lengths_beside_chunks() {
+    if no_stage() {
+        return;
+    }
+    let chunks = one_chunk(SUCCESS);
+    let with = |lines: &str| row(lines, raw(lines, &chunks), verified());
+    let old = b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
     check_answers(&[
-        Answered::new("right", with(&length.to_string()), verified()),
-        Answered::new("a byte more", with(&(length + 1).to_string()), no(CLOSED)),
-        Answered::new(
-            "a byte less",
-            with(&(length - 1).to_string()),
-            no(NO_OBJECT),
+        with("transfer-encoding: chunked\ncontent-length: 35"),
+        with("content-length: 5\ntransfer-encoding: chunked"),
+        row("HTTP/1.0", [old, &chunks].concat(), no(NO_OBJECT)),
+    ]);
+}
+
+/// Two chunks, then this.
+fn two_chunks(end: &str) -> Vec<u8> {
+    let (first, second) = SUCCESS.split_at(9);
+    let size = format!("\r\n{:X}\r\n", second.len());
+    [b"9\r\n", first, size.as_bytes(), second, end.as_bytes()].concat()
+}
+
+/// One chunk with this line for a size; 23 would be right.
+fn sized(line: &str) -> Vec<u8> {
+    [line.as_bytes(), b"\r\n", SUCCESS, b"\r\n0\r\n\r\n"].concat()
+}
+
+fn chunk_of_each_byte() -> Vec<u8> {
+    let chunk = |byte: &u8| [b'1', b'\r', b'\n', *byte, b'\r', b'\n'];
+    let chunks = SUCCESS.iter().flat_map(chunk);
+    chunks.chain(*b"0\r\n\r\n").collect()
+}
+
+#[test]
+fn chunks_well_made() {
+    if no_stage() {
+        return;
+    }
+    let with = |name, body: Vec<u8>| row(name, chunked(&body), verified());
+    check_answers(&[
+        with("two", two_chunks("\r\n0\r\n\r\n")),
+        with("a byte each", chunk_of_each_byte()),
+        with("an extension", sized("23;a=b")),
+        with("zeros before the size", sized("00023")),
+        with(
+            "trailers",
+            two_chunks("\r\n0\r\nx-a: b\r\nstatus: error\r\n\r\n"),
         ),
-        Answered::new("0", with("0"), no(NO_OBJECT)),
-        Answered::new("the same twice", both(length, length), verified()),
-        Answered::new(
-            "the same in a list",
-            with(&format!("{length}, {length}")),
-            verified(),
-        ),
-        Answered::new(
-            "two that differ",
-            both(length, length - 1),
-            Ends::unavailable(NO_HTTP),
-        ),
-        Answered::new(
-            "a list that differs",
-            with(&format!("{length}, 1")),
-            Ends::unavailable(NO_HTTP),
-        ),
-        Answered::new("negative", with("-1"), Ends::unavailable(NO_HTTP)),
-        Answered::new(
-            "with a sign",
-            with(&format!("+{length}")),
-            Ends::unavailable(NO_HTTP),
-        ),
-        Answered::new("hexadecimal", with("0x23"), Ends::unavailable(NO_HTTP)),
-        Answered::new("empty", with(""), Ends::unavailable(NO_HTTP)),
-        Answered::new("words", with("many"), Ends::unavailable(NO_HTTP)),
-        Answered::new(
-            "2^64",
-            with("18446744073709551616"),
-            Ends::unavailable(NO_HTTP),
-        ),
-        Answered::new("2^64 - 1", with("18446744073709551615"), no(CLOSED)),
-        Answered::new("none, until the end", raw("", SUCCESS), verified()),
-        Answered::new("none, and nothing", raw("", b""), no(NO_OBJECT)),
-        Answered::new("chunked all the same", chunks, verified()),
-        Answered::new(
-            "chunked, and a length that lies",
-            raw(
-                "content-length: 5\ntransfer-encoding: chunked",
-                &one_chunk(SUCCESS),
-            ),
-            verified(),
-        ),
-        Answered::new(
-            "chunked in HTTP/1.0",
-            [
-                b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-                one_chunk(SUCCESS).as_slice(),
-            ]
-            .concat(),
-            no(NO_OBJECT),
-        ),
+        // All of the body is there, so ureq lets the last line be missing.
+        with("no end of the trailers", two_chunks("\r\n0\r\n")),
     ]);
 }
 
 #[test]
-fn chunks_well_and_badly() {
+fn chunks_badly_made() {
     if no_stage() {
         return;
     }
-    let (a, b) = SUCCESS.split_at(9);
-    let two = |end: &str| {
-        [
-            b"9\r\n",
-            a,
-            format!("\r\n{:X}\r\n", b.len()).as_bytes(),
-            b,
-            end.as_bytes(),
-        ]
-        .concat()
-    };
-    let size = |line: &str| {
-        let length = SUCCESS.len();
-        [
-            line.replace('N', &format!("{length:x}")).as_bytes(),
-            b"\r\n",
-            SUCCESS,
-            b"\r\n0\r\n\r\n",
-        ]
-        .concat()
-    };
-    let bytes: Vec<u8> = SUCCESS
-        .iter()
-        .flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n'])
-        .chain(*b"0\r\n\r\n")
-        .collect();
-    let good = [
-        ("two", two("\r\n0\r\n\r\n")),
-        ("a byte each", bytes),
-        ("an extension", size("N;a=b")),
-        ("zeros before the size", size("000N")),
-        // All of the body is there, so ureq lets the last line be missing.
-        ("no end of the trailers", two("\r\n0\r\n")),
-        ("trailers", two("\r\n0\r\nx-a: b\r\nstatus: error\r\n\r\n")),
-    ];
-    let bad = [
-        ("no size", size("")),
-        ("a word", size("zz")),
-        ("negative", size("-N")),
-        ("0x", size("0xN")),
-        ("beyond 64 bits", size("fffffffffffffffffN")),
-        ("a long extension", size(&format!("N;{}", "a".repeat(300)))),
-        ("not ASCII", size("\u{ff}")),
-        ("no CRLF after a chunk", two("0\r\n\r\n")),
-    ];
-    let cut = [
-        ("no last chunk", two("\r\n")),
-        ("half a size", two("\r\n0")),
-        ("2^63", size("7fffffffffffffff")),
-        ("a chunk too long", size("FF")),
-    ];
-    let rows = |cases: &[(&str, Vec<u8>)], ends: Ends| -> Vec<_> {
-        cases
-            .iter()
-            .map(|(name, body)| Answered::new(name, chunked(body), ends.clone()))
-            .collect()
-    };
-    check_answers(
-        &[
-            rows(&good, verified()),
-            rows(&bad, no(NO_HTTP)),
-            rows(&cut, no(CLOSED)),
-        ]
-        .concat(),
-    );
+    let bad = |name, body: Vec<u8>| row(name, chunked(&body), no(NO_HTTP));
+    let cut = |name, body: Vec<u8>| row(name, chunked(&body), no(CLOSED));
+    check_answers(&[
+        bad("no size", sized("")),
+        bad("a word", sized("zz")),
+        bad("negative", sized("-23")),
+        bad("0x", sized("0x23")),
+        bad("beyond 64 bits", sized("fffffffffffffffff23")),
+        bad(
+            "a long extension",
+            sized(&format!("23;{}", "a".repeat(300))),
+        ),
+        bad("not ASCII", sized("\u{ff}")),
+        bad("no CRLF after a chunk", two_chunks("0\r\n\r\n")),
+        cut("no last chunk", two_chunks("\r\n")),
+        cut("half a size", two_chunks("\r\n0")),
+        cut("2^63", sized("7fffffffffffffff")),
+        cut("a chunk too long", sized("FF")),
+    ]);
 }
+
+/// Ends of heads, and bodies that are not what these announce.
+const BROKEN_BODIES: [&str; 5] = [
+    "content-length: 99\r\n\r\n{",
+    "transfer-encoding: chunked\r\n\r\nzz\r\n",
+    "transfer-encoding: chunked\r\n\r\n9\r\n{",
+    "content-encoding: gzip\r\n\r\nx",
+    "transfer-encoding: gzip\r\n\r\nx",
+];
 
 /// A refusal whose body breaks off or is in a foreign coding stays a refusal, and an outage stays an outage.
 #[test]
@@ -216,45 +198,24 @@ fn a_broken_refusal_is_no_outage() {
     if no_stage() {
         return;
     }
+    let long = format!("\r\n{}", " ".repeat(65_537));
+    let with = |status: u16, rest: &str, ends: Ends| {
+        row(
+            &format!("{status} {rest:.30}"),
+            format!("HTTP/1.1 {status} X\r\n{rest}"),
+            ends,
+        )
+    };
     let mut rows = Vec::new();
-    let bodies = [
-        ("cut short", "content-length: 99\r\n\r\n{".to_owned()),
-        (
-            "a broken chunk",
-            "transfer-encoding: chunked\r\n\r\nzz\r\n".to_owned(),
-        ),
-        (
-            "half a chunk",
-            "transfer-encoding: chunked\r\n\r\n9\r\n{".to_owned(),
-        ),
-        ("too long", format!("\r\n{}", " ".repeat(65_537))),
-        ("gzip", "content-encoding: gzip\r\n\r\nx".to_owned()),
-        (
-            "a foreign transfer coding",
-            "transfer-encoding: gzip\r\n\r\nx".to_owned(),
-        ),
-    ];
-    for (name, body) in &bodies {
+    for rest in BROKEN_BODIES.into_iter().chain([long.as_str()]) {
         for status in [400, 401, 403, 404, 422, 499] {
-            let bytes = format!("HTTP/1.1 {status} X\r\n{body}");
-            rows.push(Answered::new(
-                &format!("{status} {name}"),
-                bytes,
-                Ends::rejected(status),
-            ));
+            rows.push(with(status, rest, Ends::rejected(status)));
         }
     }
-    let (cut, chunk) = (&bodies[0].1, &bodies[1].1);
     for status in [408, 429, 500, 503] {
-        let outage = |body, cause| {
-            let bytes = format!("HTTP/1.1 {status} X\r\n{body}");
-            Answered::new(
-                &status.to_string(),
-                bytes,
-                Ends::unavailable(cause).http(status),
-            )
-        };
-        rows.extend([outage(cut, CLOSED), outage(chunk, NO_HTTP)]);
+        for (rest, cause) in [(BROKEN_BODIES[0], CLOSED), (BROKEN_BODIES[1], NO_HTTP)] {
+            rows.push(with(status, rest, Ends::unavailable(cause).http(status)));
+        }
     }
     check_answers(&rows);
     check_tolerantly(&rows);
@@ -277,71 +238,57 @@ fn a_refusal_that_stalls_is_no_outage() {
     assert_eq!((line.get("http"), server.requests()), ("403".into(), 1));
 }
 
+/// None of them is identity alone.
+const FOREIGN_CODINGS: [&str; 11] = [
+    "content-encoding: gzip",
+    "content-encoding: deflate",
+    "content-encoding: br",
+    "content-encoding: zstd",
+    "content-encoding: x-gzip",
+    "content-encoding: GZIP",
+    "content-encoding: identity, gzip",
+    "content-encoding: identity\ncontent-encoding: gzip",
+    "content-encoding: gzip\ncontent-encoding: identity",
+    "content-encoding: identity;q=1",
+    "content-encoding:",
+];
+const FOREIGN_TRANSFERS: [&str; 5] = [
+    "transfer-encoding: gzip, chunked",
+    "transfer-encoding: gzip",
+    "transfer-encoding: xchunked",
+    "transfer-encoding: chunked, chunked",
+    "transfer-encoding: identity",
+];
+
 #[test]
 fn codings_that_were_not_asked_for() {
     if no_stage() {
         return;
     }
-    let coded = |header: &str| {
-        answer(
-            "200 OK",
-            &format!("content-encoding: {header}\r\n"),
-            SUCCESS,
-        )
-    };
-    let row = |header: &str| Answered::new(header, coded(header), no(FOREIGN));
-    let names = [
-        "gzip",
-        "deflate",
-        "br",
-        "zstd",
-        "x-gzip",
-        "compress",
-        "GZIP",
-        "identity, gzip",
-        "identity;q=1",
-        "",
-        "\u{1}",
-    ];
-    let mut rows: Vec<_> = names[..10].iter().map(|name| row(name)).collect();
-    rows.push(Answered::new("identity", coded("identity"), verified()));
-    rows.push(Answered::new(
-        "a control character",
-        coded(names[10]),
-        Ends::unavailable(NO_HTTP),
-    ));
-    let twice = "content-encoding: identity\r\ncontent-encoding: gzip\r\n";
-    rows.push(Answered::new(
-        "identity and gzip",
-        answer("200 OK", twice, SUCCESS),
-        no(FOREIGN),
-    ));
-    for coding in [
-        "gzip, chunked",
-        "gzip",
-        "xchunked",
-        "chunked, chunked",
-        "identity",
-    ] {
-        let header = format!("transfer-encoding: {coding}");
-        rows.push(Answered::new(&header, raw(&header, SUCCESS), no(FOREIGN)));
-        rows.push(Answered::new(
-            &header,
-            raw(&header, &one_chunk(SUCCESS)),
-            no(FOREIGN),
-        ));
+    let mut rows = Vec::new();
+    for line in FOREIGN_CODINGS.into_iter().chain(FOREIGN_TRANSFERS) {
+        rows.push(row(line, raw(line, SUCCESS), no(FOREIGN)));
+        rows.push(row(line, raw(line, &one_chunk(SUCCESS)), no(FOREIGN)));
     }
-    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\x56\x2a".as_slice();
-    rows.push(Answered::new(
-        "gzip that nobody announced",
-        answer("200 OK", "", gzip),
-        no(NO_OBJECT),
-    ));
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\x56\x2a";
+    rows.extend([
+        row("gzip that nobody announced", raw("", gzip), no(NO_OBJECT)),
+        row(
+            "identity",
+            raw("content-encoding: Identity", SUCCESS),
+            verified(),
+        ),
+        row(
+            "a control character",
+            raw("content-encoding: \u{1}", SUCCESS),
+            no_http(),
+        ),
+    ]);
     check_answers(&rows);
 }
 
 #[test]
-fn sizes_around_the_limits() {
+fn bodies_around_the_limit() {
     if no_stage() {
         return;
     }
@@ -352,58 +299,40 @@ fn sizes_around_the_limits() {
         (200_000, no(TOO_LONG)),
     ] {
         let body = padded(size);
-        rows.push(Answered::new(
-            &format!("{size} with a length"),
-            answer("200 OK", "", &body),
-            ends.clone(),
-        ));
-        rows.push(Answered::new(
-            &format!("{size} in one chunk"),
+        let with_length = answer("200 OK", "", &body);
+        let named = |how| format!("{size} {how}");
+        rows.push(row(&named("with a length"), with_length, ends.clone()));
+        rows.push(row(
+            &named("in one chunk"),
             chunked(&one_chunk(&body)),
             ends.clone(),
         ));
-        rows.push(Answered::new(
-            &format!("{size} until the end"),
-            raw("", &body),
-            ends,
-        ));
+        rows.push(row(&named("until the end"), raw("", &body), ends));
+    }
+    check_answers(&rows);
+}
+
+#[test]
+fn heads_around_the_limit() {
+    if no_stage() {
+        return;
     }
     let head = |size: usize| {
-        let length = SUCCESS.len();
-        let bare = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nx-long: \r\n\r\n").len();
-        raw(
-            &format!(
-                "content-length: {length}\nx-long: {}",
-                "x".repeat(size - bare)
-            ),
-            SUCCESS,
-        )
+        let bare = raw("x-long: ", b"").len();
+        raw(&format!("x-long: {}", "x".repeat(size - bare)), SUCCESS)
     };
-    let long = Ends::unavailable("answer: headers longer than 8 KiB");
-    rows.push(Answered::new("a head of 8 KiB", head(8_192), verified()));
-    rows.push(Answered::new("a byte more", head(8_193), long.clone()));
-    rows.push(Answered::new(
-        "a head of 16 KiB",
-        head(16_384),
-        long.clone(),
-    ));
     let many = |count: usize| {
-        (1..count).fold(
-            format!("content-length: {}", SUCCESS.len()),
-            |lines, number| format!("{lines}\nx-{number}: y"),
-        )
+        let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: y")).collect();
+        raw(&lines.join("\n"), SUCCESS)
     };
-    rows.push(Answered::new(
-        "128 headers",
-        raw(&many(128), SUCCESS),
-        verified(),
-    ));
-    rows.push(Answered::new(
-        "129 headers",
-        raw(&many(129), SUCCESS),
-        Ends::unavailable(NO_HTTP),
-    ));
-    check_answers(&rows);
+    let long = || Ends::unavailable(LONG_HEAD);
+    check_answers(&[
+        row("8 KiB", head(8_192), verified()),
+        row("a byte more", head(8_193), long()),
+        row("16 KiB", head(16_384), long()),
+        row("128 headers", many(128), verified()),
+        row("129 headers", many(129), no_http()),
+    ]);
 }
 
 #[test]
@@ -421,7 +350,7 @@ fn headers_of_every_kind() {
         "set-cookie: a=b",
     ]
     .iter()
-    .map(|line| Answered::new(line, with(line), verified()))
+    .map(|line| row(line, with(line), verified()))
     .collect();
     for line in [
         "x-a: \u{1b}[31m",
@@ -435,7 +364,7 @@ fn headers_of_every_kind() {
         "x-a: b\rc: d",
         " folded",
     ] {
-        rows.push(Answered::new(
+        rows.push(row(
             &format!("{line:?}"),
             with(line),
             Ends::unavailable(NO_HTTP),
@@ -539,11 +468,11 @@ fn documents_that_are_no_success() {
     let computed = computed.iter().map(String::as_bytes);
     let unusable = NO_SUCCESS.iter().copied().chain(computed);
     let mut rows: Vec<_> = unusable
-        .map(|body| Answered::new(&named(body), answer("200 OK", "", body), no(NO_OBJECT)))
+        .map(|body| row(&named(body), answer("200 OK", "", body), no(NO_OBJECT)))
         .collect();
     for status in OTHER_WORDS {
         let body = format!(r#"{{"status":"{status}"}}"#);
-        rows.push(Answered::new(
+        rows.push(row(
             &body,
             answer("200 OK", "", body.as_bytes()),
             Ends::rejected(200),
@@ -551,12 +480,12 @@ fn documents_that_are_no_success() {
     }
     let none =
         Ends::unavailable("answer: HTTP 204 without a JSON object that has one status").http(204);
-    rows.push(Answered::new(
+    rows.push(row(
         "204 with nothing",
         "HTTP/1.1 204 No Content\r\n\r\n",
         none,
     ));
-    rows.push(Answered::new(
+    rows.push(row(
         "success in a 400",
         answer("400 X", "", br#"{"status":"success"}"#),
         Ends::rejected(400),
@@ -591,7 +520,7 @@ fn documents_that_are_one() {
         &deep,
     ]
     .map(|body| {
-        Answered::new(
+        row(
             &named(body.as_bytes()),
             answer("200 OK", "", body.as_bytes()),
             verified(),
@@ -601,7 +530,7 @@ fn documents_that_are_one() {
 }
 
 /// What could disturb a terminal or forge a log line, each in code and detail.
-const FOREIGN_WORDS: [(&str, &str); 10] = [
+const FOREIGN_WORDS: [(&str, &str); 9] = [
     ("escape sequences", "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31m"),
     (
         "newlines",
@@ -617,93 +546,87 @@ const FOREIGN_WORDS: [(&str, &str); 10] = [
     ("invisible", "\u{200b}\u{feff}\u{2028}\u{2029}\u{ad}"),
     ("other scripts", "Grüße ☃ 日本 ѕuccess \u{1f600} e\u{301}"),
     ("format strings", "%s%n%x ${jndi:ldap://x} $(id) `id` ;|&"),
-    ("long", ""),
 ];
+
+/// What the log may hold of these words: LogLine::parse takes back the escapes, and no other bytes.
+fn logged(words: &str) -> String {
+    String::from_utf8_lossy(&words.as_bytes()[..words.len().min(256)]).into_owned()
+}
+
+/// As JSON may write it: every character by its UTF-16 units.
+fn escaped(text: &str) -> String {
+    text.encode_utf16().fold(String::new(), |mut json, unit| {
+        let _ = write!(json, "\\u{unit:04x}");
+        json
+    })
+}
+
+/// These words in every place where iVALT may put them.
+fn said_everywhere(name: &str, words: &str) -> Vec<Answered> {
+    let logged = logged(words);
+    let plain = json!({"status": "error", "error": {"code": words, "detail": words}}).to_string();
+    let coded = escaped(&logged);
+    let coded = format!(r#"{{"status":"error","error":{{"code":"{coded}","detail":"{coded}"}}}}"#);
+    let message = json!({"message": words}).to_string();
+    let with = |status: u16, body: &str, ends: Ends| {
+        let bytes = answer(&format!("{status} X"), "", body.as_bytes());
+        row(&format!("{status} {name}"), bytes, ends)
+    };
+    let outage = Ends::unavailable("answer: HTTP 503").http(503);
+    vec![
+        with(403, &plain, Ends::rejected(403).said(&logged, &logged)),
+        with(422, &coded, Ends::rejected(422).said(&logged, &logged)),
+        with(400, &message, Ends::rejected(400).said("", &logged)),
+        with(200, &plain, Ends::rejected(200).said(&logged, &logged)),
+        with(503, &plain, outage.said(&logged, &logged)),
+    ]
+}
 
 #[test]
 fn ivalts_words_reach_no_log_and_no_terminal_raw() {
     if no_stage() {
         return;
     }
-    let mut rows = Vec::new();
-    for (name, words) in FOREIGN_WORDS {
-        let long = "\u{1b}x".repeat(30_000 / 7);
-        let words = if words.is_empty() { &long } else { words };
-        let logged =
-            String::from_utf8_lossy(&words.as_bytes()[..words.len().min(256)]).into_owned();
-        let escaped = |text: &str| {
-            text.chars().fold(String::new(), |mut json, c| {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    let _ = write!(json, "\\u{unit:04x}");
-                }
-                json
-            })
-        };
-        let body =
-            json!({"status": "error", "error": {"code": words, "detail": words}}).to_string();
-        let coded = format!(
-            r#"{{"status":"error","error":{{"code":"{0}","detail":"{0}"}}}}"#,
-            escaped(&words[..words.len().min(256)])
-        );
-        let message = json!({"message": words}).to_string();
-        for (form, status, body, code) in [
-            ("as it is", 403, &body, &*logged),
-            ("escaped", 422, &coded, &logged),
-            ("in a message", 400, &message, ""),
-            ("in a 200", 200, &body, &logged),
-        ] {
-            let ends = Ends::rejected(status).said(code, &logged);
-            rows.push(Answered::new(
-                &format!("{name} {form}"),
-                answer(&format!("{status} X"), "", body.as_bytes()),
-                ends,
-            ));
-        }
-        let ends = Ends::unavailable("answer: HTTP 503")
-            .http(503)
-            .said(&logged, &logged);
-        rows.push(Answered::new(
-            &format!("{name} in an outage"),
-            answer("503 X", "", body.as_bytes()),
-            ends,
-        ));
-    }
-    let lone = br#"{"status":"error","error":{"code":"\ud800","detail":"\udc00"}}"#;
-    rows.push(Answered::new(
-        "lone surrogates",
-        answer("403 X", "", lone),
-        Ends::rejected(403),
-    ));
-    let latin = b"{\"status\":\"error\",\"error\":{\"code\":\"X\",\"detail\":\"\xe4\x9b\"}}";
-    rows.push(Answered::new(
-        "not UTF-8",
-        answer("403 X", "", latin),
-        Ends::rejected(403),
-    ));
-    let huge = json!({"status": "error", "error": {"code": "X", "detail": "x".repeat(100_000)}})
-        .to_string();
-    rows.push(Answered::new(
-        "100 kB",
-        answer("403 X", "", huge.as_bytes()),
-        Ends::rejected(403),
-    ));
-    for (name, value) in [
-        ("numbers", json!(7)),
-        ("null", json!(null)),
-        ("an array", json!(["x"])),
-        ("an object", json!({"x": "y"})),
-    ] {
-        let body =
-            json!({"status": "error", "error": {"code": value, "detail": value}, "message": value})
-                .to_string();
-        rows.push(Answered::new(
-            name,
-            answer("403 X", "", body.as_bytes()),
-            Ends::rejected(403),
-        ));
-    }
+    let long = "\u{1b}x".repeat(4_000);
+    let words = FOREIGN_WORDS.into_iter().chain([("long", long.as_str())]);
+    let rows: Vec<_> = words
+        .flat_map(|(name, words)| said_everywhere(name, words))
+        .collect();
     check_answers(&rows);
+}
+
+#[test]
+fn what_is_no_text_is_not_repeated() {
+    if no_stage() {
+        return;
+    }
+    let with = |name, body: &[u8]| row(name, answer("403 X", "", body), Ends::rejected(403));
+    let value = |name, value: serde_json::Value| {
+        let error = json!({"code": value, "detail": value});
+        with(
+            name,
+            json!({"error": error, "message": value})
+                .to_string()
+                .as_bytes(),
+        )
+    };
+    let (ae, quote) = (
+        b"\xe4\x9b",
+        br#"{"status":"error","error":{"code":"X","detail":""#,
+    );
+    check_answers(&[
+        value("a number", json!(7)),
+        value("null", json!(null)),
+        value("an array", json!(["x"])),
+        value("an object", json!({"x": "y"})),
+        value("100 kB", json!("x".repeat(100_000))),
+        with(
+            "lone surrogates",
+            br#"{"error":{"code":"\ud800","detail":"\udc00"}}"#,
+        ),
+        with("not UTF-8", &[quote.as_slice(), ae, b"\"}}"].concat()),
+        with("breaks off", quote),
+    ]);
 }
 
 /// The next prompt is a terminal, too.
@@ -729,129 +652,125 @@ fn the_next_prompt_repeats_none_of_ivalts_words() {
     assert_eq!(server.tokens(), ["accept-1", "accept-2"]);
 }
 
-fn fault(name: &'static str, cause: &'static str, act: fn(&mut Tls)) -> Fault {
-    Fault {
+/// A name, the cause, and what the server does once it has the request.
+type Row = (&'static str, &'static str, fn(&mut Tls));
+
+const SLOW: [Row; 11] = [
+    ("silent", TIMEOUT_IN_ANSWER, |_| {
+        sleep(Duration::from_secs(4))
+    }),
+    ("100, then silent", TIMEOUT_IN_ANSWER, |tls| {
+        send(tls, b"HTTP/1.1 100 Continue\r\n\r\n");
+        sleep(Duration::from_secs(4));
+    }),
+    ("100 for ever", TIMEOUT_IN_ANSWER, |tls| {
+        drip(tls, &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9), 25)
+    }),
+    ("103 for ever", TIMEOUT_IN_ANSWER, |tls| {
+        drip(tls, &b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(9), 28)
+    }),
+    (
+        "a byte a second of the status line",
+        TIMEOUT_IN_ANSWER,
+        |tls| drip(tls, b"HTTP/1.1 200 OK\r\n", 1),
+    ),
+    ("a byte a second of the head", TIMEOUT_IN_ANSWER, |tls| {
+        send(tls, b"HTTP/1.1 200 OK\r\nx-a: ");
+        drip(tls, b"bbbbbbb", 1);
+    }),
+    ("a header a second", TIMEOUT_IN_ANSWER, |tls| {
+        send(tls, b"HTTP/1.1 200 OK\r\n");
+        drip(tls, &b"x-a: b\r\n".repeat(9), 8);
+    }),
+    ("a byte a second of the body", TIMEOUT_IN_ANSWER, |tls| {
+        send(tls, b"HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n");
+        drip(tls, SUCCESS, 1);
+    }),
+    ("a chunk a second", TIMEOUT_IN_ANSWER, |tls| {
+        send(
+            tls,
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        );
+        drip(tls, &b"1\r\n \r\n".repeat(9), 6);
+    }),
+    ("all of the body, and no end", TIMEOUT_IN_ANSWER, |tls| {
+        send(tls, &[b"HTTP/1.1 200 OK\r\n\r\n", SUCCESS].concat());
+        sleep(Duration::from_secs(4));
+    }),
+    ("a size and no end", TIMEOUT_IN_ANSWER, |tls| {
+        send(
+            tls,
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7",
+        );
+        sleep(Duration::from_secs(4));
+    }),
+];
+
+const ENDLESS_OR_CUT: [Row; 8] = [
+    (
+        "headers without end",
+        "answer: headers longer than 8 KiB",
+        |tls| {
+            send(tls, b"HTTP/1.1 200 OK\r\n");
+            while tls
+                .write_all(&[b"x-a: ".as_slice(), &[b'x'; 500], b"\r\n"].concat())
+                .is_ok()
+            {}
+        },
+    ),
+    (
+        "a status line without end",
+        "answer: headers longer than 8 KiB",
+        |tls| {
+            send(tls, b"HTTP/1.1 200 ");
+            while tls.write_all(&[b'x'; 4_096]).is_ok() {}
+        },
+    ),
+    ("100 without end", TIMEOUT_IN_ANSWER, |tls| {
+        while tls.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {}
+    }),
+    (
+        "reset after the request",
+        "answer: connection reset",
+        |tls| close_by_reset(&tls.sock),
+    ),
+    ("reset in the head", "answer: connection reset", |tls| {
+        send(tls, b"HTTP/1.1 200 OK\r\n");
+        sleep(Duration::from_millis(300));
+        close_by_reset(&tls.sock);
+    }),
+    ("reset in the body", CLOSED, |tls| {
+        send(tls, b"HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n{");
+        sleep(Duration::from_millis(300));
+        close_by_reset(&tls.sock);
+    }),
+    (
+        "closed without TLS's goodbye",
+        "answer: the server closed the connection",
+        |_| {},
+    ),
+    (
+        "closed in the clear",
+        "tls: the server does not speak TLS",
+        |tls| {
+            let _ = tls.sock.write_all(&answer("200 OK", "", SUCCESS));
+            sleep(Duration::from_millis(300));
+        },
+    ),
+];
+
+#[test]
+fn answers_that_come_slowly_or_break_off() {
+    if no_stage() {
+        return;
+    }
+    let fault = |(name, cause, act): Row| Fault {
         name,
         server: Server::tls(Certificate::Valid, act),
         cause,
         met: (1, 1),
-    }
-}
-
-#[test]
-fn answers_that_come_slowly() {
-    if no_stage() {
-        return;
-    }
-    all_unavailable(vec![
-        fault("silent", TIMEOUT_IN_ANSWER, |_| {
-            sleep(Duration::from_secs(4))
-        }),
-        fault("100, then silent", TIMEOUT_IN_ANSWER, |tls| {
-            send(tls, b"HTTP/1.1 100 Continue\r\n\r\n");
-            sleep(Duration::from_secs(4));
-        }),
-        fault("100 for ever", TIMEOUT_IN_ANSWER, |tls| {
-            drip(tls, &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9), 25)
-        }),
-        fault("103 for ever", TIMEOUT_IN_ANSWER, |tls| {
-            drip(tls, &b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(9), 28)
-        }),
-        fault(
-            "a byte a second of the status line",
-            TIMEOUT_IN_ANSWER,
-            |tls| drip(tls, b"HTTP/1.1 200 OK\r\n", 1),
-        ),
-        fault("a byte a second of the head", TIMEOUT_IN_ANSWER, |tls| {
-            send(tls, b"HTTP/1.1 200 OK\r\nx-a: ");
-            drip(tls, b"bbbbbbb", 1);
-        }),
-        fault("a header a second", TIMEOUT_IN_ANSWER, |tls| {
-            send(tls, b"HTTP/1.1 200 OK\r\n");
-            drip(tls, &b"x-a: b\r\n".repeat(9), 8);
-        }),
-        fault("a byte a second of the body", TIMEOUT_IN_ANSWER, |tls| {
-            send(tls, b"HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n");
-            drip(tls, SUCCESS, 1);
-        }),
-        fault("a chunk a second", TIMEOUT_IN_ANSWER, |tls| {
-            send(
-                tls,
-                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
-            );
-            drip(tls, &b"1\r\n \r\n".repeat(9), 6);
-        }),
-        fault("all of the body, and no end", TIMEOUT_IN_ANSWER, |tls| {
-            send(tls, &[b"HTTP/1.1 200 OK\r\n\r\n", SUCCESS].concat());
-            sleep(Duration::from_secs(4));
-        }),
-        fault("a size and no end", TIMEOUT_IN_ANSWER, |tls| {
-            send(
-                tls,
-                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7",
-            );
-            sleep(Duration::from_secs(4));
-        }),
-    ]);
-}
-
-#[test]
-fn answers_that_never_end_or_break_off() {
-    if no_stage() {
-        return;
-    }
-    all_unavailable(vec![
-        fault(
-            "headers without end",
-            "answer: headers longer than 8 KiB",
-            |tls| {
-                send(tls, b"HTTP/1.1 200 OK\r\n");
-                while tls
-                    .write_all(&[b"x-a: ".as_slice(), &[b'x'; 500], b"\r\n"].concat())
-                    .is_ok()
-                {}
-            },
-        ),
-        fault(
-            "a status line without end",
-            "answer: headers longer than 8 KiB",
-            |tls| {
-                send(tls, b"HTTP/1.1 200 ");
-                while tls.write_all(&[b'x'; 4_096]).is_ok() {}
-            },
-        ),
-        fault("100 without end", TIMEOUT_IN_ANSWER, |tls| {
-            while tls.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {}
-        }),
-        fault(
-            "reset after the request",
-            "answer: connection reset",
-            |tls| close_by_reset(&tls.sock),
-        ),
-        fault("reset in the head", "answer: connection reset", |tls| {
-            send(tls, b"HTTP/1.1 200 OK\r\n");
-            sleep(Duration::from_millis(300));
-            close_by_reset(&tls.sock);
-        }),
-        fault("reset in the body", CLOSED, |tls| {
-            send(tls, b"HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n{");
-            sleep(Duration::from_millis(300));
-            close_by_reset(&tls.sock);
-        }),
-        fault(
-            "closed without TLS's goodbye",
-            "answer: the server closed the connection",
-            |_| {},
-        ),
-        fault(
-            "closed in the clear",
-            "tls: the server does not speak TLS",
-            |tls| {
-                let _ = tls.sock.write_all(&answer("200 OK", "", SUCCESS));
-                sleep(Duration::from_millis(300));
-            },
-        ),
-    ]);
+    };
+    all_unavailable(SLOW.into_iter().chain(ENDLESS_OR_CUT).map(fault).collect());
 }
 
 /// Without TLS's goodbye a body that ends with the connection may have been cut by anybody on the way (RFC 8446

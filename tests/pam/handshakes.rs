@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::expect::*;
+use crate::expect::{VERIFIED, expect};
 use crate::server::{Certificate, Server, answer, close_by_reset, hold, reset};
 use crate::support::no_stage;
 use crate::table::*;
@@ -17,6 +17,7 @@ const NO_TLS: &str = "tls: the server does not speak TLS";
 const BROKEN: &str = "tls: the server breaks the rules of TLS";
 const NOTHING_IN_COMMON: &str = "tls: no TLS version or cipher suite in common";
 const CLOSED: &str = "tls: the server closed the connection";
+const RESET: &str = "tls: connection reset";
 const TIMEOUT_IN_TLS: &str = "timeout after 2 s in tls";
 
 /// A handshake record of TLS 1.2's form (RFC 8446 section 5.1).
@@ -70,18 +71,164 @@ fn fault(name: &'static str, server: Server, cause: &'static str) -> Fault {
     }
 }
 
+/// A name, the answer to the ClientHello, what follows it, and the cause.
+type Row = (&'static str, fn() -> Vec<u8>, fn(&TcpStream), &'static str);
+
+const BREAKS: [Row; 12] = [
+    ("half a record", half, hold, TIMEOUT_IN_TLS),
+    ("half a record, then closed", half, |_| {}, CLOSED),
+    ("half a record, then reset", half, late_reset, RESET),
+    ("ServerHello, then silent", hello, hold, TIMEOUT_IN_TLS),
+    ("ServerHello, then closed", hello, |_| {}, CLOSED),
+    ("ServerHello, then reset", hello, late_reset, RESET),
+    ("a goodbye", || alert(3, 1, 0), linger, CLOSED),
+    (
+        "HTTP in the clear",
+        || answer("200 OK", "", SUCCESS),
+        linger,
+        NO_TLS,
+    ),
+    (
+        "HTTP 400 in the clear",
+        || answer("400 X", "", b""),
+        linger,
+        NO_TLS,
+    ),
+    (
+        "SSH",
+        || b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec(),
+        linger,
+        NO_TLS,
+    ),
+    ("zeros", || vec![0; 64], linger, NO_TLS),
+    (
+        "a record too long",
+        || vec![22, 3, 3, 255, 255],
+        linger,
+        NO_TLS,
+    ),
+];
+
+const BROKEN_RULES: [Row; 5] = [
+    (
+        "ServerHello twice",
+        || [hello(), hello()].concat(),
+        linger,
+        BROKEN,
+    ),
+    (
+        "ServerHello of zeros",
+        || record(22, 3, &[2, 0, 0, 2, 0, 0]),
+        linger,
+        BROKEN,
+    ),
+    (
+        "data before the handshake",
+        || record(23, 3, SUCCESS),
+        linger,
+        BROKEN,
+    ),
+    (
+        "data after ServerHello",
+        || [hello(), record(23, 3, SUCCESS)].concat(),
+        linger,
+        BROKEN,
+    ),
+    (
+        "a suite that was not offered",
+        || server_hello(3, OLD_SUITE),
+        linger,
+        BROKEN,
+    ),
+];
+
+/// Old servers choose an old version, or say by an alert that they know no newer one.
+const OLD_VERSIONS_AND_ALERTS: [Row; 9] = [
+    (
+        "SSL 3",
+        || server_hello(0, OLD_SUITE),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "TLS 1.0",
+        || server_hello(1, OLD_SUITE),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "TLS 1.1",
+        || server_hello(2, OLD_SUITE),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "an alert of TLS 1.0",
+        || alert(1, 2, 70),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "an alert of TLS 1.1",
+        || alert(2, 2, 70),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "an alert of TLS 1.2",
+        || alert(3, 2, 70),
+        linger,
+        NOTHING_IN_COMMON,
+    ),
+    (
+        "handshake failure",
+        || alert(3, 2, 40),
+        linger,
+        "tls: the server sent the alert handshake failure",
+    ),
+    (
+        "unrecognised name",
+        || alert(3, 2, 112),
+        linger,
+        "tls: the server sent the alert unrecognised name",
+    ),
+    (
+        "an unknown alert",
+        || alert(3, 2, 200),
+        linger,
+        "tls: the server sent the alert 200",
+    ),
+];
+
+fn hello() -> Vec<u8> {
+    server_hello(3, SUITE)
+}
+
+fn half() -> Vec<u8> {
+    hello()[..9].to_vec()
+}
+
+fn late_reset(stream: &TcpStream) {
+    linger(stream);
+    close_by_reset(stream);
+}
+
 #[test]
 fn servers_that_break_the_handshake() {
     if no_stage() {
         return;
     }
-    let half = record(22, 3, &[2, 0, 0, 38, 3, 3])[..9].to_vec();
-    let hello = || server_hello(3, SUITE);
-    all_unavailable(vec![
+    let rows = BREAKS
+        .into_iter()
+        .chain(BROKEN_RULES)
+        .chain(OLD_VERSIONS_AND_ALERTS);
+    let scripted =
+        rows.map(|(name, bytes, then, cause)| fault(name, answering(bytes(), then), cause));
+    let others = [
         fault(
             "reset after accept",
             Server::raw(|stream| reset(&stream)),
-            "tls: connection reset",
+            RESET,
         ),
         fault(
             "closed after accept",
@@ -93,158 +240,10 @@ fn servers_that_break_the_handshake() {
             Server::raw(|stream| hold(&stream)),
             TIMEOUT_IN_TLS,
         ),
-        fault(
-            "half a record",
-            answering(half.clone(), hold),
-            TIMEOUT_IN_TLS,
-        ),
-        fault(
-            "half a record, then closed",
-            answering(half.clone(), |_| {}),
-            CLOSED,
-        ),
-        fault(
-            "half a record, then reset",
-            answering(half, |stream| {
-                linger(stream);
-                close_by_reset(stream);
-            }),
-            "tls: connection reset",
-        ),
-        fault(
-            "ServerHello, then silent",
-            answering(hello(), hold),
-            TIMEOUT_IN_TLS,
-        ),
-        fault(
-            "ServerHello, then closed",
-            answering(hello(), |_| {}),
-            CLOSED,
-        ),
-        fault(
-            "ServerHello, then reset",
-            answering(hello(), |stream| {
-                linger(stream);
-                close_by_reset(stream);
-            }),
-            "tls: connection reset",
-        ),
         fault("a byte a second", Server::raw(dripping), TIMEOUT_IN_TLS),
-        fault(
-            "HTTP in the clear",
-            answering(answer("200 OK", "", SUCCESS), linger),
-            NO_TLS,
-        ),
-        fault(
-            "HTTP 400 in the clear",
-            answering(answer("400 Bad Request", "", b""), linger),
-            NO_TLS,
-        ),
-        fault(
-            "SSH",
-            answering(b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec(), linger),
-            NO_TLS,
-        ),
-        fault("zeros", answering(vec![0; 64], linger), NO_TLS),
-        fault(
-            "a record too long",
-            answering(vec![22, 3, 3, 0xff, 0xff], linger),
-            NO_TLS,
-        ),
-    ]);
-}
-
-#[test]
-fn servers_that_break_the_rules() {
-    if no_stage() {
-        return;
-    }
-    let hello = || server_hello(3, SUITE);
-    let then = |first: Vec<u8>, second: Vec<u8>| [first, second].concat();
-    all_unavailable(vec![
         fault("our own ClientHello", Server::raw(echo), BROKEN),
-        fault(
-            "ServerHello twice",
-            answering(then(hello(), hello()), linger),
-            BROKEN,
-        ),
-        fault(
-            "ServerHello of zeros",
-            answering(record(22, 3, &[2, 0, 0, 2, 0, 0]), linger),
-            BROKEN,
-        ),
-        fault(
-            "data before the handshake",
-            answering(record(23, 3, SUCCESS), linger),
-            BROKEN,
-        ),
-        fault(
-            "data after ServerHello",
-            answering(then(hello(), record(23, 3, SUCCESS)), linger),
-            BROKEN,
-        ),
-    ]);
-}
-
-/// Old servers choose an old version, or say by an alert that they know no newer one.
-#[test]
-fn servers_of_old_versions_and_alerts() {
-    if no_stage() {
-        return;
-    }
-    all_unavailable(vec![
-        fault(
-            "TLS 1.0",
-            answering(server_hello(1, OLD_SUITE), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "TLS 1.1",
-            answering(server_hello(2, OLD_SUITE), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "SSL 3",
-            answering(server_hello(0, OLD_SUITE), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "a suite that was not offered",
-            answering(server_hello(3, OLD_SUITE), linger),
-            BROKEN,
-        ),
-        fault(
-            "an alert of TLS 1.0",
-            answering(alert(1, 2, 70), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "an alert of TLS 1.1",
-            answering(alert(2, 2, 70), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "an alert of TLS 1.2",
-            answering(alert(3, 2, 70), linger),
-            NOTHING_IN_COMMON,
-        ),
-        fault(
-            "handshake failure",
-            answering(alert(3, 2, 40), linger),
-            "tls: the server sent the alert handshake failure",
-        ),
-        fault(
-            "unrecognised name",
-            answering(alert(3, 2, 112), linger),
-            "tls: the server sent the alert unrecognised name",
-        ),
-        fault(
-            "an unknown alert",
-            answering(alert(3, 2, 200), linger),
-            "tls: the server sent the alert 200",
-        ),
-        fault("a goodbye", answering(alert(3, 1, 0), linger), CLOSED),
-    ]);
+    ];
+    all_unavailable(scripted.chain(others).collect());
 }
 
 fn dripping(mut stream: TcpStream) {
@@ -261,65 +260,68 @@ fn echo(mut stream: TcpStream) {
     linger(&stream);
 }
 
+const UNBELIEVABLE: [(Certificate, &str); 15] = [
+    (Certificate::Expired, "tls: certificate expired"),
+    (Certificate::NotYetValid, "tls: certificate not valid yet"),
+    (
+        Certificate::OtherName,
+        "tls: certificate is for another name",
+    ),
+    (
+        Certificate::SelfSigned,
+        "tls: certificate of an unknown issuer",
+    ),
+    (
+        Certificate::UnknownAuthority,
+        "tls: certificate of an unknown issuer",
+    ),
+    (
+        Certificate::ForClients,
+        "tls: certificate is not for servers",
+    ),
+    (
+        Certificate::WithoutIntermediate,
+        "tls: certificate of an unknown issuer",
+    ),
+    (Certificate::ExpiredIntermediate, "tls: certificate expired"),
+    (
+        Certificate::IssuedByServer,
+        "tls: certificate issued by one that is no authority",
+    ),
+    (
+        Certificate::ForbiddenName,
+        "tls: certificate for a name its authority must not issue",
+    ),
+    (
+        Certificate::TooDeep,
+        "tls: certificate of an authority too far down",
+    ),
+    (
+        Certificate::OfAuthority,
+        "tls: certificate is an authority's, not a server's",
+    ),
+    (
+        Certificate::BrokenSignature,
+        "tls: certificate with a bad signature",
+    ),
+    (
+        Certificate::WeakSignature,
+        "tls: certificate signed with a weak or unknown algorithm",
+    ),
+    (
+        Certificate::UnknownExtension,
+        "tls: certificate with a critical extension nobody here knows",
+    ),
+];
+
 #[test]
 fn certificates_that_must_not_be_believed() {
     if no_stage() {
         return;
     }
-    let forged = "tls: certificate signed with a weak or unknown algorithm";
-    let rows = [
-        (Certificate::Expired, "tls: certificate expired"),
-        (Certificate::NotYetValid, "tls: certificate not valid yet"),
-        (
-            Certificate::OtherName,
-            "tls: certificate is for another name",
-        ),
-        (
-            Certificate::SelfSigned,
-            "tls: certificate of an unknown issuer",
-        ),
-        (
-            Certificate::UnknownAuthority,
-            "tls: certificate of an unknown issuer",
-        ),
-        (
-            Certificate::ForClients,
-            "tls: certificate is not for servers",
-        ),
-        (
-            Certificate::WithoutIntermediate,
-            "tls: certificate of an unknown issuer",
-        ),
-        (Certificate::ExpiredIntermediate, "tls: certificate expired"),
-        (
-            Certificate::IssuedByServer,
-            "tls: certificate issued by one that is no authority",
-        ),
-        (
-            Certificate::ForbiddenName,
-            "tls: certificate for a name its authority must not issue",
-        ),
-        (
-            Certificate::TooDeep,
-            "tls: certificate of an authority too far down",
-        ),
-        (
-            Certificate::OfAuthority,
-            "tls: certificate is an authority's, not a server's",
-        ),
-        (
-            Certificate::BrokenSignature,
-            "tls: certificate with a bad signature",
-        ),
-        (Certificate::WeakSignature, forged),
-        (
-            Certificate::UnknownExtension,
-            "tls: certificate with a critical extension nobody here knows",
-        ),
-    ];
     // A row in each version: in TLS 1.2 and 1.3 certificates come by different messages.
     let both: [&'static SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-    let faults = rows.into_iter().flat_map(|(certificate, cause)| {
+    let faults = UNBELIEVABLE.into_iter().flat_map(|(certificate, cause)| {
         both.map(|version| Fault {
             name: "a certificate",
             server: Server::answering_as(certificate, &[version], answer("200 OK", "", SUCCESS)),

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use crate::expect::*;
+use crate::expect::{UNAVAILABLE, VERIFIED, expect};
 use crate::server::{Certificate, Server, answer, close_by_reset, hold, send};
 use crate::support::{Report, no_stage};
 use crate::table::*;
@@ -88,122 +88,112 @@ fn reset_in_the_tunnel(mut client: &TcpStream) {
     close_by_reset(client);
 }
 
+/// A name, the answer to CONNECT, what follows it, and the cause.
+type Row = (&'static str, &'static [u8], fn(&TcpStream), &'static str);
+
+const NO_HTTP: &str = "connect: the proxy does not speak HTTP";
+const INCOMPLETE: &str = "connect: no whole answer from the proxy";
+const TIMEOUT_IN_CONNECT: &str = "timeout after 2 s in connect";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+
+const REFUSALS: [Row; 6] = [
+    (
+        "403",
+        b"HTTP/1.1 403 X\r\ncontent-length: 2\r\n\r\nno",
+        linger,
+        "connect: the proxy answered HTTP 403",
+    ),
+    (
+        "407",
+        b"HTTP/1.1 407 X\r\nproxy-authenticate: Basic\r\n\r\n",
+        linger,
+        "connect: the proxy answered HTTP 407",
+    ),
+    (
+        "502",
+        b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+        linger,
+        "connect: the proxy answered HTTP 502",
+    ),
+    (
+        "302",
+        b"HTTP/1.1 302 X\r\nlocation: http://127.0.0.1/\r\n\r\n",
+        linger,
+        "connect: the proxy answered HTTP 302",
+    ),
+    (
+        "204",
+        b"HTTP/1.1 204 X\r\n\r\n",
+        linger,
+        "connect: the proxy answered HTTP 204",
+    ),
+    (
+        "a success of its own",
+        b"HTTP/1.1 201 X\r\n\r\n{\"status\":\"success\"}",
+        linger,
+        "connect: the proxy answered HTTP 201",
+    ),
+];
+
+const FAULTS: [Row; 13] = [
+    ("garbage", b"\x05\xff\r\n\r\n", linger, NO_HTTP),
+    ("SSH", b"SSH-2.0-OpenSSH_9.2p1\r\n", linger, NO_HTTP),
+    ("status 99", b"HTTP/1.1 099 X\r\n\r\n", linger, NO_HTTP),
+    (
+        "an endless head",
+        b"HTTP/1.1 200 OK\r\nx: ",
+        flood,
+        INCOMPLETE,
+    ),
+    ("closed after CONNECT", b"", |_| {}, INCOMPLETE),
+    ("half a head", b"HTTP/1.1 200 OK\r\n", |_| {}, INCOMPLETE),
+    ("reset", b"", close_by_reset, "connect: connection reset"),
+    ("silent", b"", hold, TIMEOUT_IN_CONNECT),
+    (
+        "half a head, then silent",
+        b"HTTP/1.1 200 OK\r\n",
+        hold,
+        TIMEOUT_IN_CONNECT,
+    ),
+    (
+        "200, then reset",
+        OK,
+        reset_in_the_tunnel,
+        "tls: connection reset",
+    ),
+    (
+        "200, then closed",
+        OK,
+        close_in_the_tunnel,
+        "tls: the server closed the connection",
+    ),
+    ("200, then silent", OK, hold, "timeout after 2 s in tls"),
+    (
+        "200, then HTTP",
+        b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{}",
+        linger,
+        "tls: the server does not speak TLS",
+    ),
+];
+
+fn flood(mut client: &TcpStream) {
+    while client.write_all(&[b'x'; 4_096]).is_ok() {}
+}
+
+fn close_in_the_tunnel(mut client: &TcpStream) {
+    let _ = client.read(&mut [0; 4_096]);
+}
+
 #[test]
 fn proxies_that_fail() {
     if no_stage() {
         return;
     }
-    const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
     let target = Server::answering(answer("200 OK", "", SUCCESS));
-    let silent = |stream: &TcpStream| hold(stream);
-    let timeout = "timeout after 2 s in connect";
-    let http = "connect: the proxy does not speak HTTP";
-    let closed = "connect: no whole answer from the proxy";
-    let rows = vec![
-        (
-            "403",
-            answering(
-                b"HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\nforbidden",
-                linger,
-            ),
-            "connect: the proxy answered HTTP 403",
-        ),
-        (
-            "407",
-            answering(
-                b"HTTP/1.1 407 X\r\nproxy-authenticate: Basic\r\n\r\n",
-                linger,
-            ),
-            "connect: the proxy answered HTTP 407",
-        ),
-        (
-            "502",
-            answering(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", linger),
-            "connect: the proxy answered HTTP 502",
-        ),
-        (
-            "302",
-            answering(
-                b"HTTP/1.1 302 X\r\nlocation: http://127.0.0.1/\r\n\r\n",
-                linger,
-            ),
-            "connect: the proxy answered HTTP 302",
-        ),
-        (
-            "204",
-            answering(b"HTTP/1.1 204 X\r\n\r\n", linger),
-            "connect: the proxy answered HTTP 204",
-        ),
-        (
-            "a success of its own",
-            answering(
-                b"HTTP/1.1 201 X\r\ncontent-length: 20\r\n\r\n{\"status\":\"success\"}",
-                linger,
-            ),
-            "connect: the proxy answered HTTP 201",
-        ),
-        ("garbage", answering(b"\x05\xff\r\n\r\n", linger), http),
-        ("SSH", answering(b"SSH-2.0-OpenSSH_9.2p1\r\n", linger), http),
-        (
-            "status 99",
-            answering(b"HTTP/1.1 099 X\r\n\r\n", linger),
-            http,
-        ),
-        (
-            "an endless head",
-            answering(b"HTTP/1.1 200 OK\r\nx: ", |mut stream| {
-                while stream.write_all(&[b'x'; 4096]).is_ok() {}
-            }),
-            closed,
-        ),
-        ("closed after CONNECT", answering(b"", |_| {}), closed),
-        (
-            "half a head",
-            answering(b"HTTP/1.1 200 OK\r\n", |_| {}),
-            closed,
-        ),
-        (
-            "reset",
-            answering(b"", close_by_reset),
-            "connect: connection reset",
-        ),
-        ("silent", Server::raw(|stream| hold(&stream)), timeout),
-        (
-            "half a head, then silent",
-            answering(b"HTTP/1.1 200 OK\r\n", silent),
-            timeout,
-        ),
-        (
-            "dripping",
-            proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(700)),
-            timeout,
-        ),
-        (
-            "200, then reset",
-            answering(OK, reset_in_the_tunnel),
-            "tls: connection reset",
-        ),
-        (
-            "200, then closed",
-            answering(OK, |mut stream| {
-                let _ = stream.read(&mut [0; 4096]);
-            }),
-            "tls: the server closed the connection",
-        ),
-        (
-            "200, then silent",
-            answering(OK, silent),
-            "timeout after 2 s in tls",
-        ),
-        (
-            "200, then HTTP",
-            answering(
-                b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{\"status\":\"success\"}",
-                linger,
-            ),
-            "tls: the server does not speak TLS",
-        ),
-    ];
+    let scripted = |(name, reply, then, cause): Row| (name, answering(reply, then), cause);
+    let slow = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(700));
+    let mut rows: Vec<_> = REFUSALS.into_iter().chain(FAULTS).map(scripted).collect();
+    rows.push(("dripping", slow, TIMEOUT_IN_CONNECT));
     at_once(rows, |(name, way, cause)| {
         unavailable(name, &through(&way, &target), cause);
         assert_eq!(way.connections(), 1, "{name}");

@@ -87,14 +87,13 @@ fn every_status_with_every_body_under_either_policy() {
     if no_stage() {
         return;
     }
-    let row = |status: u16, body: Body| Answered {
-        name: format!("{status} {body:?}"),
-        bytes: answer(&format!("{status} Reason"), "", body.bytes()),
-        ends: expected(status, body),
+    let one = |status: u16, body: Body| {
+        let bytes = answer(&format!("{status} Reason"), "", body.bytes());
+        row(&format!("{status} {body:?}"), bytes, expected(status, body))
     };
     let all = |body| {
         (100..=599)
-            .map(|status| row(status, body))
+            .map(|status| one(status, body))
             .collect::<Vec<_>>()
     };
     let tables = BODIES.map(|body| (check_answers as fn(&[Answered]), all(body)));
@@ -152,152 +151,116 @@ fn status_lines_of_every_kind() {
     let none = || Ends::unavailable(NO_HTTP);
     let odd = |status| Ends::unavailable(&format!("answer: HTTP {status}")).http(status);
     let mut rows = vec![
-        Answered::new("HTTP/1.0", below("HTTP/1.0 200 OK"), Ends::verified(200)),
-        Answered::new("no reason", below("HTTP/1.1 200"), Ends::verified(200)),
-        Answered::new(
+        row("HTTP/1.0", below("HTTP/1.0 200 OK"), Ends::verified(200)),
+        row("no reason", below("HTTP/1.1 200"), Ends::verified(200)),
+        row(
             "a blank for a reason",
             below("HTTP/1.1 200 "),
             Ends::verified(200),
         ),
-        Answered::new(
+        row(
             "success as the reason",
             answer("500 success", "", SUCCESS),
             odd(500).said("", "ok"),
         ),
-        Answered::new("600", below("HTTP/1.1 600 X"), odd(600).said("", "ok")),
-        Answered::new("999", below("HTTP/1.1 999 X"), odd(999).said("", "ok")),
+        row("600", below("HTTP/1.1 600 X"), odd(600).said("", "ok")),
+        row("999", below("HTTP/1.1 999 X"), odd(999).said("", "ok")),
     ];
     for line in NO_STATUS_LINES {
-        rows.push(Answered::new(&format!("{line:?}"), below(line), none()));
+        rows.push(row(&format!("{line:?}"), below(line), none()));
     }
-    rows.push(Answered::new("nothing", "", Ends::unavailable(CLOSED)));
-    rows.push(Answered::new(
+    rows.push(row("nothing", "", Ends::unavailable(CLOSED)));
+    rows.push(row(
         "half a head",
         "HTTP/1.1 200 OK\r\ncontent-le",
         Ends::unavailable(CLOSED),
     ));
     let settings = b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x64".as_slice();
-    rows.push(Answered::new("a frame of HTTP/2", settings, none()));
+    rows.push(row("a frame of HTTP/2", settings, none()));
     check_answers(&rows);
 }
+
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n";
 
 #[test]
 fn interim_answers_are_passed_over() {
     if no_stage() {
         return;
     }
-    let then = |interim: &str, last: Vec<u8>| [interim.as_bytes(), &last].concat();
-    let ok = || answer("200 OK", "", SUCCESS);
-    let no = || answer("403 Forbidden", "", REFUSAL);
-    let switch = Ends::unavailable("answer: HTTP 101").http(101);
+    let then =
+        |interim: &str, last: &[u8], ends| row(interim, [interim.as_bytes(), last].concat(), ends);
+    let yes = answer("200 OK", "", SUCCESS);
+    let no = answer("403 Forbidden", "", REFUSAL);
+    let refused = Ends::rejected(403).said("INVALID_GEOFENCE", "outside");
+    let many = [CONTINUE, HINTS].concat().repeat(9);
     check_answers(&[
-        Answered::new(
-            "100",
-            then("HTTP/1.1 100 Continue\r\n\r\n", ok()),
-            Ends::verified(200),
-        ),
-        Answered::new(
-            "102",
-            then("HTTP/1.1 102 Processing\r\n\r\n", ok()),
-            Ends::verified(200),
-        ),
-        Answered::new(
-            "103",
-            then("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", ok()),
-            Ends::verified(200),
-        ),
-        Answered::new(
-            "all of them",
-            then(
-                &"HTTP/1.1 100 A\r\n\r\nHTTP/1.1 102 B\r\n\r\nHTTP/1.1 103 C\r\n\r\n".repeat(9),
-                ok(),
-            ),
-            Ends::verified(200),
-        ),
-        Answered::new(
-            "100, then a refusal",
-            then("HTTP/1.1 100 Continue\r\n\r\n", no()),
-            Ends::rejected(403).said("INVALID_GEOFENCE", "outside"),
-        ),
-        Answered::new(
-            "100, then nothing",
-            "HTTP/1.1 100 Continue\r\n\r\n",
-            Ends::unavailable(CLOSED),
-        ),
-        Answered::new(
-            "100, then a body",
-            then("HTTP/1.1 100 Continue\r\n\r\n", SUCCESS.to_vec()),
-            Ends::unavailable(NO_HTTP),
-        ),
-        Answered::new(
-            "101, then 200",
-            then(
-                "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
-                ok(),
-            ),
-            switch,
+        then(CONTINUE, &yes, Ends::verified(200)),
+        then("HTTP/1.1 102 Processing\r\n\r\n", &yes, Ends::verified(200)),
+        then(HINTS, &yes, Ends::verified(200)),
+        then(&many, &yes, Ends::verified(200)),
+        then(&many, &no, refused.clone()),
+        then(CONTINUE, &no, refused),
+        then(CONTINUE, b"", Ends::unavailable(CLOSED)),
+        then(CONTINUE, SUCCESS, Ends::unavailable(NO_HTTP)),
+        then(
+            SWITCH,
+            &yes,
+            Ends::unavailable("answer: HTTP 101").http(101),
         ),
     ]);
 }
 
 #[test]
-fn no_answer_makes_it_ask_elsewhere_or_again() {
+fn redirects_are_not_followed() {
     if no_stage() {
         return;
     }
     let elsewhere = Server::answering(answer("200 OK", "", SUCCESS));
     let clear = Server::raw(drop);
+    let another = format!("https://localhost:{}/base", elsewhere.port);
+    let http = format!("http://127.0.0.1:{}/base", clear.port);
+    let itself = "/base/validate/global/rest/auth";
     let mut rows = Vec::new();
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
-        for (name, location) in [
-            (
-                "another host",
-                format!("https://localhost:{}/base", elsewhere.port),
-            ),
-            ("http", format!("http://127.0.0.1:{}/base", clear.port)),
-            ("itself", "/base/validate/global/rest/auth".to_owned()),
-            ("itself, relative", String::new()),
-            ("nonsense", "::://\u{1}".to_owned().replace('\u{1}', "%")),
-        ] {
+        for location in [another.as_str(), &http, itself, "", "::://%"] {
             let header = format!("location: {location}\r\n");
-            let ends = Ends::unavailable(&format!(
-                "answer: HTTP {status}, a redirect, is not followed"
-            ));
-            rows.push(Answered::new(
-                &format!("{status} to {name}"),
-                answer(&format!("{status} X"), &header, SUCCESS),
-                ends.http(status),
+            let bytes = answer(&format!("{status} X"), &header, SUCCESS);
+            rows.push(row(
+                &format!("{status} to {location}"),
+                bytes,
+                expected(status, Body::Success),
             ));
         }
     }
-    for (status, header) in [
-        (401, "www-authenticate: Basic realm=\"x\"\r\n"),
-        (407, "proxy-authenticate: Basic\r\n"),
-        (413, "retry-after: 0\r\nconnection: close\r\n"),
-        (421, ""),
-        (426, "upgrade: TLS/1.0, HTTP/2\r\nconnection: upgrade\r\n"),
-        (425, ""),
-        (431, ""),
-        (451, "link: </x>; rel=\"blocked-by\"\r\n"),
-    ] {
-        rows.push(Answered::new(
-            &status.to_string(),
-            answer(&format!("{status} X"), header, b""),
-            Ends::rejected(status),
-        ));
-    }
-    for (status, header) in [
-        (503, "retry-after: 0\r\n"),
-        (429, "retry-after: 0\r\n"),
-        (408, "connection: close\r\n"),
-    ] {
-        let ends = Ends::unavailable(&format!("answer: HTTP {status}")).http(status);
-        rows.push(Answered::new(
-            &status.to_string(),
-            answer(&format!("{status} X"), header, b""),
-            ends,
-        ));
-    }
     check_answers(&rows);
     assert_eq!((elsewhere.connections(), clear.connections()), (0, 0));
+}
+
+/// What a browser would answer by asking again.
+const INVITATIONS: [(u16, &str); 11] = [
+    (401, "www-authenticate: Basic realm=\"x\"\r\n"),
+    (407, "proxy-authenticate: Basic\r\n"),
+    (408, "connection: close\r\n"),
+    (413, "retry-after: 0\r\nconnection: close\r\n"),
+    (421, ""),
+    (425, ""),
+    (426, "upgrade: TLS/1.0, HTTP/2\r\nconnection: upgrade\r\n"),
+    (429, "retry-after: 0\r\n"),
+    (431, ""),
+    (451, "link: </x>; rel=\"blocked-by\"\r\n"),
+    (503, "retry-after: 0\r\n"),
+];
+
+#[test]
+fn nothing_is_asked_twice() {
+    if no_stage() {
+        return;
+    }
+    let rows = INVITATIONS.map(|(status, header)| {
+        let bytes = answer(&format!("{status} X"), header, b"");
+        row(&status.to_string(), bytes, expected(status, Body::Empty))
+    });
+    check_answers(&rows);
 }

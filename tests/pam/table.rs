@@ -101,15 +101,16 @@ pub struct Answered {
     pub ends: Ends,
 }
 
-impl Answered {
-    pub fn new(name: &str, bytes: impl Into<Vec<u8>>, ends: Ends) -> Self {
-        Self {
-            name: name.to_owned(),
-            bytes: bytes.into(),
-            ends,
-        }
+/// One row of a table of answers.
+pub fn row(name: &str, bytes: impl Into<Vec<u8>>, ends: Ends) -> Answered {
+    Answered {
+        name: name.to_owned(),
+        bytes: bytes.into(),
+        ends,
     }
+}
 
+impl Answered {
     fn tolerated(mut self) -> Self {
         if self.ends.row.1 == "unavailable" {
             self.ends.row = IGNORED_UNAVAILABLE;
