@@ -62,7 +62,9 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
 
 fn words(code: c_int) -> &'static str {
     match code {
-        libc::EAI_NONAME | libc::EAI_NODATA => "the name does not exist",
+        libc::EAI_NONAME => "the name does not exist",
+        // glibc's word for a name that has other records; other C libraries say EAI_NONAME.
+        libc::EAI_NODATA => "the name has no address",
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
         libc::EAI_MEMORY => "out of memory",
