@@ -439,9 +439,15 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
             (cause.into(), "3".into()),
             "{answer:?}"
         );
-        let again = format!("That is not an iVALT token. {PROMPT}");
+        // A stranger must not learn from other words that sshd bars this account.
+        let said = if cause.starts_with("sshd") {
+            REFUSED
+        } else {
+            "That is not an iVALT token."
+        };
+        let again = format!("{said} {PROMPT}");
         assert_eq!(report.prompts(), [PROMPT, &again, &again]);
-        assert_eq!(report.told(), ["That is not an iVALT token."]);
+        assert_eq!(report.told(), [said]);
     }
     let huge = Case::against(&ivalt).answer("x".repeat(100_000)).run();
     assert_eq!(expect(&huge, UNANSWERED).get("attempts"), "1");
@@ -702,6 +708,35 @@ fn the_user_is_who_he_is_after_the_prompt() {
         ("bob".into(), String::new())
     );
     assert_eq!(ivalt.requests().len(), 1);
+}
+
+/// PAM_USER changes at the first prompt and that token is refused: the second token must be judged by the new user's
+/// mobile, not by the old one's.
+#[test]
+fn a_user_who_changed_stays_changed_at_the_next_prompt() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
+    let becomes = Act {
+        set_user: Some("dora".into()),
+        answer: Some("reject-1".into()),
+        ..Act::default()
+    };
+    let case = Case::against(&ivalt).users(users);
+    let report = case.answer(becomes).answer("accept-2").run();
+    let line = expect(&report, VERIFIED);
+    assert_eq!(
+        (line.get("user"), line.get("mobile")),
+        ("dora".into(), "***0100".into())
+    );
+    let mobiles: Vec<_> = ivalt
+        .requests()
+        .iter()
+        .map(|request| request["body"]["mobile"].clone())
+        .collect();
+    assert_eq!(mobiles, ["+14155550100", "+14155550100"]);
 }
 
 #[test]
@@ -1123,10 +1158,7 @@ fn the_dummy_of_sshd_is_no_password_and_a_password_no_typing_error() {
     // sshd gives the password prompt the same dummy, as long as what was typed there.
     let report = Case::against(&ivalt).authtok("\x08").answer("\x08").run();
     expect(&report, UNANSWERED);
-    assert_eq!(
-        report.prompts()[1],
-        format!("That is not an iVALT token. {PROMPT}")
-    );
+    assert_eq!(report.prompts()[1], format!("{REFUSED} {PROMPT}"));
     let report = Case::against(&ivalt)
         .authtok("two words")
         .answer("two words")
@@ -1155,6 +1187,24 @@ fn elapsed_is_the_sum_of_what_ivalt_took() {
     let typing = Act::slowly("accept-1", std::time::Duration::from_millis(1_500));
     let typed = elapsed(Case::against(&ivalt).answer(typing));
     assert!(typed < 1_000, "{typed}");
+}
+
+/// README: `http`, `code` and `detail` belong to the last answer; an empty line is none.
+#[test]
+fn a_refused_token_is_in_the_log_though_the_person_gives_up() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let line = Case::against(&ivalt)
+        .answer("reject-1")
+        .answer("")
+        .run()
+        .log_line();
+    assert_eq!(
+        (line.reason().as_str(), line.get("http").as_str()),
+        ("unanswered", "403")
+    );
 }
 
 #[test]
