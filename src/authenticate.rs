@@ -8,7 +8,7 @@ use crate::args::{Arguments, BadArgument, Debug, Delay, FirstPass};
 use crate::config::{Charset, Method, Misconfigured, Settings, Tolerance};
 use crate::conversation::{Conversation, Echo, FACE_PROMPT, NoAnswer, sentence};
 use crate::decision::{Decision, Refusal, Tolerated};
-use crate::ivalt::{Answer, Client, Exchange, LookUp};
+use crate::ivalt::{Answer, Client, Exchange, Kernel};
 use crate::secret::Secret;
 use crate::trusted_file::Trust;
 use crate::users::{self, Entry, Mobile, Unusable};
@@ -42,8 +42,8 @@ pub enum HostError {
 pub struct Surroundings {
     /// Whose files are believed.
     pub trust: Trust,
-    /// How names are looked up.
-    pub look_up: LookUp,
+    /// What a connection needs.
+    pub kernel: Kernel,
 }
 
 /// What a call leaves for the log. It begins as a failure.
@@ -132,7 +132,7 @@ fn decide(
     let arguments = Arguments::parse(words)?;
     let settings = Settings::load(&arguments.config, surroundings.trust)?;
     refuse_contradiction(&settings, &arguments)?;
-    let client = Client::new(&settings.api, surroundings.trust, surroundings.look_up)
+    let client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)
         .map_err(misconfigured)?;
     let tokens = Tokens::new(arguments.first_pass, &settings, host.password()?);
     let mut call = Call {
@@ -187,6 +187,9 @@ impl Call<'_> {
 
     /// One try, from the question to iVALT's word. Users who cannot get in are asked like all others.
     fn attempt(&mut self, host: &mut dyn Host, entry: &mut Entry) -> Result<Verified, Stop> {
+        if self.settings.api.preconnect && self.tokens.will_ask() && self.mobile(entry).is_ok() {
+            self.client.connect_ahead();
+        }
         let mut token = self.tokens.next(host)?;
         self.report.forget_last_answer();
         self.report.attempts += 1;
@@ -203,6 +206,7 @@ impl Call<'_> {
         self.tokens.guard(&mut token)?;
         face.as_mut()
             .map_or(Ok(()), |face| self.tokens.guard_face(face))?;
+        self.client.check_roots().map_err(misconfigured)?;
         self.validate(mobile, token, face)
     }
 
@@ -306,6 +310,11 @@ impl<'a> Tokens<'a> {
             complaint: None,
             sent: Vec::new(),
         }
+    }
+
+    /// Whether the next answer comes from the person, who takes time.
+    fn will_ask(&self) -> bool {
+        self.prompts_left > 0 && self.first.is_none()
     }
 
     /// The next answer as it was given, never an empty one.
@@ -560,7 +569,11 @@ mod tests {
             trust: Trust {
                 effective_uid: std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()),
             },
-            look_up: |_, _, _| panic!("no name is looked up for a broken handle"),
+            kernel: Kernel {
+                look_up: |_, _, _| panic!("no name is looked up for a broken handle"),
+                spawn: |_| panic!("no thread is started for a broken handle"),
+                hung_up: |_| panic!("no connection is made for a broken handle"),
+            },
         };
         authenticate(&[&word], &mut Broken, surroundings, &mut report);
         assert_eq!(

@@ -28,6 +28,9 @@ mod decision;
 #[path = "../ivalt/mod.rs"]
 mod ivalt;
 #[allow(unsafe_code)]
+#[path = "../pam/kernel.rs"]
+mod kernel;
+#[allow(unsafe_code)]
 #[path = "../pam/look_up.rs"]
 mod look_up;
 #[allow(dead_code)]

@@ -17,7 +17,8 @@ use crate::users::{self, Entry, Mobile};
 pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
     let surroundings = surroundings();
     let settings = Settings::load(config, surroundings.trust)?;
-    let client = Client::new(&settings.api, surroundings.trust, surroundings.look_up)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    client.check_roots()?;
     let exchange = match &api.operation {
         Operation::ValidateToken { mobile, user } => {
             let mobile = mobile_of(mobile.as_deref(), user.as_deref(), &settings)?;

@@ -1,39 +1,31 @@
 //! iVALT's operations. What they share: one POST, one deadline, one judgement of the answer.
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustls::CertificateError;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
+use ureq::config::Config;
 use ureq::http::{HeaderValue, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
+use super::Kernel;
+use super::ahead::{Ahead, Berth, FromBerth, IntoBerth, LookUpUnlessConnected};
 use super::answer::{Answer, Said, judge};
+use super::roots::Roots;
 use super::transport::{
-    CallingThreadResolver, EnterTls, LookUp, LookUpFailed, Progress, Stage, Tcp, Wipe,
+    CallingThreadResolver, Line, LookUp, LookUpFailed, Progress, Stage, Tcp, Tls,
 };
 use crate::config::{Api, ClientCredentials};
 use crate::secret::Secret;
-use crate::trusted_file::{Readers, SMALL, Trust};
+use crate::trusted_file::Trust;
 
 /// The longest answer that is read, in bytes.
 const ANSWER_LIMIT: u64 = 64 * 1024;
-
-/// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
-const SYSTEM_BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// One validation that has ended, well or badly.
 #[derive(Debug)]
@@ -59,15 +51,46 @@ impl Exchange {
     }
 }
 
-/// Knows how to ask iVALT; holds no connection.
-#[derive(Debug)]
+/// Knows how to ask iVALT, one question after the other.
 pub struct Client {
     url: String,
     key: Secret,
-    roots: Arc<Vec<Certificate<'static>>>,
-    proxy: Option<Proxy>,
     timeout: Duration,
+    agent: Agent,
+    /// Where the agent finds the connection that was made ahead.
+    berth: Berth,
+    route: Route,
+    kernel: Kernel,
+    ahead: Option<Ahead>,
+}
+
+/// How iVALT is reached; every way by it shares these.
+struct Route {
+    roots: Arc<Roots>,
     look_up: LookUp,
+    progress: Progress,
+}
+
+impl Route {
+    fn way(&self, line: Line) -> impl Connector<()> {
+        let progress = || self.progress.clone();
+        ().chain(ConnectProxyConnector::default())
+            .chain(Tcp {
+                line,
+                progress: progress(),
+            })
+            .chain(Tls {
+                roots: Arc::clone(&self.roots),
+                progress: progress(),
+            })
+    }
+
+    fn resolver(&self) -> CallingThreadResolver {
+        CallingThreadResolver {
+            look_up: self.look_up,
+            progress: self.progress.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -98,22 +121,67 @@ impl Client {
     ///
     /// # Errors
     /// A sentence for the administrator: the roots or the proxy cannot be used.
-    pub fn new(api: &Api, trust: Trust, look_up: LookUp) -> Result<Self, String> {
+    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, String> {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
+        let proxy = proxy
+            .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?;
+        let route = Route {
+            roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
+            look_up: kernel.look_up,
+            progress: Progress::begin(api.timeout),
+        };
+        let (config, berth) = (config(api.timeout, proxy), Berth::default());
+        let way = FromBerth {
+            way: route.way(Line::default()),
+            berth: berth.clone(),
+        };
+        let resolver = LookUpUnlessConnected {
+            resolver: route.resolver(),
+            berth: berth.clone(),
+        };
         Ok(Self {
             url: api.url.clone(),
             key: api.key.clone(),
-            roots: Arc::new(roots(api.ca_file.as_deref(), trust)?),
-            proxy: proxy
-                .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?,
             timeout: api.timeout,
-            look_up,
+            agent: Agent::with_parts(config, way, resolver),
+            berth,
+            route,
+            kernel,
+            ahead: None,
         })
+    }
+
+    /// Begins to connect, so that the next request can leave at once. Nothing is sent, and nobody waits for it.
+    pub fn connect_ahead(&mut self) {
+        // The last one is over before the next begins.
+        self.ahead = None;
+        self.route.progress.restart(self.timeout);
+        let (line, berth) = (Line::default(), Berth::default());
+        let way = IntoBerth {
+            way: self.route.way(line.clone()),
+            berth: berth.clone(),
+            progress: self.route.progress.clone(),
+        };
+        let config = self.agent.config().clone();
+        let agent = Agent::with_parts(config, way, self.route.resolver());
+        self.ahead = Ahead::begin(self.kernel, agent, &self.url, line, berth);
+    }
+
+    /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
+    ///
+    /// # Errors
+    /// A sentence for the administrator.
+    pub fn check_roots(&self) -> Result<(), String> {
+        self.route
+            .roots
+            .client_config()
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
     #[must_use]
-    pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
+    pub fn validate_global_rest_auth(&mut self, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = text(token);
         self.post(
             "validate/global/rest/auth",
@@ -126,7 +194,7 @@ impl Client {
     /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
     /// on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
     #[must_use]
-    pub fn validate_user(&self, face_token: &Secret, auth_token: &Secret) -> Exchange {
+    pub fn validate_user(&mut self, face_token: &Secret, auth_token: &Secret) -> Exchange {
         let [face_auth_token, auth_token] = [text(face_token), text(auth_token)];
         self.post(
             "api/v1/validate/user",
@@ -140,7 +208,7 @@ impl Client {
 
     /// "API v1 authentication": whether iVALT knows this host's credentials. It says nothing about a user.
     #[must_use]
-    pub fn authenticate_client(&self, client: &ClientCredentials) -> Exchange {
+    pub fn authenticate_client(&mut self, client: &ClientCredentials) -> Exchange {
         let (client_id, client_secret) = (client.id.as_str(), text(&client.secret));
         self.post(
             "api/v1/auth",
@@ -153,34 +221,42 @@ impl Client {
     }
 
     /// Sends once; whatever goes wrong, nothing is sent a second time.
-    fn post(&self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
-        let progress = Progress::begin(self.timeout);
+    fn post(&mut self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
         let begun = Instant::now();
         let mut http = None;
         let answer = self
-            .send(operation, fields, &progress)
+            .arrive()
+            .and_then(|()| self.send(operation, fields))
             .and_then(|mut response| {
                 http = Some(response.status().as_u16());
                 answer(&mut response)
             });
-        let answer = answer.unwrap_or_else(|error| {
-            Answer::Unusable(self.cause(&error, &progress), Said::default())
-        });
+        let answer =
+            answer.unwrap_or_else(|error| Answer::Unusable(self.cause(&error), Said::default()));
         let key = text(&self.key);
         Exchange {
             answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
             http,
             elapsed: begun.elapsed(),
-            steps: progress.durations(),
+            steps: self.route.progress.durations(),
         }
     }
 
-    fn send(
-        &self,
-        operation: &str,
-        fields: &impl Serialize,
-        progress: &Progress,
-    ) -> Result<Response<Body>, Error> {
+    /// From here on the person waits. A connection that was made ahead is used if it still stands.
+    fn arrive(&mut self) -> Result<(), Error> {
+        let Some(ahead) = self.ahead.take() else {
+            self.route.progress.restart(self.timeout);
+            return Ok(());
+        };
+        self.route.progress.go_on(self.timeout);
+        match ahead.arrive(self.kernel, &self.route.progress)? {
+            Some(waiting) => self.berth.moor(waiting),
+            None => self.route.progress.restart(self.route.progress.left()),
+        }
+        Ok(())
+    }
+
+    fn send(&self, operation: &str, fields: &impl Serialize) -> Result<Response<Body>, Error> {
         // Large enough for two tokens of any kind: a growing vector would leave unwiped copies behind.
         let mut body = Zeroizing::new(Vec::with_capacity(20 * 1024));
         serde_json::to_writer(&mut *body, fields).map_err(|error| Error::Other(Box::new(error)))?;
@@ -188,7 +264,7 @@ impl Client {
         let mut key =
             HeaderValue::from_maybe_shared(key).map_err(|error| Error::Other(Box::new(error)))?;
         key.set_sensitive(true);
-        self.agent(progress)
+        self.agent
             .post(format!("{}/{operation}", self.url))
             .header("x-api-key", key)
             .header("content-type", "application/json")
@@ -197,43 +273,8 @@ impl Client {
             .send(body.as_slice())
     }
 
-    /// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the
-    /// API key, never times out, trusts compiled-in roots and starts a thread for names.
-    fn agent(&self, progress: &Progress) -> Agent {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::Specific(Arc::clone(&self.roots)))
-            .build();
-        let config = Agent::config_builder()
-            .proxy(self.proxy.clone())
-            .https_only(true)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .timeout_global(Some(self.timeout))
-            .max_idle_connections(0)
-            .max_idle_connections_per_host(0)
-            .input_buffer_size(16 * 1024)
-            .output_buffer_size(8 * 1024)
-            .max_response_header_size(8 * 1024)
-            .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(Tcp::new(progress.clone()))
-                .chain(EnterTls(progress.clone()))
-                .chain(RustlsConnector::default())
-                .chain(Wipe(progress.clone()));
-        let resolver = CallingThreadResolver {
-            look_up: self.look_up,
-            progress: progress.clone(),
-        };
-        Agent::with_parts(config, connector, resolver)
-    }
-
-    fn cause(&self, error: &Error, progress: &Progress) -> String {
-        let stage = progress.stage();
+    fn cause(&self, error: &Error) -> String {
+        let stage = self.route.progress.stage();
         match error {
             Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),
             Error::HostNotFound => "dns: the name has no address".to_owned(),
@@ -251,6 +292,25 @@ impl Client {
             other => format!("{stage}: {other}"),
         }
     }
+}
+
+/// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the API key,
+/// never times out, trusts compiled-in roots and starts a thread for names.
+fn config(timeout: Duration, proxy: Option<Proxy>) -> Config {
+    Agent::config_builder()
+        .proxy(proxy)
+        .https_only(true)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        .max_idle_connections(0)
+        .max_idle_connections_per_host(0)
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(8 * 1024)
+        .max_response_header_size(8 * 1024)
+        .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
@@ -291,47 +351,6 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
     } else {
         Ok(body)
     })
-}
-
-/// The roots of `ca_file`, or else of the first bundle the system has. Never none: an empty set would be silent.
-fn roots(ca_file: Option<&Path>, trust: Trust) -> Result<Vec<Certificate<'static>>, String> {
-    let (path, bundle) = match ca_file {
-        Some(path) => {
-            let bundle = trust.read(path, Readers::Anybody, SMALL);
-            (
-                path,
-                bundle.map_err(|refused| format!("api.ca_file: {refused}"))?,
-            )
-        }
-        None => system_bundle(trust)?,
-    };
-    let ders = CertificateDer::pem_slice_iter(&bundle).filter_map(Result::ok);
-    let ders: Vec<_> = ders.collect();
-    // One that rustls takes is enough; it leaves out those it cannot read, as it would later.
-    if !ders
-        .iter()
-        .any(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
-    {
-        let path = path.display();
-        return Err(format!(
-            "{path}: holds no certificate in PEM form; look at it: openssl x509 -in {path} -noout -text"
-        ));
-    }
-    Ok(ders
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect())
-}
-
-fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
-    let path = SYSTEM_BUNDLES
-        .map(Path::new)
-        .into_iter()
-        .find(|path| path.exists());
-    let path =
-        path.ok_or("no trusted roots found; run: apt install ca-certificates, or set api.ca_file")?;
-    let bundle = trust.read_system_file(path, SMALL);
-    Ok((path, bundle.map_err(|refused| refused.to_string())?))
 }
 
 /// ureq says `proxy server responded 407/407`, or that no more came: the end, or its buffer is full.

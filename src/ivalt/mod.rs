@@ -1,9 +1,25 @@
 //! The only code that knows HTTP and JSON: iVALT's operations over ureq.
 
+mod ahead;
 mod answer;
 mod client;
+mod roots;
 mod transport;
+
+use std::net::TcpStream;
+use std::thread::JoinHandle;
 
 pub use answer::{Answer, Said, judge};
 pub use client::{Client, Exchange};
 pub use transport::{LookUp, LookUpFailed, Stage};
+
+/// What a connection needs of the system, and what std has no safe word for.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// How names are looked up.
+    pub look_up: LookUp,
+    /// Starts a thread that takes no signal of the host's.
+    pub spawn: fn(Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
+    /// Whether the other side has closed, told without reading.
+    pub hung_up: fn(&TcpStream) -> bool,
+}

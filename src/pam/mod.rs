@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod host;
+mod kernel;
 mod look_up;
 
 use std::cell::RefCell;
@@ -17,6 +18,7 @@ use crate::args::Delay;
 use crate::audit::{self, Origin};
 use crate::authenticate::{Report, Surroundings, authenticate};
 use crate::decision::{Decision, Refusal};
+use crate::ivalt::Kernel;
 use crate::trusted_file::Trust;
 use host::PamHost;
 pub use look_up::look_up;
@@ -126,7 +128,11 @@ pub fn surroundings() -> Surroundings {
     let effective_uid = unsafe { libc::geteuid() };
     Surroundings {
         trust: Trust { effective_uid },
-        look_up,
+        kernel: Kernel {
+            look_up,
+            spawn: kernel::spawn,
+            hung_up: kernel::hung_up,
+        },
     }
 }
 

@@ -451,7 +451,7 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
     }
     let huge = Case::against(&ivalt).answer("x".repeat(100_000)).run();
     assert_eq!(expect(&huge, UNANSWERED).get("attempts"), "1");
-    assert_eq!((ivalt.requests().len(), ivalt.connections().len()), (0, 0));
+    assert_eq!(ivalt.requests().len(), 0);
     expect(
         &Case::against(&ivalt)
             .answer("two words")

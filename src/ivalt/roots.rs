@@ -1,0 +1,117 @@
+//! Who may say that a server is iVALT: the roots of `api.ca_file`, or of the system.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::trusted_file::{Readers, SMALL, Trust};
+
+/// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
+const SYSTEM_BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// A bundle up to this size, in bytes, is read to its end at once; a larger one when the first handshake needs it, so
+/// that nobody waits for it at the prompt.
+const AT_ONCE: usize = 32 * 1024;
+
+/// Trusted roots, and what TLS makes of them, once.
+pub struct Roots {
+    path: String,
+    pem: Vec<u8>,
+    config: OnceLock<Result<Arc<ClientConfig>, NoRoots>>,
+}
+
+/// Not one root could be read: an empty set would be silent. A sentence for the administrator.
+#[derive(Clone, Debug)]
+pub struct NoRoots(String);
+
+impl fmt::Display for NoRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoRoots {}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roots({})", self.path)
+    }
+}
+
+impl Roots {
+    /// Reads the bundle.
+    ///
+    /// # Errors
+    /// It cannot be trusted or read, or is small and holds no certificate.
+    pub fn read(ca_file: Option<&Path>, trust: Trust) -> Result<Self, String> {
+        let (path, pem) = match ca_file {
+            Some(path) => {
+                let pem = trust.read(path, Readers::Anybody, SMALL);
+                (
+                    path,
+                    pem.map_err(|refused| format!("api.ca_file: {refused}"))?,
+                )
+            }
+            None => system_bundle(trust)?,
+        };
+        let roots = Self {
+            path: path.display().to_string(),
+            pem,
+            config: OnceLock::new(),
+        };
+        if roots.pem.len() <= AT_ONCE {
+            roots.client_config().map_err(|error| error.to_string())?;
+        }
+        Ok(roots)
+    }
+
+    /// How this client speaks TLS.
+    ///
+    /// # Errors
+    /// The bundle holds no certificate.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, NoRoots> {
+        self.config.get_or_init(|| self.build()).clone()
+    }
+
+    fn build(&self) -> Result<Arc<ClientConfig>, NoRoots> {
+        let certificates = CertificateDer::pem_slice_iter(&self.pem).filter_map(Result::ok);
+        let mut store = RootCertStore::empty();
+        // One that rustls takes is enough; those it cannot read are left out.
+        let (taken, _) = store.add_parsable_certificates(certificates);
+        let path = &self.path;
+        if taken == 0 {
+            return Err(NoRoots(format!(
+                "{path}: holds no certificate in PEM form; look at it: openssl x509 -in {path} -noout -text"
+            )));
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| NoRoots(error.to_string()))?;
+        let mut config = builder.with_root_certificates(store).with_no_client_auth();
+        // There is no second connection that could use it.
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+}
+
+fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
+    let path = SYSTEM_BUNDLES
+        .map(Path::new)
+        .into_iter()
+        .find(|path| path.exists());
+    let path =
+        path.ok_or("no trusted roots found; run: apt install ca-certificates, or set api.ca_file")?;
+    let bundle = trust.read_system_file(path, SMALL);
+    Ok((path, bundle.map_err(|refused| refused.to_string())?))
+}
