@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -194,8 +194,11 @@ impl Ahead {
     }
 
     fn wait(&mut self, progress: &Progress) -> Result<(Instant, Option<Error>), Error> {
-        if let Ok(over) = self.over.recv_timeout(progress.left()) {
-            return Ok(over);
+        match self.over.recv_timeout(progress.left()) {
+            Ok(over) => return Ok(over),
+            // A panic.
+            Err(RecvTimeoutError::Disconnected) => return Ok((Instant::now(), None)),
+            Err(RecvTimeoutError::Timeout) => {}
         }
         let stage = progress.stage();
         self.line.cut();

@@ -121,7 +121,8 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
         .calls(&[Entry::Authenticate; 2])
         .answer("accept-1")
         .answer("accept-2");
-    let report = case.run();
+    let settings = case.settings(&ivalt).set("api", "preconnect", false);
+    let report = case.with_settings(&settings).run();
     assert_eq!(report.codes(Entry::Authenticate), [PAM_ABORT, PAM_SUCCESS]);
     let lines = report.log_lines();
     assert_eq!(lines[0].severity, Severity::Critical);
@@ -136,7 +137,22 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     );
     assert_eq!(lines[1].reason(), "verified");
     assert!(report.asked_for_delay());
-    assert_eq!(ivalt.tokens(), ["accept-2"]);
+    // The first time it was over before anybody was asked.
+    assert_eq!(ivalt.tokens(), ["accept-1"]);
+}
+
+/// The clock fails in the thread that connects: the person does not notice, the connection is made after the answer.
+#[test]
+fn a_panic_in_the_thread_that_connects_costs_nothing() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let dir = TempDir::new();
+    let case = Case::against(&ivalt).preload(&compiled("clock_fails_elsewhere", &dir));
+    let report = case.env("RUST_BACKTRACE", "full").answer("accept-1").run();
+    expect(&report, VERIFIED);
+    assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
 /// A library made from the C file of this name, to be loaded before all others.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::expect::*;
 use crate::server::{Server, answer, black_hole};
 use crate::support::{Act, Case, Entry, StandIn, no_root, no_stage};
+use crate::table::with_lines;
 use crate::table::{self, SUCCESS, at_once};
 
 /// How a name server answers.
@@ -427,8 +428,9 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
         return;
     };
     let server = Server::answering(answer("200 OK", "", SUCCESS));
-    let mut case =
-        case("valid.example", server.port, 5, &list[..1]).calls(&[Entry::Authenticate; 2]);
+    let case = case("valid.example", server.port, 5, &list[..1]);
+    // Looked up after the answer, which comes with the new file.
+    let mut case = with_lines(case, "preconnect = false\n").calls(&[Entry::Authenticate; 2]);
     // A bound file cannot be renamed over; a folder can be bound, and the file in it replaced.
     case.script
         .binds

@@ -58,6 +58,18 @@ pub fn unavailable(name: &str, report: &Report, cause: &str) {
     in_time(name, report.authenticate());
 }
 
+/// The same where the person took so long before.
+#[track_caller]
+pub fn unavailable_after(name: &str, report: &Report, cause: &str, typing: Duration) {
+    assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause, "{name}");
+    let elapsed = Duration::from_millis(report.authenticate().elapsed_ms);
+    let waited = elapsed.saturating_sub(typing);
+    assert!(
+        waited <= TIMEOUT + Duration::from_secs(1),
+        "{name} took {waited:?}"
+    );
+}
+
 #[track_caller]
 fn in_time(name: &str, call: &Call) {
     let elapsed = Duration::from_millis(call.elapsed_ms);
