@@ -3,15 +3,18 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::expect::*;
 use crate::running::{has_begun, signal};
 use crate::server::{Server, reset};
 use crate::support::codes::*;
 use crate::support::{
-    Act, Case, DevLog, Disposition, Interrupt, Report, StandIn, helper_module, module_path,
-    no_stage,
+    Act, Case, DevLog, Disposition, Interrupt, LogLine, Report, StandIn, example, helper_module,
+    module_path, no_stage, users,
 };
 
 /// SIGALRM every millisecond, with a handler and without `SA_RESTART`: every system call that waits is interrupted.
@@ -291,4 +294,96 @@ fn beside_a_module_with_threads() {
     let observed = case.observe();
     assert_eq!(observed.report().code(), PAM_SUCCESS);
     assert_eq!(observed.report().log_line().reason(), "verified");
+}
+
+/// What pam-crowd says: codes, and our log lines.
+fn crowd(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
+    case.write_service_file();
+    let mut program = Command::new(example("pam-crowd"));
+    program
+        .arg(case.dir().path())
+        .arg(&case.script.service)
+        .arg(way);
+    let said = program.env_clear().output().unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    assert!(
+        said.status.success() && errors.is_empty(),
+        "{}: {errors}",
+        said.status
+    );
+    let outcome: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let lines: Vec<String> = serde_json::from_value(outcome["log"].clone()).unwrap();
+    let ours = lines.iter().filter(|line| LogLine::is_ours(line));
+    (
+        serde_json::from_value(outcome["codes"].clone()).unwrap(),
+        ours.map(|line| LogLine::parse(line)).collect(),
+    )
+}
+
+/// Two threads with a handle each, fifty times; every second token is one to which iVALT has no answer.
+#[test]
+fn in_two_threads_at_once() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let numbers = [("alice", "+916283974746"), ("bob", "+14155550100")];
+    // Without a function of the application's own, libpam itself would sleep.
+    let case = Case::against(&ivalt)
+        .users(&users(&numbers))
+        .argument("nodelay");
+    let (codes, lines) = crowd(&case, "threads");
+    assert_eq!(
+        codes,
+        vec![[PAM_SUCCESS, PAM_AUTHINFO_UNAVAIL].repeat(25); 2]
+    );
+    for (user, number) in numbers {
+        let reasons: Vec<_> = lines
+            .iter()
+            .filter(|line| line.get("user") == user)
+            .map(LogLine::reason)
+            .collect();
+        assert_eq!(reasons, ["verified", "unavailable"].repeat(25));
+        let accept = format!("accept-{user}-");
+        let token = |request: &Value| request["body"]["auth_token"].as_str().unwrap().to_owned();
+        let requests = ivalt.requests();
+        let theirs: Vec<_> = requests
+            .iter()
+            .filter(|request| token(request).starts_with(&accept))
+            .collect();
+        assert!(
+            theirs
+                .iter()
+                .all(|request| request["body"]["mobile"] == number)
+        );
+        assert_eq!(theirs.len(), 25);
+    }
+    assert_eq!((lines.len(), ivalt.requests().len()), (100, 100));
+}
+
+/// A process that forks between two calls on its handle: parent and child go on, each for itself.
+#[test]
+fn after_a_fork() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let (codes, lines) = crowd(&Case::against(&ivalt), "fork");
+    assert_eq!(codes, [[PAM_SUCCESS]; 3]);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.reason() == "verified" && line.get("attempts") == "1")
+    );
+    let mut processes: Vec<_> = lines.iter().map(|line| line.pid).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(
+        (lines.len(), processes.len()),
+        (3, 2),
+        "each under its own number"
+    );
+    let mut tokens = ivalt.tokens();
+    tokens.sort_unstable();
+    assert_eq!(tokens, ["accept-before", "accept-child", "accept-parent"]);
 }

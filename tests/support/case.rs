@@ -297,7 +297,7 @@ impl Case {
     }
 
     /// The module for the types that are called: libpam complains in the log of functions a module lacks.
-    fn write_service_file(&self) {
+    pub fn write_service_file(&self) {
         let words: Vec<_> = self.arguments.iter().map(|word| quoted(word)).collect();
         let rest = format!(
             "{} {} {}",
