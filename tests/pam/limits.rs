@@ -75,7 +75,7 @@ fn too_little_memory_is_a_denial_and_no_crash() {
     for (limit, steps, expected) in [
         // Far below what is mapped already, where not even the stack can grow; then in steps of less than a call takes.
         ("AS", kib(0, 2_048), &no_memory),
-        ("AS", kib(12_000, 160), &no_memory),
+        ("AS", kib(4_000, 160), &no_memory),
         // 0 is something else to the kernel (mm/mmap.c, may_expand_vm).
         ("DATA", kib(16, 160), &no_memory),
         ("STACK", kib(0, 24), &no_stack),
@@ -104,7 +104,7 @@ fn what_a_call_asks_for_is_more_than_it_takes() {
             .set("api", "ca_file", roots(&case).to_str().unwrap());
         case.with_settings(&settings)
     };
-    let kib = (0_u64..200).map(|number| (12_000 + number * 96) << 10);
+    let kib = (0_u64..200).map(|number| (4_000 + number * 192) << 10);
     assert_eq!(reasons(&climb(case, "AS", kib)), ["internal", "verified"]);
 }
 
@@ -120,7 +120,7 @@ fn a_large_users_file_may_not_fit() {
         users += &format!("user{number} = \"+916283974746\"\n");
     }
     let case = || Case::against(&ivalt).users(&users);
-    let kib = (0_u64..200).map(|number| (12_000 + number * 352) << 10);
+    let kib = (0_u64..200).map(|number| (4_000 + number * 704) << 10);
     assert_eq!(reasons(&climb(case, "AS", kib)).last(), Some(&"verified"));
 }
 

@@ -32,7 +32,6 @@ fn in_a_storm(mut case: Case) -> Report {
         taken.elsewhere, 0,
         "no thread of ours takes the host's signals"
     );
-    assert!(taken.here > 0);
     report
 }
 
@@ -49,6 +48,7 @@ fn unavailable(report: &Report, cause: &str) {
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause);
     let elapsed = report.authenticate().elapsed_ms;
     assert!(elapsed < 2_000, "took {elapsed} ms");
+    assert!(report.signals[&libc::SIGALRM].here > 100, "no storm");
 }
 
 #[test]
