@@ -85,6 +85,40 @@ fn too_little_memory_is_a_denial_and_no_crash() {
     }
 }
 
+/// The arguments count all the same, and a broken file beside it is not looked at.
+#[test]
+fn without_memory_nothing_else_is_tried() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt)
+        .argument("nodelay")
+        .settings_text("url");
+    let report = limited(case, "STACK", 0);
+    let line = report.log_line();
+    assert_eq!(
+        (report.code(), line.reason(), line.severity),
+        (PAM_ABORT, "internal".into(), Severity::Critical)
+    );
+    assert_eq!(
+        (line.get("user"), line.get("attempts")),
+        ("alice".into(), "0".into())
+    );
+    assert!(!report.asked_for_delay());
+    assert_eq!((report.messages().len(), ivalt.connections().len()), (0, 0));
+    // No policy excuses it.
+    let case = Case::against(&ivalt).user("bob");
+    let settings = case
+        .settings(&ivalt)
+        .set("policy", "unenrolled", "ignore")
+        .set("policy", "unavailable", "ignore");
+    expect(
+        &limited(case.with_settings(&settings), "DATA", 65_536),
+        INTERNAL,
+    );
+}
+
 /// Of the four MiB that must be there, the system's roots and those of the settings must leave some.
 #[test]
 fn what_a_call_asks_for_is_more_than_it_takes() {
