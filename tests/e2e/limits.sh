@@ -5,7 +5,7 @@
 limits_of_memory_under_su_case() {
     local kib
     # From what cannot even load su, over what cannot load the module or run a call, to enough.
-    for kib in 1000 4000 {6000..12000..300} 16000 32000; do
+    for kib in 1000 5000 {7000..11500..500} 16000 32000; do
         limited_su "ulimit -S -v $kib"
     done
     [[ $let_in -gt 0 ]] || fault 'nobody got in at last'
@@ -14,7 +14,7 @@ limits_of_memory_under_su_case() {
 
 limits_of_the_stack_under_su_case() {
     local kib
-    for kib in 64 128 200 256 300 400 1024; do
+    for kib in 64 200 300 1024; do
         limited_su "ulimit -S -s $kib"
     done
     [[ $let_in -gt 0 && $refused -gt 0 ]] || fault "$let_in let in, $refused refused"
@@ -22,7 +22,7 @@ limits_of_the_stack_under_su_case() {
 
 limits_of_descriptors_under_su_case() {
     local number
-    for number in {3..8} 20; do
+    for number in {4..8} 20; do
         limited_su "ulimit -S -n $number"
     done
     [[ $let_in -gt 0 && $refused -gt 0 ]] || fault "$let_in let in, $refused refused"

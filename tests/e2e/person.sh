@@ -58,8 +58,7 @@ person_ctrl_d_at_the_prompt_of_su_case() {
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
     presses 'iVALT token:' "$ctrl_d"
-    # su sleeps for a second of its own.
-    expect_back_within 1500 1
+    expect_back_within 500 1
     expect_log deny unanswered su alice
     expect_requests 0
 }
