@@ -150,6 +150,52 @@ fn output_delays_and_log_lines_are_caught() {
 }
 
 #[test]
+fn a_terminal_shows_what_is_printed() {
+    if no_stage() {
+        return;
+    }
+    for (fault, screen) in [
+        ("", ""),
+        ("stdout", "misbehave\r\n"),
+        ("stderr", "misbehave\r\n"),
+    ] {
+        let observed = misbehaving(fault).on_a_terminal().observe();
+        assert_eq!(
+            (observed.stdout.as_str(), observed.stderr.as_str()),
+            (screen, ""),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn the_status_of_the_hosts_child_is_the_hosts() {
+    if no_stage() {
+        return;
+    }
+    for (fault, taken) in [("", 0), ("waits", 1)] {
+        let mut case = misbehaving(fault);
+        case.script.child_ms = Some(0);
+        let changes = case.observe().report().changes();
+        let told = changes
+            .iter()
+            .filter(|change| change.ends_with("the status of the host's child was taken"));
+        assert_eq!(told.count(), taken, "{fault}: {changes:?}");
+    }
+}
+
+#[test]
+fn descriptors_are_closed_as_scripted() {
+    if no_stage() {
+        return;
+    }
+    let mut case = misbehaving("descriptor");
+    case.script.closed = vec![0, 1, 2];
+    let changes = case.observe().report().changes();
+    assert_eq!(changes, ["Authenticate: descriptor 0 left open: /dev/null"]);
+}
+
+#[test]
 #[should_panic = "the module left traces in its host"]
 fn run_does_not_forgive() {
     if no_stage() {

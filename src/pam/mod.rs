@@ -3,6 +3,7 @@
 
 mod host;
 mod look_up;
+mod room;
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int};
@@ -13,7 +14,7 @@ use ::pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
 use ::pam::macros::invoke_hook;
 use ::pam::module::PamHandle;
 
-use crate::args::Delay;
+use crate::args::{Arguments, Delay};
 use crate::audit::{self, Origin};
 use crate::authenticate::{Report, Surroundings, authenticate};
 use crate::decision::{Decision, Refusal};
@@ -79,7 +80,10 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
     };
     guarded(&mut report, |report| {
         (origin, report.user) = (host.origin(), host.known_user());
-        authenticate(words, &mut host, surroundings(), report);
+        match room::for_a_call() {
+            Ok(()) => authenticate(words, &mut host, surroundings(), report),
+            Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
+        }
     });
     audit::write(&origin, &report);
     if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {

@@ -6,6 +6,7 @@
 //! [`script`] says what goes in, [`report`] what comes out. Its own stdout and stderr stay empty unless the module
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
+mod child;
 mod dev_log;
 mod facts;
 mod host;

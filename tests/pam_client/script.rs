@@ -49,6 +49,10 @@ pub struct Script {
     pub blocked: Vec<i32>,
     /// Signals that rain on the process during every call.
     pub interrupt: Option<Interrupt>,
+    /// During every call a child of the host's own ends, this long after its begin; its SIGCHLD and its status are the host's.
+    pub child_ms: Option<u64>,
+    /// Descriptors that the host has closed; some callers of setuid programs close 0, 1 and 2.
+    pub closed: Vec<i32>,
     /// What stands at `/dev/log`.
     pub dev_log: DevLog,
     /// Files bound over others, in this process only: `[from, to]`.

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Instant;
 
+use crate::child::Child;
 use crate::dev_log::Log;
 use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
@@ -125,6 +126,8 @@ impl<'a> Host<'a> {
         handle: Option<*mut PamHandle>,
         call: impl FnOnce(&Self) -> c_int,
     ) -> io::Result<Call> {
+        let child = handle.and(self.script.child_ms);
+        let child = child.map(Child::start).transpose()?;
         self.look_before(handle);
         let rain = self.script.interrupt.map(Rain::start).transpose()?;
         if handle.is_some() {
@@ -135,6 +138,9 @@ impl<'a> Host<'a> {
         let elapsed = started.elapsed();
         self.limits.lift()?;
         drop(rain);
+        if let Some(child) = child {
+            self.take_status_of(&child);
+        }
         Ok(Call {
             call: entry,
             code,
@@ -147,6 +153,14 @@ impl<'a> Host<'a> {
         // SAFETY: libpam is not running, so this is the only reference.
         let person = unsafe { &mut *self.person };
         person.before = person.picture(handle);
+    }
+
+    /// What came of the child is no change of the module's.
+    fn take_status_of(&self, child: &Child) {
+        // SAFETY: libpam is not running, so this is the only reference.
+        let person = unsafe { &mut *self.person };
+        person.before.set("children", "none".to_owned());
+        person.changes.extend(child.missing_status());
     }
 
     fn look_after(&self, handle: Option<*mut PamHandle>) -> Call {

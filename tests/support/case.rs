@@ -14,6 +14,7 @@ use super::report::{Entry, Report};
 use super::script::{Answer, DevLog, Script, Text};
 use super::settings::{Settings, users};
 use super::stand_in::StandIn;
+use super::terminal::Terminal;
 
 /// The service all cases use.
 pub const SERVICE: &str = "ivalt-test";
@@ -29,6 +30,7 @@ pub struct Case {
     after: Vec<String>,
     limit: Duration,
     preload: Option<PathBuf>,
+    terminal: bool,
     /// Everything else pam-client understands.
     pub script: Script,
 }
@@ -52,6 +54,7 @@ impl Case {
             after: Vec::new(),
             limit: Duration::from_secs(30),
             preload: None,
+            terminal: false,
             script,
         }
     }
@@ -216,6 +219,12 @@ impl Case {
         self
     }
 
+    /// Standard input, output and error are a terminal; what is seen there is told as stdout.
+    pub fn on_a_terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
     /// Wall clock after which the process is killed; 30 s without.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -259,12 +268,14 @@ impl Case {
         command.envs(self.preload.iter().map(|library| ("LD_PRELOAD", library)));
         command.stdout(File::create(&stdout).expect("a file for stdout"));
         command.stderr(File::create(&stderr).expect("a file for stderr"));
+        let terminal = self.terminal.then(|| Terminal::lend_to(&mut command));
         let mut process = command.spawn().expect("pam-client starts");
+        drop(command);
         let status = self.wait(&mut process);
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         Observed {
             status,
-            stdout: read(stdout),
+            stdout: terminal.map_or_else(|| read(stdout), Terminal::screen),
             stderr: read(stderr),
             report: serde_json::from_str(&read(report)).ok(),
         }
@@ -286,7 +297,7 @@ impl Case {
     }
 
     /// The module for the types that are called: libpam complains in the log of functions a module lacks.
-    fn write_service_file(&self) {
+    pub fn write_service_file(&self) {
         let words: Vec<_> = self.arguments.iter().map(|word| quoted(word)).collect();
         let rest = format!(
             "{} {} {}",

@@ -23,6 +23,7 @@ mod log_line;
 mod reading;
 mod settings;
 mod stand_in;
+mod terminal;
 mod words;
 
 // The two ends of pam-client, written once.
