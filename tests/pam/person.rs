@@ -87,6 +87,7 @@ fn a_conversation_may_fail_at_the_second_question() {
             .run();
         let line = expect(&report, UNANSWERED);
         let field = |key| line.get(key);
+        // The refused token stays in the line; its own word is scrubbed.
         assert_eq!(
             [
                 field("attempts"),
@@ -94,7 +95,7 @@ fn a_conversation_may_fail_at_the_second_question() {
                 field("code"),
                 field("detail")
             ],
-            ["1", "", "", ""],
+            ["1", "403", "INVALID_GEOFENCE", "user is outside of the ***"],
             "{name}"
         );
         assert_eq!(report.prompts().len(), 2, "{name}");
