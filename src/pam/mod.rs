@@ -1,6 +1,7 @@
 //! The door between libpam and the story: the only room with `unsafe`, and the only one that knows PAM's numbers.
 #![allow(unsafe_code)]
 
+mod heap;
 mod host;
 mod look_up;
 

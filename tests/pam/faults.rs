@@ -143,7 +143,7 @@ fn servers_that_break_the_handshake() {
     }
 }
 
-fn hold(mut stream: &std::net::TcpStream) {
+pub fn hold(mut stream: &std::net::TcpStream) {
     let _ = stream.read(&mut [0; 1]);
     sleep(Duration::from_secs(4));
 }
@@ -503,7 +503,7 @@ fn a_head_that_never_ends_is_too_long() {
 }
 
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
-fn proxy(reply: &'static str, pause: Duration) -> Server {
+pub fn proxy(reply: &'static str, pause: Duration) -> Server {
     Server::raw(move |mut client| {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

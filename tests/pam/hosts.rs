@@ -116,7 +116,7 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     assert_eq!(ivalt.tokens(), ["accept-2"]);
 }
 
-fn clock_that_fails_once(dir: &TempDir) -> PathBuf {
+pub fn clock_that_fails_once(dir: &TempDir) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pam/clock_fails_once.c");
     let library = dir.join("clock_fails_once.so");
     let status = Command::new("cc")

@@ -8,6 +8,7 @@ mod expect;
 mod faults;
 mod hosts;
 mod names;
+mod remnants;
 mod secrets;
 mod server;
 mod settings_files;

@@ -7,10 +7,12 @@
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
 mod dev_log;
+mod disguise;
 mod facts;
 mod host;
 mod libpam;
 mod person;
+mod remnants;
 mod report;
 mod script;
 mod stage;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::disguise::disguised;
 use super::report::Entry;
 
 /// One process: its surroundings, its PAM transactions, and what the person in front of it says.
@@ -55,6 +56,8 @@ pub struct Script {
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// An empty network namespace, as polkit's `PrivateNetwork=yes`.
     pub no_network: bool,
+    /// Texts, [`disguised`], of which no copy may be in the memory of this process after a call; by what they are.
+    pub hunted: BTreeMap<String, Vec<u8>>,
     /// Real and effective user id, as a setuid host has them.
     pub uids: Option<(u32, u32)>,
 }
@@ -72,6 +75,11 @@ pub enum Text {
         /// What, and how often.
         repeat: (String, usize),
     },
+    /// A secret of which no copy must be left, [`disguised`].
+    Disguised {
+        /// As pam-client may keep it.
+        disguised: Vec<u8>,
+    },
 }
 
 impl Text {
@@ -83,6 +91,7 @@ impl Text {
             Self::Repeated {
                 repeat: (text, times),
             } => text.repeat(*times).into_bytes(),
+            Self::Disguised { disguised: text } => disguised(text),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
 use crate::libpam::{self, PamHandle};
 use crate::person::{self, Person, c_string};
+use crate::remnants;
 use crate::report::{Call, Entry};
 use crate::script::{Script, Text};
 
@@ -139,7 +140,7 @@ impl<'a> Host<'a> {
             call: entry,
             code,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            ..self.look_after(handle)
+            ..self.look_after(handle)?
         })
     }
 
@@ -149,13 +150,14 @@ impl<'a> Host<'a> {
         person.before = person.picture(handle);
     }
 
-    fn look_after(&self, handle: Option<*mut PamHandle>) -> Call {
+    fn look_after(&self, handle: Option<*mut PamHandle>) -> io::Result<Call> {
         // SAFETY: libpam is not running, so this is the only reference.
         let person = unsafe { &mut *self.person };
         let now = person.picture(handle);
         let mut changes = std::mem::take(&mut person.changes);
         changes.extend(person.before.changes_after(&now));
-        Call {
+        changes.extend(remnants::find(&Vec::from_iter(&self.script.hunted))?);
+        Ok(Call {
             rss_kib: resident_kib(),
             messages: std::mem::take(&mut person.messages),
             fail_delays_us: std::mem::take(&mut person.fail_delays_us),
@@ -164,7 +166,7 @@ impl<'a> Host<'a> {
             items: handle.map(facts::items).into_iter().flatten().collect(),
             signal_33: facts::signal_33(),
             ..Call::default()
-        }
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::artifacts::{example, helper_module, module_path};
+use super::disguise::disguised;
 use super::files::TempDir;
 use super::report::{Entry, Report};
 use super::script::{Answer, DevLog, Script, Text};
@@ -136,6 +137,26 @@ impl Case {
         let argument = quoted(&format!("authtok={password}"));
         let helper = helper_module("pam_set_authtok");
         self.line_before(&format!("auth optional {} {argument}", helper.display()))
+    }
+
+    /// As [`Case::authtok`], with a password of which copies are hunted.
+    pub fn hidden_authtok(self, password: &str) -> Self {
+        let digits = disguised(password.as_bytes()).into_iter();
+        let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
+        let helper = helper_module("pam_set_authtok");
+        self.line_before(&format!(
+            "auth optional {} disguised={digits}",
+            helper.display()
+        ))
+    }
+
+    /// No copy of this secret may be left in the process after a call. Long ones only: free(3) writes over the first
+    /// bytes of what it takes back, so they are not looked for, and registers may hold the like of a short rest.
+    pub fn hunt(mut self, name: &str, secret: &str) -> Self {
+        let rest = secret.as_bytes().get(32..).expect("a long secret");
+        assert!(rest.len() > 64, "a longer secret");
+        self.script.hunted.insert(name.to_owned(), disguised(rest));
+        self
     }
 
     /// After the module, `PAM_AUTHTOK` is told to the person: `PAM_AUTHTOK=…` among the messages.
