@@ -150,8 +150,10 @@ fn silence_panics() {
 /// Runs `story`; a panic in it leaves a denial and the place of the panic.
 fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| story(report))) {
-        // Dropping a panic's payload may panic again.
-        std::mem::forget(payload);
+        // Dropping a panic's payload may panic again; only then is one left behind.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
         report.decision = Decision::Deny(Refusal::Internal);
         report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
     }
@@ -191,5 +193,20 @@ mod tests {
             report.cause
         );
         assert_eq!(report.user, b"alice");
+    }
+
+    #[test]
+    fn a_panic_that_panics_again_when_it_is_forgotten() {
+        /// What a library may throw.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        silence_panics();
+        let mut report = Report::default();
+        guarded(&mut report, |_| std::panic::panic_any(Bomb));
+        assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
     }
 }

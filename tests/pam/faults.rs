@@ -15,13 +15,18 @@ const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn case(url: &str) -> Case {
+    case_within(url, TIMEOUT)
+}
+
+/// alice, two accepted tokens, and a server at `url` that has this long for its answer.
+pub fn case_within(url: &str, timeout: Duration) -> Case {
     let case = Case::new(module_path()).users(&users(&[("alice", "+916283974746")]));
     let ca = trusted_authority(case.dir().path());
     let text = format!(
         "users_file = \"{}\"\n[api]\nurl = \"{url}\"\nkey = \"test-api-key\"\nca_file = \"{}\"\ntimeout_seconds = {}\n",
         case.users_file().display(),
         ca.display(),
-        TIMEOUT.as_secs(),
+        timeout.as_secs(),
     );
     let config = format!("config={}", case.config().display());
     case.settings_text(&text)
@@ -153,12 +158,12 @@ fn close(mut stream: std::net::TcpStream) {
     let _ = stream.read(&mut [0; 4096]);
 }
 
-fn half_a_record(mut stream: std::net::TcpStream) {
+pub fn half_a_record(mut stream: std::net::TcpStream) {
     let _ = stream.write_all(&[22, 3, 3, 0, 100, 2, 0]);
     hold(&stream);
 }
 
-fn plain_http(mut stream: std::net::TcpStream) {
+pub fn plain_http(mut stream: std::net::TcpStream) {
     let _ = stream.read(&mut [0; 1024]);
     let _ = stream.write_all(&answer("200 OK", "", SUCCESS));
     sleep(Duration::from_millis(200));

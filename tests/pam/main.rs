@@ -7,6 +7,8 @@ mod decisions;
 mod expect;
 mod faults;
 mod hosts;
+#[cfg(debug_assertions)]
+mod memory;
 mod names;
 mod remnants;
 mod secrets;

@@ -1,5 +1,6 @@
 //! One run of pam-client: a service file, a script, and what came of it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub struct Case {
     after: Vec<String>,
     limit: Duration,
     preload: Option<PathBuf>,
+    checker: Vec<OsString>,
     /// Everything else pam-client understands.
     pub script: Script,
 }
@@ -53,6 +55,7 @@ impl Case {
             after: Vec::new(),
             limit: Duration::from_secs(30),
             preload: None,
+            checker: Vec::new(),
             script,
         }
     }
@@ -237,6 +240,12 @@ impl Case {
         self
     }
 
+    /// A program that runs pam-client and watches it, with its arguments.
+    pub fn under(mut self, checker: impl IntoIterator<Item = OsString>) -> Self {
+        self.checker = checker.into_iter().collect();
+        self
+    }
+
     /// Wall clock after which the process is killed; 30 s without.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -270,8 +279,14 @@ impl Case {
         let report = self.dir.join("report.json");
         let _ = fs::remove_file(&report);
         let (stdout, stderr) = (self.dir.join("stdout"), self.dir.join("stderr"));
-        let mut command = Command::new(example("pam-client"));
+        let mut words = self
+            .checker
+            .iter()
+            .cloned()
+            .chain([example("pam-client").into()]);
+        let mut command = Command::new(words.next().expect("a program"));
         command
+            .args(words)
             .arg("--script")
             .arg(script)
             .arg("--report")
@@ -409,7 +424,7 @@ pub fn no_root(reason: &str) -> bool {
 }
 
 /// Past libtest, which hides what a passing test prints.
-fn skipped(reason: &str) {
+pub fn skipped(reason: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
     let _ = writeln!(io::stderr(), "SKIPPED {name}: {reason}");
