@@ -164,6 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no /dev/log")]
     fn a_broken_handle_is_an_abort() {
         let null = std::ptr::null_mut();
         // SAFETY: NULL is among what is promised.
@@ -174,6 +175,27 @@ mod tests {
             ]
         };
         assert_eq!(codes, [PamResultCode::PAM_ABORT, PamResultCode::PAM_ABORT]);
+    }
+
+    #[test]
+    fn no_door_opens_for_a_broken_handle() {
+        let doors = [
+            pam_sm_setcred,
+            pam_sm_acct_mgmt,
+            pam_sm_open_session,
+            pam_sm_close_session,
+            pam_sm_chauthtok,
+        ];
+        let (null, nothing) = (std::ptr::null_mut(), std::ptr::null());
+        for door in doors {
+            for count in [0, 1, -1] {
+                // SAFETY: NULL is among what is promised.
+                assert_eq!(
+                    unsafe { door(null, 0, count, nothing) },
+                    PamResultCode::PAM_ABORT
+                );
+            }
+        }
     }
 
     #[test]
@@ -196,6 +218,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "leaves something behind on purpose")]
     fn a_panic_that_panics_again_when_it_is_forgotten() {
         /// What a library may throw.
         struct Bomb;
