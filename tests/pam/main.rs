@@ -7,6 +7,7 @@ mod decisions;
 mod expect;
 mod faults;
 mod hosts;
+mod load;
 #[cfg(debug_assertions)]
 mod memory;
 mod names;

@@ -8,6 +8,7 @@
 
 mod dev_log;
 mod disguise;
+mod endurance;
 mod facts;
 mod host;
 mod libpam;
@@ -65,6 +66,10 @@ fn perform(script: &Script) -> io::Result<Report> {
     };
     if let Err(reason) = stage::build(script)? {
         report.skip = Some(reason);
+        return Ok(report);
+    }
+    if let Some(endurance) = &script.endurance {
+        report.endured = Some(endurance::endure(script, endurance)?);
         return Ok(report);
     }
     let mut host = Host::new(script)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct Script {
     pub calls: Vec<Entry>,
     /// How often all of it happens, from `pam_start` to `pam_end`; 0 counts as 1.
     pub transactions: u32,
+    /// Very many transactions instead, each with a token of its own.
+    pub endurance: Option<Endurance>,
     /// Set in this process before `pam_start`.
     pub env: BTreeMap<String, String>,
     /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without `RLIMIT_`.
@@ -126,6 +129,18 @@ pub struct Act {
     pub renames: Vec<(PathBuf, PathBuf)>,
 }
 
+/// Transactions of one `pam_authenticate`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endurance {
+    /// How many.
+    pub rounds: u32,
+    /// How many until the process has grown to its size.
+    pub warm_up: u32,
+    /// What tokens begin with, in turn; they end in the number of the transaction.
+    pub tokens: Vec<String>,
+}
+
 /// What `PAM_CONV` holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +164,9 @@ pub enum Disposition {
     Count,
 }
 
+/// How long a slow reader of `/dev/log` takes for a datagram.
+pub const SLOW: Duration = Duration::from_millis(1500);
+
 /// A timer of the host.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +188,8 @@ pub enum DevLog {
     Missing,
     /// A socket whose queue is full, and nobody reads.
     Full,
+    /// A socket whose queue is full, and every [`SLOW`] one datagram is read.
+    Slow,
     /// A socket whose owner is gone.
     Stale,
     /// A named pipe without a reader.

@@ -177,7 +177,8 @@ impl Drop for Host<'_> {
     }
 }
 
-fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
+/// `pam_set_item`
+pub fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
     // SAFETY: the handle is live; strings are NUL-terminated and copied, the function is static.
     match unsafe { libpam::pam_set_item(handle, item, value) } {
         libpam::PAM_SUCCESS => Ok(()),
@@ -188,7 +189,7 @@ fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Re
 }
 
 /// From `/proc/self/statm`, whose second number counts pages.
-fn resident_kib() -> u64 {
+pub fn resident_kib() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
         .split(' ')

@@ -13,7 +13,7 @@ use super::artifacts::{example, helper_module, module_path};
 use super::disguise::disguised;
 use super::files::TempDir;
 use super::report::{Entry, Report};
-use super::script::{Answer, DevLog, Script, Text};
+use super::script::{Answer, DevLog, Endurance, Script, Text};
 use super::settings::{Settings, users};
 use super::stand_in::StandIn;
 
@@ -225,6 +225,16 @@ impl Case {
     /// What stands at `/dev/log`.
     pub fn dev_log(mut self, kind: DevLog) -> Self {
         self.script.dev_log = kind;
+        self
+    }
+
+    /// Very many transactions and nothing else, with tokens that begin like these and end in a number of their own.
+    pub fn rounds(mut self, rounds: u32, tokens: &[&str]) -> Self {
+        self.script.endurance = Some(Endurance {
+            rounds,
+            warm_up: 100,
+            tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
+        });
         self
     }
 

@@ -37,7 +37,9 @@ pub use artifacts::{example, helper_module, module_path};
 pub use case::{Case, Observed, no_root, no_stage, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
-pub use report::{Call, Entry, Message, Report, Style, Taken};
-pub use script::{Act, Answer, Conversation, DevLog, Disposition, Interrupt, Script, Text};
+pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
+pub use script::{
+    Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
+};
 pub use settings::{Settings, users};
 pub use stand_in::StandIn;
