@@ -328,7 +328,7 @@ fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)>
         text(
             "api",
             "url",
-            "(http|ftp|file|https:?|HTTP)://?[a-z]{0,9}|https://([a-z]{1,5}@[a-z]{1,5}|[a-z]{1,5}[?#]|:1|h:|h:65536)"
+            "(http|ftp|file|HTTP)://[a-z]{0,9}|https:/?[a-z]{0,9}|https://([a-z]{1,5}@[a-z]{1,5}|[a-z]{1,5}[?#]|:1|h:|h:65536)"
         ),
         text(
             "api",
