@@ -305,7 +305,7 @@ proptest! {
 /// A section, a key, and a value in TOML that it cannot have.
 fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let number = |section, key, most: i64| {
-        let value = prop_oneof![any::<i64>(), -2..4i64, most - 2..most + 4];
+        let value = prop_oneof![any::<i64>(), Just(0), Just(most + 1)];
         let value = value.prop_filter("in range", move |value| !(1..=most).contains(value));
         value.prop_map(move |value| (section, key, value.to_string()))
     };
@@ -391,6 +391,8 @@ fn wrong_type() -> impl Strategy<Value = (&'static str, &'static str, String)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     #[test]
     fn what_cannot_be_is_refused_by_its_name((section, key, value) in prop_oneof![out_of_range(), wrong_type()]) {
         let (name, section) = match section {
