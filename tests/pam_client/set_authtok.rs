@@ -99,7 +99,7 @@ unsafe fn set_authtok(handle: *mut c_void, word: &CStr) -> c_int {
 /// The handle is live.
 unsafe fn set_disguised(handle: *mut c_void, word: &CStr) -> c_int {
     let digits = &word.to_bytes()["disguised=".len()..];
-    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let Some(hidden) = digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>() else {
         return -1;
     };
