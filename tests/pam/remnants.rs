@@ -109,8 +109,13 @@ fn after_tokens_that_were_judged() {
         &secrets.case(&ivalt).answer(secrets.accepted()).run(),
         VERIFIED,
     );
-    let debug = secrets
-        .case(&ivalt)
+    let debug = secrets.case(&ivalt);
+    let settings = secrets
+        .settings(&debug, &ivalt)
+        .set("api", "client_id", "id")
+        .set("api", "client_secret", secrets.password.as_str());
+    let debug = debug
+        .with_settings(&settings)
         .argument("debug")
         .answer(secrets.accepted());
     expect(&debug.run(), VERIFIED);
@@ -264,7 +269,7 @@ fn after_a_way_through_a_proxy() {
     let settings = secrets.settings(&case, &ivalt).set(
         "api",
         "proxy",
-        format!("http://127.0.0.1:{}", way.port),
+        format!("http://u:{}@127.0.0.1:{}", secrets.password, way.port),
     );
     expect(&case.with_settings(&settings).run(), VERIFIED);
     let refusing = proxy("HTTP/1.1 403 Forbidden\r\n\r\n", Duration::ZERO);
