@@ -165,7 +165,7 @@ pub enum Disposition {
 }
 
 /// How long a slow reader of `/dev/log` takes for a datagram.
-pub const SLOW: Duration = Duration::from_millis(1500);
+pub const SLOW: Duration = Duration::from_secs(3);
 
 /// A timer of the host.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
