@@ -11,9 +11,13 @@ mod faults;
 mod handshakes;
 mod hosts;
 mod limits;
+mod load;
+#[cfg(debug_assertions)]
+mod memory;
 mod names;
 mod person;
 mod proxies;
+mod remnants;
 mod running;
 mod secrets;
 mod server;

@@ -15,7 +15,7 @@ use crate::table::{self, SUCCESS, at_once};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Silent,
     NameError,
     ServerFailure,
@@ -160,7 +160,7 @@ fn resolv_conf(servers: &[Ipv4Addr]) -> String {
 }
 
 /// Our module for `https://HOST:PORT`, with a resolv.conf of these servers.
-fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
+pub fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let ca = crate::server::trusted_authority(case.dir().path());
@@ -180,7 +180,7 @@ fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
         .bind(switch, "/etc/nsswitch.conf")
 }
 
-fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
+pub fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
     if no_stage() {
         return None;
     }

@@ -8,10 +8,13 @@
 
 mod child;
 mod dev_log;
+mod disguise;
+mod endurance;
 mod facts;
 mod host;
 mod libpam;
 mod person;
+mod remnants;
 mod report;
 mod script;
 mod stage;
@@ -64,6 +67,10 @@ fn perform(script: &Script) -> io::Result<Report> {
     };
     if let Err(reason) = stage::build(script)? {
         report.skip = Some(reason);
+        return Ok(report);
+    }
+    if let Some(endurance) = &script.endurance {
+        report.endured = Some(endurance::endure(script, endurance)?);
         return Ok(report);
     }
     let mut host = Host::new(script)?;

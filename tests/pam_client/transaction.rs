@@ -12,6 +12,7 @@ use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
 use crate::libpam::{self, PamHandle};
 use crate::person::{self, Person, c_string};
+use crate::remnants;
 use crate::report::{Call, Entry};
 use crate::script::{Script, Text};
 
@@ -145,7 +146,7 @@ impl<'a> Host<'a> {
             call: entry,
             code,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            ..self.look_after(handle)
+            ..self.look_after(handle)?
         })
     }
 
@@ -163,13 +164,14 @@ impl<'a> Host<'a> {
         person.changes.extend(child.missing_status());
     }
 
-    fn look_after(&self, handle: Option<*mut PamHandle>) -> Call {
+    fn look_after(&self, handle: Option<*mut PamHandle>) -> io::Result<Call> {
         // SAFETY: libpam is not running, so this is the only reference.
         let person = unsafe { &mut *self.person };
         let now = person.picture(handle);
         let mut changes = std::mem::take(&mut person.changes);
         changes.extend(person.before.changes_after(&now));
-        Call {
+        changes.extend(remnants::find(&Vec::from_iter(&self.script.hunted))?);
+        Ok(Call {
             rss_kib: resident_kib(),
             messages: std::mem::take(&mut person.messages),
             fail_delays_us: std::mem::take(&mut person.fail_delays_us),
@@ -178,7 +180,7 @@ impl<'a> Host<'a> {
             items: handle.map(facts::items).into_iter().flatten().collect(),
             signal_33: facts::signal_33(),
             ..Call::default()
-        }
+        })
     }
 }
 
@@ -189,7 +191,8 @@ impl Drop for Host<'_> {
     }
 }
 
-fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
+/// `pam_set_item`
+pub fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
     // SAFETY: the handle is live; strings are NUL-terminated and copied, the function is static.
     match unsafe { libpam::pam_set_item(handle, item, value) } {
         libpam::PAM_SUCCESS => Ok(()),
@@ -200,7 +203,7 @@ fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Re
 }
 
 /// From `/proc/self/statm`, whose second number counts pages.
-fn resident_kib() -> u64 {
+pub fn resident_kib() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
         .split(' ')

@@ -9,6 +9,8 @@
 
 #[path = "../pam_client/dev_log.rs"]
 mod dev_log;
+#[path = "../pam_client/disguise.rs"]
+mod disguise;
 #[path = "../pam_client/libpam.rs"]
 mod libpam;
 #[path = "../pam_client/report.rs"]
