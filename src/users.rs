@@ -372,7 +372,9 @@ fn shown(key: &str) -> &str {
     }
 }
 
-fn not_a_mobile(format: MobileFormat) -> &'static str {
+/// What is wrong with it, and how it is written.
+#[must_use]
+pub fn not_a_mobile(format: MobileFormat) -> &'static str {
     match format {
         MobileFormat::E164 => {
             "the mobile is not E.164; write + and 7 to 15 digits, like +14155550100"
