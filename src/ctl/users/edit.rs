@@ -252,3 +252,243 @@ fn indentation(text: &str, at: usize) -> &str {
 fn whole_lines(text: &str, range: &Range<usize>) -> Range<usize> {
     line_start(text, range.start)..line_end(text, range.end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: New = New {
+        name: "new",
+        mobile: "+14155550100",
+        enabled: true,
+    };
+
+    #[test]
+    fn somebody_new_comes_last_below_users() {
+        const LINE: &str = "new = \"+14155550100\"\n";
+        for (before, after) in [
+            ("", "[users]\nNEW".to_owned()),
+            ("\u{feff}", "\u{feff}[users]\nNEW".to_owned()),
+            ("# mine\n", "# mine\n[users]\nNEW".to_owned()),
+            ("# mine", "# mine\n[users]\nNEW".to_owned()),
+            ("[users]", "[users]\nNEW".to_owned()),
+            ("[users]\n# a = 1\n", "[users]\n# a = 1\nNEW".to_owned()),
+            ("[users]\na = '1'", "[users]\na = '1'\nNEW".to_owned()),
+            (
+                "[users]\n  a = '1' # x\n",
+                "[users]\n  a = '1' # x\n  NEW".to_owned(),
+            ),
+            (
+                "[users]\na = '1' # x\n\n# b\n[users.b]\nmobile = '1'\n",
+                "[users]\na = '1' # x\nNEW\n# b\n[users.b]\nmobile = '1'\n".to_owned(),
+            ),
+            (
+                "[users.b]\nmobile = '1'\n[users] # x\n[users.c]\n",
+                "[users.b]\nmobile = '1'\n[users] # x\nNEW[users.c]\n".to_owned(),
+            ),
+            (
+                "[users]\na = { mobile = '1',\n  enabled = true }\n[users.b]\n",
+                "[users]\na = { mobile = '1',\n  enabled = true }\nNEW[users.b]\n".to_owned(),
+            ),
+            (
+                "users.a = '1' # x\n",
+                "users.a = '1' # x\nusers.NEW".to_owned(),
+            ),
+            (
+                "users.a.mobile = '1'\n[users.b]\n",
+                "users.a.mobile = '1'\nusers.NEW[users.b]\n".to_owned(),
+            ),
+        ] {
+            assert_eq!(
+                add(before, &[NEW]).unwrap(),
+                after.replace("NEW", LINE),
+                "{before}"
+            );
+        }
+    }
+
+    #[test]
+    fn somebody_new_in_other_dress() {
+        for (before, after) in [
+            ("users = {}", "users = { new = \"+14155550100\"}"),
+            (
+                "users = { a = '1' } # x",
+                "users = { a = '1', new = \"+14155550100\" } # x",
+            ),
+            (
+                "users = {\n  a = { mobile = '1' }, # x\n}\n",
+                "users = {\n  a = { mobile = '1' }, new = \"+14155550100\", # x\n}\n",
+            ),
+            (
+                "[users.a]\nmobile = '1'\n",
+                "[users.a]\nmobile = '1'\n\n[users.new]\nmobile = \"+14155550100\"\n",
+            ),
+            (
+                "[users]\r\na = '1'\r\n",
+                "[users]\r\na = '1'\r\nnew = \"+14155550100\"\r\n",
+            ),
+            (
+                "[users]\r\na = '1'",
+                "[users]\r\na = '1'\r\nnew = \"+14155550100\"\r\n",
+            ),
+        ] {
+            assert_eq!(add(before, &[NEW]).unwrap(), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn who_is_new_and_disabled() {
+        let new = New {
+            enabled: false,
+            ..NEW
+        };
+        assert_eq!(
+            add("[users]\n", &[new.clone(), NEW]).unwrap(),
+            "[users]\nnew = { mobile = \"+14155550100\", enabled = false }\nnew = \"+14155550100\"\n"
+        );
+        assert_eq!(
+            add("[users.a]\n", &[new]).unwrap(),
+            "[users.a]\n\n[users.new]\nmobile = \"+14155550100\"\nenabled = false\n"
+        );
+    }
+
+    #[test]
+    fn names_are_quoted_where_they_must_be() {
+        for (name, key) in [
+            ("alice", "alice"),
+            ("a-b_C9", "a-b_C9"),
+            ("first.last", "\"first.last\""),
+            ("a b", "\"a b\""),
+            ("m\u{fc}ller", "\"m\u{fc}ller\""),
+            ("DOM\\user", "'DOM\\user'"),
+            ("say\"hi\"", "'say\"hi\"'"),
+            ("o'brien", "\"o'brien\""),
+            ("o'br\\i\"en", "\"o'br\\\\i\\\"en\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(quoted_key(name), key);
+        }
+    }
+
+    #[test]
+    fn who_is_removed_takes_nobody_along() {
+        for (before, after) in [
+            ("[users]\na = '1' # x\nb = '2'\n", "[users]\nb = '2'\n"),
+            ("[users]\nb = '2'\na = '1'", "[users]\nb = '2'\n"),
+            ("[users]\n  'a' = 5\r\nb = '2'\r\n", "[users]\nb = '2'\r\n"),
+            ("[users]\na = ['1',\n'2']\nb = '2'", "[users]\nb = '2'"),
+            (
+                "[users]\na = { mobile = '1',\n }\nb = '2'",
+                "[users]\nb = '2'",
+            ),
+            (
+                "[users]\na.mobile = '1'\nb = '2'\na.enabled = true\n",
+                "[users]\nb = '2'\n",
+            ),
+            (
+                "\u{feff}users.a = '1'\nusers.b = '2'\n",
+                "\u{feff}users.b = '2'\n",
+            ),
+            (
+                "# a\n[users.a] # x\n# y\nmobile = '1'\nenabled = true\n\n# b\n[users.b]\n",
+                "# a\n\n# b\n[users.b]\n",
+            ),
+            ("[users.a]", ""),
+            ("[[users.a]]\nmobile = '1'\n[users.b]\n", "[users.b]\n"),
+            // Twice: both.
+            (
+                "[users]\na = '1'\nb = '2'\na = '3'\n[users.a]\nx = 1\n",
+                "[users]\nb = '2'\n",
+            ),
+            ("users = { a = '1' }", "users = {  }"),
+            ("users = { a = '1', b = '2' }", "users = { b = '2' }"),
+            ("users = { b = '2', a = '1' }", "users = { b = '2' }"),
+            (
+                "users = { b = '2', a = '1', c = '3' }",
+                "users = { b = '2', c = '3' }",
+            ),
+            (
+                "users = { b = '2', a.mobile = '1', a.enabled = true }",
+                "users = { b = '2' }",
+            ),
+            (
+                "users = {\n  b = '2', # b\n  a = '1' # a,\n  , c = '3'\n}",
+                "users = {\n  b = '2', # b\n  c = '3'\n}",
+            ),
+            // Somebody else, and what only looks like it.
+            (
+                "[users]\naa = '1'\n'a.b' = '1'\nb.a = '1'\n",
+                "[users]\naa = '1'\n'a.b' = '1'\nb.a = '1'\n",
+            ),
+            (
+                "[users]\na.b = '1'\n[users.a.c]\n",
+                "[users]\na.b = '1'\n[users.a.c]\n",
+            ),
+        ] {
+            assert_eq!(remove(before, "a").unwrap(), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn disabled_and_enabled_again() {
+        for (before, after) in [
+            (
+                "[users]\na = '1' # x\n",
+                "[users]\na = { mobile = '1', enabled = false } # x\n",
+            ),
+            (
+                "users.a = \"1\"",
+                "users.a = { mobile = \"1\", enabled = false }",
+            ),
+            (
+                "users = { a = '1' }",
+                "users = { a = { mobile = '1', enabled = false } }",
+            ),
+        ] {
+            assert_eq!(set_enabled(before, "a", false).unwrap(), after);
+            assert_eq!(set_enabled(after, "a", true).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn enabled_is_a_key_like_any_other() {
+        for (before, after) in [
+            (
+                "[users]\na = {mobile='1'}\n",
+                "[users]\na = {mobile='1', enabled = false}\n",
+            ),
+            (
+                "[users]\na = { enabled = true, mobile = '1' } # x\n",
+                "[users]\na = { enabled = false, mobile = '1' } # x\n",
+            ),
+            (
+                "[users.a] # x\n\tmobile = '1' # y\n[users.b]\nmobile = '2'\n",
+                "[users.a] # x\n\tmobile = '1' # y\n\tenabled = false\n[users.b]\nmobile = '2'\n",
+            ),
+            (
+                "[users.a]\r\nmobile = '1'",
+                "[users.a]\r\nmobile = '1'\r\nenabled = false\r\n",
+            ),
+            (
+                "[users]\n 'a' . mobile = '1'\nb = '2'\n",
+                "[users]\n 'a' . mobile = '1'\n 'a' . enabled = false\nb = '2'\n",
+            ),
+            (
+                "users.a.mobile = '1'\nusers.b = '2'\n",
+                "users.a.mobile = '1'\nusers.a.enabled = false\nusers.b = '2'\n",
+            ),
+            (
+                "users = { a.mobile = '1', b = '2' }",
+                "users = { a.mobile = '1', a.enabled = false, b = '2' }",
+            ),
+            (
+                "[users]\na.enabled = true\na.mobile = '1'\n",
+                "[users]\na.enabled = false\na.mobile = '1'\n",
+            ),
+        ] {
+            assert_eq!(set_enabled(before, "a", false).unwrap(), after);
+            let again = set_enabled(after, "a", true).unwrap();
+            assert_eq!(again, after.replace("enabled = false", "enabled = true"));
+        }
+    }
+}

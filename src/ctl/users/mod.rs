@@ -222,7 +222,8 @@ impl<'a> Office<'a> {
             1..=20 => format!("; there already: {}", names.join(", ")),
             many => format!("; there already: {many}"),
         };
-        self.done(&format!("{added} users added{there}"), said, warnings);
+        let users = if added == 1 { "user" } else { "users" };
+        self.done(&format!("{added} {users} added{there}"), said, warnings);
     }
 
     /// Changes the file under the lock, once the result has been read back as the module would.

@@ -1,1 +1,227 @@
-//! What must hold for every change of every file.
+//! What must hold for every change of every file, however it is written.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::edit::{self, New, quoted_key};
+use super::everybody::Everybody;
+use super::places::Places;
+use super::{Entry, Mobile, alike};
+use crate::config::MobileFormat;
+use crate::trusted_file::Trust;
+use crate::users::look_up;
+
+const NAMES: [&str; 10] = [
+    "alice",
+    "bob",
+    "first.last",
+    "DOM\\x",
+    "a b",
+    "m\u{fc}ller",
+    "mobile",
+    "users",
+    "42",
+    "first",
+];
+
+/// How an entry may be written; the last ones are bad.
+fn entry(name: &str, number: u32, form: usize, inline: bool) -> Vec<String> {
+    let (key, mobile) = (quoted_key(name), format!("+1415555{number:04}"));
+    let forms: Vec<Vec<String>> = vec![
+        vec![format!("{key} = \"{mobile}\"")],
+        vec![format!("{key}='{mobile}'")],
+        vec![format!(
+            "{key} = {{ mobile = \"{mobile}\", enabled = false }}"
+        )],
+        vec![format!("{key} = {{enabled=true,mobile='{mobile}'}}")],
+        vec![format!("{key}.mobile = '{mobile}'")],
+        vec![
+            format!("{key}.mobile = '{mobile}'"),
+            format!("{key} . enabled = false"),
+        ],
+        vec![format!("{key} = {number}")],
+        vec![format!("{key} = ['{mobile}', {{ mobile = '{mobile}' }}]")],
+        vec![format!("{key} = '{mobile}'"), format!("{key} = '{mobile}'")],
+        vec![format!("{key}.other = '{mobile}'")],
+        vec![format!(
+            "{key} = {{ mobile = '{mobile}', note = {{ a = [1, 2] }} }}"
+        )],
+    ];
+    let _ = inline;
+    forms[form % forms.len()].clone()
+}
+
+fn lines(people: &[(&str, usize)], prefix: &str, comment: &str) -> Vec<String> {
+    let entries = people
+        .iter()
+        .enumerate()
+        .flat_map(|(number, (name, form))| {
+            let number = u32::try_from(number).unwrap();
+            entry(name, number, *form, false)
+        });
+    entries
+        .map(|entry| format!("{prefix}{entry}{comment}"))
+        .collect()
+}
+
+fn tables(people: &[(&str, usize)]) -> Vec<String> {
+    let table = |(number, (name, form)): (usize, &(&str, usize))| {
+        let enabled = ["", "enabled = false", "# enabled", "enabled = 3"][form % 4];
+        format!(
+            "\n# of {number}\n[users.{}]\nmobile = '+1415556{number:04}'\n{enabled}",
+            quoted_key(name)
+        )
+    };
+    people.iter().enumerate().map(table).collect()
+}
+
+/// A file in one of the documented forms, with the names in it.
+fn file() -> impl Strategy<Value = String> {
+    let people = subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
+    let forms = vec(0usize..20, NAMES.len());
+    let dress = (
+        0usize..4,
+        0usize..=10,
+        select(vec!["", " # said", "\t"]),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (people, forms, dress).prop_map(|(names, forms, (style, split, comment, crlf, bom, end))| {
+        let people: Vec<(&str, usize)> = names.into_iter().zip(forms).collect();
+        let (first, rest) = people.split_at(split.min(people.len()));
+        let mut text = vec!["# head".to_owned()];
+        match style {
+            0 => text.push("[users] # all".to_owned()),
+            1 => {}
+            2 => text.push(format!("users = {{ {} }}", lines(first, "", "").join(", "))),
+            _ => text.push(format!(
+                "users = {{\n  {},\n}}",
+                lines(first, "", "").join(",\n  ")
+            )),
+        }
+        match style {
+            0 => text.extend(lines(first, "  ", comment)),
+            1 => text.extend(lines(first, "users.", comment)),
+            _ => {}
+        }
+        text.extend(tables(rest));
+        let mut text = text.join("\n").replace("{\n  ,\n", "{\n");
+        if end {
+            text.push('\n');
+        }
+        if crlf {
+            text = text.replace('\n', "\r\n");
+        }
+        if bom { format!("\u{feff}{text}") } else { text }
+    })
+}
+
+fn read<'t>(text: &'t str, asked: &str) -> Everybody<'t> {
+    let asked = HashSet::from([asked]);
+    Everybody::read(Path::new("users.toml"), text, MobileFormat::E164, &asked)
+        .unwrap_or_else(|why| panic!("{why}: {text}"))
+}
+
+/// All but `name` read as before.
+fn others_as_before(before: &str, after: &str, name: &str) {
+    let (old, new) = (read(before, name), read(after, name));
+    for person in old
+        .people()
+        .chain(new.people())
+        .filter(|person| person.name != name)
+    {
+        let name = person.name.as_ref();
+        assert!(
+            alike(old.of(name), new.of(name)),
+            "{name}:\n{before}\n->\n{after}"
+        );
+    }
+}
+
+fn state<'a>(everybody: &'a Everybody, name: &str) -> &'a Entry {
+    everybody
+        .of(name)
+        .map_or(&Entry::Absent, |person| &person.entry)
+}
+
+/// `after` is `before` with something put in at one place.
+fn is_insertion(before: &str, after: &str) -> bool {
+    let same = before
+        .bytes()
+        .zip(after.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let end = before
+        .bytes()
+        .rev()
+        .zip(after.bytes().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    same + end >= before.len()
+}
+
+proptest! {
+    #[test]
+    fn who_is_added_reads_as_wanted(text in file(), name in prop_oneof![select(NAMES.to_vec()).prop_map(str::to_owned), "[^\\p{Cc}]{1,12}"], enabled in any::<bool>()) {
+        prop_assume!(*state(&read(&text, &name), &name) == Entry::Absent);
+        let mobile = Mobile::parse("+916283974746", MobileFormat::E164).unwrap();
+        let after = edit::add(&text, &[New { name: &name, mobile: mobile.as_str(), enabled }]).unwrap();
+        let wanted = if enabled { Entry::Enrolled(mobile) } else { Entry::Disabled(mobile) };
+        prop_assert_eq!(state(&read(&after, &name), &name), &wanted, "{}\n->\n{}", text, after);
+        prop_assert!(is_insertion(&text, &after), "{}\n->\n{}", text, after);
+        others_as_before(&text, &after, &name);
+        let again = edit::remove(&after, &name).unwrap();
+        prop_assert_eq!(state(&read(&again, &name), &name), &Entry::Absent, "{}\n->\n{}", after, again);
+        others_as_before(&text, &again, &name);
+    }
+
+    #[test]
+    fn who_is_removed_is_gone_and_nobody_else(text in file(), name in select(NAMES.to_vec())) {
+        let after = edit::remove(&text, name).unwrap();
+        let unknown_key = text.contains(&format!("{}.other", quoted_key(name)));
+        if !unknown_key {
+            prop_assert_eq!(state(&read(&after, name), name), &Entry::Absent, "{}\n->\n{}", text, after);
+        }
+        prop_assert!(is_insertion(&after, &text) || Places::of(&text, name).unwrap().of_wanted.len() > 1, "{}\n->\n{}", text, after);
+        others_as_before(&text, &after, name);
+    }
+
+    #[test]
+    fn who_is_disabled_keeps_the_mobile(text in file(), name in select(NAMES.to_vec())) {
+        let before = read(&text, name);
+        match state(&before, name) {
+            Entry::Enrolled(mobile) => {
+                let after = edit::set_enabled(&text, name, false).unwrap();
+                prop_assert_eq!(state(&read(&after, name), name), &Entry::Disabled(mobile.clone()), "{}\n->\n{}", text, after);
+                others_as_before(&text, &after, name);
+                let again = edit::set_enabled(&after, name, true).unwrap();
+                prop_assert_eq!(state(&read(&again, name), name), &Entry::Enrolled(mobile.clone()), "{}\n->\n{}", after, again);
+                others_as_before(&text, &again, name);
+            }
+            Entry::Disabled(mobile) => {
+                let after = edit::set_enabled(&text, name, true).unwrap();
+                prop_assert_eq!(state(&read(&after, name), name), &Entry::Enrolled(mobile.clone()), "{}\n->\n{}", text, after);
+                others_as_before(&text, &after, name);
+            }
+            Entry::Absent | Entry::Bad(_) => {}
+        }
+    }
+
+    /// What the tool says of somebody is what a login would be told, to the letter.
+    #[test]
+    fn the_judgement_is_the_modules(text in file(), name in select(NAMES.to_vec())) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        std::fs::write(&path, &text).unwrap();
+        let trust = Trust { effective_uid: nix::unistd::geteuid().as_raw() };
+        let asked = HashSet::from([name]);
+        let everybody = Everybody::read(&path, &text, MobileFormat::E164, &asked).unwrap();
+        let looked_up = look_up(&path, trust, name.as_bytes(), MobileFormat::E164).unwrap();
+        prop_assert_eq!(state(&everybody, name), &looked_up, "{}", text);
+    }
+}
