@@ -1,0 +1,9 @@
+//! ivaltctl as an administrator calls it: the real program, its words, its exit status.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod command_line;
+mod tool;
+mod verify;
