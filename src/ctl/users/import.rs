@@ -15,7 +15,7 @@ use crate::users::Mobile;
 /// One row that can be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The line of the file.
+    /// The line of the file, as an editor counts.
     pub line: u64,
     /// The account.
     pub name: String,
@@ -28,7 +28,7 @@ pub struct Row {
 /// What is wrong with a row.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The line of the file.
+    /// The line of the file, as an editor counts.
     pub line: u64,
     /// A sentence without the mobile.
     pub what: String,
@@ -85,10 +85,21 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
         .from_reader(bytes);
     let mut table = Table::default();
     let mut columns = Columns::by_default();
-    let mut seen = HashMap::new();
+    let (mut seen, mut lines) = (
+        HashMap::new(),
+        LineCounter {
+            bytes,
+            at: 0,
+            line: 1,
+        },
+    );
     for (number, record) in reader.byte_records().enumerate() {
         let Ok(record) = record else { continue };
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of(&record);
+        // What spreadsheets leave below the last row.
+        if record.iter().all(<[u8]>::is_empty) {
+            continue;
+        }
         if number == 0 {
             match Columns::of(&record) {
                 Some(Ok(header)) => {
@@ -111,6 +122,29 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
         }
     }
     table
+}
+
+/// csv's own count is one behind after CRLF and before empty lines.
+struct LineCounter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl LineCounter<'_> {
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let begin = record.position().map_or(0, csv::Position::byte);
+        let mut begin = usize::try_from(begin)
+            .unwrap_or(0)
+            .clamp(self.at, self.bytes.len());
+        while matches!(self.bytes.get(begin), Some(b'\r' | b'\n')) {
+            begin += 1;
+        }
+        let passed = &self.bytes[self.at..begin];
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at = begin;
+        self.line
+    }
 }
 
 fn once(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
@@ -243,6 +277,8 @@ mod tests {
                 2,
                 "\u{feff}Name;Mobile;Enabled\r\nalice;+14155550100;TRUE\r\n",
             ),
+            (1, "alice,+14155550100\n,\n ,,\n"),
+            (4, "name,mobile\r\n\r\n\r\nalice,+14155550100\r\n"),
             (3, "mobile,name\n\n+14155550100,alice\n"),
             (2, "enabled,mobile,name\nyes,+14155550100,alice\n"),
         ] {

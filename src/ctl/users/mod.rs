@@ -69,6 +69,9 @@ struct Office<'a> {
     json: bool,
 }
 
+/// For names that do not stand there.
+static ABSENT: Entry = Entry::Absent;
+
 /// How the changed names must read afterwards.
 type Wanted<'a> = HashMap<&'a str, Entry>;
 
@@ -276,11 +279,7 @@ impl<'a> Office<'a> {
         let after = Everybody::read(self.file.path(), new, self.format, &asked)
             .map_err(|why| self.by_hand("the file", Some(&why.to_string())))?;
         for (name, entry) in wanted {
-            if after
-                .of(name)
-                .map_or(&Entry::Absent, |person| &person.entry)
-                != entry
-            {
+            if after.of(name).map_or(&ABSENT, |person| &person.entry) != entry {
                 let why = before.of(name).and_then(|person| match &person.entry {
                     Entry::Bad(why) => Some(why.as_str()),
                     _ => None,
