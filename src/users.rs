@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
@@ -233,7 +234,24 @@ pub struct Found<'i> {
     first_part: Option<(usize, String)>,
 }
 
+/// What it says, wherever in the file it says so.
+impl Hash for Found<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
+        (self.mobile(), self.enabled).hash(state);
+        for sentence in [&self.problem, &self.unquoted, &self.first_part] {
+            sentence.as_ref().map(|(_, what)| what).hash(state);
+        }
+    }
+}
+
 impl<'i> Found<'i> {
+    /// The mobile as it is written.
+    #[must_use]
+    pub fn mobile(&self) -> Option<&str> {
+        self.mobile.as_ref().map(|(_, mobile)| mobile.as_ref())
+    }
+
     /// Where the name stands first.
     #[must_use]
     pub fn at(&self) -> Option<usize> {

@@ -1,19 +1,18 @@
-//! All entries of users.toml in one walk, each with the judgement a login would get.
+//! All entries of users.toml in one walk, each with the judgement a login would get: for those who want to see them.
+//! Who changes some only [watches](super::watched) the rest.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::config::MobileFormat;
-use crate::users::{self, Entry, Found, Lines, Register, Unusable, names_without_quotes, scan};
+use crate::users::{self, Entry, Found, Lines, Register, Unusable, scan};
 
 /// One name of the file.
 #[derive(Debug)]
 pub struct Person<'i> {
     /// As it is looked up.
     pub name: Cow<'i, str>,
-    /// The line where it stands first.
-    pub line: usize,
     /// What the module makes of it.
     pub entry: Entry,
 }
@@ -22,55 +21,41 @@ pub struct Person<'i> {
 #[derive(Debug, Default)]
 pub struct Everybody<'i> {
     people: Vec<Person<'i>>,
-    places: HashMap<Cow<'i, str>, usize>,
 }
 
 impl<'i> Everybody<'i> {
-    /// Reads `text`, the content of the file at `path`. A name of `asked` is also found where it lacks its quotes,
-    /// as when it is looked up.
+    /// Reads `text`, the content of the file at `path`.
     ///
     /// # Errors
     /// The module would refuse everybody.
-    pub fn read(
-        path: &Path,
-        text: &'i str,
-        format: MobileFormat,
-        asked: &HashSet<&str>,
-    ) -> Result<Self, Unusable> {
-        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    pub fn read(path: &Path, text: &'i str, format: MobileFormat) -> Result<Self, Unusable> {
+        let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
             path,
             before: &before,
         };
-        let noted = Noted {
-            asked,
-            found: Vec::new(),
-            places: HashMap::new(),
-        };
-        let noted = scan(text, noted).map_err(|not_toml| lines.not_toml(&not_toml))?;
+        let noted = scan(text, Noted::default()).map_err(|not_toml| lines.not_toml(&not_toml))?;
         let judge = |(name, found): (Cow<'i, str>, Found<'i>)| Person {
-            line: lines.number(found.at().unwrap_or_default()),
             entry: found.entry(&lines, name.as_bytes(), format),
             name,
         };
+        let people = noted.found.into_iter().map(judge);
+        let stands = |person: &Person| person.entry != Entry::Absent;
         Ok(Self {
-            people: noted.found.into_iter().map(judge).collect(),
-            places: noted.places,
+            people: people.filter(stands).collect(),
         })
     }
 
     /// In the order of the file.
-    pub fn people(&self) -> impl Iterator<Item = &Person<'i>> {
-        let stands = |person: &&Person| person.entry != Entry::Absent;
-        self.people.iter().filter(stands)
+    pub fn people(&self) -> &[Person<'i>] {
+        &self.people
     }
+}
 
-    /// What a login of this name would find.
-    pub fn of(&self, name: &str) -> Option<&Person<'i>> {
-        let person = &self.people[*self.places.get(name)?];
-        (person.entry != Entry::Absent).then_some(person)
-    }
+/// Where lines end: counting anew for each of many would take the square of the time.
+pub fn line_ends(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(at, _)| at).collect()
 }
 
 /// The bytes as text.
@@ -89,31 +74,24 @@ pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Unusable> {
 }
 
 /// Everybody, not yet judged.
-struct Noted<'i, 'a> {
-    asked: &'a HashSet<&'a str>,
+#[derive(Default)]
+struct Noted<'i> {
     found: Vec<(Cow<'i, str>, Found<'i>)>,
     places: HashMap<Cow<'i, str>, usize>,
 }
 
-impl<'i> Noted<'i, '_> {
-    fn note(&mut self, name: &Cow<'i, str>) -> &mut Found<'i> {
+impl<'i> Register<'i> for Noted<'i> {
+    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
         let next = self.found.len();
         let place = *self.places.entry(name.clone()).or_insert(next);
         if place == next {
             self.found.push((name.clone(), Found::default()));
         }
-        &mut self.found[place].1
-    }
-}
-
-impl<'i> Register<'i> for Noted<'i, '_> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
-        Some(self.note(name))
+        Some(&mut self.found[place].1)
     }
 
-    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
-        let name = names_without_quotes(keys).find(|name| self.asked.contains(name.as_str()))?;
-        let found = self.note(&Cow::Owned(name.clone()));
-        Some((name, found))
+    /// The entry of its first part says that it lacks its quotes.
+    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+        None
     }
 }

@@ -28,8 +28,12 @@ pub struct UsersFile {
 #[derive(Debug)]
 pub struct Locked<'a> {
     file: &'a UsersFile,
+    begin: Option<Stamp>,
     _lock: Flock<File>,
 }
+
+/// By which a file is known that somebody has changed: inode, size, and when its content or attributes changed.
+type Stamp = (u64, u64, i64, i64);
 
 impl UsersFile {
     /// The file at `path`, which need not exist.
@@ -77,7 +81,13 @@ impl UsersFile {
         ));
         loop {
             lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
-                Ok(_lock) => return Ok(Locked { file: self, _lock }),
+                Ok(_lock) => {
+                    return Ok(Locked {
+                        file: self,
+                        begin: self.stamp(),
+                        _lock,
+                    });
+                }
                 Err((lock, Errno::EWOULDBLOCK | Errno::EINTR)) => lock,
                 Err((_, errno)) => return Err(self.not_writable(&path, &errno.into())),
             };
@@ -95,6 +105,11 @@ impl UsersFile {
         name.push(".");
         name.push(what);
         self.path.with_file_name(name)
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        let now = fs::symlink_metadata(&self.path).ok()?;
+        Some((now.ino(), now.size(), now.ctime(), now.ctime_nsec()))
     }
 
     fn folder(&self) -> &Path {
@@ -164,6 +179,11 @@ impl Locked<'_> {
         new.write_all(text.as_bytes())?;
         self.keep_attributes(&new)?;
         new.sync_all()?;
+        // An editor knows nothing of our lock.
+        if self.file.stamp() != self.begin {
+            let what = "another program has just changed it; try again";
+            return Err(io::Error::other(what));
+        }
         fs::rename(path, &self.file.path)?;
         // Without this the name may still be the old file's after a power cut; there is no way back from here.
         let _ = File::open(self.file.folder()).and_then(|folder| folder.sync_all());

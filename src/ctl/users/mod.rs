@@ -3,6 +3,7 @@
 //! | room | what it does |
 //! | --- | --- |
 //! | [`everybody`] | all entries with the module's own judgement |
+//! | [`watched`] | some entries, and whether all others stay as they are |
 //! | [`places`] | where in the text things stand |
 //! | [`edit`] | the text after a change |
 //! | [`file`] | one writer at a time; the old file or the new one |
@@ -19,11 +20,12 @@ mod names;
 mod places;
 mod report;
 mod warnings;
+mod watched;
 
 #[cfg(test)]
 mod properties;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -37,9 +39,10 @@ use crate::args::DEFAULT_CONFIG;
 use crate::config::{Enrolment, MobileFormat};
 use crate::users::{Entry, Mobile, look_up, not_a_mobile};
 use edit::New;
-use everybody::{Everybody, Person, text};
+use everybody::{Everybody, text};
 use file::{UsersFile, may_open, shell_word};
 use warnings::Warnings;
+use watched::{Asked, Watched, digits};
 
 /// What a file that does not exist begins with.
 const EMPTY: &str = include_str!("../../../conf/users.toml");
@@ -69,9 +72,6 @@ struct Office<'a> {
     json: bool,
 }
 
-/// For names that do not stand there.
-static ABSENT: Entry = Entry::Absent;
-
 /// How the changed names must read afterwards.
 type Wanted<'a> = HashMap<&'a str, Entry>;
 
@@ -93,10 +93,10 @@ impl<'a> Office<'a> {
         let bytes = self.file.read()?;
         let notice = self.notice("reading");
         let text = text(self.file.path(), &bytes)?;
-        let everybody = self.everybody(text, &HashSet::new())?;
+        let everybody = Everybody::read(self.file.path(), text, self.format)?;
         drop(notice);
         terminal::say(report::list(&everybody, self.json));
-        Warnings::about(&everybody, None).tell();
+        Warnings::about_all(&everybody).tell();
         Ok(())
     }
 
@@ -126,9 +126,9 @@ impl<'a> Office<'a> {
             enabled: true,
         };
         let wanted = Wanted::from([(name, Entry::Enrolled(mobile.clone()))]);
-        let change = |text: &str, everybody: &Everybody| match everybody.of(name) {
-            Some(person) => Err(self.stands_already(person, &mobile)),
-            None => self.edited(edit::add(text, &[new])),
+        let change = |text: &str, before: &Watched| match before.entry(name) {
+            Entry::Absent => self.edited(edit::add(text, &[new])),
+            entry => Err(self.stands_already(name, before.line(name), entry, &mobile)),
         };
         let warnings = self.change(&wanted, true, change)?;
         let said = json!({"done": "added", "name": name, "mobile": mobile.masked()});
@@ -142,9 +142,9 @@ impl<'a> Office<'a> {
 
     fn remove(&self, name: &str) -> Result<(), Refused> {
         let wanted = Wanted::from([(name, Entry::Absent)]);
-        self.change(&wanted, false, |text, everybody| {
-            everybody.of(name).ok_or_else(|| self.no_entry(name))?;
-            self.edited(edit::remove(text, name))
+        self.change(&wanted, false, |text, before| match before.entry(name) {
+            Entry::Absent => Err(self.no_entry(name)),
+            _ => self.edited(edit::remove(text, name)),
         })?;
         let said = json!({"done": "removed", "name": name});
         self.done(&format!("{name}: removed"), said, &Warnings::default());
@@ -155,13 +155,17 @@ impl<'a> Office<'a> {
         let word = if enabled { "enabled" } else { "disabled" };
         let locked = self.file.lock()?;
         let text = self.text(false)?;
-        let before = self.everybody(&text, &HashSet::from([name]))?;
-        let mobile = match before.of(name).map(|person| &person.entry) {
-            None | Some(Entry::Absent) => return Err(self.no_entry(name)),
-            Some(Entry::Bad(why)) => return Err(Refused(format!("{why}; nothing was changed"))),
-            Some(Entry::Enrolled(mobile)) if !enabled => mobile.clone(),
-            Some(Entry::Disabled(mobile)) if enabled => mobile.clone(),
-            Some(Entry::Enrolled(_) | Entry::Disabled(_)) => {
+        let asked = Asked {
+            names: HashSet::from([name]),
+            ..Asked::default()
+        };
+        let before = self.watch(&text, &asked)?;
+        let mobile = match before.entry(name) {
+            Entry::Absent => return Err(self.no_entry(name)),
+            Entry::Bad(why) => return Err(Refused(format!("{why}; nothing was changed"))),
+            Entry::Enrolled(mobile) if !enabled => mobile.clone(),
+            Entry::Disabled(mobile) if enabled => mobile.clone(),
+            Entry::Enrolled(_) | Entry::Disabled(_) => {
                 let said = json!({"done": "nothing", "name": name, "state": word});
                 let sentence = format!("{name}: is {word} already");
                 self.done(&sentence, said, &Warnings::default());
@@ -174,7 +178,7 @@ impl<'a> Office<'a> {
             Entry::Disabled(mobile)
         };
         let new = self.edited(edit::set_enabled(&text, name, enabled))?;
-        self.verify(&before, &new, &Wanted::from([(name, entry)]))?;
+        self.verify(&before, &new, &asked, &Wanted::from([(name, entry)]))?;
         locked.replace(&new)?;
         let said = json!({"done": word, "name": name});
         self.done(&format!("{name}: {word}"), said, &Warnings::default());
@@ -186,15 +190,15 @@ impl<'a> Office<'a> {
         let table = import::parse(&bytes, self.format);
         let mut skipped = HashSet::new();
         let wanted: Wanted = table.rows.iter().map(wanted_of).collect();
-        let change = |text: &str, everybody: &Everybody| {
+        let change = |text: &str, before: &Watched| {
             let mut problems = table.problems;
             for row in &table.rows {
-                match everybody.of(&row.name) {
-                    Some(person) if person.entry == wanted[row.name.as_str()] => {
+                match before.entry(&row.name) {
+                    Entry::Absent => {}
+                    entry if *entry == wanted[row.name.as_str()] => {
                         skipped.insert(row.name.as_str());
                     }
-                    Some(person) => problems.push(self.in_the_way(row.line, person)),
-                    None => {}
+                    entry => problems.push(self.in_the_way(row, before.line(&row.name), entry)),
                 }
             }
             refuse_rows(path, problems)?;
@@ -234,15 +238,15 @@ impl<'a> Office<'a> {
         &self,
         wanted: &Wanted,
         create: bool,
-        change: impl FnOnce(&str, &Everybody) -> Result<String, Refused>,
+        change: impl FnOnce(&str, &Watched) -> Result<String, Refused>,
     ) -> Result<Warnings, Refused> {
         let locked = self.file.lock()?;
         let notice = self.notice("changing");
         let text = self.text(create)?;
-        let asked = wanted.keys().copied().collect();
-        let before = self.everybody(&text, &asked)?;
+        let asked = asked(wanted);
+        let before = self.watch(&text, &asked)?;
         let new = change(&text, &before)?;
-        let after = self.verify(&before, &new, wanted)?;
+        let after = self.verify(&before, &new, &asked, wanted)?;
         drop(notice);
         if new != text {
             locked.replace(&new)?;
@@ -252,7 +256,12 @@ impl<'a> Office<'a> {
         let present = |name: &&str| wanted[name] != Entry::Absent;
         let mut names: Vec<&str> = wanted.keys().copied().filter(present).collect();
         names.sort_unstable();
-        Ok(Warnings::about(&after, Some(&names)))
+        let shared: BTreeMap<_, _> = after.owners.into_iter().collect();
+        let shared = shared.iter().map(|(mobile, owners)| {
+            let owners = owners.iter().map(String::as_str);
+            (mobile.clone(), owners.collect())
+        });
+        Ok(Warnings::about(names.into_iter(), shared))
     }
 
     /// The text as it is now, or as it begins.
@@ -269,29 +278,27 @@ impl<'a> Office<'a> {
     }
 
     /// Reads the result back: the changed names as wanted, all others as before.
-    fn verify<'t>(
+    fn verify<'w>(
         &self,
-        before: &Everybody,
-        new: &'t str,
+        before: &Watched,
+        new: &str,
+        asked: &Asked<'w>,
         wanted: &Wanted,
-    ) -> Result<Everybody<'t>, Refused> {
-        let asked = wanted.keys().copied().collect();
-        let after = Everybody::read(self.file.path(), new, self.format, &asked)
+    ) -> Result<Watched<'w>, Refused> {
+        let after = Watched::read(self.file.path(), new, self.format, asked)
             .map_err(|why| self.by_hand("the file", Some(&why.to_string())))?;
-        for (name, entry) in wanted {
-            if after.of(name).map_or(&ABSENT, |person| &person.entry) != entry {
-                let why = before.of(name).and_then(|person| match &person.entry {
-                    Entry::Bad(why) => Some(why.as_str()),
-                    _ => None,
-                });
-                return Err(self.by_hand(name, why));
-            }
+        if let Some((name, _)) = wanted
+            .iter()
+            .find(|(name, entry)| after.entry(name) != *entry)
+        {
+            let why = match before.entry(name) {
+                Entry::Bad(why) => Some(why.as_str()),
+                _ => None,
+            };
+            return Err(self.by_hand(name, why));
         }
-        let others = before.people().chain(after.people());
-        for Person { name, .. } in others.filter(|person| !wanted.contains_key(&*person.name)) {
-            if !alike(before.of(name), after.of(name)) {
-                return Err(self.by_hand(name, None));
-            }
+        if after.others != before.others {
+            return Err(self.by_hand("somebody else", None));
         }
         Ok(after)
     }
@@ -304,12 +311,8 @@ impl<'a> Office<'a> {
         ))
     }
 
-    fn everybody<'t>(
-        &self,
-        text: &'t str,
-        asked: &HashSet<&str>,
-    ) -> Result<Everybody<'t>, Refused> {
-        Ok(Everybody::read(self.file.path(), text, self.format, asked)?)
+    fn watch<'w>(&self, text: &str, asked: &Asked<'w>) -> Result<Watched<'w>, Refused> {
+        Ok(Watched::read(self.file.path(), text, self.format, asked)?)
     }
 
     fn edited(&self, text: Result<String, crate::toml_events::NotToml>) -> Result<String, Refused> {
@@ -326,11 +329,10 @@ impl<'a> Office<'a> {
         ))
     }
 
-    fn stands_already(&self, person: &Person, mobile: &Mobile) -> Refused {
-        let name = person.name.as_ref();
-        let place = format!("{}:{}", self.file.path().display(), person.line);
+    fn stands_already(&self, name: &str, line: usize, entry: &Entry, mobile: &Mobile) -> Refused {
+        let place = format!("{}:{line}", self.file.path().display());
         let remove = self.command("remove", name);
-        Refused(match &person.entry {
+        Refused(match entry {
             Entry::Bad(why) => {
                 format!("{why}; nothing was changed; mend it, or take it out first: {remove}")
             }
@@ -349,17 +351,19 @@ impl<'a> Office<'a> {
         })
     }
 
-    fn in_the_way(&self, line: u64, person: &Person) -> import::Problem {
-        let what = match &person.entry {
-            Entry::Bad(why) => format!("{}: has a bad entry already: {why}", person.name),
+    fn in_the_way(&self, row: &import::Row, line: usize, entry: &Entry) -> import::Problem {
+        let name = &row.name;
+        let what = match entry {
+            Entry::Bad(why) => format!("{name}: has a bad entry already: {why}"),
             _ => format!(
-                "{}: stands otherwise in {}:{} already",
-                person.name,
-                self.file.path().display(),
-                person.line
+                "{name}: stands otherwise in {}:{line} already",
+                self.file.path().display()
             ),
         };
-        import::Problem { line, what }
+        import::Problem {
+            line: row.line,
+            what,
+        }
     }
 
     /// A command of ours as it may be pasted into a shell.
@@ -442,13 +446,14 @@ fn refuse_rows(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Re
     }
 }
 
-/// The lines in the sentence about a bad entry may have moved.
-fn alike(one: Option<&Person>, other: Option<&Person>) -> bool {
-    match (
-        one.map(|person| &person.entry),
-        other.map(|person| &person.entry),
-    ) {
-        (Some(Entry::Bad(_)), Some(Entry::Bad(_))) => true,
-        (one, other) => one == other,
+/// Those who change, and everybody with one of their mobiles.
+fn asked<'a>(wanted: &Wanted<'a>) -> Asked<'a> {
+    let mobile = |entry: &Entry| match entry {
+        Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Some(digits(mobile.as_str())),
+        Entry::Absent | Entry::Bad(_) => None,
+    };
+    Asked {
+        names: wanted.keys().copied().collect(),
+        mobiles: wanted.values().filter_map(mobile).collect(),
     }
 }

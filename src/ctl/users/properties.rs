@@ -7,10 +7,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::Entry;
 use super::edit::{self, New, quoted_key};
 use super::everybody::Everybody;
 use super::places::Places;
-use super::{ABSENT, Entry, alike};
+use super::watched::{Asked, Watched};
 use crate::config::MobileFormat;
 use crate::trusted_file::Trust;
 use crate::users::look_up;
@@ -120,35 +121,49 @@ fn file() -> impl Strategy<Value = String> {
     })
 }
 
-fn read<'t>(text: &'t str, asked: &str) -> Everybody<'t> {
-    let asked = HashSet::from([asked]);
-    Everybody::read(Path::new("users.toml"), text, MobileFormat::E164, &asked)
-        .unwrap_or_else(|why| panic!("{why}: {text}"))
-}
-
-/// All but `name` read as before.
-fn others_as_before(before: &str, after: &str, name: &str) {
-    let (old, new) = (read(before, name), read(after, name));
-    for person in old
+/// Everybody but `name`, each in words; lines may have moved.
+fn others(text: &str, name: &str) -> Vec<(String, String)> {
+    let everybody = Everybody::read(Path::new("users.toml"), text, MobileFormat::E164)
+        .unwrap_or_else(|why| panic!("{why}: {text}"));
+    let others = everybody
         .people()
-        .chain(new.people())
-        .filter(|person| person.name != name)
-    {
-        let name = person.name.as_ref();
-        assert!(
-            alike(old.of(name), new.of(name)),
-            "{name}:\n{before}\n->\n{after}"
-        );
-    }
+        .iter()
+        .filter(|person| person.name != name);
+    others
+        .map(|person| (person.name.to_string(), in_words(&person.entry)))
+        .collect()
 }
 
-fn state<'a>(everybody: &'a Everybody, name: &str) -> &'a Entry {
-    everybody.of(name).map_or(&ABSENT, |person| &person.entry)
+/// All but `name` read as before, and the tool's own watch over them says so.
+fn others_as_before(before: &str, after: &str, name: &str) {
+    assert_eq!(
+        others(before, name),
+        others(after, name),
+        "{before}\n->\n{after}"
+    );
+    assert_eq!(
+        watched(before, name).others,
+        watched(after, name).others,
+        "{before}\n->\n{after}"
+    );
+}
+
+fn watched<'a>(text: &str, name: &'a str) -> Watched<'a> {
+    let asked = Asked {
+        names: HashSet::from([name]),
+        ..Asked::default()
+    };
+    Watched::read(Path::new("users.toml"), text, MobileFormat::E164, &asked)
+        .unwrap_or_else(|why| panic!("{why}: {text}"))
 }
 
 /// What the text says of `name`, in words.
 fn says(text: &str, name: &str) -> String {
-    match state(&read(text, name), name) {
+    in_words(watched(text, name).entry(name))
+}
+
+fn in_words(entry: &Entry) -> String {
+    match entry {
         Entry::Absent => "absent".to_owned(),
         Entry::Enrolled(mobile) => format!("enabled {}", mobile.as_str()),
         Entry::Disabled(mobile) => format!("disabled {}", mobile.as_str()),
@@ -223,9 +238,25 @@ proptest! {
         let path = folder.path().join("users.toml");
         std::fs::write(&path, &text).unwrap();
         let trust = Trust { effective_uid: nix::unistd::geteuid().as_raw() };
-        let asked = HashSet::from([name]);
-        let everybody = Everybody::read(&path, &text, MobileFormat::E164, &asked).unwrap();
+        let asked = Asked { names: HashSet::from([name]), ..Asked::default() };
+        let watched = Watched::read(&path, &text, MobileFormat::E164, &asked).unwrap();
         let looked_up = look_up(&path, trust, name.as_bytes(), MobileFormat::E164).unwrap();
-        prop_assert_eq!(state(&everybody, name), &looked_up, "{}", text);
+        prop_assert_eq!(watched.entry(name), &looked_up, "{}", text);
+        let everybody = Everybody::read(&path, &text, MobileFormat::E164).unwrap();
+        let listed = everybody.people().iter().find(|person| person.name == name);
+        // "first.last" without quotes is listed as "first".
+        if let Some(person) = listed {
+            prop_assert_eq!(&person.entry, &looked_up, "{}", text);
+        }
+    }
+
+    /// The watch sees whatever changes somebody else's login.
+    #[test]
+    fn whoever_is_changed_is_noticed(text in file(), [one, other] in [select(NAMES.to_vec()), select(NAMES.to_vec())]) {
+        prop_assume!(one != other);
+        let after = edit::remove(&text, one).unwrap();
+        if others(&text, other) != others(&after, other) {
+            prop_assert_ne!(watched(&text, other).others, watched(&after, other).others);
+        }
     }
 }

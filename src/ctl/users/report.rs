@@ -13,12 +13,13 @@ const WIDEST: usize = 32;
 /// All users, their mobiles masked.
 pub fn list(everybody: &Everybody, as_json: bool) -> String {
     if as_json {
-        let people = everybody.people();
+        let people = everybody.people().iter();
         let people = people.map(|person| member(&person.name, Said::masked(&person.entry)));
         return Value::Array(people.collect()).to_string();
     }
     let width = |name: &str| plain(name).chars().count();
-    let widths = everybody.people().map(|person| width(&person.name));
+    let people = everybody.people().iter();
+    let widths = people.clone().map(|person| width(&person.name));
     let column = widths.max().unwrap_or_default().min(WIDEST);
     let line = |(name, said): (&str, Said)| {
         let state = said.painted();
@@ -30,7 +31,6 @@ pub fn list(everybody: &Everybody, as_json: bool) -> String {
         let mobile = said.mobile.unwrap_or_else(|| "-".to_owned());
         format!("{name:<column$}  {mobile:<7}  {state}{why}")
     };
-    let people = everybody.people();
     let lines = people.map(|person| line((&person.name, Said::masked(&person.entry))));
     let lines: Vec<String> = lines.collect();
     if lines.is_empty() {

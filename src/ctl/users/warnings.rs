@@ -1,11 +1,12 @@
 //! What is pointed out, and does not stop anything.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::everybody::Everybody;
 use super::names;
+use super::watched::digits;
 use crate::ctl::terminal::{self, plain};
-use crate::users::{Entry, Mobile};
+use crate::users::Entry;
 
 /// So many of one kind are told; a directory that is down would give as many as there are users.
 const MOST: usize = 20;
@@ -15,16 +16,33 @@ const MOST: usize = 20;
 pub struct Warnings(pub Vec<String>);
 
 impl Warnings {
-    /// About everybody (`None`), or only what concerns these names.
-    pub fn about<'a>(everybody: &'a Everybody, names: Option<&[&'a str]>) -> Self {
+    /// About these names, and mobiles with those who have them.
+    pub fn about<'a>(
+        names: impl Iterator<Item = &'a str>,
+        shared: impl Iterator<Item = (String, Vec<&'a str>)>,
+    ) -> Self {
         let mut warnings = Self::default();
         let _notice = terminal::Notice::after_a_second("looking the accounts up".to_owned());
-        match names {
-            Some(names) => warnings.unknown(names.iter().copied()),
-            None => warnings.unknown(everybody.people().map(|person| person.name.as_ref())),
-        }
-        warnings.same_mobile(everybody, names);
+        warnings.unknown(names);
+        let shared = shared.filter(|(_, owners)| owners.len() > 1);
+        warnings.at_most(shared.map(|(mobile, owners)| {
+            let end = &mobile[mobile.len().saturating_sub(4)..];
+            format!("{}: have the same mobile ***{end}", some(&owners))
+        }));
         warnings
+    }
+
+    /// About everybody.
+    pub fn about_all(everybody: &Everybody) -> Self {
+        let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for person in everybody.people() {
+            if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &person.entry {
+                let owners = owners.entry(digits(mobile.as_str())).or_default();
+                owners.push(&person.name);
+            }
+        }
+        let names = everybody.people().iter().map(|person| person.name.as_ref());
+        Self::about(names, owners.into_iter())
     }
 
     /// Tells them on standard error.
@@ -34,42 +52,18 @@ impl Warnings {
         }
     }
 
-    fn unknown<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        let unknown = names.filter(|name| names::is_known(name) == Some(false));
-        self.at_most(unknown.map(|name| format!("{name}: this machine knows no such account")));
-    }
-
-    fn same_mobile<'a>(&mut self, everybody: &'a Everybody, names: Option<&[&'a str]>) {
-        let mut owners: HashMap<String, Vec<&str>> = HashMap::new();
-        for person in everybody.people() {
-            if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &person.entry {
-                let owners = owners.entry(digits(mobile)).or_default();
-                owners.push(&person.name);
-            }
+    fn unknown<'a>(&mut self, mut names: impl Iterator<Item = &'a str>) {
+        let unknown = names
+            .by_ref()
+            .filter(|name| names::is_known(name) == Some(false));
+        let warnings = unknown.map(|name| format!("{name}: this machine knows no such account"));
+        self.0.extend(warnings.take(MOST));
+        match names.count() {
+            0 => {}
+            rest => self
+                .0
+                .push(format!("the other {rest} accounts were not looked up")),
         }
-        let concerned: Vec<&str> = match names {
-            Some(names) => names.to_vec(),
-            None => everybody
-                .people()
-                .map(|person| person.name.as_ref())
-                .collect(),
-        };
-        let shared = concerned.into_iter().filter_map(|name| {
-            let (Entry::Enrolled(mobile) | Entry::Disabled(mobile)) = &everybody.of(name)?.entry
-            else {
-                return None;
-            };
-            // Once for all who share it, however many of them are concerned.
-            let owners = owners
-                .remove(&digits(mobile))
-                .filter(|owners| owners.len() > 1)?;
-            Some(format!(
-                "{}: have the same mobile {}",
-                some(&owners),
-                mobile.masked()
-            ))
-        });
-        self.at_most(shared);
     }
 
     fn at_most(&mut self, mut warnings: impl Iterator<Item = String>) {
@@ -79,15 +73,6 @@ impl Warnings {
             more => self.0.push(format!("and {more} more of this kind")),
         }
     }
-}
-
-/// National numbers are compared, too, and may be written with blanks or without.
-fn digits(mobile: &Mobile) -> String {
-    mobile
-        .as_str()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect()
 }
 
 fn some(names: &[&str]) -> String {
