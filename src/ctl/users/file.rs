@@ -14,7 +14,7 @@ use crate::ctl::{Refused, surroundings, terminal};
 use crate::trusted_file::{LARGE, Readers};
 
 /// How long a second writer waits for the first.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The label by which SELinux lets sshd read the file.
 const LABEL: &str = "security.selinux";
 
