@@ -765,6 +765,12 @@ fn one_bad_row_and_nothing_is_imported() {
          ivaltctl: new.csv:8: the name is empty\n\
          ivaltctl: 5 rows are refused; nothing was changed",
     );
+    let called = office.typed(&["import", "-"], "bin,+14155550102,perhaps\n");
+    assert_eq!(
+        called.stderr,
+        "ivaltctl: standard input:1: bin: enabled must be true or false\n\
+         ivaltctl: 1 row is refused; nothing was changed\n"
+    );
     office.refused(
         &["import", "/no/such.csv"],
         "/no/such.csv: cannot be read (No such file or directory (os error 2))",
