@@ -548,12 +548,13 @@ mod tests {
             std::fs::set_permissions(file, mode).unwrap();
         }
         let word = CString::new(format!("config={}", path.display())).unwrap();
-        let effective_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).unwrap());
-        let surroundings = Surroundings {
-            trust: Trust { effective_uid },
-            look_up: |_, _, _| panic!("nobody is looked up through a broken handle"),
-        };
         let mut report = Report::default();
+        let surroundings = Surroundings {
+            trust: Trust {
+                effective_uid: std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()),
+            },
+            look_up: |_, _, _| panic!("no name is looked up for a broken handle"),
+        };
         authenticate(&[&word], &mut Broken, surroundings, &mut report);
         assert_eq!(
             (report.decision, report.cause.as_str()),
