@@ -239,30 +239,25 @@ fn written(entries: &[Entry], styles: &[u8], layout: u8) -> String {
             .collect::<Vec<_>>()
     };
     let end = ["\n", "\r\n", " # \u{e4}\n", "\n\n\t# x\n"][usize::from(styles[0]) % 4];
-    let lines = |lines: &[String]| {
-        lines
-            .iter()
-            .map(|line| format!("{line}{end}"))
-            .collect::<String>()
-    };
+    let ended = |lines: Vec<String>| lines.join(end) + if lines.is_empty() { "" } else { end };
     let mut sections = ["api", "token", "policy"].map(|section| (section, of(section)));
     sections.rotate_left(usize::from(styles[0]) % 3);
-    let sections = sections.iter().filter(|(_, lines)| !lines.is_empty());
-    let text = match layout % 3 {
+    let sections = sections.into_iter().filter(|(_, pairs)| !pairs.is_empty());
+    let lines = match layout % 3 {
         0 => sections
-            .map(|(section, pairs)| format!("[{section}]{end}{}", lines(pairs)))
-            .collect::<String>(),
+            .flat_map(|(section, pairs)| [vec![format!("[{section}]")], pairs].concat())
+            .collect(),
         1 => sections
-            .map(|(section, pairs)| format!("{section} = {{ {} }}{end}", pairs.join(" , ")))
+            .map(|(section, pairs)| format!("{section} = {{ {} }}", pairs.join(" , ")))
             .collect(),
         _ => {
             let dotted = pairs.iter().filter(|(section, ..)| !section.is_empty());
             dotted
-                .map(|(section, key, value)| format!("{section} . {key} = {value}{end}"))
+                .map(|(section, key, value)| format!("{section} . {key} = {value}"))
                 .collect()
         }
     };
-    lines(&of("")) + &text
+    ended(of("")) + &ended(lines)
 }
 
 proptest! {

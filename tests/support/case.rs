@@ -148,7 +148,8 @@ impl Case {
     /// As [`Case::authtok`], with a password of which copies are hunted.
     pub fn hidden_authtok(self, password: &str) -> Self {
         let digits = disguised(password.as_bytes()).into_iter();
-        let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
+        let digits = digits.map(|byte| format!("{byte:02x}"));
+        let digits = digits.collect::<Vec<_>>().concat();
         let helper = helper_module("pam_set_authtok");
         self.line_before(&format!(
             "auth optional {} disguised={digits}",
