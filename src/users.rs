@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
@@ -105,35 +106,50 @@ pub fn look_up(
     format: MobileFormat,
 ) -> Result<Entry, Unusable> {
     let bytes = trust.read(path, Readers::Anybody, LARGE)?;
+    let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
     let lines = Lines {
         path,
-        bytes: &bytes,
+        before: &count,
     };
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let text = text(&bytes, &lines)?;
+    let one = One::new(std::str::from_utf8(name).ok());
+    let one = scan(text, one).map_err(|not_toml| lines.not_toml(&not_toml))?;
+    Ok(one.found.entry(&lines, name, format))
+}
+
+/// The file as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Unusable> {
+    std::str::from_utf8(bytes).map_err(|error| {
         lines.unusable(
             error.valid_up_to(),
             "is not UTF-8; write the file again as UTF-8 text",
         )
-    })?;
-    let found = scan(text, std::str::from_utf8(name).ok())
-        .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
-    Ok(found.entry(&lines, name, format))
+    })
 }
 
 /// Turns an offset into what an editor shows.
-struct Lines<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
+#[allow(missing_debug_implementations)]
+pub struct Lines<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// How many line ends stand before an offset: counted, where one is asked for, or looked up, where many are.
+    pub before: &'a dyn Fn(usize) -> usize,
 }
 
 impl Lines<'_> {
-    fn number(&self, at: usize) -> usize {
-        self.bytes
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1
+    /// The number of the line at `at`.
+    #[must_use]
+    pub fn number(&self, at: usize) -> usize {
+        (self.before)(at) + 1
+    }
+
+    /// Why nobody can be looked up in such a file.
+    #[must_use]
+    pub fn not_toml(&self, not_toml: &NotToml) -> Unusable {
+        self.unusable(not_toml.at, &not_toml.what)
     }
 
     fn unusable(&self, at: usize, what: &str) -> Unusable {
@@ -154,9 +170,55 @@ impl Lines<'_> {
     }
 }
 
-/// All that the file says about the wanted user, before it is judged.
-#[derive(Default)]
-struct Found<'i> {
+/// Whom the file is asked about.
+pub trait Register<'i> {
+    /// Where to note what stands under this name; `None` if nobody asked.
+    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>>;
+
+    /// The name that these keys would be with quotes around them, if somebody asked for it.
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)>;
+}
+
+/// One user: what a login asks for.
+struct One<'i, 'w> {
+    wanted: Option<&'w str>,
+    found: Found<'i>,
+}
+
+impl<'w> One<'_, 'w> {
+    fn new(wanted: Option<&'w str>) -> Self {
+        Self {
+            wanted,
+            found: Found::default(),
+        }
+    }
+}
+
+impl<'i> Register<'i> for One<'i, '_> {
+    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+        (self.wanted == Some(name)).then_some(&mut self.found)
+    }
+
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+        let wanted = self.wanted.filter(|name| name.contains('.'))?;
+        let name = names_without_quotes(keys).find(|name| name == wanted)?;
+        Some((name, &mut self.found))
+    }
+}
+
+/// What `first.last` and `first.last.mobile` may have been meant to name.
+pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
+    let dotted = keys.join(".");
+    let entry = [".mobile", ".enabled"]
+        .iter()
+        .find_map(|key| dotted.strip_suffix(key))
+        .map(str::to_owned);
+    std::iter::once(dotted).chain(entry)
+}
+
+/// All that the file says about one user, before it is judged.
+#[derive(Debug, Default)]
+pub struct Found<'i> {
     /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
     definitions: Vec<usize>,
     /// Whether `alice.mobile` or `alice.enabled` stood there.
@@ -172,8 +234,35 @@ struct Found<'i> {
     first_part: Option<(usize, String)>,
 }
 
+/// What it says, wherever in the file it says so.
+impl Hash for Found<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
+        (self.mobile(), self.enabled).hash(state);
+        for sentence in [&self.problem, &self.unquoted, &self.first_part] {
+            sentence.as_ref().map(|(_, what)| what).hash(state);
+        }
+    }
+}
+
 impl<'i> Found<'i> {
-    fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
+    /// The mobile as it is written.
+    #[must_use]
+    pub fn mobile(&self) -> Option<&str> {
+        self.mobile.as_ref().map(|(_, mobile)| mobile.as_ref())
+    }
+
+    /// Where the name stands first.
+    #[must_use]
+    pub fn at(&self) -> Option<usize> {
+        let first_part = self.first_part.as_ref().or(self.unquoted.as_ref());
+        let elsewhere = first_part.or(self.problem.as_ref()).map(|(at, _)| *at);
+        self.definitions.first().copied().or(elsewhere)
+    }
+
+    /// The judgement.
+    #[must_use]
+    pub fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
         if let Some((at, what)) = self.complaint(lines) {
             return lines.bad(at, name, &what);
         }
@@ -237,7 +326,23 @@ impl<'i> Found<'i> {
         (self.by_dotted_keys, self.table) = (true, true);
     }
 
-    /// A key in the table of the wanted user.
+    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
+    fn below(&mut self, at: usize, path: &[Cow<str>], in_table: bool, value: Value<'i>) {
+        match &path[2..] {
+            [key] if in_table => self.set(at, key, value),
+            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
+                self.define_by_dotted_key(at);
+                self.set(at, key, value);
+            }
+            [key, ..] if in_table => self.complain(at, &not_known(key)),
+            [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
+                self.complain(at, &not_known(key))
+            }
+            _ => drop(self.first_part.get_or_insert((at, path[1..].join(".")))),
+        }
+    }
+
+    /// A key in the table of the user.
     fn set(&mut self, at: usize, key: &str, value: Value<'i>) {
         match (key, value) {
             ("mobile", Value::Text(_)) if self.mobile.is_some() => {
@@ -285,7 +390,9 @@ fn shown(key: &str) -> &str {
     }
 }
 
-fn not_a_mobile(format: MobileFormat) -> &'static str {
+/// What is wrong with it, and how it is written.
+#[must_use]
+pub fn not_a_mobile(format: MobileFormat) -> &'static str {
     match format {
         MobileFormat::E164 => {
             "the mobile is not E.164; write + and 7 to 15 digits, like +14155550100"
@@ -296,15 +403,15 @@ fn not_a_mobile(format: MobileFormat) -> &'static str {
     }
 }
 
-/// Walks the whole document, so that a syntax error anywhere is found, and keeps what concerns `wanted`.
-fn scan<'i>(text: &'i str, wanted: Option<&str>) -> Result<Found<'i>, NotToml> {
+/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `register` asks for.
+///
+/// # Errors
+/// The text is not TOML, or something in it stands outside `[users]`.
+pub fn scan<'i, R: Register<'i>>(text: &'i str, register: R) -> Result<R, NotToml> {
     let source = Source::new(text);
-    let mut walk = Walk::new(source, wanted);
+    let mut walk = Walk::new(source, register);
     toml_events::walk(source, &mut walk)?;
-    match walk.misplaced {
-        Some((at, what)) => Err(NotToml { at, what }),
-        None => Ok(walk.found),
-    }
+    walk.finish()
 }
 
 /// What stands behind a key, as far as it matters here.
@@ -315,35 +422,46 @@ enum Value<'i> {
     Other,
 }
 
-struct Walk<'i, 'w> {
+/// Keeps account of where in the document we are.
+#[allow(missing_debug_implementations)]
+pub struct Walk<'i, R> {
     source: Source<'i>,
-    wanted: Option<&'w str>,
+    register: R,
     /// The keys that lead to where we are: header, inline tables, dotted key.
-    path: Vec<Cow<'i, str>>,
+    pub path: Vec<Cow<'i, str>>,
     /// For the header and every open inline table, how many keys of `path` lead to it.
-    tables: Vec<usize>,
+    pub tables: Vec<usize>,
     /// How many arrays are open; nothing in an array concerns us.
-    arrays: usize,
+    pub arrays: usize,
     /// Where the last key stands.
-    at: usize,
+    pub at: usize,
     users_tables: usize,
-    found: Found<'i>,
     misplaced: Option<(usize, String)>,
 }
 
-impl<'i, 'w> Walk<'i, 'w> {
-    fn new(source: Source<'i>, wanted: Option<&'w str>) -> Self {
-        let (path, tables, found) = (Vec::new(), vec![0], Found::default());
+impl<'i, R: Register<'i>> Walk<'i, R> {
+    /// At the beginning of `source`.
+    pub fn new(source: Source<'i>, register: R) -> Self {
         Self {
             source,
-            wanted,
-            path,
-            tables,
+            register,
+            path: Vec::new(),
+            tables: vec![0],
             arrays: 0,
             at: 0,
             users_tables: 0,
-            found,
             misplaced: None,
+        }
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// Something stands outside `[users]`.
+    pub fn finish(self) -> Result<R, NotToml> {
+        match self.misplaced {
+            Some((at, what)) => Err(NotToml { at, what }),
+            None => Ok(self.register),
         }
     }
 
@@ -352,13 +470,14 @@ impl<'i, 'w> Walk<'i, 'w> {
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
-                if self.wanted == Some(name.as_ref()) {
-                    self.found.define(self.at, value);
+                if let Some(found) = self.register.of(name) {
+                    found.define(self.at, value);
                 }
             }
             [users, name, _, ..] if users == "users" => {
-                if self.wanted == Some(name.as_ref()) {
-                    self.below_wanted(value);
+                let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
+                if let Some(found) = self.register.of(name) {
+                    found.below(self.at, &self.path, in_table, value);
                 }
                 self.unquoted_dots();
             }
@@ -374,39 +493,9 @@ impl<'i, 'w> Walk<'i, 'w> {
         }
     }
 
-    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
-    fn below_wanted(&mut self, value: Value<'i>) {
-        let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
-        match &self.path[2..] {
-            [key] if in_table => self.found.set(self.at, key, value),
-            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
-                self.found.define_by_dotted_key(self.at);
-                self.found.set(self.at, key, value);
-            }
-            [key, ..] if in_table => self.found.complain(self.at, &not_known(key)),
-            [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
-                self.found.complain(self.at, &not_known(key))
-            }
-            _ => drop(
-                self.found
-                    .first_part
-                    .get_or_insert((self.at, self.path[1..].join("."))),
-            ),
-        }
-    }
-
     fn unquoted_dots(&mut self) {
-        let Some(wanted) = self.wanted.filter(|name| name.contains('.')) else {
-            return;
-        };
-        let dotted = self.path[1..].join(".");
-        let entry_key = [".mobile", ".enabled"]
-            .iter()
-            .find_map(|key| dotted.strip_suffix(key));
-        if dotted == wanted || entry_key == Some(wanted) {
-            self.found
-                .unquoted
-                .get_or_insert((self.at, wanted.to_owned()));
+        if let Some((name, found)) = self.register.unquoted(&self.path[1..]) {
+            found.unquoted.get_or_insert((self.at, name));
         }
     }
 
@@ -433,7 +522,7 @@ impl<'i, 'w> Walk<'i, 'w> {
     }
 }
 
-impl EventReceiver for Walk<'_, '_> {
+impl<'i, R: Register<'i>> EventReceiver for Walk<'i, R> {
     fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
         self.open_header();
     }
@@ -522,11 +611,13 @@ mod tests {
     use super::*;
 
     fn entry(text: &str, name: &str) -> Result<Entry, NotToml> {
+        let count = |at| text[..at].matches('\n').count();
         let lines = Lines {
             path: Path::new("users.toml"),
-            bytes: text.as_bytes(),
+            before: &count,
         };
-        scan(text, Some(name)).map(|found| found.entry(&lines, name.as_bytes(), MobileFormat::E164))
+        let one = scan(text, One::new(Some(name)))?;
+        Ok(one.found.entry(&lines, name.as_bytes(), MobileFormat::E164))
     }
 
     fn enrolled(text: &str, name: &str) -> String {
@@ -773,11 +864,11 @@ mod tests {
             ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
         ] {
             let NotToml { at, what: sentence } = entry(text, "alice").unwrap_err();
-            let lines = Lines {
-                path: Path::new("users.toml"),
-                bytes: text.as_bytes(),
-            };
-            assert_eq!(lines.number(at), line, "{text}: {sentence}");
+            assert_eq!(
+                text[..at].matches('\n').count() + 1,
+                line,
+                "{text}: {sentence}"
+            );
             assert!(sentence.starts_with(what), "{text}: {sentence}");
             assert!(!sentence.contains("4155550100"), "{sentence}");
         }

@@ -6,4 +6,6 @@ mod support;
 mod api;
 mod command_line;
 mod tool;
+mod users;
+mod users_writing;
 mod verify;

@@ -156,7 +156,7 @@ fn a_panic_in_the_thread_that_connects_costs_nothing() {
 }
 
 /// A library made from the C file of this name, to be loaded before all others.
-fn compiled(name: &str, dir: &TempDir) -> PathBuf {
+pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/pam/{name}.c"));
     let library = dir.join(&format!("{name}.so"));
     let status = Command::new("cc")
