@@ -4,6 +4,7 @@
 //! and a hundred thousand users must not cost a login memory.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -115,9 +116,31 @@ pub fn look_up(
             "is not UTF-8; write the file again as UTF-8 text",
         )
     })?;
-    let found = scan(text, std::str::from_utf8(name).ok())
+    let found = scan(text, Wanted::one(std::str::from_utf8(name).ok()))
         .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
-    Ok(found.entry(&lines, name, format))
+    Ok(found.into_one().entry(&lines, name, format))
+}
+
+/// Everybody in a file whose text is at hand, in its order, with what a login would find.
+///
+/// # Errors
+/// The text is not TOML: then nobody is looked up.
+pub fn entries(
+    path: &Path,
+    text: &str,
+    format: MobileFormat,
+) -> Result<Vec<(String, Entry)>, Unusable> {
+    let lines = Lines {
+        path,
+        bytes: text.as_bytes(),
+    };
+    let everybody = scan(text, Wanted::everybody())
+        .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
+    let judged = everybody.into_names().map(|(name, found)| {
+        let entry = found.entry(&lines, name.as_bytes(), format);
+        (name.into_owned(), entry)
+    });
+    Ok(judged.collect())
 }
 
 /// Turns an offset into what an editor shows.
@@ -296,14 +319,67 @@ fn not_a_mobile(format: MobileFormat) -> &'static str {
     }
 }
 
+/// Whose definitions are kept: a login wants one name, an administrator all of them.
+enum Wanted<'i, 'w> {
+    One(Option<&'w str>, Found<'i>),
+    Everybody {
+        order: Vec<Cow<'i, str>>,
+        found: HashMap<Cow<'i, str>, Found<'i>>,
+    },
+}
+
+impl<'i, 'w> Wanted<'i, 'w> {
+    fn one(name: Option<&'w str>) -> Self {
+        Self::One(name, Found::default())
+    }
+
+    fn everybody() -> Self {
+        Self::Everybody {
+            order: Vec::new(),
+            found: HashMap::new(),
+        }
+    }
+
+    /// Where to note what stands about `name`.
+    fn about(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+        match self {
+            Self::One(wanted, found) => (*wanted == Some(name.as_ref())).then_some(found),
+            Self::Everybody { order, found } => {
+                Some(found.entry(name.clone()).or_insert_with(|| {
+                    order.push(name.clone());
+                    Found::default()
+                }))
+            }
+        }
+    }
+
+    fn into_one(self) -> Found<'i> {
+        match self {
+            Self::One(_, found) => found,
+            Self::Everybody { .. } => Found::default(),
+        }
+    }
+
+    fn into_names(self) -> impl Iterator<Item = (Cow<'i, str>, Found<'i>)> {
+        let (order, mut found) = match self {
+            Self::One(..) => (Vec::new(), HashMap::new()),
+            Self::Everybody { order, found } => (order, found),
+        };
+        order.into_iter().map(move |name| {
+            let found = found.remove(&name).unwrap_or_default();
+            (name, found)
+        })
+    }
+}
+
 /// Walks the whole document, so that a syntax error anywhere is found, and keeps what concerns `wanted`.
-fn scan<'i>(text: &'i str, wanted: Option<&str>) -> Result<Found<'i>, NotToml> {
+fn scan<'i, 'w>(text: &'i str, wanted: Wanted<'i, 'w>) -> Result<Wanted<'i, 'w>, NotToml> {
     let source = Source::new(text);
     let mut walk = Walk::new(source, wanted);
     toml_events::walk(source, &mut walk)?;
     match walk.misplaced {
         Some((at, what)) => Err(NotToml { at, what }),
-        None => Ok(walk.found),
+        None => Ok(walk.wanted),
     }
 }
 
@@ -317,7 +393,7 @@ enum Value<'i> {
 
 struct Walk<'i, 'w> {
     source: Source<'i>,
-    wanted: Option<&'w str>,
+    wanted: Wanted<'i, 'w>,
     /// The keys that lead to where we are: header, inline tables, dotted key.
     path: Vec<Cow<'i, str>>,
     /// For the header and every open inline table, how many keys of `path` lead to it.
@@ -327,13 +403,12 @@ struct Walk<'i, 'w> {
     /// Where the last key stands.
     at: usize,
     users_tables: usize,
-    found: Found<'i>,
     misplaced: Option<(usize, String)>,
 }
 
 impl<'i, 'w> Walk<'i, 'w> {
-    fn new(source: Source<'i>, wanted: Option<&'w str>) -> Self {
-        let (path, tables, found) = (Vec::new(), vec![0], Found::default());
+    fn new(source: Source<'i>, wanted: Wanted<'i, 'w>) -> Self {
+        let (path, tables) = (Vec::new(), vec![0]);
         Self {
             source,
             wanted,
@@ -342,7 +417,6 @@ impl<'i, 'w> Walk<'i, 'w> {
             arrays: 0,
             at: 0,
             users_tables: 0,
-            found,
             misplaced: None,
         }
     }
@@ -352,14 +426,12 @@ impl<'i, 'w> Walk<'i, 'w> {
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
-                if self.wanted == Some(name.as_ref()) {
-                    self.found.define(self.at, value);
+                if let Some(found) = self.wanted.about(name) {
+                    found.define(self.at, value);
                 }
             }
-            [users, name, _, ..] if users == "users" => {
-                if self.wanted == Some(name.as_ref()) {
-                    self.below_wanted(value);
-                }
+            [users, _, _, ..] if users == "users" => {
+                self.below_wanted(value);
                 self.unquoted_dots();
             }
             [..] => self.misplace(),
@@ -377,18 +449,21 @@ impl<'i, 'w> Walk<'i, 'w> {
     /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
     fn below_wanted(&mut self, value: Value<'i>) {
         let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
+        let Some(found) = self.wanted.about(&self.path[1]) else {
+            return;
+        };
         match &self.path[2..] {
-            [key] if in_table => self.found.set(self.at, key, value),
+            [key] if in_table => found.set(self.at, key, value),
             [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
-                self.found.define_by_dotted_key(self.at);
-                self.found.set(self.at, key, value);
+                found.define_by_dotted_key(self.at);
+                found.set(self.at, key, value);
             }
-            [key, ..] if in_table => self.found.complain(self.at, &not_known(key)),
+            [key, ..] if in_table => found.complain(self.at, &not_known(key)),
             [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
-                self.found.complain(self.at, &not_known(key))
+                found.complain(self.at, &not_known(key))
             }
             _ => drop(
-                self.found
+                found
                     .first_part
                     .get_or_insert((self.at, self.path[1..].join("."))),
             ),
@@ -396,17 +471,21 @@ impl<'i, 'w> Walk<'i, 'w> {
     }
 
     fn unquoted_dots(&mut self) {
-        let Some(wanted) = self.wanted.filter(|name| name.contains('.')) else {
+        // Of everybody, the first part of such a name is noted already.
+        let Wanted::One(Some(wanted), found) = &mut self.wanted else {
             return;
         };
+        if !wanted.contains('.') {
+            return;
+        }
         let dotted = self.path[1..].join(".");
         let entry_key = [".mobile", ".enabled"]
             .iter()
             .find_map(|key| dotted.strip_suffix(key));
-        if dotted == wanted || entry_key == Some(wanted) {
-            self.found
+        if dotted == *wanted || entry_key == Some(*wanted) {
+            found
                 .unquoted
-                .get_or_insert((self.at, wanted.to_owned()));
+                .get_or_insert((self.at, (*wanted).to_owned()));
         }
     }
 
@@ -526,7 +605,11 @@ mod tests {
             path: Path::new("users.toml"),
             bytes: text.as_bytes(),
         };
-        scan(text, Some(name)).map(|found| found.entry(&lines, name.as_bytes(), MobileFormat::E164))
+        scan(text, Wanted::one(Some(name))).map(|found| {
+            found
+                .into_one()
+                .entry(&lines, name.as_bytes(), MobileFormat::E164)
+        })
     }
 
     fn enrolled(text: &str, name: &str) -> String {

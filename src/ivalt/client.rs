@@ -10,6 +10,7 @@ use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
+use ureq::config::Config;
 use ureq::http::{HeaderValue, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
@@ -28,7 +29,7 @@ use crate::trusted_file::{Readers, SMALL, Trust};
 const ANSWER_LIMIT: u64 = 64 * 1024;
 
 /// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
-const SYSTEM_BUNDLES: [&str; 4] = [
+pub const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -51,11 +52,11 @@ pub struct Exchange {
 /// Knows how to ask iVALT; holds no connection.
 #[derive(Debug)]
 pub struct Client {
-    url: String,
+    pub(super) url: String,
     key: Secret,
-    roots: Arc<Vec<Certificate<'static>>>,
+    pub(super) roots: Arc<Vec<Certificate<'static>>>,
     proxy: Option<Proxy>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     look_up: LookUp,
 }
 
@@ -189,14 +190,31 @@ impl Client {
             .send(body.as_slice())
     }
 
+    fn agent(&self, progress: &Progress) -> Agent {
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(Tcp::new(progress.clone()))
+                .chain(EnterTls(progress.clone()))
+                .chain(RustlsConnector::default())
+                .chain(Wipe(progress.clone()));
+        Agent::with_parts(self.config(), connector, self.resolver(progress))
+    }
+
+    pub(super) fn resolver(&self, progress: &Progress) -> CallingThreadResolver {
+        CallingThreadResolver {
+            look_up: self.look_up,
+            progress: progress.clone(),
+        }
+    }
+
     /// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the
     /// API key, never times out, trusts compiled-in roots and starts a thread for names.
-    fn agent(&self, progress: &Progress) -> Agent {
+    pub(super) fn config(&self) -> Config {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .root_certs(RootCerts::Specific(Arc::clone(&self.roots)))
             .build();
-        let config = Agent::config_builder()
+        Agent::config_builder()
             .proxy(self.proxy.clone())
             .https_only(true)
             .max_redirects(0)
@@ -210,21 +228,10 @@ impl Client {
             .max_response_header_size(8 * 1024)
             .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
-            .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(Tcp::new(progress.clone()))
-                .chain(EnterTls(progress.clone()))
-                .chain(RustlsConnector::default())
-                .chain(Wipe(progress.clone()));
-        let resolver = CallingThreadResolver {
-            look_up: self.look_up,
-            progress: progress.clone(),
-        };
-        Agent::with_parts(config, connector, resolver)
+            .build()
     }
 
-    fn cause(&self, error: &Error, progress: &Progress) -> String {
+    pub(super) fn cause(&self, error: &Error, progress: &Progress) -> String {
         let stage = progress.stage();
         match error {
             Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),

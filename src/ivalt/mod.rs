@@ -2,8 +2,12 @@
 
 mod answer;
 mod client;
+#[cfg(feature = "ivaltctl")]
+mod probe;
 mod transport;
 
 pub use answer::{Answer, Said, judge};
-pub use client::{Client, Exchange};
+pub use client::{Client, Exchange, SYSTEM_BUNDLES};
+#[cfg(feature = "ivaltctl")]
+pub use probe::{Probe, Tls};
 pub use transport::{LookUp, LookUpFailed, Stage};

@@ -85,20 +85,27 @@ impl Progress {
 
     /// `dns 2 ms, connect 11 ms, …` for `debug`.
     pub fn durations(&self) -> String {
+        let words = |(stage, time): (Stage, Duration)| format!("{stage} {} ms", time.as_millis());
+        self.times()
+            .into_iter()
+            .map(words)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// How long each step took; the last one until now.
+    pub fn times(&self) -> Vec<(Stage, Duration)> {
         let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = steps
             .iter()
             .skip(1)
             .map(|step| step.1)
             .chain([Instant::now()]);
-        let words = steps
-            .iter()
-            .zip(ends)
-            .map(|(step, end)| format!("{} {} ms", step.0, (end - step.1).as_millis()));
-        words.collect::<Vec<_>>().join(", ")
+        let times = steps.iter().zip(ends);
+        times.map(|(step, end)| (step.0, end - step.1)).collect()
     }
 
-    fn enter(&self, stage: Stage) {
+    pub(super) fn enter(&self, stage: Stage) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.last().is_none_or(|last| last.0 != stage) {
             steps.push((stage, Instant::now()));

@@ -1,11 +1,213 @@
-//! `ivaltctl check`: the doctor.
+//! `ivaltctl check`: the doctor. It reads, and says what is wrong, what a login will meet because of it, and the mend.
+//!
+//! | examiner | what it looks at |
+//! | --- | --- |
+//! | [`settings`] | `ivalt.toml`, the key file, the trusted roots |
+//! | [`enrolment`] | `users.toml`, against the accounts of the system |
+//! | [`module_file`] | the `.so` that the stacks name |
+//! | [`sshd`] | its effective configuration |
+//! | [`sudo`] | `/etc/sudoers` |
+//! | [`desktop`] | services that live in a sandbox, without privileges or without a network |
+//! | [`selinux`], [`proxy`], [`clock`], [`log`] | what stands around |
+//! | [`online`] | iVALT itself, when it may be asked |
 
+mod accounts;
+mod clock;
+mod desktop;
+mod enrolment;
+mod log;
+mod module_file;
+mod online;
+mod patient;
+mod program;
+mod proxy;
+mod selinux;
+mod services;
+mod settings;
+mod sshd;
+mod sudo;
+
+use std::fmt::Write;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::command_line::Check;
+use super::finding::{Finding, Severity};
+use super::root::Root;
+use super::terminal::{self, BAD, DOUBTFUL, GOOD};
 use super::{Exit, Refused};
+use online::Step;
+use patient::Patient;
 
 /// Looks at everything, and says what is wrong.
-pub fn run(_check: &Check, _config: &Path) -> Result<Exit, Refused> {
-    Err(Refused("not in this version".into()))
+pub fn run(check: &Check, config: &Path) -> Result<Exit, Refused> {
+    let root = Root::new(&check.root);
+    if !root.real(Path::new("/")).is_dir() {
+        let why = format!(
+            "{}: is not a folder; nothing was checked",
+            check.root.display()
+        );
+        return Err(Refused(why));
+    }
+    let patient = Patient::new(&root, config);
+    let mut findings = examine(&patient);
+    let mut steps = Vec::new();
+    if check.online {
+        steps = online::ask(&patient, &mut findings);
+    }
+    sort(&mut findings);
+    if check.json {
+        terminal::say(in_json(&patient, &findings, check.online.then_some(&steps)));
+    } else {
+        show(&patient, &findings, &steps);
+    }
+    Ok(exit(&findings))
+}
+
+/// What is wrong with a system as it is, or as it would be after a change ([`Root::with`]); the worst first.
+pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
+    let mut findings = examine(&Patient::new(root, config));
+    sort(&mut findings);
+    findings
+}
+
+/// One examiner after the other.
+fn examine(patient: &Patient) -> Vec<Finding> {
+    [
+        settings::findings(patient),
+        enrolment::findings(patient),
+        module_file::findings(patient),
+        // stacks::findings(patient.root) has its place here.
+        sshd::findings(patient),
+        sudo::findings(patient),
+        desktop::findings(patient),
+        selinux::findings(patient),
+        proxy::findings(patient),
+        clock::findings(patient),
+        log::findings(patient),
+    ]
+    .concat()
+}
+
+fn sort(findings: &mut [Finding]) {
+    let place = |finding: &Finding| (finding.file.clone(), finding.line);
+    findings.sort_by(|one, other| {
+        let worse = other.severity.cmp(&one.severity);
+        worse.then_with(|| place(one).cmp(&place(other)))
+    });
+}
+
+fn exit(findings: &[Finding]) -> Exit {
+    match findings.iter().map(|finding| finding.severity).max() {
+        None => Exit::Done,
+        Some(Severity::Warning) => Exit::Refused,
+        Some(Severity::LocksOut | Severity::LetsIn) => Exit::Dangerous,
+    }
+}
+
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    let like = findings
+        .iter()
+        .filter(|finding| finding.severity == severity);
+    like.count()
+}
+
+fn show(patient: &Patient, findings: &[Finding], steps: &[Step]) {
+    for step in steps {
+        terminal::say(printable(&format!(
+            "{:<12}{:>6} ms  {}",
+            step.step, step.ms, step.said
+        )));
+    }
+    if findings.is_empty() {
+        terminal::say(terminal::painted(GOOD, "nothing found"));
+    } else {
+        findings.iter().for_each(show_one);
+        let [lets_in, locks_out, warnings] =
+            [Severity::LetsIn, Severity::LocksOut, Severity::Warning]
+                .map(|severity| count(findings, severity));
+        let plural = if warnings == 1 { "" } else { "s" };
+        terminal::say(format_args!(
+            "{lets_in} lets in, {locks_out} locks out, {warnings} warning{plural}"
+        ));
+    }
+    let services = &patient.services;
+    if services.is_empty() {
+        terminal::say("no service asks iVALT");
+    } else {
+        terminal::say(printable(&format!(
+            "services that ask iVALT: {}",
+            services.join(", ")
+        )));
+    }
+}
+
+fn show_one(finding: &Finding) {
+    let (style, word) = match finding.severity {
+        Severity::LetsIn => (BAD, "lets in"),
+        Severity::LocksOut => (BAD, "locks out"),
+        Severity::Warning => (DOUBTFUL, "warning"),
+    };
+    let mut place = String::new();
+    if let Some(file) = &finding.file {
+        let _ = write!(place, " {}", file.display());
+    }
+    if let Some(line) = finding.line {
+        let _ = write!(place, ":{line}");
+    }
+    terminal::say(format_args!(
+        "{}{} [{}]",
+        terminal::painted(style, word),
+        printable(&place),
+        finding.id
+    ));
+    terminal::say(format_args!("  {}", printable(&finding.what)));
+    for line in finding.mend.lines() {
+        terminal::say(format_args!("  mend: {}", printable(line)));
+    }
+}
+
+/// Names in files and words of servers must not move the cursor, nor change how a line reads.
+fn printable(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut plain = String::new();
+    for c in text.chars() {
+        if harmful(c) {
+            let _ = write!(plain, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+fn in_json(patient: &Patient, findings: &[Finding], steps: Option<&Vec<Step>>) -> String {
+    let mut report = json!({
+        "findings": findings,
+        "lets_in": count(findings, Severity::LetsIn),
+        "locks_out": count(findings, Severity::LocksOut),
+        "warnings": count(findings, Severity::Warning),
+        "services": patient.services,
+    });
+    if let Some(steps) = steps {
+        report["steps"] = json!(steps);
+    }
+    report.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_foreign_cannot_play_with_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[31m\u{202e}b ä"),
+            "a\\u{1b}[31m\\u{202e}b ä"
+        );
+    }
 }
