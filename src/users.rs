@@ -4,6 +4,7 @@
 //! and a hundred thousand users must not cost a login memory.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -106,10 +107,7 @@ pub fn look_up(
     format: MobileFormat,
 ) -> Result<Entry, Unusable> {
     let bytes = trust.read(path, Readers::Anybody, LARGE)?;
-    let lines = Lines {
-        path,
-        bytes: &bytes,
-    };
+    let lines = Lines::of(path, &bytes);
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         lines.unusable(
             error.valid_up_to(),
@@ -130,13 +128,11 @@ pub fn entries(
     text: &str,
     format: MobileFormat,
 ) -> Result<Vec<(String, Entry)>, Unusable> {
-    let lines = Lines {
-        path,
-        bytes: text.as_bytes(),
-    };
+    let lines = Lines::of(path, text.as_bytes());
     let everybody = scan(text, Wanted::everybody())
         .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
     let judged = everybody.into_names().map(|(name, found)| {
+        let name = found.unquoted_name().map_or(name, Cow::Owned);
         let entry = found.entry(&lines, name.as_bytes(), format);
         (name.into_owned(), entry)
     });
@@ -147,16 +143,30 @@ pub fn entries(
 struct Lines<'a> {
     path: &'a Path,
     bytes: &'a [u8],
+    /// The last offset asked for and the line feeds before it: a file full of bad entries is counted once.
+    counted: Cell<(usize, usize)>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn of(path: &'a Path, bytes: &'a [u8]) -> Self {
+        let counted = Cell::default();
+        Self {
+            path,
+            bytes,
+            counted,
+        }
+    }
+
     fn number(&self, at: usize) -> usize {
-        self.bytes
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1
+        let at = at.min(self.bytes.len());
+        let (from, before) = match self.counted.get() {
+            (from, before) if from <= at => (from, before),
+            _ => (0, 0),
+        };
+        let passed = self.bytes[from..at].iter();
+        let before = before + passed.filter(|byte| **byte == b'\n').count();
+        self.counted.set((at, before));
+        before + 1
     }
 
     fn unusable(&self, at: usize, what: &str) -> Unusable {
@@ -215,6 +225,12 @@ impl<'i> Found<'i> {
             (Some(mobile), Some(false)) => Entry::Disabled(mobile),
             (Some(mobile), _) => Entry::Enrolled(mobile),
         }
+    }
+
+    /// The whole of a name with dots, where only its first part would be a key.
+    fn unquoted_name(&self) -> Option<String> {
+        let (_, name) = self.first_part.as_ref()?;
+        self.definitions.is_empty().then(|| name.clone())
     }
 
     /// What is wrong with the form of the entry, if anything, and where.
@@ -601,10 +617,7 @@ mod tests {
     use super::*;
 
     fn entry(text: &str, name: &str) -> Result<Entry, NotToml> {
-        let lines = Lines {
-            path: Path::new("users.toml"),
-            bytes: text.as_bytes(),
-        };
+        let lines = Lines::of(Path::new("users.toml"), text.as_bytes());
         scan(text, Wanted::one(Some(name))).map(|found| {
             found
                 .into_one()
@@ -651,6 +664,24 @@ mod tests {
             ),
             "+14155550100"
         );
+    }
+
+    #[test]
+    fn everybody_is_what_a_login_would_find() {
+        let text = "[users]\nalice = \"+14155550100\"\nbob = 5\n\"first.last\" = { mobile = \"+14155550101\", enabled = false }\n\
+                    carol.x = \"+14155550102\"\nalice = \"+14155550103\"\ndan.mobile = \"+14155550104\"\ndan.enabled = true\n";
+        let all = entries(Path::new("users.toml"), text, MobileFormat::E164).unwrap();
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["alice", "bob", "first.last", "carol.x", "dan"]);
+        for (name, found) in all {
+            assert_eq!(entry(text, &name), Ok(found), "{name}");
+        }
+        for text in ["[users", "alice = \"+14155550100\""] {
+            assert!(
+                entries(Path::new("users.toml"), text, MobileFormat::E164).is_err(),
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -856,10 +887,7 @@ mod tests {
             ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
         ] {
             let NotToml { at, what: sentence } = entry(text, "alice").unwrap_err();
-            let lines = Lines {
-                path: Path::new("users.toml"),
-                bytes: text.as_bytes(),
-            };
+            let lines = Lines::of(Path::new("users.toml"), text.as_bytes());
             assert_eq!(lines.number(at), line, "{text}: {sentence}");
             assert!(sentence.starts_with(what), "{text}: {sentence}");
             assert!(!sentence.contains("4155550100"), "{sentence}");

@@ -53,6 +53,9 @@ impl Root {
     /// Where a path of the system really ends. Symbolic links are followed as the system itself would follow them:
     /// an absolute one begins at its own root again.
     pub fn followed(&self, path: &Path) -> PathBuf {
+        if self.is_this_machine() {
+            return path.to_owned();
+        }
         let mut left = parts(path);
         let mut reached = PathBuf::new();
         let mut links = 0;

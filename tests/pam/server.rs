@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -24,6 +24,8 @@ pub type Tls = StreamOwned<ServerConnection, TcpStream>;
 pub enum Certificate {
     Valid,
     Expired,
+    /// Within two weeks.
+    EndsSoon,
     NotYetValid,
     OtherName,
     SelfSigned,
@@ -81,6 +83,9 @@ fn certificate(kind: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'st
     }];
     match kind {
         Certificate::Expired => params.not_after = date_time_ymd(2020, 1, 1),
+        Certificate::EndsSoon => {
+            params.not_after = (SystemTime::now() + Duration::from_secs(10 * 86_400)).into();
+        }
         Certificate::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
         _ => {}
     }

@@ -48,7 +48,7 @@ fn behind(patient: &Patient) -> Vec<Finding> {
 }
 
 fn unsynchronised(patient: &Patient) -> Vec<Finding> {
-    if !patient.root.is_this_machine() {
+    if !patient.root.is_this_machine() || patient.lines.is_empty() {
         return Vec::new();
     }
     let said = program::output(

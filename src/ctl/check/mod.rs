@@ -50,7 +50,12 @@ pub fn run(check: &Check, config: &Path) -> Result<Exit, Refused> {
         );
         return Err(Refused(why));
     }
-    let patient = Patient::new(&root, config);
+    let config = if root.is_this_machine() {
+        std::path::absolute(config)?
+    } else {
+        config.to_owned()
+    };
+    let patient = Patient::new(&root, &config);
     let mut findings = examine(&patient);
     let mut steps = Vec::new();
     if check.online {

@@ -110,16 +110,14 @@ impl Examined<'_> {
             .values
             .get(keyword)
             .and_then(|value| value.place.clone());
+        let where_to_write = match &place {
+            Some((file, _)) => format!("write in {}", file.display()),
+            // Below, the first value that stands would count, or a Match block would swallow it.
+            None => format!("write at the top of {CONFIG}"),
+        };
         let (file, line) = place.map_or((CONFIG.into(), None), |(file, line)| (file, Some(line)));
         let source = self.configuration.source;
-        let mend = if mend.contains('\n') || mend.starts_with(char::is_lowercase) {
-            mend.to_owned()
-        } else {
-            format!(
-                "write in {}: {mend}; then: sshd -t && systemctl reload ssh",
-                file.display()
-            )
-        };
+        let mend = format!("{where_to_write}: {mend}; then: sshd -t && systemctl reload ssh");
         Finding {
             line,
             ..finding(
