@@ -83,7 +83,7 @@ impl Client {
     }
 
     /// As ureq makes it of our settings.
-    fn tls(&self) -> Arc<ClientConfig> {
+    fn tls(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         let mut roots = RootCertStore::empty();
         let ders = self
             .roots
@@ -91,9 +91,9 @@ impl Client {
             .map(|root| CertificateDer::from(root.der()));
         roots.add_parsable_certificates(ders);
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        Arc::new(config.expect("ring knows all versions"))
+            .with_protocol_versions(rustls::ALL_VERSIONS)?
+            .with_root_certificates(roots);
+        Ok(Arc::new(config.with_no_client_auth()))
     }
 }
 
@@ -123,7 +123,7 @@ impl Resolver for Noting {
 /// The last connector: shakes hands as ureq's own does, notes what came, and ends the call.
 #[derive(Debug)]
 struct Look {
-    config: Arc<ClientConfig>,
+    config: Result<Arc<ClientConfig>, rustls::Error>,
     seen: Arc<Mutex<Probe>>,
     progress: Progress,
 }
@@ -157,12 +157,12 @@ impl<In: Transport> Connector<In> for Look {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::Tls("the host of api.url is no name for TLS"))?;
-        let mut connection = ClientConnection::new(Arc::clone(&self.config), name)?;
+        let mut connection = ClientConnection::new(self.config.clone()?, name)?;
         let mut stream = TransportAdapter::new(stream.boxed(), Arc::clone(&details.current_time));
         stream.set_timeout(details.timeout);
         connection.complete_io(&mut stream)?;
         self.note_tls(&connection);
-        self.head(&details.uri, StreamOwned::new(connection, stream))?;
+        self.head(details.uri, StreamOwned::new(connection, stream))?;
         Err(Error::Other(Box::new(Seen)))
     }
 }
