@@ -143,12 +143,12 @@ fn decide(
         debug: arguments.debug,
         report,
     };
-    let entry = call.find_user(host)?;
+    let mut entry = call.find_user(host)?;
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
         return Ok(Decision::Ignore(Tolerated::Unenrolled));
     }
     loop {
-        let Stop(refusal, cause) = match call.attempt(host, &entry) {
+        let Stop(refusal, cause) = match call.attempt(host, &mut entry) {
             Ok(Verified) => return Ok(Decision::Allow),
             Err(stop) => stop,
         };
@@ -186,9 +186,9 @@ impl Call<'_> {
     }
 
     /// One try, from the question to iVALT's word. Users who cannot get in are asked like all others.
-    fn attempt(&mut self, host: &mut dyn Host, entry: &Entry) -> Result<Verified, Stop> {
-        self.report.forget_last_answer();
+    fn attempt(&mut self, host: &mut dyn Host, entry: &mut Entry) -> Result<Verified, Stop> {
         let mut token = self.tokens.next(host)?;
+        self.report.forget_last_answer();
         self.report.attempts += 1;
         let mut face = match self.settings.token.method {
             Method::Token => None,
@@ -196,12 +196,10 @@ impl Call<'_> {
         };
         self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
-        let changed = if host.user()? == self.report.user {
-            None
-        } else {
-            Some(self.find_user(host)?)
-        };
-        let mobile = self.mobile(changed.as_ref().unwrap_or(entry))?;
+        if host.user()? != self.report.user {
+            *entry = self.find_user(host)?;
+        }
+        let mobile = self.mobile(entry)?;
         self.tokens.guard(&mut token)?;
         face.as_mut()
             .map_or(Ok(()), |face| self.tokens.guard_face(face))?;
@@ -234,7 +232,7 @@ impl Call<'_> {
         let mut word = self.accepted(exchange);
         if let (Ok(()), Some(face)) = (&word, &face) {
             let exchange = self.client.validate_user(face, &token);
-            word = self.accepted(exchange);
+            word = self.accepted(exchange.without_number(mobile.as_str()));
         }
         self.tokens.sent.push(token);
         word.map(|()| Verified)
@@ -257,6 +255,7 @@ impl Call<'_> {
 impl Report {
     fn forget_last_answer(&mut self) {
         (self.http, self.code, self.detail) = (None, String::new(), String::new());
+        self.steps.clear();
     }
 
     fn note(&mut self, exchange: Exchange, debug: Debug) -> Answer {
@@ -376,7 +375,10 @@ impl<'a> Tokens<'a> {
 
     fn keep_back(&self, answer: &mut Secret, shape: &Shape) -> Result<(), Stop> {
         if is_dummy_of_sshd(answer.as_bytes()) {
-            return Err(malformed("sshd's dummy answer; it bars this login"));
+            return Err(Stop(
+                Refusal::DummyOfSshd,
+                "sshd's dummy answer; it bars this login".to_owned(),
+            ));
         }
         if self.is_password(answer) {
             return Err(Stop(Refusal::PasswordAsToken, String::new()));
@@ -391,7 +393,12 @@ impl<'a> Tokens<'a> {
     }
 
     fn may_ask_again(&self, refusal: Refusal) -> bool {
-        self.prompts_left > 0 && matches!(refusal, Refusal::MalformedToken | Refusal::TokenRejected)
+        let again = [
+            Refusal::MalformedToken,
+            Refusal::DummyOfSshd,
+            Refusal::TokenRejected,
+        ];
+        self.prompts_left > 0 && again.contains(&refusal)
     }
 
     /// `PAM_MAXTRIES` is for those who could have asked again.
@@ -549,12 +556,13 @@ mod tests {
         }
         let word = CString::new(format!("config={}", path.display())).unwrap();
         let mut report = Report::default();
-        authenticate(
-            &[&word],
-            &mut Broken,
-            crate::pam::surroundings(),
-            &mut report,
-        );
+        let surroundings = Surroundings {
+            trust: Trust {
+                effective_uid: std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()),
+            },
+            look_up: |_, _, _| panic!("no name is looked up for a broken handle"),
+        };
+        authenticate(&[&word], &mut Broken, surroundings, &mut report);
         assert_eq!(
             (report.decision, report.cause.as_str()),
             (Decision::Deny(Refusal::Internal), "no password")

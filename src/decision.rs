@@ -35,6 +35,8 @@ pub enum Refusal {
     Unanswered,
     /// The answer cannot be a token.
     MalformedToken,
+    /// The answer is sshd's own, for a login that it bars; the same reason in the log, other words for the person.
+    DummyOfSshd,
     /// The answer is the password that an earlier module took.
     PasswordAsToken,
     /// iVALT refused the token.
@@ -81,7 +83,7 @@ impl Refusal {
             Self::Disabled => "disabled",
             Self::BadEntry => "bad-entry",
             Self::Unanswered => "unanswered",
-            Self::MalformedToken => "malformed-token",
+            Self::MalformedToken | Self::DummyOfSshd => "malformed-token",
             Self::PasswordAsToken => "password-as-token",
             Self::TokenRejected | Self::TriesExhausted => "token-rejected",
             Self::ApiKeyRefused => "api-key-refused",

@@ -15,7 +15,7 @@ const README: &str = include_str!("../README.md");
 const IVALT_TOML: &str = include_str!("../conf/ivalt.toml");
 const USERS_TOML: &str = include_str!("../conf/users.toml");
 
-const DECISIONS: [Decision; 15] = [
+const DECISIONS: [Decision; 16] = [
     Decision::Allow,
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
@@ -24,6 +24,7 @@ const DECISIONS: [Decision; 15] = [
     Decision::Deny(Refusal::BadEntry),
     Decision::Deny(Refusal::Unanswered),
     Decision::Deny(Refusal::MalformedToken),
+    Decision::Deny(Refusal::DummyOfSshd),
     Decision::Deny(Refusal::PasswordAsToken),
     Decision::Deny(Refusal::TokenRejected),
     Decision::Deny(Refusal::TriesExhausted),
@@ -239,4 +240,46 @@ fn success_and_ignore_have_one_producer_each() {
         assert_eq!(story.matches(made).count(), times, "{made}");
         assert!(others.iter().all(|text| !text.contains(made)), "{made}");
     }
+}
+
+/// A row that names a test nobody runs would be a promise.
+#[test]
+fn the_tests_that_security_names_exist() {
+    let security = include_str!("../SECURITY.md");
+    let sources = sources_of_tests(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")));
+    let advisories = security.split("## Advisories").nth(1).unwrap();
+    let mut named = 0;
+    for row in advisories
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+    {
+        let tests = quoted(row.rsplit('|').nth(1).unwrap());
+        assert!(!tests.is_empty() || row.starts_with("| ---"), "{row}");
+        for test in tests {
+            let [in_rust, in_bash] = [format!("fn {test}("), format!("\n{test}_case() ")];
+            assert!(
+                sources.contains(&in_rust) || sources.contains(&in_bash),
+                "{test}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 15, "{named}");
+}
+
+fn sources_of_tests(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources_of_tests(&path);
+        } else if path
+            .extension()
+            .is_some_and(|kind| kind == "rs" || kind == "sh")
+        {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
 }

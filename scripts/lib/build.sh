@@ -18,12 +18,14 @@ link_with_libpam() {
 
 ldconfig_path() { PATH="$PATH:/usr/sbin:/sbin" ldconfig "$@"; }
 
-build_module() { run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib; }
+# The module and ivaltctl.
+build_module() { run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib --bins; }
 
 # The helpers are development targets; a debug build is enough and shares its parts with `cargo test`.
 build_helpers() {
     run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --locked --example syslog-sink --example ivalt-stand-in
 }
 
+tool_file() { printf '%s' "$target/release/ivaltctl"; }
 module_file() { printf '%s' "$target/release/libpam_ivalt.so"; }
 helper_file() { printf '%s' "$target/debug/examples/$1"; }

@@ -50,5 +50,5 @@ run_on_stage() {
         setpriv --pdeathsig KILL \
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
-        "$(module_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
+        "$(module_file)" "$(tool_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
 }

@@ -85,9 +85,10 @@ pub fn level(decision: Decision) -> Level {
             Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry | Refusal::Unanswered => {
                 Level::Notice
             }
-            Refusal::MalformedToken | Refusal::TokenRejected | Refusal::TriesExhausted => {
-                Level::Notice
-            }
+            Refusal::MalformedToken
+            | Refusal::DummyOfSshd
+            | Refusal::TokenRejected
+            | Refusal::TriesExhausted => Level::Notice,
             Refusal::PasswordAsToken | Refusal::Unavailable => Level::Warning,
             Refusal::ApiKeyRefused | Refusal::Misconfigured => Level::Error,
             Refusal::Internal => Level::Critical,

@@ -36,6 +36,12 @@ pub enum Command {
     Enable(Enable),
     Confirm(Confirm),
     Disable(Disable),
+    /// Wait for the confirmation and undo the change without one; `enable` starts it
+    #[command(hide = true)]
+    WayBack {
+        /// The service that was enabled
+        service: String,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   ivaltctl completion bash > /etc/bash_completion.d/ivaltctl")]

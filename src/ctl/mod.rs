@@ -8,13 +8,17 @@
 //! | [`finding`] | something that is wrong, and what mends it |
 //! | [`check`] | the doctor |
 //! | [`users`] | users.toml, edited |
+//! | [`replace`] | one file in the place of another |
+//! | [`enable`] | switched on, confirmed or put back, switched off |
 //! | [`verify`] | the module's own story with the terminal as conversation |
 //! | [`api`] | one operation of iVALT's API, and what it said |
 
 mod api;
 mod check;
 mod command_line;
+mod enable;
 mod finding;
+mod replace;
 mod root;
 mod terminal;
 mod users;
@@ -85,9 +89,10 @@ fn obey(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(check) => check::run(check, &line.config),
         Command::Users(users) => users::run(users, &line.config),
-        Command::Enable(_) | Command::Confirm(_) | Command::Disable(_) => {
-            Err(Refused("not in this version".into()))
-        }
+        Command::Enable(words) => enable::enable(words, &line.config),
+        Command::Confirm(_) => enable::confirm(),
+        Command::Disable(words) => enable::disable(words),
+        Command::WayBack { service } => enable::wait(service),
         Command::Verify(verify) => verify::run(verify, &line.config),
         Command::Api(operation) => api::run(operation, &line.config),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),

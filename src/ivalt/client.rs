@@ -49,6 +49,17 @@ pub struct Exchange {
     pub steps: String,
 }
 
+impl Exchange {
+    /// The same with `***` for this mobile in iVALT's words, however it is written.
+    #[must_use]
+    pub fn without_number(self, mobile: &str) -> Self {
+        Self {
+            answer: self.answer.map_said(|said| said.without_number(mobile)),
+            ..self
+        }
+    }
+}
+
 /// Knows how to ask iVALT; holds no connection.
 #[derive(Debug)]
 pub struct Client {
@@ -105,15 +116,12 @@ impl Client {
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = text(token);
-        let digits = mobile.trim_start_matches('+');
-        // The number also without country code; its last digits may be seen.
-        let numbers = (0..digits.len().saturating_sub(6)).filter_map(|from| digits.get(from..));
-        let secrets: Vec<_> = [auth_token, mobile].into_iter().chain(numbers).collect();
         self.post(
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },
-            &secrets,
+            &[auth_token],
         )
+        .without_number(mobile)
     }
 
     /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
@@ -238,8 +246,14 @@ impl Client {
             Error::HostNotFound => "dns: the name has no address".to_owned(),
             Error::Rustls(error) => format!("tls: {}", tls_words(error)),
             Error::Io(error) => io_words(error, stage),
-            Error::ConnectProxyFailed(what) => format!("connect: {what}"),
+            Error::ConnectProxyFailed(what) => format!("connect: {}", proxy_words(what)),
+            Error::Protocol(_) if stage == Stage::Connect => {
+                "connect: the proxy does not speak HTTP".to_owned()
+            }
             Error::Protocol(_) => format!("{stage}: not an HTTP answer"),
+            // The end in the middle of a chunk's size.
+            Error::BodyStalled => format!("{stage}: the server closed the connection"),
+            Error::LargeResponseHeader(..) => format!("{stage}: headers longer than 8 KiB"),
             Error::Other(error) if error.is::<LookUpFailed>() => format!("dns: {error}"),
             other => format!("{stage}: {other}"),
         }
@@ -271,7 +285,9 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         return Ok(Err("in an encoding that was not asked for"));
     }
     // Enough at once: a growing vector would leave unwiped copies of what iVALT repeats.
-    let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024 + 32));
+    let mut body = Zeroizing::new(Vec::new());
+    body.try_reserve_exact(64 * 1024 + 32)
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     response
         .body_mut()
         .as_reader()
@@ -325,32 +341,68 @@ fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
     Ok((path, bundle.map_err(|refused| refused.to_string())?))
 }
 
+/// ureq says `proxy server responded 407/407`, or that no more came: the end, or its buffer is full.
+fn proxy_words(what: &str) -> String {
+    match what.rsplit_once('/') {
+        Some((_, status)) => format!("the proxy answered HTTP {status}"),
+        None => "no whole answer from the proxy".to_owned(),
+    }
+}
+
 fn io_words(error: &io::Error, stage: Stage) -> String {
     let tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind(), error.raw_os_error()) {
         (Some(tls), _, _) => format!("tls: {}", tls_words(tls)),
+        (None, io::ErrorKind::UnexpectedEof, _) if stage == Stage::Connect => {
+            format!("connect: {}", proxy_words(""))
+        }
         (None, io::ErrorKind::UnexpectedEof, _) => {
             format!("{stage}: the server closed the connection")
         }
         // A reset that is noticed while writing.
         (None, io::ErrorKind::BrokenPipe, _) => format!("{stage}: connection reset"),
         (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
-            format!("{stage}: os error {code}")
+            format!("{stage}: error {code} of the system")
         }
         (None, kind, _) => format!("{stage}: {kind}"),
     }
 }
 
 fn tls_words(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(reason) => certificate_words(reason),
-        rustls::Error::AlertReceived(alert) => format!("the server sent the alert {alert:?}"),
-        rustls::Error::PeerIncompatible(_) => "no TLS version or cipher suite in common".to_owned(),
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
-        other => other.to_string(),
-    }
+    use rustls::{AlertDescription, Error, InvalidMessage};
+    let words = match error {
+        Error::InvalidCertificate(reason) => return certificate_words(reason),
+        // An older server answers either with its version or with an alert.
+        Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "no TLS version or cipher suite in common"
+        }
+        Error::AlertReceived(AlertDescription::Unknown(number)) => {
+            return format!("the server sent the alert {number}");
+        }
+        Error::AlertReceived(alert) => {
+            return format!(
+                "the server sent the alert {}",
+                spaced(&format!("{alert:?}"))
+            );
+        }
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::InvalidEmptyPayload,
+        ) => "the server does not speak TLS",
+        Error::InvalidMessage(_)
+        | Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => "the server breaks the rules of TLS",
+        Error::NoCertificatesPresented => "the server sent no certificate",
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 fn certificate_words(reason: &CertificateError) -> String {
@@ -370,7 +422,70 @@ fn certificate_words(reason: &CertificateError) -> String {
         }
         CertificateError::Revoked => "certificate revoked",
         CertificateError::BadSignature => "certificate with a bad signature",
-        other => return format!("certificate refused ({other:?})"),
+        CertificateError::BadEncoding => "certificate is damaged",
+        CertificateError::UnhandledCriticalExtension => {
+            "certificate with a critical extension nobody here knows"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "certificate signed with a weak or unknown algorithm"
+        }
+        CertificateError::Other(reason) => return path_words(&reason.to_string()),
+        other => return format!("certificate refused: {}", spaced(&format!("{other:?}"))),
     };
     words.to_owned()
+}
+
+/// rustls passes these on from its certificate checker by their names alone.
+fn path_words(name: &str) -> String {
+    let words = match name {
+        "CaUsedAsEndEntity" => "certificate is an authority's, not a server's",
+        "EndEntityUsedAsCa" => "certificate issued by one that is no authority",
+        "NameConstraintViolation" => "certificate for a name its authority must not issue",
+        "PathLenConstraintViolated" => "certificate of an authority too far down",
+        "UnsupportedCriticalExtension" => "certificate with a critical extension nobody here knows",
+        other => return format!("certificate refused: {}", spaced(other)),
+    };
+    words.to_owned()
+}
+
+/// `HandshakeFailure` is "handshake failure"; what stands in brackets behind a name is left out.
+fn spaced(name: &str) -> String {
+    let name = name.chars().take_while(char::is_ascii_alphanumeric);
+    let mut capital = true;
+    name.fold(String::new(), |mut words, letter| {
+        if letter.is_ascii_uppercase() && !capital {
+            words.push(' ');
+        }
+        capital = letter.is_ascii_uppercase();
+        words.push(letter.to_ascii_lowercase());
+        words
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_failures_are_told_in_words_too() {
+        assert_eq!(
+            path_words("MaximumPathDepthExceeded"),
+            "certificate refused: maximum path depth exceeded"
+        );
+        assert_eq!(
+            certificate_words(&CertificateError::ApplicationVerificationFailure),
+            "certificate refused: application verification failure"
+        );
+        assert_eq!(
+            spaced("UnknownCA(DerTypeId { x: 1 })"),
+            "unknown ca",
+            "what stands in brackets is left out"
+        );
+        let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
+        assert_eq!(
+            io_words(&strange, Stage::Connect),
+            format!("connect: error {} of the system", libc::EHOSTDOWN)
+        );
+    }
 }

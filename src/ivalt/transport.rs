@@ -192,23 +192,11 @@ impl<In: Transport> Connector<In> for Tcp {
             // ureq would grant a second.
             return Err(Error::Timeout(timeout.reason));
         }
-        let details = ConnectionDetails {
-            uri: details.uri,
-            addrs: details
-                .addrs
-                .iter()
-                .copied()
-                .fold(details.resolver.empty(), with),
-            config: details.config,
-            request_level: details.request_level,
-            resolver: details.resolver,
-            now: details.now,
-            timeout,
-            current_time: Arc::clone(&details.current_time),
-            run_connector: Arc::clone(&details.run_connector),
-            register_shutdown: Arc::clone(&details.register_shutdown),
+        let stream = match chained {
+            // A connection through a proxy is there already.
+            Some(_) => self.tcp.connect(details, chained)?,
+            None => self.connect_one_by_one(details, timeout)?,
         };
-        let stream = self.tcp.connect(&details, chained)?;
         Ok(stream.map(|inner| Bounded {
             inner,
             progress: self.progress.clone(),
@@ -216,9 +204,50 @@ impl<In: Transport> Connector<In> for Tcp {
     }
 }
 
-fn with(mut addresses: ResolvedSocketAddrs, address: SocketAddr) -> ResolvedSocketAddrs {
-    addresses.push(address);
-    addresses
+impl Tcp {
+    /// Every address has its share of the time, and an error of one, whichever it is, leaves the others: ureq gives the
+    /// first more than half, and gives up at errors that a filter in the network can cause.
+    fn connect_one_by_one<In: Transport>(
+        &self,
+        details: &ConnectionDetails,
+        timeout: NextTimeout,
+    ) -> Result<Option<<TcpConnector as Connector<In>>::Out>, Error> {
+        let mut result = Err(Error::HostNotFound);
+        for (index, address) in details.addrs.iter().enumerate() {
+            let mut share = timeout;
+            let others = u32::try_from(details.addrs.len() - index).unwrap_or(1);
+            share.after = time::Duration::Exact(self.progress.left() / others);
+            result = self
+                .tcp
+                .connect(&alone(details, *address, share), None::<In>);
+            if result.is_ok() || self.progress.left().is_zero() {
+                break;
+            }
+        }
+        result
+    }
+}
+
+/// The same connection to one of its addresses.
+fn alone<'a>(
+    details: &ConnectionDetails<'a>,
+    address: SocketAddr,
+    timeout: NextTimeout,
+) -> ConnectionDetails<'a> {
+    let mut addrs = details.resolver.empty();
+    addrs.push(address);
+    ConnectionDetails {
+        uri: details.uri,
+        addrs,
+        config: details.config,
+        request_level: details.request_level,
+        resolver: details.resolver,
+        now: details.now,
+        timeout,
+        current_time: Arc::clone(&details.current_time),
+        run_connector: Arc::clone(&details.run_connector),
+        register_shutdown: Arc::clone(&details.register_shutdown),
+    }
 }
 
 /// Notes that what was about a connection, a proxy's CONNECT included, is over, and the target's TLS begins.

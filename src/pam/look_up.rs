@@ -26,6 +26,8 @@ const RES_USEVC: c_ulong = 0x8;
 const RES_IGNTC: c_ulong = 0x20;
 /// `options`: a name with dots that is not found is tried in the local domains, too.
 const RES_DNSRCH: c_ulong = 0x200;
+/// `options`: a name without dots is tried in the local domains only, not as it stands as well.
+const RES_NOTLDQUERY: c_ulong = 0x0100_0000;
 /// `options`: allow answers of more than 512 bytes by UDP (RFC 6891), so that few are truncated.
 const RES_USE_EDNS0: c_ulong = 0x0010_0000;
 
@@ -39,10 +41,11 @@ unsafe extern "C" {
 /// Looks `host` up through the system's name services (getaddrinfo(3)).
 ///
 /// # Errors
-/// In words for the log; within two seconds if no name server answers.
+/// In words for the log; without an answer it takes a second for each of at most three name servers, two for a single
+/// one, and never more than `budget` by a second: twice that for a name without dots, which is tried in two forms.
 pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed> {
     let name = CString::new(host).map_err(|_| LookUpFailed("the name holds a NUL"))?;
-    let _patience = Patience::cut_to(budget);
+    let _patience = Patience::cut_to(budget, host);
     // SAFETY: all zero is what getaddrinfo(3) asks of hints beyond the members set below.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
@@ -59,7 +62,9 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
 
 fn words(code: c_int) -> &'static str {
     match code {
-        libc::EAI_NONAME | libc::EAI_NODATA => "the name does not exist",
+        libc::EAI_NONAME => "the name does not exist",
+        // glibc's word for a name that has other records; other C libraries say EAI_NONAME.
+        libc::EAI_NODATA => "the name has no address",
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
         libc::EAI_MEMORY => "out of memory",
@@ -116,7 +121,7 @@ struct Patience {
 }
 
 impl Patience {
-    fn cut_to(budget: Duration) -> Self {
+    fn cut_to(budget: Duration, name: &str) -> Self {
         // SAFETY: the state belongs to this thread and lives as long as it; nobody else writes it meanwhile.
         let state = unsafe { __res_state() };
         // SAFETY: fills the state from resolv.conf, as getaddrinfo(3) would. Always: once its numbers are changed,
@@ -125,9 +130,9 @@ impl Patience {
         // SAFETY: as above; the reference ends with this function.
         let numbers = unsafe { &mut *state };
         let host = *numbers;
-        let seconds = c_int::try_from(budget.as_secs())
-            .unwrap_or(c_int::MAX)
-            .max(1);
+        // What is left of two seconds is a little less.
+        let seconds = (budget + Duration::from_millis(500)).as_secs().max(1);
+        let seconds = c_int::try_from(seconds).unwrap_or(c_int::MAX);
         numbers.retrans = 1;
         numbers.nscount = host.nscount.min(seconds);
         numbers.retry = if numbers.nscount <= 1 && seconds > 1 {
@@ -135,7 +140,13 @@ impl Patience {
         } else {
             1
         };
-        numbers.options = (host.options | RES_IGNTC | RES_USE_EDNS0) & !(RES_USEVC | RES_DNSRCH);
+        numbers.options = (host.options | RES_IGNTC | RES_USE_EDNS0) & !RES_USEVC;
+        // A whole name is not tried in every local domain on top; a short one, as in `http://proxy:3128`, is only there.
+        if name.contains('.') {
+            numbers.options &= !RES_DNSRCH;
+        } else {
+            numbers.options |= RES_NOTLDQUERY;
+        }
         let ours = *numbers;
         Self { state, host, ours }
     }
@@ -185,9 +196,9 @@ mod tests {
     fn the_hosts_numbers_come_back() {
         // SAFETY: this thread's state, read only.
         let numbers = || unsafe { *__res_state() };
-        drop(Patience::cut_to(Duration::from_secs(10)));
+        drop(Patience::cut_to(Duration::from_secs(10), "a.b"));
         let before = numbers();
-        let patience = Patience::cut_to(Duration::from_secs(10));
+        let patience = Patience::cut_to(Duration::from_secs(10), "a.b");
         assert_eq!(
             (
                 numbers().retrans,

@@ -45,7 +45,9 @@ macro_rules! entry_point {
                 })
             };
             if !entered {
-                $broken();
+                silence_panics();
+                // A fault in the log must not reach the host either.
+                std::mem::forget(catch_unwind($broken));
             }
             code
         }
@@ -105,9 +107,10 @@ pub(crate) fn code(decision: Decision) -> PamResultCode {
                 PamResultCode::PAM_USER_UNKNOWN
             }
             Refusal::Unanswered => PamResultCode::PAM_CONV_ERR,
-            Refusal::MalformedToken | Refusal::PasswordAsToken | Refusal::TokenRejected => {
-                PamResultCode::PAM_AUTH_ERR
-            }
+            Refusal::MalformedToken
+            | Refusal::DummyOfSshd
+            | Refusal::PasswordAsToken
+            | Refusal::TokenRejected => PamResultCode::PAM_AUTH_ERR,
             Refusal::TriesExhausted => PamResultCode::PAM_MAXTRIES,
             Refusal::ApiKeyRefused | Refusal::Misconfigured => PamResultCode::PAM_SERVICE_ERR,
             Refusal::Unavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
@@ -141,7 +144,8 @@ fn silence_panics() {
             let place = panic
                 .location()
                 .map(|location| format!("{}:{}", location.file(), location.line()));
-            PANICKED_AT.with(|at| at.replace(place.unwrap_or_default()));
+            // A thread that is about to end has no such variable any more.
+            let _ = PANICKED_AT.try_with(|at| at.replace(place.unwrap_or_default()));
         }));
     });
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::server::{Certificate, Server, answer, trusted_authority};
+use crate::certificates::{Certificate, trusted_authority};
+use crate::server::{Server, answer};
 use crate::support::{StandIn, TempDir, no_root, write_file};
 
 const IVALT: &str = "etc/ivalt/ivalt.toml";

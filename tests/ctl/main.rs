@@ -1,9 +1,16 @@
-//! The administration tool, as a program.
+//! ivaltctl as an administrator calls it: the real program, its words, its exit status.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
+#[allow(dead_code)]
+#[path = "../pam/certificates.rs"]
+mod certificates;
 mod check;
+mod command_line;
 #[allow(dead_code)]
 #[path = "../pam/server.rs"]
 mod server;
+mod tool;
+mod verify;

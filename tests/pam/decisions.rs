@@ -439,9 +439,15 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
             (cause.into(), "3".into()),
             "{answer:?}"
         );
-        let again = format!("That is not an iVALT token. {PROMPT}");
+        // A stranger must not learn from other words that sshd bars this account.
+        let said = if cause.starts_with("sshd") {
+            REFUSED
+        } else {
+            "That is not an iVALT token."
+        };
+        let again = format!("{said} {PROMPT}");
         assert_eq!(report.prompts(), [PROMPT, &again, &again]);
-        assert_eq!(report.told(), ["That is not an iVALT token."]);
+        assert_eq!(report.told(), [said]);
     }
     let huge = Case::against(&ivalt).answer("x".repeat(100_000)).run();
     assert_eq!(expect(&huge, UNANSWERED).get("attempts"), "1");
@@ -704,6 +710,35 @@ fn the_user_is_who_he_is_after_the_prompt() {
     assert_eq!(ivalt.requests().len(), 1);
 }
 
+/// PAM_USER changes at the first prompt and that token is refused: the second token must be judged by the new user's
+/// mobile, not by the old one's.
+#[test]
+fn a_user_who_changed_stays_changed_at_the_next_prompt() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
+    let becomes = Act {
+        set_user: Some("dora".into()),
+        answer: Some("reject-1".into()),
+        ..Act::default()
+    };
+    let case = Case::against(&ivalt).users(users);
+    let report = case.answer(becomes).answer("accept-2").run();
+    let line = expect(&report, VERIFIED);
+    assert_eq!(
+        (line.get("user"), line.get("mobile")),
+        ("dora".into(), "***0100".into())
+    );
+    let mobiles: Vec<_> = ivalt
+        .requests()
+        .iter()
+        .map(|request| request["body"]["mobile"].clone())
+        .collect();
+    assert_eq!(mobiles, ["+14155550100", "+14155550100"]);
+}
+
 #[test]
 fn the_name_is_asked_for_when_the_application_has_none() {
     if no_stage() {
@@ -837,20 +872,171 @@ fn unknown_and_contradicting_arguments_deny() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
+/// Our module with `method = "token+face"`.
+fn token_and_face(ivalt: &StandIn) -> Case {
+    let case = Case::against(ivalt);
+    let settings = case.settings(ivalt).set("token", "method", "token+face");
+    case.with_settings(&settings)
+}
+
+/// What was sent, in order: the operation and its body.
+fn sent(ivalt: &StandIn) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let requests = ivalt.requests().into_iter();
+    requests
+        .map(|request| {
+            let path = text(&request["path"]);
+            let operation = path.strip_prefix("/admin/public/api/").unwrap().to_owned();
+            (operation, text(&request["raw"]))
+        })
+        .collect()
+}
+
 #[test]
-fn token_and_face_denies_until_it_is_supported() {
+fn token_and_face_are_asked_for_and_both_must_pass() {
     if no_stage() {
         return;
     }
     let ivalt = StandIn::start();
-    let case = Case::against(&ivalt).answer("accept-1");
-    let settings = case.settings(&ivalt).set("token", "method", "token+face");
-    let line = expect(&case.with_settings(&settings).run(), MISCONFIGURED);
+    let report = token_and_face(&ivalt)
+        .answer("accept-1")
+        .answer(" accept-face\n")
+        .run();
+    let line = expect(&report, VERIFIED);
+    assert_eq!(
+        (line.get("attempts"), line.get("http")),
+        ("2".into(), "200".into())
+    );
+    assert_eq!(report.prompts(), [PROMPT, "iVALT face token: "]);
+    let global = r#"{"mobile":"+916283974746","auth_token":"accept-1"}"#;
+    let user = r#"{"face_auth_token":"accept-face","auth_token":"accept-1"}"#;
+    let expected = [
+        ("validate/global/rest/auth", global),
+        ("api/v1/validate/user", user),
+    ];
+    assert_eq!(
+        sent(&ivalt),
+        expected.map(|(path, body)| (path.to_owned(), body.to_owned()))
+    );
+    for request in ivalt.requests() {
+        assert_eq!(request["headers"]["x-api-key"], StandIn::API_KEY);
+    }
+}
+
+#[test]
+fn a_refused_token_keeps_the_face_back_and_both_are_asked_for_again() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let answers = [
+        "reject-1",
+        "accept-face-1",
+        "accept-2",
+        "geofence",
+        "accept-3",
+        "accept-face-3",
+    ];
+    let report = answers
+        .iter()
+        .fold(token_and_face(&ivalt), |case, answer| case.answer(*answer))
+        .run();
+    expect(&report, VERIFIED);
+    let face = "iVALT face token: ";
+    let again = format!("{REFUSED} {PROMPT}");
+    let outside = format!("iVALT refused the token: outside the allowed area. {PROMPT}");
+    assert_eq!(
+        report.prompts(),
+        [PROMPT, face, &again, face, &outside, face]
+    );
+    let operations: Vec<_> = sent(&ivalt).into_iter().map(|(path, _)| path).collect();
+    let (global, user) = ("validate/global/rest/auth", "api/v1/validate/user");
+    assert_eq!(operations, [global, global, user, global, user]);
+}
+
+#[test]
+fn a_face_alone_lets_nobody_in() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let run = |answers: &[&str]| {
+        let case = token_and_face(&ivalt);
+        let settings = case
+            .settings(&ivalt)
+            .set("token", "method", "token+face")
+            .set("token", "attempts", 1);
+        let case = case.with_settings(&settings);
+        answers
+            .iter()
+            .fold(case, |case, answer| case.answer(*answer))
+            .run()
+    };
+    expect(&run(&["reject-1", "accept-1"]), REJECTED);
+    expect(&run(&["accept-1", "reject-1"]), REJECTED);
+    let line = expect(&run(&["accept-2", "http-503"]), UNAVAILABLE);
+    assert_eq!(
+        (line.get("http"), line.get("attempts")),
+        ("503".into(), "2".into())
+    );
+    expect(&run(&["accept-3", "forbidden"]), KEY_REFUSED);
+    let before = ivalt.requests().len();
+    // Both are judged before the first leaves.
+    expect(&run(&["accept-4", "two words"]), MALFORMED);
+    assert_eq!(expect(&run(&["accept-4"]), UNANSWERED).get("attempts"), "1");
+    expect(&run(&["accept-4", " "]), UNANSWERED);
+    let dummy = "\u{8}\n\r\u{7f}INCORRECT";
+    expect(&run(&["accept-4", dummy]), MALFORMED);
+    let password = token_and_face(&ivalt)
+        .authtok("pw")
+        .answer("accept-4")
+        .answer("pw");
+    expect(&password.run(), PASSWORD);
+    assert_eq!(ivalt.requests().len(), before);
+}
+
+#[test]
+fn token_and_face_with_a_first_pass() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let report = token_and_face(&ivalt)
+        .argument("try_first_pass")
+        .authtok("accept-1")
+        .answer("accept-face")
+        .run();
+    expect(&report, VERIFIED);
+    assert_eq!(report.prompts(), ["iVALT face token: "]);
+    let report = token_and_face(&ivalt)
+        .argument("use_first_pass")
+        .authtok("accept-2")
+        .answer("accept-face")
+        .run();
+    let line = expect(&report, MISCONFIGURED);
     assert!(
         line.get("cause").ends_with(
-            "token.method: \"token+face\" is not supported by this version; set \"token\""
-        )
+            "\"token+face\" needs two answers, and use_first_pass never asks; use try_first_pass"
+        ),
+        "{line:?}"
     );
+    assert_eq!(ivalt.tokens().len(), 2);
+}
+
+#[test]
+fn who_is_not_enrolled_is_asked_for_both_like_all_others() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let report = token_and_face(&ivalt)
+        .user("bob")
+        .answer("accept-1")
+        .answer("accept-face")
+        .run();
+    expect(&report, NOT_ENROLLED);
+    assert_eq!(report.prompts(), [PROMPT, "iVALT face token: "]);
+    assert_eq!(ivalt.connections().len(), 0);
 }
 
 #[test]
@@ -972,10 +1158,7 @@ fn the_dummy_of_sshd_is_no_password_and_a_password_no_typing_error() {
     // sshd gives the password prompt the same dummy, as long as what was typed there.
     let report = Case::against(&ivalt).authtok("\x08").answer("\x08").run();
     expect(&report, UNANSWERED);
-    assert_eq!(
-        report.prompts()[1],
-        format!("That is not an iVALT token. {PROMPT}")
-    );
+    assert_eq!(report.prompts()[1], format!("{REFUSED} {PROMPT}"));
     let report = Case::against(&ivalt)
         .authtok("two words")
         .answer("two words")
@@ -1004,6 +1187,24 @@ fn elapsed_is_the_sum_of_what_ivalt_took() {
     let typing = Act::slowly("accept-1", std::time::Duration::from_millis(1_500));
     let typed = elapsed(Case::against(&ivalt).answer(typing));
     assert!(typed < 1_000, "{typed}");
+}
+
+/// README: `http`, `code` and `detail` belong to the last answer; an empty line is none.
+#[test]
+fn a_refused_token_is_in_the_log_though_the_person_gives_up() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let line = Case::against(&ivalt)
+        .answer("reject-1")
+        .answer("")
+        .run()
+        .log_line();
+    assert_eq!(
+        (line.reason().as_str(), line.get("http").as_str()),
+        ("unanswered", "403")
+    );
 }
 
 #[test]

@@ -60,6 +60,29 @@ fn the_callers_environment_is_not_read() {
     assert_eq!(evil.requests().len(), 0);
 }
 
+/// ureq asks for a proxy of the environment before it hears that there is to be none, and glibc's resolver for its own
+/// options. What they say has no effect, see above; anything further would be new.
+#[test]
+fn no_other_variable_is_asked_for() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).answer("accept-1");
+    let asked = case.dir().join("asked");
+    let spy = compiled("getenv_spy", case.dir());
+    let case = case.preload(&spy).env("SPY", asked.to_str().unwrap());
+    case.observe();
+    let asked = std::fs::read_to_string(&asked).unwrap();
+    let mut names: Vec<_> = asked.lines().map(str::to_ascii_lowercase).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(
+        names,
+        ["all_proxy", "http_proxy", "https_proxy", "no_proxy"]
+    );
+}
+
 #[test]
 fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
     if no_stage() {
@@ -92,7 +115,7 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     }
     let ivalt = StandIn::start();
     let dir = TempDir::new();
-    let case = Case::against(&ivalt).preload(&clock_that_fails_once(&dir));
+    let case = Case::against(&ivalt).preload(&compiled("clock_fails_once", &dir));
     let case = case
         .env("RUST_BACKTRACE", "full")
         .calls(&[Entry::Authenticate; 2])
@@ -116,9 +139,10 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     assert_eq!(ivalt.tokens(), ["accept-2"]);
 }
 
-fn clock_that_fails_once(dir: &TempDir) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pam/clock_fails_once.c");
-    let library = dir.join("clock_fails_once.so");
+/// A library made from the C file of this name, to be loaded before all others.
+fn compiled(name: &str, dir: &TempDir) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/pam/{name}.c"));
+    let library = dir.join(&format!("{name}.so"));
     let status = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
         .arg(&library)

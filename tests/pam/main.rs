@@ -3,13 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bodies;
+mod certificates;
 mod decisions;
 mod expect;
 mod faults;
+mod handshakes;
 mod hosts;
 mod names;
+mod proxies;
 mod secrets;
 mod server;
 mod settings_files;
 mod spoil;
+mod statuses;
+mod table;
 mod users_files;

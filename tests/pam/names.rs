@@ -1,14 +1,15 @@
 //! Name look-up against name servers of every kind, through the system's resolver and a private resolv.conf.
 
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::server::{Server, answer};
+use crate::server::{Server, answer, black_hole};
 use crate::support::{Act, Case, Entry, StandIn, no_root, no_stage};
+use crate::table::{self, SUCCESS, at_once};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +17,25 @@ enum Kind {
     Silent,
     NameError,
     ServerFailure,
+    Refused,
+    /// The name is there, and has no address of any kind.
+    NoData,
+    /// Bytes that are no DNS.
+    Garbage,
+    /// The answer to another question, by its number.
+    WrongId,
+    /// An alias of an alias of a name with this address.
+    Aliases(Ipv4Addr),
+    /// An alias of itself.
+    AliasLoop,
+    /// For AAAA and for A.
+    Both(Ipv6Addr, Ipv4Addr),
     /// Truncated by UDP; by TCP it accepts and says nothing.
     Truncated,
     /// Only these addresses, for A.
     Addresses(&'static [Ipv4Addr]),
+    /// This address for names that end so, as they stand in a query; no other name exists.
+    OnlyIn(&'static [u8], Ipv4Addr),
 }
 
 /// Starts one on an address of its own, port 53; it lives as long as the test process. `None` without root.
@@ -50,31 +66,86 @@ fn name_server(kind: Kind) -> Option<Ipv4Addr> {
     Some(address)
 }
 
+/// Types of records (RFC 1035 section 3.2.2, RFC 3596).
+const A: u16 = 1;
+const CNAME: u16 = 5;
+const AAAA: u16 = 28;
+/// Where the question's name stands in every message (RFC 1035 section 4.1.4).
+const ASKED_NAME: [u8; 2] = [0xc0, 12];
+
 /// RFC 1035 section 4: header, the question again, and the answers.
 fn reply(kind: Kind, query: &[u8]) -> Option<Vec<u8>> {
     let name = query[12..].iter().position(|byte| *byte == 0)? + 13;
-    let is_a = query[name..name + 2] == [0, 1];
-    let (flags, addresses): ([u8; 2], &[Ipv4Addr]) = match kind {
+    let asked = u16::from_be_bytes([query[name], query[name + 1]]);
+    let only = |kind: u16, records: Vec<Vec<u8>>| if asked == kind { records } else { vec![] };
+    let (flags, records) = match kind {
         Kind::Silent => return None,
-        Kind::NameError => ([0x81, 0x83], &[]),
-        Kind::ServerFailure => ([0x81, 0x82], &[]),
-        Kind::Truncated => ([0x83, 0x80], &[]),
-        Kind::Addresses(addresses) => ([0x81, 0x80], if is_a { addresses } else { &[] }),
+        Kind::Garbage => return Some([&query[..2], &[0xff; 40]].concat()),
+        Kind::NameError => (0x8183, vec![]),
+        Kind::ServerFailure => (0x8182, vec![]),
+        Kind::Refused => (0x8185, vec![]),
+        Kind::NoData => (0x8180, vec![]),
+        Kind::Truncated => (0x8380, vec![]),
+        Kind::WrongId => (0x8180, only(A, vec![address(Ipv4Addr::LOCALHOST)])),
+        Kind::Addresses(list) => (0x8180, only(A, list.iter().copied().map(address).collect())),
+        Kind::Aliases(last) => (0x8180, only(A, aliases(last))),
+        Kind::AliasLoop => (
+            0x8180,
+            only(A, vec![record(&ASKED_NAME, CNAME, &ASKED_NAME)]),
+        ),
+        Kind::OnlyIn(end, v4) if query[..name].ends_with(end) => {
+            (0x8180, only(A, vec![address(v4)]))
+        }
+        Kind::OnlyIn(..) => (0x8183, vec![]),
+        Kind::Both(v6, _) if asked == AAAA => {
+            (0x8180, vec![record(&ASKED_NAME, AAAA, &v6.octets())])
+        }
+        Kind::Both(_, v4) => (0x8180, only(A, vec![address(v4)])),
     };
-    let count = u8::try_from(addresses.len()).unwrap();
-    let mut reply = [
-        &query[..2],
-        &flags,
+    Some(message(kind, query, name + 4, flags, &records))
+}
+
+fn message(kind: Kind, query: &[u8], end: usize, flags: u16, records: &[Vec<u8>]) -> Vec<u8> {
+    let id = if kind == Kind::WrongId {
+        [query[0] ^ 0x55, query[1]]
+    } else {
+        [query[0], query[1]]
+    };
+    let count = u8::try_from(records.len()).unwrap();
+    [
+        id.as_slice(),
+        &flags.to_be_bytes(),
         &[0, 1, 0, count, 0, 0, 0, 0],
-        &query[12..name + 4],
+        &query[12..end],
+        &records.concat(),
     ]
-    .concat();
-    for address in addresses {
-        // A pointer to the name, type A, class IN, 60 s, 4 bytes.
-        reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        reply.extend(address.octets());
-    }
-    Some(reply)
+    .concat()
+}
+
+/// Name, type, class IN, 60 s, length and data.
+fn record(name: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap().to_be_bytes();
+    [
+        name,
+        &kind.to_be_bytes(),
+        &[0, 1, 0, 0, 0, 60],
+        &length,
+        data,
+    ]
+    .concat()
+}
+
+fn address(address: Ipv4Addr) -> Vec<u8> {
+    record(&ASKED_NAME, A, &address.octets())
+}
+
+fn aliases(last: Ipv4Addr) -> Vec<Vec<u8>> {
+    let (one, two) = (b"\x03one\x07example\0", b"\x03two\x07example\0");
+    vec![
+        record(&ASKED_NAME, CNAME, one),
+        record(one, CNAME, two),
+        record(two, A, &last.octets()),
+    ]
 }
 
 fn resolv_conf(servers: &[Ipv4Addr]) -> String {
@@ -118,20 +189,70 @@ fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
 }
 
 #[test]
-fn names_that_no_server_knows() {
-    let Some(list) = servers(&[Kind::NameError, Kind::ServerFailure]) else {
+fn names_that_have_no_address() {
+    let (unknown, unanswered) = (
+        "dns: the name does not exist",
+        "dns: no answer from the name server",
+    );
+    let kinds = [
+        (Kind::NameError, unknown),
+        (Kind::NoData, "dns: the name has no address"),
+        (Kind::AliasLoop, unknown),
+        (Kind::ServerFailure, unanswered),
+        (Kind::Refused, unanswered),
+        (Kind::Garbage, unanswered),
+        (Kind::WrongId, unanswered),
+        (Kind::Silent, unanswered),
+    ];
+    let Some(list) = servers(&kinds.map(|(kind, _)| kind)) else {
         return;
     };
+    at_once(
+        list.into_iter().zip(kinds).collect(),
+        |(server, (kind, cause))| {
+            let report = case("valid.example", 443, 5, &[server]).run();
+            let line = expect(&report, UNAVAILABLE);
+            assert_eq!(
+                (line.get("cause"), line.get("http")),
+                (cause.into(), String::new()),
+                "{kind:?}"
+            );
+            let elapsed = report.authenticate().elapsed_ms;
+            assert!(elapsed < 3_000, "{kind:?}: {elapsed} ms");
+        },
+    );
+}
+
+/// With a proxy its name is looked up, and iVALT's is the proxy's affair.
+#[test]
+fn the_name_of_a_proxy() {
+    let Some(list) = servers(&[Kind::NameError, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
+        return;
+    };
+    let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = gone.local_addr().unwrap().port();
+    drop(gone);
     for (server, cause) in [
         (list[0], "dns: the name does not exist"),
-        (list[1], "dns: no answer from the name server"),
+        (list[1], "connect: connection refused"),
     ] {
-        let line = expect(&case("valid.example", 443, 5, &[server]).run(), UNAVAILABLE);
-        assert_eq!(
-            (line.get("cause"), line.get("http")),
-            (cause.into(), String::new())
-        );
+        let case = case("valid.example", 443, 5, &[server]);
+        let proxy = format!("proxy = \"http://proxy.example:{port}\"\n");
+        let report = table::with_lines(case, &proxy).run();
+        assert_eq!(expect(&report, UNAVAILABLE).get("cause"), cause);
     }
+}
+
+#[test]
+fn aliases_are_followed() {
+    let Some(list) = servers(&[Kind::Aliases(Ipv4Addr::LOCALHOST)]) else {
+        return;
+    };
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    expect(
+        &case("valid.example", server.port, 5, &list).run(),
+        VERIFIED,
+    );
 }
 
 #[test]
@@ -139,7 +260,8 @@ fn dead_name_servers_cost_seconds_not_logins() {
     let Some(list) = servers(&[Kind::Silent, Kind::Silent]) else {
         return;
     };
-    for (timeout, dead, most) in [(1, 1, 2_000), (1, 2, 2_000), (5, 1, 2_500), (5, 2, 2_500)] {
+    let rows = vec![(1, 1, 2_000), (1, 2, 2_000), (5, 1, 2_500), (5, 2, 2_500)];
+    at_once(rows, |(timeout, dead, most)| {
         let report = case("valid.example", 443, timeout, &list[..dead]).run();
         assert_eq!(
             expect(&report, UNAVAILABLE).get("cause"),
@@ -150,7 +272,7 @@ fn dead_name_servers_cost_seconds_not_logins() {
             elapsed <= most,
             "{dead} dead servers, {timeout} s: {elapsed} ms"
         );
-    }
+    });
 }
 
 #[test]
@@ -158,7 +280,7 @@ fn a_living_name_server_after_a_dead_one() {
     let Some(list) = servers(&[Kind::Silent, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
         return;
     };
-    let server = Server::answering(answer("200 OK", "", b"{\"status\":\"success\"}"));
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
     expect(
         &case("valid.example", server.port, 5, &list).run(),
         VERIFIED,
@@ -180,36 +302,122 @@ fn a_truncated_answer_is_not_asked_for_by_tcp() {
     );
 }
 
+/// `N` addresses of loopback, each another than in other tests.
+const fn many<const N: usize>(third: u8) -> [Ipv4Addr; N] {
+    let mut many = [Ipv4Addr::LOCALHOST; N];
+    let mut last = 0;
+    while last < N {
+        many[last] = Ipv4Addr::new(127, 77, third, last as u8 + 1);
+        last += 1;
+    }
+    many
+}
+
+static TWO: [Ipv4Addr; 2] = many(2);
+static SIXTEEN: [Ipv4Addr; 16] = many(16);
+static TWENTY: [Ipv4Addr; 20] = many(20);
+
+/// Whatever the order in which the system gives them: once the first is alive, once the last.
 #[test]
-fn every_address_is_tried() {
-    const DEAD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
-    // More than ureq's list of addresses holds.
-    const MANY: [Ipv4Addr; 20] = {
-        let mut many = [DEAD; 20];
-        let mut last = 0;
-        while last < 20 {
-            many[last as usize] = Ipv4Addr::new(127, 0, 1, last);
-            last += 1;
-        }
-        many
-    };
+fn every_address_is_tried_up_to_sixteen() {
     let Some(list) = servers(&[
-        Kind::Addresses(&[DEAD, Ipv4Addr::LOCALHOST]),
-        Kind::Addresses(&MANY),
+        Kind::Addresses(&TWO),
+        Kind::Addresses(&SIXTEEN),
+        Kind::Addresses(&TWENTY),
     ]) else {
         return;
     };
-    let server = Server::answering(answer("200 OK", "", b"{\"status\":\"success\"}"));
-    expect(
-        &case("valid.example", server.port, 5, &list[..1]).run(),
-        VERIFIED,
+    let refused = Some("connect: connection refused");
+    at_once(
+        vec![
+            (list[0], TWO[0], None),
+            (list[0], TWO[1], None),
+            (list[1], SIXTEEN[0], None),
+            (list[1], SIXTEEN[15], None),
+            (list[2], TWENTY[15], None),
+            (list[2], TWENTY[16], refused),
+            (list[2], TWENTY[19], refused),
+        ],
+        |(name_server, alive, cause)| {
+            let server = Server::answering_at((alive, 0), answer("200 OK", "", SUCCESS));
+            let report = case("valid.example", server.port, 5, &[name_server]).run();
+            let reached = usize::from(cause.is_none());
+            match cause {
+                None => drop(expect(&report, VERIFIED)),
+                Some(cause) => assert_eq!(expect(&report, UNAVAILABLE).get("cause"), cause),
+            }
+            assert_eq!(
+                (server.connections(), server.requests()),
+                (reached, reached),
+                "{alive}"
+            );
+        },
     );
-    assert_eq!((server.connections(), server.requests()), (1, 1));
-    let line = expect(
-        &case("valid.example", server.port, 5, &list[1..]).run(),
-        UNAVAILABLE,
+}
+
+/// One address never answers a SYN; the other is tried while there is time.
+#[test]
+fn a_black_hole_before_a_living_address() {
+    const PAIR: [Ipv4Addr; 2] = many(3);
+    let Some(list) = servers(&[Kind::Addresses(&PAIR)]) else {
+        return;
+    };
+    at_once(
+        vec![(PAIR[0], PAIR[1]), (PAIR[1], PAIR[0])],
+        |(hole, alive)| {
+            let server = Server::answering_at((alive, 0), answer("200 OK", "", SUCCESS));
+            let _full = black_hole((hole, server.port).into());
+            let report = case("valid.example", server.port, 3, &list).run();
+            expect(&report, VERIFIED);
+            assert!(report.authenticate().elapsed_ms < 3_000);
+        },
     );
-    assert_eq!(line.get("cause"), "connect: connection refused");
+}
+
+/// IPv6 comes first as a rule (RFC 6724); a machine without it is left out.
+#[test]
+fn one_family_dead_and_the_other_alive() {
+    let Some(list) = servers(&[Kind::Both(Ipv6Addr::LOCALHOST, Ipv4Addr::LOCALHOST)]) else {
+        return;
+    };
+    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let mut addresses: Vec<SocketAddr> = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+    addresses.extend(v6.then_some(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))));
+    for address in addresses {
+        let server = Server::answering_at(address, answer("200 OK", "", SUCCESS));
+        let report = case("valid.example", server.port, 5, &list).run();
+        expect(&report, VERIFIED);
+        assert_eq!(
+            (server.connections(), server.requests()),
+            (1, 1),
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn a_machine_without_a_network_knows_no_name() {
+    if no_stage() {
+        return;
+    }
+    // Reserved names (RFC 6761) that no hosts file has, and no name server to ask.
+    let mut nobody = table::case("https://api.ivalt.invalid");
+    nobody.script.no_network = true;
+    let line = expect(&nobody.run(), UNAVAILABLE);
+    assert!(line.get("cause").starts_with("dns: "), "{line:?}");
+}
+
+#[test]
+fn the_hosts_file_is_asked() {
+    if no_stage() {
+        return;
+    }
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    let case = table::case(&format!("https://valid.example:{}", server.port));
+    let hosts = case
+        .dir()
+        .write("hosts", "127.0.0.1 valid.example\n", 0o644);
+    expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
 }
 
 /// Display managers live for months; a new resolv.conf must reach them.
@@ -218,7 +426,7 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
     let Some(list) = servers(&[Kind::Silent, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
         return;
     };
-    let server = Server::answering(answer("200 OK", "", b"{\"status\":\"success\"}"));
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
     let mut case =
         case("valid.example", server.port, 5, &list[..1]).calls(&[Entry::Authenticate; 2]);
     // A bound file cannot be renamed over; a folder can be bound, and the file in it replaced.
@@ -255,4 +463,27 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
             "verified".into()
         )
     );
+}
+
+#[test]
+fn short_names_are_looked_for_in_every_local_domain() {
+    let Some(list) = servers(&[Kind::OnlyIn(b"\x01b\x07example\0", Ipv4Addr::LOCALHOST)]) else {
+        return;
+    };
+    let server = Server::answering(answer("200 OK", "", b"{\"status\":\"success\"}"));
+    let line = case("ivalthost", server.port, 5, &list).run().log_line();
+    // The stand-in's certificate is for another name; that it is looked at shows that the name was found.
+    assert_eq!(line.get("cause"), "tls: certificate is for another name");
+}
+
+#[test]
+fn a_short_name_and_dead_name_servers_stay_within_the_time() {
+    let Some(list) = servers(&[Kind::Silent, Kind::Silent, Kind::Silent]) else {
+        return;
+    };
+    let elapsed = case("ivalthost", 443, 4, &list)
+        .run()
+        .authenticate()
+        .elapsed_ms;
+    assert!(elapsed < 5_000, "{elapsed} ms");
 }

@@ -140,3 +140,38 @@ fn a_secret_within_a_secret_is_scrubbed() {
         .run();
     assert_eq!(report.log_line().get("detail"), "key *** token ***");
 }
+
+#[test]
+fn a_mobile_written_in_another_way_is_scrubbed_too() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (users, format, repeated) in [
+        (
+            "[users]\nalice = \"+916283974746\"\n",
+            "e164",
+            "+91-628397-4746",
+        ),
+        (
+            "[users]\nalice = \"+916283974746\"\n",
+            "e164",
+            "(628)397-4746",
+        ),
+        (
+            "[users]\nalice = \"0628 397 4746\"\n",
+            "national",
+            "06283974746",
+        ),
+    ] {
+        let body = format!(r#"body:{{"status":"error","error":{{"detail":"{repeated}"}}}}"#);
+        let case = Case::against(&ivalt).users(users).answer(body.as_str());
+        let settings = case
+            .settings(&ivalt)
+            .set("token", "mobile_format", format)
+            .set("token", "attempts", 1);
+        let detail = case.with_settings(&settings).run().log_line().get("detail");
+        let digits = detail.bytes().filter(u8::is_ascii_digit).count();
+        assert!(digits < 7, "{format}: {detail}");
+    }
+}

@@ -1,231 +1,206 @@
 //! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would mend the fault.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+
+pub use crate::certificates::{Certificate, trusted_authority};
 
 /// A TLS connection as its server sees it.
 pub type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-/// What is wrong with the certificate, if anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificate {
-    Valid,
-    Expired,
-    /// Within two weeks.
-    EndsSoon,
-    NotYetValid,
-    OtherName,
-    SelfSigned,
-    UnknownAuthority,
-    ForClients,
-}
-
-/// The authority that the module is told to trust, and one that it is not.
-struct Authorities {
-    trusted: Issuer<'static, KeyPair>,
-    trusted_pem: String,
-    unknown: Issuer<'static, KeyPair>,
-}
-
-fn authority(name: &str) -> (Issuer<'static, KeyPair>, String) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    let key = KeyPair::generate().unwrap();
-    let pem = params.self_signed(&key).unwrap().pem();
-    (Issuer::new(params, key), pem)
-}
-
-fn authorities() -> &'static Authorities {
-    static AUTHORITIES: OnceLock<Authorities> = OnceLock::new();
-    AUTHORITIES.get_or_init(|| {
-        let (trusted, trusted_pem) = authority("trusted by the tests");
-        let (unknown, _) = authority("unknown to the module");
-        Authorities {
-            trusted,
-            trusted_pem,
-            unknown,
-        }
-    })
-}
-
-/// Writes the trusted authority to `folder`.
-pub fn trusted_authority(folder: &Path) -> PathBuf {
-    let path = folder.join("faults-ca.pem");
-    std::fs::write(&path, &authorities().trusted_pem).unwrap();
-    path
-}
-
-fn certificate(kind: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let name = if kind == Certificate::OtherName {
-        "other.example"
-    } else {
-        "127.0.0.1"
-    };
-    let mut params =
-        CertificateParams::new(vec![name.to_owned(), format!("{kind:?}.example")]).unwrap();
-    params.extended_key_usages = vec![match kind {
-        Certificate::ForClients => ExtendedKeyUsagePurpose::ClientAuth,
-        _ => ExtendedKeyUsagePurpose::ServerAuth,
-    }];
-    match kind {
-        Certificate::Expired => params.not_after = date_time_ymd(2020, 1, 1),
-        Certificate::EndsSoon => {
-            params.not_after = (SystemTime::now() + Duration::from_secs(10 * 86_400)).into();
-        }
-        Certificate::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
-        _ => {}
-    }
-    let key = KeyPair::generate().unwrap();
-    let signed = match kind {
-        Certificate::SelfSigned => params.self_signed(&key),
-        Certificate::UnknownAuthority => params.signed_by(&key, &authorities().unknown),
-        _ => params.signed_by(&key, &authorities().trusted),
-    };
-    (
-        signed.unwrap().der().clone(),
-        PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-    )
-}
-
-fn tls_config(kind: Certificate) -> Arc<ServerConfig> {
-    let (certificate, key) = certificate(kind);
-    let config = ServerConfig::builder()
+fn tls_config(
+    kind: Certificate,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
+    let (chain, key) = kind.chain_and_key();
+    // Not `with_single_cert`: that looks into the certificate, and refuses some that clients must refuse.
+    let key = CertifiedKey::new(chain, any_supported_type(&key).unwrap());
+    let config = ServerConfig::builder_with_protocol_versions(versions)
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key);
-    Arc::new(config.unwrap())
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    Arc::new(config)
+}
+
+/// What a server noted.
+#[derive(Default)]
+struct Journal {
+    connections: AtomicUsize,
+    /// Of requests that came whole.
+    tokens: Mutex<Vec<String>>,
+    over: AtomicBool,
 }
 
 /// A server on loopback that lives as long as this value.
 pub struct Server {
     pub port: u16,
-    /// Requests read to their end.
-    requests: Arc<AtomicUsize>,
-    connections: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
+    address: SocketAddr,
+    journal: Arc<Journal>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Hands every connection to `act`, before any TLS.
     pub fn raw(act: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        Self::start(move |stream, _| act(stream))
+        Self::start(loopback(), move |stream, _| act(stream))
     }
 
     /// Shakes hands with `certificate`, reads the request, then lets `act` answer.
     pub fn tls(certificate: Certificate, act: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
-        let config = tls_config(certificate);
-        Self::start(move |stream, requests| {
-            let mut tls =
-                StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
-            if read_request(&mut tls) {
-                requests.fetch_add(1, Ordering::SeqCst);
-                act(&mut tls);
-            }
-        })
+        let config = tls_config(certificate, rustls::ALL_VERSIONS);
+        Self::listening(loopback(), config, move |tls, _| act(tls))
     }
 
     /// Answers with exactly these bytes, then closes.
     pub fn answering(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::answering_as(Certificate::Valid, rustls::ALL_VERSIONS, bytes)
+    }
+
+    /// The same with another certificate, in these versions of TLS.
+    pub fn answering_as(
+        certificate: Certificate,
+        versions: &[&'static SupportedProtocolVersion],
+        bytes: impl Into<Vec<u8>>,
+    ) -> Self {
         let bytes = bytes.into();
-        Self::tls(Certificate::Valid, move |tls| {
-            let _ = tls.write_all(&bytes).and_then(|()| tls.flush());
-            tls.conn.send_close_notify();
-            let _ = tls.flush();
+        let config = tls_config(certificate, versions);
+        Self::listening(loopback(), config, move |tls, _| send_all(tls, &bytes))
+    }
+
+    /// The same at an address of its own.
+    pub fn answering_at(address: impl Into<SocketAddr>, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let listener = TcpListener::bind(address.into()).unwrap();
+        let config = tls_config(Certificate::Valid, rustls::ALL_VERSIONS);
+        Self::listening(listener, config, move |tls, _| send_all(tls, &bytes))
+    }
+
+    /// Answers the token `row-N` with the N-th of these.
+    pub fn choosing(answers: Vec<Vec<u8>>) -> Self {
+        let config = tls_config(Certificate::Valid, rustls::ALL_VERSIONS);
+        Self::listening(loopback(), config, move |tls, token| {
+            let number: usize = token["row-".len()..].parse().unwrap();
+            send_all(tls, &answers[number]);
         })
     }
 
-    fn start(act: impl Fn(TcpStream, &AtomicUsize) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (requests, connections, over) = (
-            Arc::default(),
-            Arc::<AtomicUsize>::default(),
-            Arc::<AtomicBool>::default(),
-        );
-        let shared = (
-            Arc::clone(&requests),
-            Arc::clone(&connections),
-            Arc::clone(&over),
-        );
+    fn listening(
+        listener: TcpListener,
+        config: Arc<ServerConfig>,
+        act: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(listener, move |stream, journal| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = StreamOwned::new(connection, stream);
+            if let Some(token) = read_request(&mut tls) {
+                journal.tokens.lock().unwrap().push(token.clone());
+                act(&mut tls, &token);
+            }
+        })
+    }
+
+    fn start(
+        listener: TcpListener,
+        act: impl Fn(TcpStream, &Journal) + Send + Sync + 'static,
+    ) -> Self {
+        let address = listener.local_addr().unwrap();
+        let journal = Arc::<Journal>::default();
+        let shared = Arc::clone(&journal);
         let thread = thread::spawn(move || {
-            let (requests, connections, over) = shared;
             let act = Arc::new(act);
             for stream in listener
                 .incoming()
                 .map_while(Result::ok)
-                .take_while(|_| !over.load(Ordering::SeqCst))
+                .take_while(|_| !shared.over.load(Ordering::SeqCst))
             {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (act, requests) = (Arc::clone(&act), Arc::clone(&requests));
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let (act, journal) = (Arc::clone(&act), Arc::clone(&shared));
                 stream
                     .set_read_timeout(Some(Duration::from_secs(20)))
                     .unwrap();
-                thread::spawn(move || act(stream, &requests));
+                thread::spawn(move || act(stream, &journal));
             }
         });
         Self {
-            port,
-            requests,
-            connections,
-            over,
+            port: address.port(),
+            address,
+            journal,
             thread: Some(thread),
         }
     }
 
+    /// How many requests were read to their end.
     pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
+        self.tokens().len()
+    }
+
+    /// The tokens of these requests, in order.
+    pub fn tokens(&self) -> Vec<String> {
+        self.journal.tokens.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.journal.connections.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
+        self.journal.over.store(true, Ordering::SeqCst);
         // Wakes the listener.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Reads head and body; `false` when the client went away before.
-fn read_request(tls: &mut Tls) -> bool {
+fn loopback() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+/// Reads head and body, and gives the token; none when the client went away before.
+fn read_request(tls: &mut Tls) -> Option<String> {
     let mut request = Vec::new();
     let mut part = [0; 4096];
     loop {
         match tls.read(&mut part) {
-            Ok(0) | Err(_) => return false,
+            Ok(0) | Err(_) => return None,
             Ok(amount) => request.extend_from_slice(&part[..amount]),
         }
-        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        let text = String::from_utf8_lossy(&request);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = head.to_ascii_lowercase();
             let length = head
                 .split("content-length: ")
                 .nth(1)
                 .and_then(|rest| rest.lines().next()?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
-                return true;
+                let fields: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+                return Some(fields["auth_token"].as_str().unwrap_or_default().to_owned());
             }
         }
     }
+}
+
+/// These bytes, then an orderly end.
+fn send_all(tls: &mut Tls, bytes: &[u8]) {
+    send(tls, bytes);
+    tls.conn.send_close_notify();
+    let _ = tls.flush();
+}
+
+/// These bytes now; the client may be gone.
+pub fn send(tls: &mut Tls, bytes: &[u8]) {
+    let _ = tls.write_all(bytes).and_then(|()| tls.flush());
 }
 
 /// An HTTP answer of `status` with `headers` (each ended by CRLF) and a body of the right length.
@@ -237,10 +212,21 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Takes what comes and says nothing, for longer than anybody waits.
+pub fn hold(mut stream: &TcpStream) {
+    let _ = stream.read(&mut [0; 1]);
+    thread::sleep(Duration::from_secs(4));
+}
+
 /// Closes with RST once the client has begun to speak: earlier, its connect(2) might fail instead.
 pub fn reset(stream: &TcpStream) {
     let mut reader = stream;
     let _ = reader.read(&mut [0; 1]);
+    close_by_reset(stream);
+}
+
+/// The coming close sends RST in place of FIN.
+pub fn close_by_reset(stream: &TcpStream) {
     let linger = libc::linger {
         l_onoff: 1,
         l_linger: 0,
@@ -257,4 +243,14 @@ pub fn reset(stream: &TcpStream) {
         )
     };
     assert_eq!(code, 0);
+}
+
+/// A full backlog: the kernel drops every further SYN, as long as the value lives.
+pub fn black_hole(address: SocketAddr) -> (TcpListener, Vec<std::io::Result<TcpStream>>) {
+    let full = TcpListener::bind(address).unwrap();
+    let address = full.local_addr().unwrap();
+    // SAFETY: listen(2) on an open descriptor only changes its backlog.
+    unsafe { libc::listen(full.as_raw_fd(), 0) };
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    (full, (0..4).map(connect).collect())
 }
