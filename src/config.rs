@@ -181,6 +181,47 @@ impl Settings {
     }
 }
 
+/// What the enrolment of users needs of `ivalt.toml`: the API key may still be missing, and is not read.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// Where the users' mobiles are.
+    pub users_file: PathBuf,
+    /// How a mobile is written.
+    pub mobile_format: MobileFormat,
+}
+
+impl Enrolment {
+    /// Reads `ivalt.toml`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`], but for the API key.
+    pub fn load(path: &Path, trust: Trust) -> Result<Self, Misconfigured> {
+        let bytes = Zeroizing::new(trust.read(path, Readers::OwnerOnly, SMALL)?);
+        let text = utf8(path, &bytes)?;
+        let source = Source { path, text };
+        let document = source.parse()?;
+        source.lengths(&document.token)?;
+        if let (Some(_), Some(file)) = (&document.api.key, &document.api.key_file) {
+            return Err(source.two_keys(file));
+        }
+        source.client(document.api.client_id, document.api.client_secret)?;
+        Ok(Self {
+            users_file: document.users_file,
+            mobile_format: document.token.mobile_format,
+        })
+    }
+
+    /// Where there is no `ivalt.toml` yet.
+    #[must_use]
+    pub fn by_default() -> Self {
+        let document = Document::default();
+        Self {
+            users_file: document.users_file,
+            mobile_format: document.token.mobile_format,
+        }
+    }
+}
+
 /// The file as it is written; lines and keys are by default what a `Settings` needs.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
@@ -324,19 +365,24 @@ impl Source<'_> {
             token,
             policy,
         } = document;
-        if token.min_length.get_ref().get() > token.max_length.get() {
-            return Err(self.at(
-                &token.min_length.span(),
-                "token.min_length",
-                "must not be larger than token.max_length",
-            ));
-        }
+        self.lengths(&token)?;
         Ok(Settings {
             users_file,
             api: self.api(api, trust)?,
             token,
             policy,
         })
+    }
+
+    fn lengths(&self, token: &Token) -> Result<(), Misconfigured> {
+        if token.min_length.get_ref().get() <= token.max_length.get() {
+            return Ok(());
+        }
+        Err(self.at(
+            &token.min_length.span(),
+            "token.min_length",
+            "must not be larger than token.max_length",
+        ))
     }
 
     fn api(&self, raw: RawApi, trust: Trust) -> Result<Api, Misconfigured> {
@@ -367,16 +413,20 @@ impl Source<'_> {
                 let content = Secret::new(content);
                 self.header_value(&file.span(), "api.key_file", &content)
             }
-            (Some(_), Some(file)) => Err(self.at(
-                &file.span(),
-                "api.key_file",
-                "stands beside api.key; keep one of the two",
-            )),
+            (Some(_), Some(file)) => Err(self.two_keys(&file)),
             (None, None) => Err(Misconfigured(format!(
                 "{}: api.key: is missing; set it, or api.key_file, under [api]",
                 self.path.display()
             ))),
         }
+    }
+
+    fn two_keys(&self, file: &Spanned<AbsolutePath>) -> Misconfigured {
+        self.at(
+            &file.span(),
+            "api.key_file",
+            "stands beside api.key; keep one of the two",
+        )
     }
 
     /// An API key goes out as an HTTP header value, RFC 9110 section 5.5.

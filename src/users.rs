@@ -4,9 +4,8 @@
 //! and a hundred thousand users must not cost a login memory.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
@@ -107,66 +106,50 @@ pub fn look_up(
     format: MobileFormat,
 ) -> Result<Entry, Unusable> {
     let bytes = trust.read(path, Readers::Anybody, LARGE)?;
-    let lines = Lines::of(path, &bytes);
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
+    let lines = Lines {
+        path,
+        before: &count,
+    };
+    let text = text(&bytes, &lines)?;
+    let one = One::new(std::str::from_utf8(name).ok());
+    let one = scan(text, one).map_err(|not_toml| lines.not_toml(&not_toml))?;
+    Ok(one.found.entry(&lines, name, format))
+}
+
+/// The file as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Unusable> {
+    std::str::from_utf8(bytes).map_err(|error| {
         lines.unusable(
             error.valid_up_to(),
             "is not UTF-8; write the file again as UTF-8 text",
         )
-    })?;
-    let found = scan(text, Wanted::one(std::str::from_utf8(name).ok()))
-        .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
-    Ok(found.into_one().entry(&lines, name, format))
-}
-
-/// Everybody in a file whose text is at hand, in its order, with what a login would find.
-///
-/// # Errors
-/// The text is not TOML: then nobody is looked up.
-pub fn entries(
-    path: &Path,
-    text: &str,
-    format: MobileFormat,
-) -> Result<Vec<(String, Entry)>, Unusable> {
-    let lines = Lines::of(path, text.as_bytes());
-    let everybody = scan(text, Wanted::everybody())
-        .map_err(|not_toml| lines.unusable(not_toml.at, &not_toml.what))?;
-    let judged = everybody.into_names().map(|(name, found)| {
-        let name = found.unquoted_name().map_or(name, Cow::Owned);
-        let entry = found.entry(&lines, name.as_bytes(), format);
-        (name.into_owned(), entry)
-    });
-    Ok(judged.collect())
+    })
 }
 
 /// Turns an offset into what an editor shows.
-struct Lines<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
-    /// The last offset asked for and the line feeds before it: a file full of bad entries is counted once.
-    counted: Cell<(usize, usize)>,
+#[allow(missing_debug_implementations)]
+pub struct Lines<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// How many line ends stand before an offset: counted, where one is asked for, or looked up, where many are.
+    pub before: &'a dyn Fn(usize) -> usize,
 }
 
-impl<'a> Lines<'a> {
-    fn of(path: &'a Path, bytes: &'a [u8]) -> Self {
-        let counted = Cell::default();
-        Self {
-            path,
-            bytes,
-            counted,
-        }
+impl Lines<'_> {
+    /// The number of the line at `at`.
+    #[must_use]
+    pub fn number(&self, at: usize) -> usize {
+        (self.before)(at) + 1
     }
 
-    fn number(&self, at: usize) -> usize {
-        let at = at.min(self.bytes.len());
-        let (from, before) = match self.counted.get() {
-            (from, before) if from <= at => (from, before),
-            _ => (0, 0),
-        };
-        let passed = self.bytes[from..at].iter();
-        let before = before + passed.filter(|byte| **byte == b'\n').count();
-        self.counted.set((at, before));
-        before + 1
+    /// Why nobody can be looked up in such a file.
+    #[must_use]
+    pub fn not_toml(&self, not_toml: &NotToml) -> Unusable {
+        self.unusable(not_toml.at, &not_toml.what)
     }
 
     fn unusable(&self, at: usize, what: &str) -> Unusable {
@@ -187,9 +170,55 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// All that the file says about the wanted user, before it is judged.
-#[derive(Default)]
-struct Found<'i> {
+/// Whom the file is asked about.
+pub trait Register<'i> {
+    /// Where to note what stands under this name; `None` if nobody asked.
+    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>>;
+
+    /// The name that these keys would be with quotes around them, if somebody asked for it.
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)>;
+}
+
+/// One user: what a login asks for.
+struct One<'i, 'w> {
+    wanted: Option<&'w str>,
+    found: Found<'i>,
+}
+
+impl<'w> One<'_, 'w> {
+    fn new(wanted: Option<&'w str>) -> Self {
+        Self {
+            wanted,
+            found: Found::default(),
+        }
+    }
+}
+
+impl<'i> Register<'i> for One<'i, '_> {
+    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+        (self.wanted == Some(name)).then_some(&mut self.found)
+    }
+
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+        let wanted = self.wanted.filter(|name| name.contains('.'))?;
+        let name = names_without_quotes(keys).find(|name| name == wanted)?;
+        Some((name, &mut self.found))
+    }
+}
+
+/// What `first.last` and `first.last.mobile` may have been meant to name.
+pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
+    let dotted = keys.join(".");
+    let entry = [".mobile", ".enabled"]
+        .iter()
+        .find_map(|key| dotted.strip_suffix(key))
+        .map(str::to_owned);
+    std::iter::once(dotted).chain(entry)
+}
+
+/// All that the file says about one user, before it is judged.
+#[derive(Debug, Default)]
+pub struct Found<'i> {
     /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
     definitions: Vec<usize>,
     /// Whether `alice.mobile` or `alice.enabled` stood there.
@@ -205,8 +234,35 @@ struct Found<'i> {
     first_part: Option<(usize, String)>,
 }
 
+/// What it says, wherever in the file it says so.
+impl Hash for Found<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
+        (self.mobile(), self.enabled).hash(state);
+        for sentence in [&self.problem, &self.unquoted, &self.first_part] {
+            sentence.as_ref().map(|(_, what)| what).hash(state);
+        }
+    }
+}
+
 impl<'i> Found<'i> {
-    fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
+    /// The mobile as it is written.
+    #[must_use]
+    pub fn mobile(&self) -> Option<&str> {
+        self.mobile.as_ref().map(|(_, mobile)| mobile.as_ref())
+    }
+
+    /// Where the name stands first.
+    #[must_use]
+    pub fn at(&self) -> Option<usize> {
+        let first_part = self.first_part.as_ref().or(self.unquoted.as_ref());
+        let elsewhere = first_part.or(self.problem.as_ref()).map(|(at, _)| *at);
+        self.definitions.first().copied().or(elsewhere)
+    }
+
+    /// The judgement.
+    #[must_use]
+    pub fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
         if let Some((at, what)) = self.complaint(lines) {
             return lines.bad(at, name, &what);
         }
@@ -225,12 +281,6 @@ impl<'i> Found<'i> {
             (Some(mobile), Some(false)) => Entry::Disabled(mobile),
             (Some(mobile), _) => Entry::Enrolled(mobile),
         }
-    }
-
-    /// The whole of a name with dots, where only its first part would be a key.
-    fn unquoted_name(&self) -> Option<String> {
-        let (_, name) = self.first_part.as_ref()?;
-        self.definitions.is_empty().then(|| name.clone())
     }
 
     /// What is wrong with the form of the entry, if anything, and where.
@@ -276,7 +326,23 @@ impl<'i> Found<'i> {
         (self.by_dotted_keys, self.table) = (true, true);
     }
 
-    /// A key in the table of the wanted user.
+    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
+    fn below(&mut self, at: usize, path: &[Cow<str>], in_table: bool, value: Value<'i>) {
+        match &path[2..] {
+            [key] if in_table => self.set(at, key, value),
+            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
+                self.define_by_dotted_key(at);
+                self.set(at, key, value);
+            }
+            [key, ..] if in_table => self.complain(at, &not_known(key)),
+            [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
+                self.complain(at, &not_known(key))
+            }
+            _ => drop(self.first_part.get_or_insert((at, path[1..].join(".")))),
+        }
+    }
+
+    /// A key in the table of the user.
     fn set(&mut self, at: usize, key: &str, value: Value<'i>) {
         match (key, value) {
             ("mobile", Value::Text(_)) if self.mobile.is_some() => {
@@ -324,7 +390,9 @@ fn shown(key: &str) -> &str {
     }
 }
 
-fn not_a_mobile(format: MobileFormat) -> &'static str {
+/// What is wrong with it, and how it is written.
+#[must_use]
+pub fn not_a_mobile(format: MobileFormat) -> &'static str {
     match format {
         MobileFormat::E164 => {
             "the mobile is not E.164; write + and 7 to 15 digits, like +14155550100"
@@ -335,68 +403,15 @@ fn not_a_mobile(format: MobileFormat) -> &'static str {
     }
 }
 
-/// Whose definitions are kept: a login wants one name, an administrator all of them.
-enum Wanted<'i, 'w> {
-    One(Option<&'w str>, Found<'i>),
-    Everybody {
-        order: Vec<Cow<'i, str>>,
-        found: HashMap<Cow<'i, str>, Found<'i>>,
-    },
-}
-
-impl<'i, 'w> Wanted<'i, 'w> {
-    fn one(name: Option<&'w str>) -> Self {
-        Self::One(name, Found::default())
-    }
-
-    fn everybody() -> Self {
-        Self::Everybody {
-            order: Vec::new(),
-            found: HashMap::new(),
-        }
-    }
-
-    /// Where to note what stands about `name`.
-    fn about(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
-        match self {
-            Self::One(wanted, found) => (*wanted == Some(name.as_ref())).then_some(found),
-            Self::Everybody { order, found } => {
-                Some(found.entry(name.clone()).or_insert_with(|| {
-                    order.push(name.clone());
-                    Found::default()
-                }))
-            }
-        }
-    }
-
-    fn into_one(self) -> Found<'i> {
-        match self {
-            Self::One(_, found) => found,
-            Self::Everybody { .. } => Found::default(),
-        }
-    }
-
-    fn into_names(self) -> impl Iterator<Item = (Cow<'i, str>, Found<'i>)> {
-        let (order, mut found) = match self {
-            Self::One(..) => (Vec::new(), HashMap::new()),
-            Self::Everybody { order, found } => (order, found),
-        };
-        order.into_iter().map(move |name| {
-            let found = found.remove(&name).unwrap_or_default();
-            (name, found)
-        })
-    }
-}
-
-/// Walks the whole document, so that a syntax error anywhere is found, and keeps what concerns `wanted`.
-fn scan<'i, 'w>(text: &'i str, wanted: Wanted<'i, 'w>) -> Result<Wanted<'i, 'w>, NotToml> {
+/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `register` asks for.
+///
+/// # Errors
+/// The text is not TOML, or something in it stands outside `[users]`.
+pub fn scan<'i, R: Register<'i>>(text: &'i str, register: R) -> Result<R, NotToml> {
     let source = Source::new(text);
-    let mut walk = Walk::new(source, wanted);
+    let mut walk = Walk::new(source, register);
     toml_events::walk(source, &mut walk)?;
-    match walk.misplaced {
-        Some((at, what)) => Err(NotToml { at, what }),
-        None => Ok(walk.wanted),
-    }
+    walk.finish()
 }
 
 /// What stands behind a key, as far as it matters here.
@@ -407,33 +422,46 @@ enum Value<'i> {
     Other,
 }
 
-struct Walk<'i, 'w> {
+/// Keeps account of where in the document we are.
+#[allow(missing_debug_implementations)]
+pub struct Walk<'i, R> {
     source: Source<'i>,
-    wanted: Wanted<'i, 'w>,
+    register: R,
     /// The keys that lead to where we are: header, inline tables, dotted key.
-    path: Vec<Cow<'i, str>>,
+    pub path: Vec<Cow<'i, str>>,
     /// For the header and every open inline table, how many keys of `path` lead to it.
-    tables: Vec<usize>,
+    pub tables: Vec<usize>,
     /// How many arrays are open; nothing in an array concerns us.
-    arrays: usize,
+    pub arrays: usize,
     /// Where the last key stands.
-    at: usize,
+    pub at: usize,
     users_tables: usize,
     misplaced: Option<(usize, String)>,
 }
 
-impl<'i, 'w> Walk<'i, 'w> {
-    fn new(source: Source<'i>, wanted: Wanted<'i, 'w>) -> Self {
-        let (path, tables) = (Vec::new(), vec![0]);
+impl<'i, R: Register<'i>> Walk<'i, R> {
+    /// At the beginning of `source`.
+    pub fn new(source: Source<'i>, register: R) -> Self {
         Self {
             source,
-            wanted,
-            path,
-            tables,
+            register,
+            path: Vec::new(),
+            tables: vec![0],
             arrays: 0,
             at: 0,
             users_tables: 0,
             misplaced: None,
+        }
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// Something stands outside `[users]`.
+    pub fn finish(self) -> Result<R, NotToml> {
+        match self.misplaced {
+            Some((at, what)) => Err(NotToml { at, what }),
+            None => Ok(self.register),
         }
     }
 
@@ -442,12 +470,15 @@ impl<'i, 'w> Walk<'i, 'w> {
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
-                if let Some(found) = self.wanted.about(name) {
+                if let Some(found) = self.register.of(name) {
                     found.define(self.at, value);
                 }
             }
-            [users, _, _, ..] if users == "users" => {
-                self.below_wanted(value);
+            [users, name, _, ..] if users == "users" => {
+                let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
+                if let Some(found) = self.register.of(name) {
+                    found.below(self.at, &self.path, in_table, value);
+                }
                 self.unquoted_dots();
             }
             [..] => self.misplace(),
@@ -462,46 +493,9 @@ impl<'i, 'w> Walk<'i, 'w> {
         }
     }
 
-    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
-    fn below_wanted(&mut self, value: Value<'i>) {
-        let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
-        let Some(found) = self.wanted.about(&self.path[1]) else {
-            return;
-        };
-        match &self.path[2..] {
-            [key] if in_table => found.set(self.at, key, value),
-            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
-                found.define_by_dotted_key(self.at);
-                found.set(self.at, key, value);
-            }
-            [key, ..] if in_table => found.complain(self.at, &not_known(key)),
-            [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
-                found.complain(self.at, &not_known(key))
-            }
-            _ => drop(
-                found
-                    .first_part
-                    .get_or_insert((self.at, self.path[1..].join("."))),
-            ),
-        }
-    }
-
     fn unquoted_dots(&mut self) {
-        // Of everybody, the first part of such a name is noted already.
-        let Wanted::One(Some(wanted), found) = &mut self.wanted else {
-            return;
-        };
-        if !wanted.contains('.') {
-            return;
-        }
-        let dotted = self.path[1..].join(".");
-        let entry_key = [".mobile", ".enabled"]
-            .iter()
-            .find_map(|key| dotted.strip_suffix(key));
-        if dotted == *wanted || entry_key == Some(*wanted) {
-            found
-                .unquoted
-                .get_or_insert((self.at, (*wanted).to_owned()));
+        if let Some((name, found)) = self.register.unquoted(&self.path[1..]) {
+            found.unquoted.get_or_insert((self.at, name));
         }
     }
 
@@ -528,7 +522,7 @@ impl<'i, 'w> Walk<'i, 'w> {
     }
 }
 
-impl EventReceiver for Walk<'_, '_> {
+impl<'i, R: Register<'i>> EventReceiver for Walk<'i, R> {
     fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
         self.open_header();
     }
@@ -617,12 +611,13 @@ mod tests {
     use super::*;
 
     fn entry(text: &str, name: &str) -> Result<Entry, NotToml> {
-        let lines = Lines::of(Path::new("users.toml"), text.as_bytes());
-        scan(text, Wanted::one(Some(name))).map(|found| {
-            found
-                .into_one()
-                .entry(&lines, name.as_bytes(), MobileFormat::E164)
-        })
+        let count = |at| text[..at].matches('\n').count();
+        let lines = Lines {
+            path: Path::new("users.toml"),
+            before: &count,
+        };
+        let one = scan(text, One::new(Some(name)))?;
+        Ok(one.found.entry(&lines, name.as_bytes(), MobileFormat::E164))
     }
 
     fn enrolled(text: &str, name: &str) -> String {
@@ -664,24 +659,6 @@ mod tests {
             ),
             "+14155550100"
         );
-    }
-
-    #[test]
-    fn everybody_is_what_a_login_would_find() {
-        let text = "[users]\nalice = \"+14155550100\"\nbob = 5\n\"first.last\" = { mobile = \"+14155550101\", enabled = false }\n\
-                    carol.x = \"+14155550102\"\nalice = \"+14155550103\"\ndan.mobile = \"+14155550104\"\ndan.enabled = true\n";
-        let all = entries(Path::new("users.toml"), text, MobileFormat::E164).unwrap();
-        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["alice", "bob", "first.last", "carol.x", "dan"]);
-        for (name, found) in all {
-            assert_eq!(entry(text, &name), Ok(found), "{name}");
-        }
-        for text in ["[users", "alice = \"+14155550100\""] {
-            assert!(
-                entries(Path::new("users.toml"), text, MobileFormat::E164).is_err(),
-                "{text}"
-            );
-        }
     }
 
     #[test]
@@ -887,8 +864,11 @@ mod tests {
             ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
         ] {
             let NotToml { at, what: sentence } = entry(text, "alice").unwrap_err();
-            let lines = Lines::of(Path::new("users.toml"), text.as_bytes());
-            assert_eq!(lines.number(at), line, "{text}: {sentence}");
+            assert_eq!(
+                text[..at].matches('\n').count() + 1,
+                line,
+                "{text}: {sentence}"
+            );
             assert!(sentence.starts_with(what), "{text}: {sentence}");
             assert!(!sentence.contains("4155550100"), "{sentence}");
         }

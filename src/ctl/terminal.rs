@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
@@ -29,6 +32,52 @@ pub fn complain(text: impl Display) {
 /// The text in a colour; anstream takes it out again where no terminal reads.
 pub fn painted(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Foreign text without what a terminal would obey or hide: control characters, turned directions, invisible ones.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => plain.push(c),
+            _ => plain.extend(c.escape_debug()),
+        }
+    }
+    plain
+}
+
+/// A line on the terminal as long as something takes longer than a second; gone when it is dropped.
+#[derive(Debug)]
+pub struct Notice(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Notice {
+    /// Says what is being done; nothing where no terminal reads.
+    pub fn after_a_second(doing: String) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let (done, waiting) = mpsc::channel();
+        let teller = thread::spawn(move || {
+            if waiting.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let mut screen = io::stderr();
+            let _ = write!(screen, "{} …", plain(&doing));
+            let _ = waiting.recv();
+            // Back to the beginning of the line, and erase it.
+            let _ = write!(screen, "\r\x1b[K");
+        });
+        Self(Some((done, teller)))
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        if let Some((done, teller)) = self.0.take() {
+            drop(done);
+            let _ = teller.join();
+        }
+    }
 }
 
 /// Asks for a secret.

@@ -13,4 +13,6 @@ mod command_line;
 #[path = "../pam/server.rs"]
 mod server;
 mod tool;
+mod users;
+mod users_writing;
 mod verify;

@@ -13,15 +13,16 @@ use crate::config::{Settings, Tolerance};
 use crate::ctl::finding::{Finding, Severity};
 use crate::ctl::root::Root;
 use crate::ctl::surroundings;
+use crate::ctl::users::everybody::{Everybody, Person};
 use crate::trusted_file::{LARGE, Readers};
-use crate::users::{self, Entry};
+use crate::users::Entry;
 
 /// What one users.toml says, and who may be asked by it.
 struct Register<'a> {
     patient: &'a Patient<'a>,
     settings: &'a Settings,
     file: &'a Path,
-    entries: Vec<(String, Entry)>,
+    everybody: Everybody<'a>,
 }
 
 /// Examines the users file of every settings file.
@@ -42,16 +43,15 @@ fn examine(patient: &Patient, settings: &Settings, file: &Path) -> Vec<Finding> 
         Ok(text) => text,
         Err(finding) => return vec![*finding],
     };
-    let entries = users::entries(file, &text, settings.token.mobile_format);
-    let entries = match entries {
-        Ok(entries) => entries,
+    let everybody = match Everybody::read(file, &text, settings.token.mobile_format) {
+        Ok(everybody) => everybody,
         Err(unusable) => return vec![untrusted("users-invalid", file, &unusable.to_string())],
     };
     let register = Register {
         patient,
         settings,
         file,
-        entries,
+        everybody,
     };
     [
         readable_by_others(patient.root, file),
@@ -123,22 +123,23 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
 }
 
 impl Register<'_> {
+    fn people(&self) -> impl Iterator<Item = &Person<'_>> {
+        self.everybody.people().iter()
+    }
+
     fn bad_entries(&self) -> Vec<Finding> {
-        let bad = self.entries.iter().filter_map(|(name, entry)| match entry {
-            Entry::Bad(why) => Some((name, why)),
+        let bad = self.people().filter_map(|person| match &person.entry {
+            Entry::Bad(why) => Some(why),
             _ => None,
         });
-        let found = bad.map(|(name, why)| {
+        let found = bad.map(|why| {
             let (line, what, mend) = apart(why, self.file);
             let id = if what.contains(": stands twice, in lines ") {
                 "name-twice"
             } else {
                 "bad-entry"
             };
-            let what = format!(
-                "{what}: {} is denied (bad-entry)",
-                harmless(name.as_bytes())
-            );
+            let what = format!("{what}: this user is denied (bad-entry)");
             let mend = mend.unwrap_or_else(|| "correct the entry".to_owned());
             Finding {
                 line,
@@ -150,9 +151,9 @@ impl Register<'_> {
 
     /// Not those with bad entries: an unquoted name is none.
     fn usable(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().filter_map(|(name, entry)| match entry {
+        self.people().filter_map(|person| match &person.entry {
             Entry::Enrolled(mobile) | Entry::Disabled(mobile) => {
-                Some((name.as_str(), mobile.as_str()))
+                Some((person.name.as_ref(), mobile.as_str()))
             }
             Entry::Absent | Entry::Bad(_) => None,
         })
@@ -181,9 +182,11 @@ impl Register<'_> {
     }
 
     fn shared_mobiles(&self) -> Vec<Finding> {
-        let mut by_mobile: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut by_mobile: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (name, mobile) in self.usable() {
-            by_mobile.entry(mobile).or_default().push(name);
+            // National numbers may be written with blanks or without.
+            let digits = mobile.chars().filter(char::is_ascii_digit).collect();
+            by_mobile.entry(digits).or_default().push(name);
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
@@ -202,9 +205,9 @@ impl Register<'_> {
     }
 
     fn is_enrolled(&self, name: &str) -> bool {
-        let enrolled =
-            |(other, entry): &(String, Entry)| other == name && matches!(entry, Entry::Enrolled(_));
-        self.entries.iter().any(enrolled)
+        let enrolled = |person: &Person| matches!(person.entry, Entry::Enrolled(_));
+        self.people()
+            .any(|person| person.name == name && enrolled(person))
     }
 
     fn asked(&self) -> bool {
@@ -221,9 +224,8 @@ impl Register<'_> {
 
     fn nobody(&self) -> Vec<Finding> {
         let somebody = self
-            .entries
-            .iter()
-            .any(|(_, entry)| matches!(entry, Entry::Enrolled(_)));
+            .people()
+            .any(|person| matches!(person.entry, Entry::Enrolled(_)));
         if somebody {
             return Vec::new();
         }

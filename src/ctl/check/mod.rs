@@ -35,7 +35,7 @@ use serde_json::json;
 use super::command_line::Check;
 use super::finding::{Finding, Severity};
 use super::root::Root;
-use super::terminal::{self, BAD, DOUBTFUL, GOOD};
+use super::terminal::{self, BAD, DOUBTFUL, GOOD, plain};
 use super::{Exit, Refused};
 use online::Step;
 use patient::Patient;
@@ -121,7 +121,7 @@ fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>, severity: Severity
 fn report(patient: &Patient, findings: &[Finding], steps: &[Step]) {
     for step in steps {
         let line = format!("{:<12}{:>6} ms  {}", step.step, step.ms, step.said);
-        terminal::say(printable(line.trim_end()));
+        terminal::say(plain(line.trim_end()));
     }
     if findings.is_empty() {
         terminal::say(terminal::painted(GOOD, "nothing found"));
@@ -133,7 +133,7 @@ fn report(patient: &Patient, findings: &[Finding], steps: &[Step]) {
         terminal::say("no service asks iVALT");
     } else {
         let line = format!("services that ask iVALT: {}", services.join(", "));
-        terminal::say(printable(&line));
+        terminal::say(plain(&line));
     }
 }
 
@@ -164,30 +164,13 @@ fn show_one(finding: &Finding) {
     terminal::say(format_args!(
         "{}{} [{}]",
         terminal::painted(style, word),
-        printable(&place),
+        plain(&place),
         finding.id
     ));
-    terminal::say(format_args!("  {}", printable(&finding.what)));
+    terminal::say(format_args!("  {}", plain(&finding.what)));
     for line in finding.mend.lines() {
-        terminal::say(format_args!("  mend: {}", printable(line)));
+        terminal::say(format_args!("  mend: {}", plain(line)));
     }
-}
-
-/// Names in files and words of servers must not move the cursor, nor change how a line reads.
-fn printable(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut plain = String::new();
-    for c in text.chars() {
-        if harmful(c) {
-            let _ = write!(plain, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
 }
 
 fn in_json(patient: &Patient, findings: &[Finding], steps: Option<&Vec<Step>>) -> String {
@@ -203,24 +186,3 @@ fn in_json(patient: &Patient, findings: &[Finding], steps: Option<&Vec<Step>>) -
     }
     report.to_string()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_foreign_cannot_play_with_the_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[31m\u{202e}b ä"),
-            "a\\u{1b}[31m\\u{202e}b ä"
-        );
-    }
-}
-
-/// All that is wrong with this system.
-pub fn findings(_root: &super::root::Root, _config: &Path) -> Vec<super::finding::Finding> {
-    Vec::new()
-}
-
-/// Prints findings.
-pub fn show(_findings: &[&super::finding::Finding]) {}

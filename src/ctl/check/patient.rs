@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, value};
+use serde_json::json;
+use toml::de::{DeTable, DeValue};
 
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 use crate::args::DEFAULT_CONFIG;
@@ -160,19 +161,22 @@ fn why_not(real: &Path) -> Why {
 
 /// The only path that is followed while settings are read must lead below the folder, too. Lines stay what they are.
 fn with_real_key_file(root: &Root, text: &str) -> String {
-    let Ok(mut document) = text.parse::<DocumentMut>() else {
+    let Ok(table) = DeTable::parse(text) else {
         return text.to_owned();
     };
-    let key_file = document
-        .get_mut("api")
-        .and_then(|api: &mut Item| api.get_mut("key_file"));
-    if let Some(item) = key_file {
-        if let Some(path) = item.as_str().filter(|path| path.starts_with('/')) {
-            let real = root.real(Path::new(path));
-            *item = value(real.to_string_lossy().into_owned());
-        }
+    let api = table.get_ref().get("api").map(|api| api.get_ref());
+    let key_file = match api {
+        Some(DeValue::Table(api)) => api.get("key_file"),
+        _ => None,
+    };
+    let mut text = text.to_owned();
+    let path = key_file.and_then(|key_file| Some((key_file.span(), key_file.get_ref().as_str()?)));
+    if let Some((span, path)) = path.filter(|(_, path)| path.starts_with('/')) {
+        let real = root.real(Path::new(path));
+        // A string of JSON is one of TOML.
+        text.replace_range(span, &json!(real.to_string_lossy()).to_string());
     }
-    document.to_string()
+    text
 }
 
 /// The module's sentence taken apart: file and line in front, the mend behind the last semicolon.

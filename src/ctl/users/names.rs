@@ -1,0 +1,73 @@
+//! Names of accounts: which can be one, and which is one.
+
+use nix::unistd::User;
+
+/// Why no account of Linux can have this name, if none can.
+///
+/// `DOM\user`, `user@realm`, blanks and capitals come from real directories, so this is generous.
+pub fn why_not(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("the name is empty")
+    } else if name.len() > 256 {
+        Some("the name is longer than 256 bytes")
+    } else if name.contains(char::is_control) {
+        Some("the name holds a control character")
+    } else if name.contains([':', '/']) {
+        Some("no account can have a name with : or /")
+    } else if name.starts_with('-') || matches!(name, "." | "..") {
+        Some("no account can have such a name")
+    } else if name.trim() != name {
+        Some("the name begins or ends with white space")
+    } else {
+        None
+    }
+}
+
+/// Whether the machine knows the account, local or by NSS (LDAP, SSSD …); `None` if it cannot be told.
+pub fn is_known(name: &str) -> Option<bool> {
+    User::from_name(name).ok().map(|user| user.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_real_directories_are_names() {
+        for name in [
+            "alice",
+            "first.last",
+            "DOM\\user",
+            "user@realm.example",
+            "John Doe",
+            "müller",
+            "host$",
+            "_svc",
+            "42",
+            "+nis",
+        ] {
+            assert_eq!(why_not(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_account_can_be_called() {
+        for (name, why) in [
+            ("", "the name is empty"),
+            ("a\nb", "the name holds a control character"),
+            ("a\0", "the name holds a control character"),
+            ("a\x1b[31m", "the name holds a control character"),
+            ("a\u{85}", "the name holds a control character"),
+            ("a:b", "no account can have a name with : or /"),
+            ("../a", "no account can have a name with : or /"),
+            ("-rf", "no account can have such a name"),
+            ("..", "no account can have such a name"),
+            (" a", "the name begins or ends with white space"),
+            ("a ", "the name begins or ends with white space"),
+        ] {
+            assert_eq!(why_not(name), Some(why), "{name:?}");
+        }
+        assert_eq!(why_not(&"a".repeat(256)), None);
+        assert!(why_not(&"a".repeat(257)).is_some());
+    }
+}

@@ -1,0 +1,188 @@
+//! users.toml while it is written: killed at any moment, by several at once, and very large.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::users::Office;
+
+fn start(office: &Office, words: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_ivaltctl"))
+        .arg("--config")
+        .arg(office.config())
+        .arg("users")
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ivaltctl starts")
+}
+
+fn many(count: usize) -> String {
+    let line = |number: usize| format!("u{number:07} = \"+1415{number:07}\"\n");
+    let lines: String = (0..count).map(line).collect();
+    format!("[users]\n{lines}")
+}
+
+/// Kills spread evenly over a whole run, and a little past its end.
+#[test]
+fn killed_at_any_moment_the_file_is_the_old_or_the_new_one() {
+    let office = Office::with(&many(1000));
+    let begin = Instant::now();
+    office.done(&["add", "first", "+14155550100"]);
+    let whole = begin.elapsed();
+    let (mut killed, mut old, mut new) = (0, 0, 0);
+    for number in 0..1000 {
+        if killed == 120 {
+            break;
+        }
+        let before = office.text();
+        let name = format!("n{number}");
+        let mut child = start(&office, &["add", &name, "+14155550100"]);
+        thread::sleep(whole.mul_f64(f64::from(number % 40) / 36.0));
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        let after = office.text();
+        let added = format!("{before}{name} = \"+14155550100\"\n");
+        assert!(after == before || after == added, "{number}");
+        if status.signal().is_none() {
+            assert_eq!((status.code(), after == added), (Some(0), true), "{number}");
+            continue;
+        }
+        killed += 1;
+        if after == before {
+            old += 1
+        } else {
+            new += 1
+        }
+        assert_eq!(
+            office.call(&["show", &name]).status,
+            i32::from(after == before)
+        );
+    }
+    assert!(
+        killed == 120 && old > 0,
+        "{killed} killed, {old} old, {new} new"
+    );
+    office.done(&["add", "last", "+14155550100"]);
+    assert!(!office.folder.join(".users.toml.new").exists());
+}
+
+#[test]
+fn what_a_killed_writer_left_does_not_disturb() {
+    let office = Office::with("[users]\n");
+    office.folder.write(".users.toml.new", "half of", 0o600);
+    office.folder.write(".users.toml.lock", "", 0o600);
+    office.done(&["add", "root", "+14155550100"]);
+    assert_eq!(office.text(), "[users]\nroot = \"+14155550100\"\n");
+    let names = fs::read_dir(office.folder.path()).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".users.toml.lock", "ivalt.toml", "users.toml"]);
+}
+
+#[test]
+fn writers_at_once_lose_nothing() {
+    let office = Office::empty();
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let office = &office;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let (name, mobile) = (
+                        format!("w{writer}-{number}"),
+                        format!("+1415555{writer}{number:03}"),
+                    );
+                    office.done(&["add", &name, &mobile]);
+                }
+            });
+        }
+    });
+    let listed = office.done(&["list"]).stdout;
+    assert_eq!(
+        listed
+            .lines()
+            .filter(|line| line.ends_with("  enabled"))
+            .count(),
+        100,
+        "{listed}"
+    );
+}
+
+#[test]
+fn a_second_writer_waits_and_then_gives_up() {
+    let office = Office::with("[users]\n");
+    let lock = fs::File::create(office.folder.join(".users.toml.lock")).unwrap();
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    let mut waiting = start(&office, &["add", "root", "+14155550100"]);
+    let called = office.call(&["add", "bin", "+14155550101"]);
+    assert_eq!((called.status, called.stdout.as_str()), (1, ""));
+    let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; look for it: fuser -v ";
+    assert!(called.stderr.contains(sentence), "{}", called.stderr);
+    assert_eq!(waiting.wait().unwrap().code(), Some(1));
+    // Who only reads does not wait.
+    office.done(&["list"]);
+    let mut waiting = start(&office, &["add", "root", "+14155550100"]);
+    thread::sleep(Duration::from_millis(200));
+    drop(lock);
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    assert_eq!(office.text(), "[users]\nroot = \"+14155550100\"\n");
+}
+
+/// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.
+fn as_large_as_can_be(room: usize) -> String {
+    let users = if cfg!(debug_assertions) {
+        20_000
+    } else {
+        2_500_000
+    };
+    let mut text = many(users);
+    let comment = format!("# {}\n", "x".repeat(1020));
+    let size = (64 << 20) - room;
+    while text.len() + comment.len() <= size {
+        text.push_str(&comment);
+    }
+    let rest = size - text.len();
+    text.push_str(&"#".repeat(rest));
+    text
+}
+
+#[test]
+fn sixty_four_mebibytes_can_be_changed_and_not_passed() {
+    let office = Office::with(&as_large_as_can_be(64));
+    office.done(&["add", "root", "+14155550100"]);
+    office.done(&["disable", "root"]);
+    let text = office.text();
+    let called = office.call(&["add", "bin", "+14155550101"]);
+    assert_eq!(called.status, 1);
+    let sentence =
+        "users.toml: would be larger than 64 MiB, which the module refuses; nothing was changed\n";
+    assert!(called.stderr.ends_with(sentence), "{}", called.stderr);
+    assert!(office.text() == text);
+    office.done(&["remove", "root"]);
+    assert!(
+        office
+            .call(&["show", "root"])
+            .stderr
+            .contains("no entry for root")
+    );
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_imported_in_seconds() {
+    let office = Office::with("[users]\n");
+    let row = |number: usize| format!("p{number:06},+4930{number:07}\n");
+    let rows: String = (0..100_000).map(row).collect();
+    let csv = office.folder.write("new.csv", rows, 0o600);
+    let begin = Instant::now();
+    let called = office.done(&["import", csv.to_str().unwrap()]);
+    let took = begin.elapsed();
+    assert_eq!(called.stdout, "100000 users added\n");
+    assert_eq!(office.text().lines().count(), 100_001);
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
