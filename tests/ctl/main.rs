@@ -9,7 +9,7 @@ mod api;
 mod certificates;
 mod check;
 mod command_line;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../pam/server.rs"]
 mod server;
 mod tool;

@@ -118,9 +118,9 @@ fn sandboxed(root: &Root) -> Option<bool> {
 
 fn last_word(root: &Root, unit: &Path) -> Option<bool> {
     let text = root.read(unit).ok()?;
-    let values = text
+    let mut values = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("PrivateNetwork="));
-    let value = values.last()?.trim().to_ascii_lowercase();
+    let value = values.next_back()?.trim().to_ascii_lowercase();
     Some(matches!(value.as_str(), "yes" | "true" | "on" | "1"))
 }

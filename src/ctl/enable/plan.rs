@@ -177,7 +177,7 @@ fn drop_in(root: &Root) -> Result<Change, Refused> {
             main.display()
         ))
     })?;
-    if !config.lines().any(|line| includes_drop_ins(line)) {
+    if !config.lines().any(includes_drop_ins) {
         return Err(Refused(format!(
             "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
             main.display(),
