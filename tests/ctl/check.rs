@@ -464,6 +464,22 @@ fn files_the_settings_name() {
             },
         ),
         (
+            "an argument",
+            |s| {
+                s.write(
+                    "etc/pam.d/sudo",
+                    "auth required pam_ivalt.so config=/etc/none.toml\n",
+                )
+            },
+            &["locks-out settings-missing /etc/none.toml"],
+            |s| {
+                s.write(
+                    "etc/pam.d/sudo",
+                    "auth required pam_ivalt.so # config=/etc/none.toml\n",
+                )
+            },
+        ),
+        (
             "another file of settings in a stack",
             |s| {
                 s.write(
