@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use super::accounts;
 use super::patient::{Patient, finding};
+use crate::audit::harmless;
 use crate::config::{Settings, Tolerance};
 use crate::ctl::finding::{Finding, Severity};
 use crate::ctl::root::Root;
 use crate::users::{self, Entry};
 use configuration::{CONFIG, Configuration, Values};
+
+const METHODS: &str = "authenticationmethods";
 
 /// What a person needs to find the phone and to type a token.
 const TYPING: Duration = Duration::from_secs(20);
@@ -147,7 +150,7 @@ impl Examined<'_> {
 
     /// The lists of `AuthenticationMethods`, each a way in; empty for `any`.
     fn lists(&self) -> Vec<Vec<&str>> {
-        let value = self.value("authenticationmethods");
+        let value = self.value(METHODS);
         let lists = value.split_whitespace().filter(|list| *list != "any");
         lists.map(|list| list.split(',').collect()).collect()
     }
@@ -155,57 +158,51 @@ impl Examined<'_> {
     fn methods(&self) -> Vec<Finding> {
         let lists = self.lists();
         if lists.is_empty() {
-            return self.skipping();
+            return [self.keys(), self.other_methods()].concat();
         }
-        let keyword = "authenticationmethods";
-        let mut findings = Vec::new();
-        for list in &lists {
-            let shown = list.join(",");
-            if !list.iter().any(|method| asks_pam(method)) {
-                let what = format!(
-                    "AuthenticationMethods has the list \"{shown}\", which does not run PAM: it gets in without iVALT"
-                );
-                let mend = "AuthenticationMethods publickey,keyboard-interactive";
-                findings.push(self.finding(
-                    Severity::LetsIn,
-                    "sshd-methods-bypass",
-                    keyword,
-                    &what,
-                    mend,
-                ));
-            } else if list.iter().filter(|method| asks_pam(method)).count() > 1 {
-                let what = format!(
-                    "AuthenticationMethods has the list \"{shown}\", which runs PAM twice: whoever takes it is asked for \
-                     two iVALT tokens"
-                );
-                let mend = "AuthenticationMethods keyboard-interactive";
-                findings.push(self.finding(
-                    Severity::Warning,
-                    "sshd-methods-twice",
-                    keyword,
-                    &what,
-                    mend,
-                ));
-            }
-        }
+        let mut findings: Vec<_> = lists.iter().filter_map(|list| self.list(list)).collect();
         if lists.iter().all(|list| list.contains(&"password")) {
-            let what = "every list of AuthenticationMethods has the password method, which cannot carry a token: nobody \
-                        gets in by ssh";
-            let mend = "AuthenticationMethods keyboard-interactive";
             findings.push(self.finding(
                 Severity::LocksOut,
                 "sshd-methods-impossible",
-                keyword,
-                what,
-                mend,
+                METHODS,
+                "every list of AuthenticationMethods has the password method, which cannot carry a token: nobody gets in \
+                 by ssh",
+                "AuthenticationMethods keyboard-interactive",
             ));
         }
         findings
     }
 
-    /// Methods after which sshd does not run PAM's auth lines, when one method is enough.
-    fn skipping(&self) -> Vec<Finding> {
-        let root = self.patient.root;
+    /// One way in: whether PAM is asked on it, and how often.
+    fn list(&self, list: &[&str]) -> Option<Finding> {
+        let shown = harmless(list.join(",").as_bytes());
+        match list.iter().filter(|method| asks_pam(method)).count() {
+            0 => Some(self.finding(
+                Severity::LetsIn,
+                "sshd-methods-bypass",
+                METHODS,
+                &format!(
+                    "AuthenticationMethods has the list {shown}, which does not run PAM: it gets in without iVALT"
+                ),
+                "AuthenticationMethods publickey,keyboard-interactive",
+            )),
+            1 => None,
+            _ => Some(self.finding(
+                Severity::Warning,
+                "sshd-methods-twice",
+                METHODS,
+                &format!(
+                    "AuthenticationMethods has the list {shown}, which runs PAM twice: whoever takes it is asked for two \
+                     iVALT tokens"
+                ),
+                "AuthenticationMethods keyboard-interactive",
+            )),
+        }
+    }
+
+    /// After a key sshd does not run PAM's auth lines, and here one method is enough.
+    fn keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mend = "AuthenticationMethods publickey,keyboard-interactive";
         if self.is("pubkeyauthentication", "yes") {
@@ -229,6 +226,13 @@ impl Examined<'_> {
                 mend,
             ));
         }
+        findings
+    }
+
+    /// The same for hosts and tickets.
+    fn other_methods(&self) -> Vec<Finding> {
+        let root = self.patient.root;
+        let mut findings = Vec::new();
         let gssapi = self.is("gssapiauthentication", "yes")
             && root.followed(Path::new("/etc/krb5.keytab")).exists();
         let others = [
