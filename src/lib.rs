@@ -13,7 +13,7 @@
 //! | [`ivalt`] | the only code that knows HTTP and JSON |
 //! | [`audit`] | the one log line |
 //! | [`authenticate`] | from request to decision |
-//! | [`pam`] | the door: PAM's numbers and pointers, and the only `unsafe` |
+//! | [`pam`] | the door: PAM's numbers and pointers, the heap, and the only `unsafe` |
 #![deny(unsafe_code)]
 #![deny(
     clippy::disallowed_methods,

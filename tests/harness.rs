@@ -150,6 +150,52 @@ fn output_delays_and_log_lines_are_caught() {
 }
 
 #[test]
+fn a_terminal_shows_what_is_printed() {
+    if no_stage() {
+        return;
+    }
+    for (fault, screen) in [
+        ("", ""),
+        ("stdout", "misbehave\r\n"),
+        ("stderr", "misbehave\r\n"),
+    ] {
+        let observed = misbehaving(fault).on_a_terminal().observe();
+        assert_eq!(
+            (observed.stdout.as_str(), observed.stderr.as_str()),
+            (screen, ""),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn the_status_of_the_hosts_child_is_the_hosts() {
+    if no_stage() {
+        return;
+    }
+    for (fault, taken) in [("", 0), ("waits", 1)] {
+        let mut case = misbehaving(fault);
+        case.script.child_ms = Some(0);
+        let changes = case.observe().report().changes();
+        let told = changes
+            .iter()
+            .filter(|change| change.ends_with("the status of the host's child was taken"));
+        assert_eq!(told.count(), taken, "{fault}: {changes:?}");
+    }
+}
+
+#[test]
+fn descriptors_are_closed_as_scripted() {
+    if no_stage() {
+        return;
+    }
+    let mut case = misbehaving("descriptor");
+    case.script.closed = vec![0, 1, 2];
+    let changes = case.observe().report().changes();
+    assert_eq!(changes, ["Authenticate: descriptor 0 left open: /dev/null"]);
+}
+
+#[test]
 #[should_panic = "the module left traces in its host"]
 fn run_does_not_forgive() {
     if no_stage() {
@@ -481,4 +527,44 @@ fn the_module_meets_the_stand_in() {
     assert_eq!(report.log_line().reason(), "verified");
     assert_eq!(report.log_line().ident, "pam-client");
     assert_eq!(ivalt.tokens(), ["accept-1"]);
+}
+
+#[test]
+fn copies_of_secrets_are_found_where_a_module_leaves_them() {
+    if no_stage() {
+        return;
+    }
+    let secret = "a token as long as a secret must be, ".repeat(4);
+    let hunted = |case: Case| case.hunt("the token", &secret);
+    // It gives back the answer unwiped.
+    let observed = hunted(Case::new(helper_module("pam_misbehave")))
+        .answer(Text::hidden(&secret))
+        .observe();
+    let changes = observed.report().changes();
+    let found = |call: &str| {
+        let words = format!("{call}: a copy of the token in [heap]");
+        changes.iter().any(|change| change.starts_with(&words))
+    };
+    assert!(found("Authenticate") && found("End"), "{changes:?}");
+    // Neither libpam nor pam-client leaves any.
+    let clean = Case::new("pam_permit.so").hidden_authtok(&secret);
+    assert_eq!(hunted(clean).run().code(), PAM_SUCCESS);
+    let shown = Case::new("pam_permit.so")
+        .hidden_authtok(&secret)
+        .show_authtok();
+    assert_eq!(shown.run().told(), [format!("PAM_AUTHTOK={secret}")]);
+}
+
+#[test]
+fn what_many_rounds_pile_up_is_counted() {
+    if no_stage() {
+        return;
+    }
+    let case = Case::new(helper_module("pam_misbehave")).argument("descriptor");
+    let report = case.rounds(150, &["a", "b"]).observe().report().clone();
+    let endured = report.endured();
+    assert_eq!(endured.codes, [(PAM_SUCCESS, 150)].into());
+    assert_eq!(endured.end.descriptors, endured.warm.descriptors + 50);
+    let case = Case::new("pam_deny.so").rounds(3, &["a"]);
+    assert_eq!(case.run().endured().codes, [(PAM_AUTH_ERR, 3)].into());
 }

@@ -16,6 +16,8 @@ use crate::users::Mobile;
 #[path = "support/log_line.rs"]
 #[allow(dead_code)]
 mod log_line;
+#[path = "properties/settings.rs"]
+mod settings;
 
 fn cut(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(256)]

@@ -73,7 +73,10 @@ pub struct Check {
 
 /// Enrol users: list, show and change users.toml
 ///
-/// Comments and order of the file stay, and it is replaced as a whole. Exit status: 0 done, 1 refused, nothing changed.
+/// The file is the one that users_file of the settings names; the settings may still lack the API key. Comments, order
+/// and every line that is not concerned stay as they are. The file is replaced as a whole: who reads it meanwhile, or
+/// after a crash, finds the old one or the new one. Accounts that this machine does not know, and users who share a
+/// mobile, are pointed out. Exit status: 0 done, 1 refused, nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl users list
@@ -90,10 +93,14 @@ pub struct Users {
 #[derive(Debug, Subcommand)]
 pub enum UsersCommand {
     /// List all users, their mobiles masked
+    ///
+    /// A bad entry is listed with the reason for which a login of that user is refused.
     #[command(after_help = "Examples:
   ivaltctl users list --json")]
     List,
     /// Show one user with the whole mobile
+    ///
+    /// The name is compared byte for byte, as at a login.
     #[command(after_help = "Examples:
   ivaltctl users show alice")]
     Show {
@@ -101,16 +108,20 @@ pub enum UsersCommand {
         name: String,
     },
     /// Enrol a user
+    ///
+    /// A name that stands in the file already is refused: take it out first. Where there is no file yet, it is made,
+    /// root:root 0600.
     #[command(after_help = "Examples:
   ivaltctl users add alice +14155550100
   ivaltctl users add first.last '+91 62839-74746'")]
     Add {
         /// The account
         name: String,
-        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are taken out
+        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are taken out. With mobile_format = "national" in the
+        /// settings: 7 to 15 digits, kept as written
         mobile: String,
     },
-    /// Take a user out
+    /// Take a user out, in whichever form and however often the name stands there
     #[command(after_help = "Examples:
   ivaltctl users remove alice")]
     Remove {
@@ -132,6 +143,10 @@ pub enum UsersCommand {
         name: String,
     },
     /// Enrol everybody in a CSV file with the columns name,mobile: all of them, or none
+    ///
+    /// A third column, enabled, may say true or false. A first line with the names of the columns is recognised, in any
+    /// order; semicolons may stand for commas. Every row that cannot be used is told with its line, and then nothing is
+    /// changed. Rows that stand in the file already, just as they are, are passed over.
     #[command(after_help = "Examples:
   ivaltctl users import new-people.csv
   ivaltctl users import -    from standard input")]

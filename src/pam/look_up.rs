@@ -176,6 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no resolver")]
     fn names_of_the_hosts_file_and_names_that_cannot_be() {
         let second = Duration::from_secs(1);
         let found = look_up("localhost", 443, second).unwrap();
@@ -192,7 +193,38 @@ mod tests {
         );
     }
 
+    /// As getaddrinfo(3) makes it, with members that it would not make.
     #[test]
+    fn a_list_is_walked_to_its_end() {
+        // SAFETY: all zero is a valid value of all three.
+        let (mut v4, mut v6, none): (libc::sockaddr_in, libc::sockaddr_in6, libc::addrinfo) =
+            unsafe { std::mem::zeroed() };
+        v4.sin_addr.s_addr = u32::from(Ipv4Addr::new(192, 0, 2, 1)).to_be();
+        v6.sin6_addr.s6_addr = Ipv6Addr::LOCALHOST.octets();
+        let mut list = [none; 5];
+        list[0].ai_family = libc::AF_INET;
+        list[0].ai_addr = (&raw mut v4).cast();
+        list[1].ai_family = libc::AF_UNIX;
+        list[2].ai_family = libc::AF_INET6;
+        list[3].ai_family = libc::AF_INET6;
+        list[3].ai_addr = (&raw mut v6).cast();
+        list[4].ai_family = libc::AF_INET;
+        let first = list.as_mut_ptr();
+        for at in 0..4 {
+            // SAFETY: both are within the list.
+            unsafe { (*first.add(at)).ai_next = first.add(at + 1) };
+        }
+        let found = std::mem::ManuallyDrop::new(List(first)).addresses(443);
+        let addresses = ["192.0.2.1:443", "[::1]:443"].map(|text| text.parse().unwrap());
+        assert_eq!(found, addresses);
+        assert_eq!(
+            std::mem::ManuallyDrop::new(List(ptr::null_mut())).addresses(443),
+            []
+        );
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no resolver")]
     fn the_hosts_numbers_come_back() {
         // SAFETY: this thread's state, read only.
         let numbers = || unsafe { *__res_state() };

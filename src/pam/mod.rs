@@ -1,8 +1,10 @@
 //! The door between libpam and the story: the only room with `unsafe`, and the only one that knows PAM's numbers.
 #![allow(unsafe_code)]
 
+mod heap;
 mod host;
 mod look_up;
+mod room;
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int};
@@ -13,7 +15,7 @@ use ::pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
 use ::pam::macros::invoke_hook;
 use ::pam::module::PamHandle;
 
-use crate::args::Delay;
+use crate::args::{Arguments, Delay};
 use crate::audit::{self, Origin};
 use crate::authenticate::{Report, Surroundings, authenticate};
 use crate::decision::{Decision, Refusal};
@@ -79,7 +81,10 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
     };
     guarded(&mut report, |report| {
         (origin, report.user) = (host.origin(), host.known_user());
-        authenticate(words, &mut host, surroundings(), report);
+        match room::for_a_call() {
+            Ok(()) => authenticate(words, &mut host, surroundings(), report),
+            Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
+        }
     });
     audit::write(&origin, &report);
     if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {
@@ -153,8 +158,10 @@ fn silence_panics() {
 /// Runs `story`; a panic in it leaves a denial and the place of the panic.
 fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| story(report))) {
-        // Dropping a panic's payload may panic again.
-        std::mem::forget(payload);
+        // Dropping a panic's payload may panic again; only then is one left behind.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
         report.decision = Decision::Deny(Refusal::Internal);
         report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
     }
@@ -165,6 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no /dev/log")]
     fn a_broken_handle_is_an_abort() {
         let null = std::ptr::null_mut();
         // SAFETY: NULL is among what is promised.
@@ -175,6 +183,27 @@ mod tests {
             ]
         };
         assert_eq!(codes, [PamResultCode::PAM_ABORT, PamResultCode::PAM_ABORT]);
+    }
+
+    #[test]
+    fn no_door_opens_for_a_broken_handle() {
+        let doors = [
+            pam_sm_setcred,
+            pam_sm_acct_mgmt,
+            pam_sm_open_session,
+            pam_sm_close_session,
+            pam_sm_chauthtok,
+        ];
+        let (null, nothing) = (std::ptr::null_mut(), std::ptr::null());
+        for door in doors {
+            for count in [0, 1, -1] {
+                // SAFETY: NULL is among what is promised.
+                assert_eq!(
+                    unsafe { door(null, 0, count, nothing) },
+                    PamResultCode::PAM_ABORT
+                );
+            }
+        }
     }
 
     #[test]
@@ -194,5 +223,21 @@ mod tests {
             report.cause
         );
         assert_eq!(report.user, b"alice");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "leaves something behind on purpose")]
+    fn a_panic_that_panics_again_when_it_is_forgotten() {
+        /// What a library may throw.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        silence_panics();
+        let mut report = Report::default();
+        guarded(&mut report, |_| std::panic::panic_any(Bomb));
+        assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::codes::{PAM_SUCCESS, PAM_USER_UNKNOWN};
-use crate::support::{Case, StandIn, TempDir, no_root, no_stage, write_file};
+use crate::support::{Case, StandIn, TempDir, no_root, no_stage};
 use crate::tool::{Called, ivaltctl, with_config};
 
 /// A folder with settings that lack the API key, as on the day of the installation.
@@ -193,13 +193,11 @@ fn foreign_text_does_not_reach_the_terminal_raw() {
 /// Every form of an entry through the program: what is untouched stays byte for byte.
 #[test]
 fn only_what_is_meant_is_changed() {
+    const TWICE: &str = "twice = '+14155550103'\r\ntwice = '+14155550103'\r\n";
     type Change<'a> = (&'a [&'a str], &'a str, &'a str);
-    let changes: [Change; 14] = [
-        (
-            &["add", "new", "+1 415-555.0199"],
-            "# the end",
-            "# the end\r\n[users.new]…",
-        ),
+    let added = format!("{TWICE}new = \"+14155550199\"\r\n");
+    let changes: [Change; 13] = [
+        (&["add", "new", "+1 415-555.0199"], TWICE, &added),
         (
             &["remove", "root"],
             "root = \"+91 6283 974746\"   # the admin\r\n",
@@ -212,11 +210,7 @@ fn only_what_is_meant_is_changed() {
         ),
         (&["remove", "bin"], "bin.mobile = \"+14155550101\"\r\n", ""),
         (&["remove", "bad"], "bad = 5\r\n", ""),
-        (
-            &["remove", "twice"],
-            "twice = '+14155550103'\r\ntwice = '+14155550103'\r\n",
-            "",
-        ),
+        (&["remove", "twice"], TWICE, ""),
         (
             &["remove", "daemon"],
             "[users.daemon]\r\nmobile = \"+14155550102\"\r\n",
@@ -224,8 +218,8 @@ fn only_what_is_meant_is_changed() {
         ),
         (
             &["enable", "first.last"],
-            "'+14155550100', enabled = false",
-            "'+14155550100', enabled = true",
+            "{ mobile = '+14155550100', enabled = false } ",
+            "'+14155550100' ",
         ),
         (
             &["disable", "root"],
@@ -244,26 +238,11 @@ fn only_what_is_meant_is_changed() {
         ),
         (&["enable", "root"], "", ""),
         (&["disable", "first.last"], "", ""),
-        (
-            &["add", "new", "+14155550199"],
-            "twice = '+14155550103'\r\n\r\n",
-            "NEW",
-        ),
     ];
     for (words, before, after) in changes {
         let office = Office::with(FILE);
-        let called = office.done(words);
-        if words[0] == "add" {
-            let added = FILE.replacen(
-                "twice = '+14155550103'\r\n\r\n",
-                "twice = '+14155550103'\r\nnew = \"+14155550199\"\r\n\r\n",
-                1,
-            );
-            assert_eq!(office.text(), added, "{words:?}");
-            assert_eq!(called.stdout, "new: added with the mobile ***0199\n");
-        } else {
-            assert_eq!(office.text(), FILE.replacen(before, after, 1), "{words:?}");
-        }
+        office.done(words);
+        assert_eq!(office.text(), FILE.replacen(before, after, 1), "{words:?}");
     }
 }
 
@@ -575,27 +554,19 @@ fn owner_group_mode_and_label_stay() {
     let file = office.users_file();
     chown(&file, Some(0), Some(4242)).unwrap();
     fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
-    let label = b"system_u:object_r:etc_t:s0\0";
-    let set = Command::new("setfattr")
-        .args(["-n", "security.selinux", "-v", "system_u:object_r:etc_t:s0"])
-        .arg(&file)
-        .status();
+    let (name, label) = ("security.selinux", b"system_u:object_r:etc_t:s0\0");
+    // Not every file system of a test machine can hold it.
+    let labelled = rustix::fs::setxattr(&file, name, label, rustix::fs::XattrFlags::empty());
     office.done(&["add", "root", "+916283974746"]);
     let now = fs::metadata(&file).unwrap();
     assert_eq!(
         (now.uid(), now.gid(), now.mode() & 0o7777),
         (0, 4242, 0o640)
     );
-    if set.is_ok_and(|status| status.success()) {
-        let read = Command::new("getfattr")
-            .args(["--only-values", "-n", "security.selinux"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert_eq!(
-            read.stdout.strip_suffix(b"\0").unwrap_or(&read.stdout),
-            &label[..label.len() - 1]
-        );
+    if labelled.is_ok() {
+        let mut read = [0; 64];
+        let length = rustix::fs::getxattr(&file, name, &mut read).unwrap();
+        assert_eq!(&read[..length], label);
     }
 }
 
@@ -619,7 +590,12 @@ fn without_root_the_way_is_named() {
     }
     let office = Office::with("[users]\n");
     let program = office.folder.join("ivaltctl");
-    fs::copy(env!("CARGO_BIN_EXE_ivaltctl"), &program).unwrap();
+    // By another process: a test that forks meanwhile would keep a copy of ours open for writing (ETXTBSY).
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_ivaltctl"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(office.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let config = office.config();
     let nobody = |words: &[&str]| {
@@ -714,29 +690,20 @@ fn logins_follow() {
         return;
     }
     let ivalt = StandIn::start();
-    let case = Case::against(&ivalt).user("first.last");
-    let call = |words: &[&str]| {
+    let case = Case::against(&ivalt).user("first.last").answer("accept-1");
+    let after = |words: &[&str]| {
         let called = with_config(&case.config(), &[&["users"], words].concat(), "");
         assert_eq!(called.status, 0, "{called:?}");
+        let report = case.run();
+        (report.code(), report.log_line().reason())
     };
-    let login = || {
-        let report = Case::run(&case);
-        (report.code(), report.log_line().reason().to_owned())
-    };
-    assert_eq!(login(), (PAM_USER_UNKNOWN, "not-enrolled".to_owned()));
-    call(&["add", "first.last", "+91 6283-974746"]);
-    call(&["disable", "first.last"]);
-    assert_eq!(login(), (PAM_USER_UNKNOWN, "disabled".to_owned()));
-    call(&["enable", "first.last"]);
-    let case = Case::against(&ivalt).user("first.last").answer("accept-1");
-    write_file(&case.users_file(), "[users]\n", 0o600);
-    let added = with_config(
-        &case.config(),
-        &["users", "add", "first.last", "+916283974746"],
-        "",
-    );
-    assert_eq!(added.status, 0, "{added:?}");
-    assert_eq!(case.run().code(), PAM_SUCCESS);
+    let unknown = |reason: &str| (PAM_USER_UNKNOWN, reason.to_owned());
+    let verified = (PAM_SUCCESS, "verified".to_owned());
+    assert_eq!(after(&["list"]), unknown("not-enrolled"));
+    assert_eq!(after(&["add", "first.last", "+91 6283-974746"]), verified);
+    assert_eq!(after(&["disable", "first.last"]), unknown("disabled"));
+    assert_eq!(after(&["enable", "first.last"]), verified);
+    assert_eq!(after(&["remove", "first.last"]), unknown("not-enrolled"));
 }
 
 #[test]
@@ -789,6 +756,12 @@ fn one_bad_row_and_nothing_is_imported() {
          ivaltctl: new.csv:6: games: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100\n\
          ivaltctl: new.csv:8: the name is empty\n\
          ivaltctl: 5 rows are refused; nothing was changed",
+    );
+    let called = office.typed(&["import", "-"], "bin,+14155550102,perhaps\n");
+    assert_eq!(
+        called.stderr,
+        "ivaltctl: standard input:1: bin: enabled must be true or false\n\
+         ivaltctl: 1 row is refused; nothing was changed\n"
     );
     office.refused(
         &["import", "/no/such.csv"],

@@ -25,11 +25,13 @@ login_refused_three_times_case() {
     ! grep -q '[$] ' "$talk/seen" || fault 'got a shell'
 }
 
-at_console() {
+at_console() { at_terminal "exec login $1"; }
+
+at_terminal() {
     begin
     rm -f "$talk/keys"
     mkfifo "$talk/keys"
-    setsid script --quiet --flush --return --command "exec login $1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
+    setsid script --quiet --flush --return --command "$1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
     console=$!
     echo "$console" >"$stage/console"
     exec 9>"$talk/keys"

@@ -140,7 +140,7 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
 }
 
 /// A library made from the C file of this name, to be loaded before all others.
-fn compiled(name: &str, dir: &TempDir) -> PathBuf {
+pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/pam/{name}.c"));
     let library = dir.join(&format!("{name}.so"));
     let status = Command::new("cc")

@@ -2,18 +2,20 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::expect::*;
+use crate::running::{has_begun, signal};
 use crate::server::{Server, answer, black_hole};
-use crate::support::{Act, Case, Entry, StandIn, no_root, no_stage};
+use crate::support::{Act, Case, Disposition, Entry, Interrupt, StandIn, no_root, no_stage};
 use crate::table::{self, SUCCESS, at_once};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Silent,
     NameError,
     ServerFailure,
@@ -158,7 +160,7 @@ fn resolv_conf(servers: &[Ipv4Addr]) -> String {
 }
 
 /// Our module for `https://HOST:PORT`, with a resolv.conf of these servers.
-fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
+pub fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let ca = crate::server::trusted_authority(case.dir().path());
@@ -178,7 +180,7 @@ fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
         .bind(switch, "/etc/nsswitch.conf")
 }
 
-fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
+pub fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
     if no_stage() {
         return None;
     }
@@ -418,6 +420,47 @@ fn the_hosts_file_is_asked() {
         .dir()
         .write("hosts", "127.0.0.1 valid.example\n", 0o644);
     expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
+}
+
+/// With a handler and without `SA_RESTART`, or with none: then the host is gone at once.
+#[test]
+fn signals_while_a_dead_name_server_is_asked() {
+    let Some(list) = servers(&[Kind::Silent]) else {
+        return;
+    };
+    let mut storm = case("valid.example", 443, 5, &list);
+    storm
+        .script
+        .signals
+        .insert(libc::SIGALRM, Disposition::Count);
+    storm.script.interrupt = Some(Interrupt {
+        signal: libc::SIGALRM,
+        every_ms: 1,
+    });
+    let report = storm.run();
+    assert_eq!(
+        expect(&report, UNAVAILABLE).get("cause"),
+        "dns: no answer from the name server"
+    );
+    let elapsed = report.authenticate().elapsed_ms;
+    assert!(
+        elapsed <= 2_500 && report.signals[&libc::SIGALRM].here > 100,
+        "{elapsed} ms"
+    );
+    let case = case("valid.example", 443, 5, &list);
+    thread::scope(|scope| {
+        let run = scope.spawn(|| (case.observe().status.signal(), Instant::now()));
+        let process = has_begun(&case, || true);
+        let sent = Instant::now();
+        signal(process, libc::SIGINT);
+        let (ended_by, gone) = run.join().unwrap();
+        assert_eq!(ended_by, Some(libc::SIGINT));
+        assert!(
+            gone - sent < Duration::from_millis(500),
+            "{:?}",
+            gone - sent
+        );
+    });
 }
 
 /// Display managers live for months; a new resolv.conf must reach them.

@@ -11,7 +11,7 @@ use crate::support::{Report, no_stage};
 use crate::table::*;
 
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
-fn proxy(reply: &'static str, pause: Duration) -> Server {
+pub fn proxy(reply: &'static str, pause: Duration) -> Server {
     Server::raw(move |mut client| {
         let head = read_head(&client);
         for byte in reply.bytes() {

@@ -19,13 +19,18 @@ const BROKEN: &str = "iVALT is not set up correctly on this system; please tell 
 
 /// Our module against this URL; alice has two tokens to give.
 pub fn case(url: &str) -> Case {
+    case_within(url, TIMEOUT)
+}
+
+/// The same with another `api.timeout_seconds`.
+pub fn case_within(url: &str, timeout: Duration) -> Case {
     let case = Case::new(module_path()).users(&users(&[("alice", "+916283974746")]));
     let ca = trusted_authority(case.dir().path());
     let text = format!(
         "users_file = \"{}\"\n[api]\nurl = \"{url}\"\nkey = \"test-api-key\"\nca_file = \"{}\"\ntimeout_seconds = {}\n",
         case.users_file().display(),
         ca.display(),
-        TIMEOUT.as_secs(),
+        timeout.as_secs(),
     );
     let config = format!("config={}", case.config().display());
     case.settings_text(&text)

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
-use crate::script::DevLog;
+use crate::script::{DevLog, SLOW};
 
 const PATH: &str = "/dev/log";
 /// The ident this process gives to openlog(3), as su and sudo give theirs.
@@ -17,23 +17,30 @@ const PROBE: &std::ffi::CStr = c"which ident is this?";
 pub struct Log {
     kind: DevLog,
     socket: Option<UnixDatagram>,
+    reader: Option<libc::pid_t>,
 }
 
 impl Log {
     /// Makes `/dev/log`; only after [`crate::stage::build`].
     pub fn place(kind: DevLog) -> io::Result<Self> {
         let socket = match kind {
-            DevLog::Socket | DevLog::Full => Some(bind()?),
+            DevLog::Socket | DevLog::Full | DevLog::Slow => Some(bind()?),
             DevLog::Stale => bind().map(|_| None)?,
             DevLog::File => fs::write(PATH, "").map(|()| None)?,
             DevLog::Fifo => make_fifo().map(|()| None)?,
             DevLog::Missing => None,
         };
-        if kind == DevLog::Full {
+        if matches!(kind, DevLog::Full | DevLog::Slow) {
             fill()?;
         }
+        let reader = socket.as_ref().filter(|_| kind == DevLog::Slow);
+        let reader = reader.map(read_slowly).transpose()?;
         open_syslog();
-        Ok(Self { kind, socket })
+        Ok(Self {
+            kind,
+            socket,
+            reader,
+        })
     }
 
     /// What arrived since the last time, without waiting.
@@ -55,6 +62,35 @@ impl Log {
         let line = receive(self.socket.as_ref()?).unwrap_or_else(|| "nothing came".to_owned());
         // `<15>Mon dd hh:mm:ss IDENT: text`; IDENT[PID] if somebody has set LOG_PID.
         line.get(20..).map(str::to_owned)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader {
+            // SAFETY: our own child, not reaped yet; NULL asks for no status.
+            unsafe {
+                libc::kill(reader, libc::SIGKILL);
+                libc::waitpid(reader, std::ptr::null_mut(), 0);
+            }
+        }
+    }
+}
+
+/// A process, because a thread would be one of the host's.
+fn read_slowly(socket: &UnixDatagram) -> io::Result<libc::pid_t> {
+    // SAFETY: this process has one thread, and the child does what may be done after fork(2) until it is killed.
+    unsafe {
+        let child = libc::fork();
+        crate::stage::done(child)?;
+        if child == 0 {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            loop {
+                std::thread::sleep(SLOW);
+                let _ = socket.recv(&mut [0; 1]);
+            }
+        }
+        Ok(child)
     }
 }
 

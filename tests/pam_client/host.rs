@@ -32,6 +32,10 @@ pub fn prepare(script: &Script) -> io::Result<()> {
         // SAFETY: umask(2) takes a number and always succeeds.
         unsafe { libc::umask(umask) };
     }
+    for descriptor in &script.closed {
+        // SAFETY: none of them is one of this program's own.
+        done(unsafe { libc::close(*descriptor) })?;
+    }
     set_signals(script)?;
     if let Some((real, effective)) = script.uids {
         // SAFETY: numbers only.

@@ -6,11 +6,15 @@
 //! [`script`] says what goes in, [`report`] what comes out. Its own stdout and stderr stay empty unless the module
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
+mod child;
 mod dev_log;
+mod disguise;
+mod endurance;
 mod facts;
 mod host;
 mod libpam;
 mod person;
+mod remnants;
 mod report;
 mod script;
 mod stage;
@@ -63,6 +67,10 @@ fn perform(script: &Script) -> io::Result<Report> {
     };
     if let Err(reason) = stage::build(script)? {
         report.skip = Some(reason);
+        return Ok(report);
+    }
+    if let Some(endurance) = &script.endurance {
+        report.endured = Some(endurance::endure(script, endurance)?);
         return Ok(report);
     }
     let mut host = Host::new(script)?;

@@ -84,6 +84,7 @@ unsafe fn is_done(fault: &str, handle: *mut c_void) -> bool {
             "closes-stdin" => drop(libc::close(0)),
             "thread" => drop(std::thread::spawn(take_every_signal)),
             "child" => leave_a_child(),
+            "waits" => drop(libc::waitpid(-1, ptr::null_mut(), 0)),
             "mask" => block(libc::SIGINT),
             "disposition" => drop(libc::signal(libc::SIGPIPE, libc::SIG_IGN)),
             "environment" => std::env::set_var("MISBEHAVE", "1"),

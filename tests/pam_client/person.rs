@@ -6,6 +6,8 @@ use std::ptr;
 use std::thread::sleep;
 use std::time::Duration;
 
+use zeroize::Zeroize;
+
 use crate::dev_log::Log;
 use crate::host::{self, SoftLimits};
 use crate::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
@@ -230,6 +232,10 @@ fn allocate(answers: Vec<Option<CString>>) -> *mut PamResponse {
             if let Some(answer) = answer {
                 (*replies.add(index)).text = libc::strdup(answer.as_ptr());
             }
+        }
+        for answer in answers.into_iter().flatten() {
+            // The module's copy is to be the only one.
+            answer.into_bytes().zeroize();
         }
         replies
     }

@@ -15,6 +15,34 @@ pub struct Report {
     pub calls: Vec<Call>,
     /// Signals with a counting handler: how many the calling thread took, and how many any other.
     pub signals: BTreeMap<i32, Taken>,
+    /// What many transactions came to, in place of `calls`.
+    pub endured: Option<Endured>,
+}
+
+/// Very many transactions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Endured {
+    /// How often each code came.
+    pub codes: BTreeMap<i32, u32>,
+    /// Datagrams that reached `/dev/log`.
+    pub logged: usize,
+    /// Wall clock of the slowest transaction.
+    pub longest_ms: u64,
+    /// After the warm-up.
+    pub warm: Footprint,
+    /// After the last transaction.
+    pub end: Footprint,
+}
+
+/// What a process takes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Footprint {
+    /// Resident memory.
+    pub rss_kib: u64,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads alive.
+    pub threads: usize,
 }
 
 /// One call into libpam.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::disguise::disguised;
 use super::report::Entry;
 
 /// One process: its surroundings, its PAM transactions, and what the person in front of it says.
@@ -35,6 +37,8 @@ pub struct Script {
     pub calls: Vec<Entry>,
     /// How often all of it happens, from `pam_start` to `pam_end`; 0 counts as 1.
     pub transactions: u32,
+    /// Very many transactions instead, each with a token of its own.
+    pub endurance: Option<Endurance>,
     /// Set in this process before `pam_start`.
     pub env: BTreeMap<String, String>,
     /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without `RLIMIT_`.
@@ -49,12 +53,18 @@ pub struct Script {
     pub blocked: Vec<i32>,
     /// Signals that rain on the process during every call.
     pub interrupt: Option<Interrupt>,
+    /// During every call a child of the host's own ends, this long after its begin; its SIGCHLD and its status are the host's.
+    pub child_ms: Option<u64>,
+    /// Descriptors that the host has closed; some callers of setuid programs close 0, 1 and 2.
+    pub closed: Vec<i32>,
     /// What stands at `/dev/log`.
     pub dev_log: DevLog,
     /// Files bound over others, in this process only: `[from, to]`.
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// An empty network namespace, as polkit's `PrivateNetwork=yes`.
     pub no_network: bool,
+    /// Texts, [`disguised`], of which no copy may be in the memory of this process after a call; by what they are.
+    pub hunted: BTreeMap<String, Vec<u8>>,
     /// Real and effective user id, as a setuid host has them.
     pub uids: Option<(u32, u32)>,
 }
@@ -72,6 +82,11 @@ pub enum Text {
         /// What, and how often.
         repeat: (String, usize),
     },
+    /// A secret of which no copy must be left, [`disguised`].
+    Disguised {
+        /// As pam-client may keep it.
+        disguised: Vec<u8>,
+    },
 }
 
 impl Text {
@@ -83,6 +98,7 @@ impl Text {
             Self::Repeated {
                 repeat: (text, times),
             } => text.repeat(*times).into_bytes(),
+            Self::Disguised { disguised: text } => disguised(text),
         }
     }
 }
@@ -117,6 +133,18 @@ pub struct Act {
     pub renames: Vec<(PathBuf, PathBuf)>,
 }
 
+/// Transactions of one `pam_authenticate`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endurance {
+    /// How many.
+    pub rounds: u32,
+    /// How many until the process has grown to its size.
+    pub warm_up: u32,
+    /// What tokens begin with, in turn; they end in the number of the transaction.
+    pub tokens: Vec<String>,
+}
+
 /// What `PAM_CONV` holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,6 +168,9 @@ pub enum Disposition {
     Count,
 }
 
+/// How long a slow reader of `/dev/log` takes for a datagram.
+pub const SLOW: Duration = Duration::from_secs(3);
+
 /// A timer of the host.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +192,8 @@ pub enum DevLog {
     Missing,
     /// A socket whose queue is full, and nobody reads.
     Full,
+    /// A socket whose queue is full, and every [`SLOW`] one datagram is read.
+    Slow,
     /// A socket whose owner is gone.
     Stale,
     /// A named pipe without a reader.

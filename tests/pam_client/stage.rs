@@ -101,8 +101,9 @@ fn bind(from: &Path, to: &Path) -> io::Result<()> {
 fn mount(from: &Path, to: &Path, kind: Option<&CStr>, flags: libc::c_ulong) -> io::Result<()> {
     let source = CString::new(from.as_os_str().as_bytes())?;
     let target = CString::new(to.as_os_str().as_bytes())?;
-    let kind = kind.map_or(ptr::null(), CStr::as_ptr);
-    // SAFETY: all strings are NUL-terminated and outlive the call; mount(2) allows NULL for type and data.
+    // Unused for binds, but valgrind wants to see a string.
+    let kind = kind.unwrap_or(c"none").as_ptr();
+    // SAFETY: all strings are NUL-terminated and outlive the call; mount(2) allows NULL for data.
     let mounted =
         done(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, ptr::null()) });
     mounted.map_err(|error| {

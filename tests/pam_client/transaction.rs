@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Instant;
 
+use crate::child::Child;
 use crate::dev_log::Log;
 use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
 use crate::libpam::{self, PamHandle};
 use crate::person::{self, Person, c_string};
+use crate::remnants;
 use crate::report::{Call, Entry};
 use crate::script::{Script, Text};
 
@@ -125,6 +127,8 @@ impl<'a> Host<'a> {
         handle: Option<*mut PamHandle>,
         call: impl FnOnce(&Self) -> c_int,
     ) -> io::Result<Call> {
+        let child = handle.and(self.script.child_ms);
+        let child = child.map(Child::start).transpose()?;
         self.look_before(handle);
         let rain = self.script.interrupt.map(Rain::start).transpose()?;
         if handle.is_some() {
@@ -135,11 +139,14 @@ impl<'a> Host<'a> {
         let elapsed = started.elapsed();
         self.limits.lift()?;
         drop(rain);
+        if let Some(child) = child {
+            self.take_status_of(&child);
+        }
         Ok(Call {
             call: entry,
             code,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            ..self.look_after(handle)
+            ..self.look_after(handle)?
         })
     }
 
@@ -149,13 +156,22 @@ impl<'a> Host<'a> {
         person.before = person.picture(handle);
     }
 
-    fn look_after(&self, handle: Option<*mut PamHandle>) -> Call {
+    /// What came of the child is no change of the module's.
+    fn take_status_of(&self, child: &Child) {
+        // SAFETY: libpam is not running, so this is the only reference.
+        let person = unsafe { &mut *self.person };
+        person.before.set("children", "none".to_owned());
+        person.changes.extend(child.missing_status());
+    }
+
+    fn look_after(&self, handle: Option<*mut PamHandle>) -> io::Result<Call> {
         // SAFETY: libpam is not running, so this is the only reference.
         let person = unsafe { &mut *self.person };
         let now = person.picture(handle);
         let mut changes = std::mem::take(&mut person.changes);
         changes.extend(person.before.changes_after(&now));
-        Call {
+        changes.extend(remnants::find(&Vec::from_iter(&self.script.hunted))?);
+        Ok(Call {
             rss_kib: resident_kib(),
             messages: std::mem::take(&mut person.messages),
             fail_delays_us: std::mem::take(&mut person.fail_delays_us),
@@ -164,7 +180,7 @@ impl<'a> Host<'a> {
             items: handle.map(facts::items).into_iter().flatten().collect(),
             signal_33: facts::signal_33(),
             ..Call::default()
-        }
+        })
     }
 }
 
@@ -175,7 +191,8 @@ impl Drop for Host<'_> {
     }
 }
 
-fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
+/// `pam_set_item`
+pub fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Result<()> {
     // SAFETY: the handle is live; strings are NUL-terminated and copied, the function is static.
     match unsafe { libpam::pam_set_item(handle, item, value) } {
         libpam::PAM_SUCCESS => Ok(()),
@@ -186,7 +203,7 @@ fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io::Re
 }
 
 /// From `/proc/self/statm`, whose second number counts pages.
-fn resident_kib() -> u64 {
+pub fn resident_kib() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
         .split(' ')

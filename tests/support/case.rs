@@ -1,5 +1,6 @@
 //! One run of pam-client: a service file, a script, and what came of it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::artifacts::{example, helper_module, module_path};
+use super::disguise::disguised;
 use super::files::TempDir;
 use super::report::{Entry, Report};
-use super::script::{Answer, DevLog, Script, Text};
+use super::script::{Answer, DevLog, Endurance, Script, Text};
 use super::settings::{Settings, users};
 use super::stand_in::StandIn;
+use super::terminal::Terminal;
 
 /// The service all cases use.
 pub const SERVICE: &str = "ivalt-test";
@@ -29,6 +32,8 @@ pub struct Case {
     after: Vec<String>,
     limit: Duration,
     preload: Option<PathBuf>,
+    terminal: bool,
+    checker: Vec<OsString>,
     /// Everything else pam-client understands.
     pub script: Script,
 }
@@ -52,6 +57,8 @@ impl Case {
             after: Vec::new(),
             limit: Duration::from_secs(30),
             preload: None,
+            terminal: false,
+            checker: Vec::new(),
             script,
         }
     }
@@ -138,6 +145,27 @@ impl Case {
         self.line_before(&format!("auth optional {} {argument}", helper.display()))
     }
 
+    /// As [`Case::authtok`], with a password of which copies are hunted.
+    pub fn hidden_authtok(self, password: &str) -> Self {
+        let digits = disguised(password.as_bytes()).into_iter();
+        let digits = digits.map(|byte| format!("{byte:02x}"));
+        let digits = digits.collect::<Vec<_>>().concat();
+        let helper = helper_module("pam_set_authtok");
+        self.line_before(&format!(
+            "auth optional {} disguised={digits}",
+            helper.display()
+        ))
+    }
+
+    /// No copy of this secret may be left in the process after a call. Long ones only: free(3) writes over the first
+    /// bytes of what it takes back, so they are not looked for, and registers may hold the like of a short rest.
+    pub fn hunt(mut self, name: &str, secret: &str) -> Self {
+        let rest = secret.as_bytes().get(32..).expect("a long secret");
+        assert!(rest.len() > 64, "a longer secret");
+        self.script.hunted.insert(name.to_owned(), disguised(rest));
+        self
+    }
+
     /// After the module, `PAM_AUTHTOK` is told to the person: `PAM_AUTHTOK=…` among the messages.
     pub fn show_authtok(self) -> Self {
         let helper = helper_module("pam_set_authtok");
@@ -204,6 +232,16 @@ impl Case {
         self
     }
 
+    /// Very many transactions and nothing else, with tokens that begin like these and end in a number of their own.
+    pub fn rounds(mut self, rounds: u32, tokens: &[&str]) -> Self {
+        self.script.endurance = Some(Endurance {
+            rounds,
+            warm_up: 100,
+            tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
+        });
+        self
+    }
+
     /// A file bound over another, for pam-client alone.
     pub fn bind(mut self, from: impl Into<PathBuf>, to: impl Into<PathBuf>) -> Self {
         self.script.binds.push((from.into(), to.into()));
@@ -213,6 +251,18 @@ impl Case {
     /// A library loaded before all others, for faults of the C library.
     pub fn preload(mut self, library: &Path) -> Self {
         self.preload = Some(library.to_owned());
+        self
+    }
+
+    /// Standard input, output and error are a terminal; what is seen there is told as stdout.
+    pub fn on_a_terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
+    /// A program that runs pam-client and watches it, with its arguments.
+    pub fn under(mut self, checker: impl IntoIterator<Item = OsString>) -> Self {
+        self.checker = checker.into_iter().collect();
         self
     }
 
@@ -249,8 +299,14 @@ impl Case {
         let report = self.dir.join("report.json");
         let _ = fs::remove_file(&report);
         let (stdout, stderr) = (self.dir.join("stdout"), self.dir.join("stderr"));
-        let mut command = Command::new(example("pam-client"));
+        let mut words = self
+            .checker
+            .iter()
+            .cloned()
+            .chain([example("pam-client").into()]);
+        let mut command = Command::new(words.next().expect("a program"));
         command
+            .args(words)
             .arg("--script")
             .arg(script)
             .arg("--report")
@@ -259,12 +315,14 @@ impl Case {
         command.envs(self.preload.iter().map(|library| ("LD_PRELOAD", library)));
         command.stdout(File::create(&stdout).expect("a file for stdout"));
         command.stderr(File::create(&stderr).expect("a file for stderr"));
+        let terminal = self.terminal.then(|| Terminal::lend_to(&mut command));
         let mut process = command.spawn().expect("pam-client starts");
+        drop(command);
         let status = self.wait(&mut process);
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         Observed {
             status,
-            stdout: read(stdout),
+            stdout: terminal.map_or_else(|| read(stdout), Terminal::screen),
             stderr: read(stderr),
             report: serde_json::from_str(&read(report)).ok(),
         }
@@ -286,7 +344,7 @@ impl Case {
     }
 
     /// The module for the types that are called: libpam complains in the log of functions a module lacks.
-    fn write_service_file(&self) {
+    pub fn write_service_file(&self) {
         let words: Vec<_> = self.arguments.iter().map(|word| quoted(word)).collect();
         let rest = format!(
             "{} {} {}",
@@ -388,7 +446,7 @@ pub fn no_root(reason: &str) -> bool {
 }
 
 /// Past libtest, which hides what a passing test prints.
-fn skipped(reason: &str) {
+pub fn skipped(reason: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
     let _ = writeln!(io::stderr(), "SKIPPED {name}: {reason}");

@@ -23,19 +23,24 @@ mod log_line;
 mod reading;
 mod settings;
 mod stand_in;
+mod terminal;
 mod words;
 
 // The two ends of pam-client, written once.
+#[path = "../pam_client/disguise.rs"]
+pub mod disguise;
 #[path = "../pam_client/report.rs"]
 pub mod report;
 #[path = "../pam_client/script.rs"]
 pub mod script;
 
 pub use artifacts::{example, helper_module, module_path};
-pub use case::{Case, Observed, no_root, no_stage};
+pub use case::{Case, Observed, no_root, no_stage, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
-pub use report::{Call, Entry, Message, Report, Style, Taken};
-pub use script::{Act, Answer, Conversation, DevLog, Disposition, Interrupt, Script, Text};
+pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
+pub use script::{
+    Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
+};
 pub use settings::{Settings, users};
 pub use stand_in::StandIn;

@@ -1,7 +1,7 @@
 //! What tests ask of a report.
 
 use super::log_line::LogLine;
-use super::report::{Call, Entry, Message, Report, Style};
+use super::report::{Call, Endured, Entry, Message, Report, Style};
 
 impl Report {
     /// The code of the first `pam_authenticate`.
@@ -10,6 +10,11 @@ impl Report {
             .codes(Entry::Authenticate)
             .first()
             .expect("a call of pam_authenticate")
+    }
+
+    /// What very many transactions came to.
+    pub fn endured(&self) -> &Endured {
+        self.endured.as_ref().expect("a script with `endurance`")
     }
 
     /// The codes of one kind of call, in order.

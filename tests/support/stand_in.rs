@@ -25,10 +25,18 @@ impl StandIn {
 
     /// Returns when it takes connections.
     pub fn start() -> Self {
+        Self::with_key(Self::API_KEY)
+    }
+
+    /// As [`StandIn::start`], for another key.
+    pub fn with_key(key: &str) -> Self {
         let dir = TempDir::new();
         let errors = File::create(dir.join("stderr")).expect("a file for its errors");
         let mut command = Command::new(example("ivalt-stand-in"));
-        command.arg("--dir").arg(dir.path());
+        command
+            .arg("--dir")
+            .arg(dir.path())
+            .args(["--api-key", key]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

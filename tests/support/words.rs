@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::disguise::disguised;
 use super::script::{Act, Answer, Text};
 
 impl From<&str> for Text {
@@ -13,6 +14,15 @@ impl From<&str> for Text {
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self::Plain(text)
+    }
+}
+
+impl Text {
+    /// A secret of which copies are hunted.
+    pub fn hidden(secret: &str) -> Self {
+        Self::Disguised {
+            disguised: disguised(secret.as_bytes()),
+        }
     }
 }
 

@@ -115,11 +115,10 @@ pub fn remove(text: &str, name: &str) -> Result<String, NotToml> {
 
 fn first_to_remove(text: &str, name: &str) -> Result<Option<Range<usize>>, NotToml> {
     let places = Places::of(text, name)?.of_wanted;
-    Ok(places.iter().find_map(|place| match place {
-        Place::Entry(pair) | Place::Dotted(pair, _) => Some(with_its_line(text, pair)),
-        Place::Table(range) => Some(whole_lines(text, range)),
-        // Goes with the table it stands in.
-        Place::Inner(..) => None,
+    let whole = places.iter().find(|place| !matches!(place, Place::Key(..)));
+    Ok(whole.or(places.first()).map(|place| match place {
+        Place::Entry(pair) | Place::Key(pair, _) => with_its_line(text, pair),
+        Place::Table(range) => whole_lines(text, range),
     }))
 }
 
@@ -162,8 +161,8 @@ pub fn set_enabled(text: &str, name: &str, enabled: bool) -> Result<String, NotT
     for place in places {
         match place {
             Place::Entry(pair) => entry = Some(pair),
-            Place::Dotted(pair, true) | Place::Inner(pair, true) => written = Some(pair),
-            Place::Dotted(pair, false) | Place::Inner(pair, false) => mobile = Some(pair),
+            Place::Key(pair, true) => written = Some(pair),
+            Place::Key(pair, false) => mobile = Some(pair),
             Place::Table(_) => {}
         }
     }

@@ -72,56 +72,57 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
 
 /// Takes the rows apart.
 pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
-    // Spreadsheets write a byte-order mark, and semicolons where the comma is a decimal point.
+    // Spreadsheets write a byte-order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut first = bytes.split(|byte| *byte == b'\n');
-    let first = first.next().unwrap_or_default();
-    let semicolon = first.contains(&b';') && !first.contains(&b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .delimiter(if semicolon { b';' } else { b',' })
-        .from_reader(bytes);
-    let mut table = Table::default();
-    let mut columns = Columns::by_default();
-    let (mut seen, mut lines) = (
-        HashMap::new(),
-        LineCounter {
-            bytes,
-            at: 0,
-            line: 1,
-        },
-    );
-    for (number, record) in reader.byte_records().enumerate() {
-        let Ok(record) = record else { continue };
+    let mut lines = LineCounter {
+        bytes,
+        at: 0,
+        line: 1,
+    };
+    let (mut table, mut columns, mut seen) = (Table::default(), None, HashMap::new());
+    for record in reader(bytes).byte_records().flatten() {
         let line = lines.of(&record);
         // What spreadsheets leave below the last row.
         if record.iter().all(<[u8]>::is_empty) {
             continue;
         }
-        if number == 0 {
-            match Columns::of(&record) {
+        let row = match &columns {
+            Some(columns) => Columns::row(columns, &record, line, format),
+            None => match Columns::of(&record) {
                 Some(Ok(header)) => {
-                    columns = header;
+                    columns = Some(header);
                     continue;
                 }
                 Some(Err(what)) => {
                     table.problems.push(Problem { line, what });
                     return table;
                 }
-                None => {}
-            }
-        }
-        match columns
-            .row(&record, line, format)
-            .and_then(|row| once(row, &mut seen))
-        {
+                None => columns
+                    .insert(Columns::by_default())
+                    .row(&record, line, format),
+            },
+        };
+        match row.and_then(|row| once(row, &mut seen)) {
             Ok(row) => table.rows.push(row),
             Err(what) => table.problems.push(Problem { line, what }),
         }
     }
     table
+}
+
+/// Spreadsheets write semicolons where the comma is a decimal point.
+fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
+    let first = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let semicolon = first.contains(&b';') && !first.contains(&b',');
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(if semicolon { b';' } else { b',' })
+        .from_reader(bytes)
 }
 
 /// csv's own count is one behind after CRLF and before empty lines.

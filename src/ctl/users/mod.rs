@@ -160,22 +160,11 @@ impl<'a> Office<'a> {
             ..Asked::default()
         };
         let before = self.watch(&text, &asked)?;
-        let mobile = match before.entry(name) {
-            Entry::Absent => return Err(self.no_entry(name)),
-            Entry::Bad(why) => return Err(Refused(format!("{why}; nothing was changed"))),
-            Entry::Enrolled(mobile) if !enabled => mobile.clone(),
-            Entry::Disabled(mobile) if enabled => mobile.clone(),
-            Entry::Enrolled(_) | Entry::Disabled(_) => {
-                let said = json!({"done": "nothing", "name": name, "state": word});
-                let sentence = format!("{name}: is {word} already");
-                self.done(&sentence, said, &Warnings::default());
-                return Ok(());
-            }
-        };
-        let entry = if enabled {
-            Entry::Enrolled(mobile)
-        } else {
-            Entry::Disabled(mobile)
+        let Some(entry) = self.turned(name, before.entry(name), enabled)? else {
+            let said = json!({"done": "nothing", "name": name, "state": word});
+            let sentence = format!("{name}: is {word} already");
+            self.done(&sentence, said, &Warnings::default());
+            return Ok(());
         };
         let new = self.edited(edit::set_enabled(&text, name, enabled))?;
         self.verify(&before, &new, &asked, &Wanted::from([(name, entry)]))?;
@@ -183,6 +172,17 @@ impl<'a> Office<'a> {
         let said = json!({"done": word, "name": name});
         self.done(&format!("{name}: {word}"), said, &Warnings::default());
         Ok(())
+    }
+
+    /// The entry with the other state; `None` if it has the wanted one.
+    fn turned(&self, name: &str, entry: &Entry, enabled: bool) -> Result<Option<Entry>, Refused> {
+        match entry {
+            Entry::Absent => Err(self.no_entry(name)),
+            Entry::Bad(why) => Err(Refused(format!("{why}; nothing was changed"))),
+            Entry::Enrolled(mobile) if !enabled => Ok(Some(Entry::Disabled(mobile.clone()))),
+            Entry::Disabled(mobile) if enabled => Ok(Some(Entry::Enrolled(mobile.clone()))),
+            Entry::Enrolled(_) | Entry::Disabled(_) => Ok(None),
+        }
     }
 
     fn import(&self, path: &Path) -> Result<(), Refused> {
@@ -434,8 +434,12 @@ fn new_of(row: &import::Row) -> New<'_> {
 /// Tells every bad row, not only the first.
 fn refuse_rows(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Refused> {
     problems.sort_by_key(|problem| problem.line);
+    let file = match path.to_string_lossy() {
+        stdin if stdin == "-" => "standard input".into(),
+        file => file,
+    };
     for import::Problem { line, what } in &problems {
-        terminal::complain(format_args!("{}:{line}: {}", path.display(), plain(what)));
+        terminal::complain(format_args!("{file}:{line}: {}", plain(what)));
     }
     match problems.len() {
         0 => Ok(()),

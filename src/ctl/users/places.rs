@@ -30,10 +30,8 @@ pub struct Pair {
 pub enum Place {
     /// `alice = …`
     Entry(Pair),
-    /// `mobile = …` or `enabled = …` of the user, by a dotted key; true: `enabled`.
-    Dotted(Pair, bool),
-    /// The same in `{ … }` or below `[users.alice]`.
-    Inner(Pair, bool),
+    /// `mobile = …` or `enabled = …` of the user, by a dotted key or in the user's table; true: `enabled`.
+    Key(Pair, bool),
     /// `[users.alice]` and what stands below it, up to the last value.
     Table(Range<usize>),
 }
@@ -146,7 +144,6 @@ impl Listener<'_, '_> {
             value,
         };
         self.settle(&pair, keys);
-        let container = self.walk.tables[self.levels.len() - 1];
         let path = &self.walk.path[..keys];
         let [users, name, rest @ ..] = path else {
             return;
@@ -157,12 +154,7 @@ impl Listener<'_, '_> {
         let place = match rest {
             [] => Place::Entry(pair),
             [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
-                let enabled = key == "enabled";
-                if container == 2 {
-                    Place::Inner(pair, enabled)
-                } else {
-                    Place::Dotted(pair, enabled)
-                }
+                Place::Key(pair, key == "enabled")
             }
             [..] => return,
         };

@@ -145,3 +145,46 @@ impl<'i> Register<'i> for Watch<'i, '_, '_> {
         dotted(name).then(|| ((*name).to_owned(), self.found.entry(name).or_default()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn others(text: &str) -> u64 {
+        let asked = Asked {
+            names: HashSet::from(["alice"]),
+            ..Asked::default()
+        };
+        let path = Path::new("users.toml");
+        let watched = Watched::read(path, text, MobileFormat::E164, &asked);
+        watched.unwrap_or_else(|why| panic!("{why}")).others
+    }
+
+    #[test]
+    fn whatever_is_said_of_others_counts_and_nothing_else() {
+        let before = "[users]\nbob = { mobile = '+14155550100', enabled = true }\n";
+        for same in [
+            "# head\n[users]\nalice = 5\n'bob' = {mobile='+14155550100',enabled=true}",
+            "[users]\nbob = { mobile = \"+14155550100\", enabled = true }\nalice.mobile = '+1'\n[users.alice.x]\n",
+        ] {
+            assert_eq!(others(before), others(same), "{same}");
+        }
+        for other in [
+            "[users]\n",
+            "[users]\nbob = { mobile = '+14155550101', enabled = true }\n",
+            "[users]\nbob = { mobile = '+14155550100', enabled = false }\n",
+            "[users]\nbob = { mobile = '+14155550100' }\n",
+            "[users]\nbobby = { mobile = '+14155550100', enabled = true }\n",
+            "[users]\nbob = { mobile = '+14155550100', enabled = true, x = 1 }\n",
+            "[users]\nbob = { mobile = '+14155550100', enabled = true }\nbob = 5\n",
+            "[users]\nbob = { mobile = '+14155550100', enabled = true }\n'bob' = 'x'\n",
+            "[users]\nbob = { mobile = '+14155550100', enabled = true }\ncarol = 'x'\n",
+        ] {
+            assert_ne!(others(before), others(other), "{other}");
+        }
+        assert_ne!(
+            others("[users]\nbob.x = 1\n"),
+            others("[users]\nbob.y = 1\n")
+        );
+    }
+}

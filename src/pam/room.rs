@@ -1,0 +1,89 @@
+//! Whether the process has the memory a call needs. The caller of su sets its limits (setrlimit(2)), and what cannot
+//! be allocated in the middle of a call aborts the host, as a stack that cannot grow kills it.
+
+use std::ffi::c_void;
+use std::{mem, ptr};
+
+/// More than a call takes at its peak, beside `users.toml`, which asks for its own.
+const MEMORY: usize = 4 << 20;
+/// More than the deepest frame of a call, the C library's name look-up included, is below its first.
+const STACK: usize = 256 << 10;
+
+/// # Errors
+/// In words for the log.
+pub fn for_a_call() -> Result<(), String> {
+    if stack_limit() < STACK || stack_left().is_some_and(|left| left < STACK) {
+        return Err(format!(
+            "out of memory: less than {} KiB of stack",
+            STACK >> 10
+        ));
+    }
+    if !can_map(MEMORY) {
+        return Err(format!("out of memory: less than {} MiB", MEMORY >> 20));
+    }
+    Ok(())
+}
+
+/// Maps and unmaps; `RLIMIT_AS` and `RLIMIT_DATA` count writable mappings whether they are touched or not.
+fn can_map(size: usize) -> bool {
+    let (access, kind) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a new mapping, of which nobody else knows, is unmapped whole.
+    unsafe {
+        let room = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
+        room != libc::MAP_FAILED && libc::munmap(room, size) == 0
+    }
+}
+
+/// glibc's answer below is wrong where the limit is less than the environment takes; and a thread's stack is no larger.
+fn stack_limit() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: getrlimit(2) fills `limit`, or leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// Bytes between here and the lowest address that the calling thread's stack may grow to. `None` where glibc cannot
+/// tell: for the first thread it reads `/proc/self/maps`.
+fn stack_left() -> Option<usize> {
+    let here = 0_u8;
+    let (mut lowest, mut size): (*mut c_void, usize) = (ptr::null_mut(), 0);
+    // SAFETY: pthread_getattr_np(3) initialises the attributes if it succeeds, and then they are destroyed.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = mem::zeroed();
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
+            return None;
+        }
+        let code =
+            libc::pthread_attr_getstack(&raw const attributes, &raw mut lowest, &raw mut size);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        (code == 0).then(|| (&raw const here).addr().saturating_sub(lowest.addr()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_small_stack_is_measured() {
+        let left = |size| {
+            let small = thread::Builder::new().stack_size(size);
+            small.spawn(stack_left).unwrap().join().unwrap().unwrap()
+        };
+        assert!(left(STACK / 2) < STACK);
+        assert!((STACK..=2 * STACK).contains(&left(2 * STACK)));
+        assert!(stack_left().is_some_and(|left| left > STACK));
+    }
+
+    #[test]
+    fn nobody_has_all_the_memory() {
+        assert_eq!((can_map(MEMORY), can_map(usize::MAX / 2)), (true, false));
+    }
+}

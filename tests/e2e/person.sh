@@ -1,0 +1,193 @@
+# shellcheck shell=bash
+# The person at a real terminal, who presses Ctrl-C or Ctrl-D, closes the window, or never answers.
+
+ctrl_c=$'\003' ctrl_d=$'\004'
+
+person_ctrl_c_at_the_prompt_of_sudo_case() {
+    at_terminal_of alice 'sudo whoami'
+    types 'password for alice:' "$alice_password"
+    presses 'iVALT token:' "$ctrl_c"
+    expect_back_within 500 1
+    expect_log deny unanswered sudo alice
+    expect_requests 0
+}
+
+person_ctrl_d_at_the_prompt_of_sudo_case() {
+    at_terminal_of alice 'sudo whoami'
+    types 'password for alice:' "$alice_password"
+    presses 'iVALT token:' "$ctrl_d"
+    expect_back_within 500 1
+    expect_log deny unanswered sudo alice
+    expect_requests 0
+}
+
+# sudo keeps the keyboard's signals back while its policy works: the answer counts, and Ctrl-C meets the command.
+person_ctrl_c_while_sudo_asks_ivalt_case() {
+    at_terminal_of alice 'sudo whoami'
+    types 'password for alice:' "$alice_password"
+    types 'iVALT token:' slow-1000
+    presses_while_ivalt_is_asked "$ctrl_c"
+    wait_for 'the end of the command' on_screen 'status [0-9]'
+    console_closes
+    expect_log allow verified sudo alice
+    expect_requests 1
+}
+
+person_ctrl_c_while_sudo_asks_a_dead_name_server_case() {
+    name_server_is_dead
+    at_terminal_of alice 'sudo whoami'
+    types 'password for alice:' "$alice_password"
+    types 'iVALT token:' accept-1
+    presses iVALT "$ctrl_c"
+    expect_back_within 2500 1
+    name_server_is_gone
+    expect_log deny unavailable sudo alice
+    expect_the_line '.* cause="dns: no answer from the name server" .*'
+}
+
+person_ctrl_c_at_the_prompt_of_su_case() {
+    at_terminal_of bob 'su alice -c whoami'
+    types 'Password:' "$alice_password"
+    presses 'iVALT token:' "$ctrl_c"
+    expect_back_within 500 130
+    expect_no_log
+    expect_requests 0
+}
+
+person_ctrl_d_at_the_prompt_of_su_case() {
+    at_terminal_of bob 'su alice -c whoami'
+    types 'Password:' "$alice_password"
+    presses 'iVALT token:' "$ctrl_d"
+    expect_back_within 500 1
+    expect_log deny unanswered su alice
+    expect_requests 0
+}
+
+person_ctrl_c_while_su_asks_ivalt_case() {
+    at_terminal_of bob 'su alice -c whoami'
+    types 'Password:' "$alice_password"
+    types 'iVALT token:' slow-20000
+    presses_while_ivalt_is_asked "$ctrl_c"
+    expect_back_within 500 130
+    expect_no_log
+    expect_requests 1
+}
+
+person_ctrl_c_while_su_asks_a_dead_name_server_case() {
+    name_server_is_dead
+    at_terminal_of bob 'su alice -c whoami'
+    types 'Password:' "$alice_password"
+    types 'iVALT token:' accept-1
+    presses iVALT "$ctrl_c"
+    expect_back_within 500 130
+    name_server_is_gone
+    expect_no_log
+}
+
+# Takes every question and answers none.
+name_server_is_dead() {
+    sed -i '/api.ivalt.test/d' /etc/hosts
+    perl -MSocket -e 'socket(S, AF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in(53, INADDR_LOOPBACK)) or die; sleep 60' &
+    name_server=$!
+}
+
+name_server_is_gone() {
+    kill "$name_server"
+    write_name_service
+}
+
+# The window is closed: sshd ends the child that waits for an answer. One that waits for iVALT it hears out.
+person_who_closes_the_window_at_the_prompt_case() {
+    token_alone
+    ssh_at_terminal
+    wait_for 'the prompt' on_screen 'iVALT token:'
+    close_the_window
+    expect_no_log
+    expect_requests 0
+}
+
+person_who_closes_the_window_while_ivalt_is_asked_case() {
+    ivalt_settings 'timeout_seconds = 2'
+    token_alone
+    ssh_at_terminal
+    types 'iVALT token:' slow-20000
+    wait_for 'the request' ivalt_is_asked
+    close_the_window
+    expect_log deny unavailable sshd alice
+    expect_the_line '.* cause="timeout after 2 s in answer" attempts=1 .*'
+    expect_requests 1
+}
+
+# sshd's own patience, against a person and a server who never answer.
+person_who_never_answers_case() {
+    token_alone 'LoginGraceTime 2'
+    ssh_at_terminal
+    wait_for 'the prompt' on_screen 'iVALT token:'
+    wait_for 'the end of what sshd started' no_session
+    # Only now that it has something to send does ssh notice.
+    types 'iVALT token:' accept-1
+    expect_thrown_out
+    expect_no_log
+    expect_requests 0
+}
+
+person_whose_ivalt_never_answers_case() {
+    token_alone 'LoginGraceTime 2'
+    ssh_at_terminal
+    types 'iVALT token:' slow-20000
+    expect_thrown_out
+    expect_no_log
+    expect_requests 1
+}
+
+ssh_at_terminal() { at_terminal_of visitor 'ssh alice@localhost whoami'; }
+
+close_the_window() {
+    console_closes
+    wait_for 'the end of what sshd started' no_session
+}
+
+expect_thrown_out() {
+    wait_for 'the end of the command' on_screen 'status 255'
+    ! grep -qx $'alice\r' "$talk/seen" || fault 'got in'
+    console_closes
+    wait_for 'the end of what sshd started' no_session
+}
+
+# Nobody but the sshd that listens.
+no_session() { [[ $(pgrep -c -x 'sshd|sshd-session|sshd-auth') -eq 1 ]]; }
+
+# A terminal, as `script` lends it; the exit status of the command stands on its last line. What a shell starts in the
+# background ignores Ctrl-C, and so would all that it starts.
+at_terminal_of() {
+    local account=$1
+    at_terminal "setpriv --reuid=$account --regid=$account --init-groups --reset-env \
+        env --default-signal=INT,QUIT sh -c 'trap : INT; $2; echo status \$?'"
+}
+
+presses() {
+    wait_for "'$1' on the screen" on_screen "$1"
+    sleep 0.1
+    pressed=$(milliseconds)
+    printf '%s' "$2" >&9
+}
+
+presses_while_ivalt_is_asked() {
+    wait_for 'the request' ivalt_is_asked
+    pressed=$(milliseconds)
+    printf '%s' "$1" >&9
+}
+
+ivalt_is_asked() { [[ -n $(new_requests) ]]; }
+
+# `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is, since the key was pressed, and the command ran only
+# if it was to print something.
+expect_back_within() {
+    wait_for 'the end of the command' on_screen 'status [0-9]'
+    local took=$(($(milliseconds) - pressed)) printed
+    console_closes
+    [[ $took -lt $1 ]] || fault "back after $took ms"
+    grep -q "status $2"$'\r$' "$talk/seen" || fault "ended with $(grep -a status "$talk/seen") instead of $2"
+    printed=$(tr -d '\r' <"$talk/seen" | grep -oE '(root|alice)$' || true)
+    [[ $printed == "${3:-}" ]] || fault "printed '$printed' instead of '${3:-}'"
+}

@@ -1,0 +1,262 @@
+//! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the host
+//! lives, nothing hangs, and nobody gets in unverified.
+
+use std::time::Duration;
+
+use crate::expect::*;
+use crate::support::codes::*;
+use crate::support::{Case, Entry, Report, Severity, StandIn, helper_module, no_stage};
+
+const INTERNAL: Row = Row("deny", "internal", PAM_ABORT, Severity::Critical);
+
+/// One run with a soft limit during the call; a host that dies of it has no report.
+fn limited(case: Case, limit: &str, value: u64) -> Report {
+    let mut case = case.answer("accept-1").limit(Duration::from_secs(20));
+    case.script.soft_limits.insert(limit.to_owned(), value);
+    case.run()
+}
+
+/// What became of it on every step of a ladder, until it went well several times in a row: the rows in order, each once.
+fn climb(
+    case: impl Fn() -> Case,
+    limit: &str,
+    steps: impl Iterator<Item = u64>,
+) -> Vec<(String, String)> {
+    let mut rungs = Vec::new();
+    let mut well = 0;
+    for value in steps {
+        let report = limited(case(), limit, value);
+        let line = report.log_line();
+        well = if report.code() == PAM_SUCCESS {
+            well + 1
+        } else {
+            0
+        };
+        let row = [INTERNAL, MISCONFIGURED, VERIFIED]
+            .into_iter()
+            .find(|row| row.1 == line.reason());
+        expect(
+            &report,
+            row.unwrap_or_else(|| panic!("{limit} {value}: {line:?}")),
+        );
+        rungs.push((line.reason(), line.get("cause")));
+        if well == 4 {
+            break;
+        }
+    }
+    rungs.dedup();
+    rungs
+}
+
+fn reasons(rungs: &[(String, String)]) -> Vec<&str> {
+    rungs.iter().map(|rung| rung.0.as_str()).collect()
+}
+
+#[test]
+fn too_little_memory_is_a_denial_and_no_crash() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let no_memory = (
+        "internal".to_owned(),
+        "out of memory: less than 4 MiB".to_owned(),
+    );
+    let no_stack = (
+        "internal".to_owned(),
+        "out of memory: less than 256 KiB of stack".to_owned(),
+    );
+    let verified = ("verified".to_owned(), String::new());
+    let kib = |from, step| {
+        (0_u64..)
+            .map(move |number| (from + number * step) << 10)
+            .take(400)
+    };
+    for (limit, steps, expected) in [
+        // Far below what is mapped already, where not even the stack can grow; then in steps of less than a call takes.
+        ("AS", kib(0, 2_048), &no_memory),
+        ("AS", kib(4_000, 160), &no_memory),
+        // 0 is something else to the kernel (mm/mmap.c, may_expand_vm).
+        ("DATA", kib(16, 160), &no_memory),
+        ("STACK", kib(0, 24), &no_stack),
+    ] {
+        let rungs = climb(|| Case::against(&ivalt), limit, steps);
+        assert_eq!(rungs, [expected.clone(), verified.clone()], "{limit}");
+    }
+}
+
+/// The arguments count all the same, and a broken file beside it is not looked at.
+#[test]
+fn without_memory_nothing_else_is_tried() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt)
+        .argument("nodelay")
+        .settings_text("url");
+    let report = limited(case, "STACK", 0);
+    let line = report.log_line();
+    assert_eq!(
+        (report.code(), line.reason(), line.severity),
+        (PAM_ABORT, "internal".into(), Severity::Critical)
+    );
+    assert_eq!(
+        (line.get("user"), line.get("attempts")),
+        ("alice".into(), "0".into())
+    );
+    assert!(!report.asked_for_delay());
+    assert_eq!((report.messages().len(), ivalt.connections().len()), (0, 0));
+    // No policy excuses it.
+    let case = Case::against(&ivalt).user("bob");
+    let settings = case
+        .settings(&ivalt)
+        .set("policy", "unenrolled", "ignore")
+        .set("policy", "unavailable", "ignore");
+    expect(
+        &limited(case.with_settings(&settings), "DATA", 65_536),
+        INTERNAL,
+    );
+}
+
+/// Of the four MiB that must be there, the system's roots and those of the settings must leave some.
+#[test]
+fn what_a_call_asks_for_is_more_than_it_takes() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let roots = |case: &Case| {
+        let own = std::fs::read(ivalt.ca()).unwrap();
+        let copies = (1 << 20) / own.len() - 1;
+        case.dir().write("roots.pem", own.repeat(copies), 0o600)
+    };
+    let case = || {
+        let case = Case::against(&ivalt);
+        let settings = case
+            .settings(&ivalt)
+            .set("api", "ca_file", roots(&case).to_str().unwrap());
+        case.with_settings(&settings)
+    };
+    let kib = (0_u64..200).map(|number| (4_000 + number * 192) << 10);
+    assert_eq!(reasons(&climb(case, "AS", kib)), ["internal", "verified"]);
+}
+
+/// users.toml asks for its own memory, and says so.
+#[test]
+fn a_large_users_file_may_not_fit() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut users = "[users]\nalice = \"+916283974746\"\n".to_owned();
+    for number in 0..30_000 {
+        users += &format!("user{number} = \"+916283974746\"\n");
+    }
+    let case = || Case::against(&ivalt).users(&users);
+    let kib = (0_u64..200).map(|number| (4_000 + number * 704) << 10);
+    assert_eq!(reasons(&climb(case, "AS", kib)).last(), Some(&"verified"));
+}
+
+#[test]
+fn limits_that_do_not_matter() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (limit, value) in [
+        ("NPROC", 0),
+        ("FSIZE", 0),
+        ("MEMLOCK", 0),
+        ("CORE", 0),
+        ("CPU", 1),
+        ("DATA", 0),
+    ] {
+        expect(&limited(Case::against(&ivalt), limit, value), VERIFIED);
+    }
+    for size in ["0", "1", "18446744073709551615", "no number"] {
+        let case = Case::against(&ivalt)
+            .env("RUST_MIN_STACK", size)
+            .answer("accept-1");
+        expect(&case.run(), VERIFIED);
+    }
+}
+
+/// With none left there is no log either, and libpam fails for its own want of one (libaudit). Hence the module below
+/// ours, which closes standard input: the code is ours again.
+#[test]
+fn without_a_free_descriptor_nobody_gets_in() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let closes = format!(
+        "auth optional {} closes-stdin",
+        helper_module("pam_misbehave").display()
+    );
+    let mut codes = Vec::new();
+    for limit in 0..12 {
+        let mut case = Case::against(&ivalt).line_after(&closes).answer("accept-1");
+        case.script.soft_limits.insert("NOFILE".to_owned(), limit);
+        let observed = case.observe();
+        assert_eq!(
+            (observed.stdout.as_str(), observed.stderr.as_str()),
+            ("", "")
+        );
+        codes.push(observed.report().code());
+    }
+    // At 0 the descriptor that is freed may not be used again either, and libpam's own code is what remains.
+    let first_free = codes
+        .iter()
+        .position(|code| *code == PAM_SUCCESS)
+        .expect("enough at last");
+    let (poor, rich) = codes.split_at(first_free);
+    assert!(rich.iter().all(|code| *code == PAM_SUCCESS), "{codes:?}");
+    assert!(
+        poor.iter().skip(1).all(|code| *code == PAM_SERVICE_ERR),
+        "{codes:?}"
+    );
+}
+
+/// Some callers of setuid programs close them; what is opened then gets their numbers.
+#[test]
+fn a_host_without_standard_descriptors_is_served() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for closed in [vec![0], vec![1, 2], vec![0, 1, 2]] {
+        for (answer, row) in [
+            ("accept-1", VERIFIED),
+            ("http-503", UNAVAILABLE),
+            ("garbage", UNAVAILABLE),
+        ] {
+            let mut case = Case::against(&ivalt).answer(answer);
+            case.script.closed = closed.clone();
+            expect(&case.run(), row);
+        }
+    }
+}
+
+#[test]
+fn several_things_missing_at_once() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut case = Case::against(&ivalt)
+        .calls(&[Entry::Authenticate; 2])
+        .answer("accept-1")
+        .answer("reject-1");
+    case.script.closed = vec![0, 1, 2];
+    case.script.umask = Some(0o777);
+    for limit in ["NPROC", "FSIZE", "MEMLOCK"] {
+        case.script.soft_limits.insert(limit.to_owned(), 0);
+    }
+    case.script.dev_log = crate::support::DevLog::Full;
+    let report = case.run();
+    assert_eq!(
+        report.codes(Entry::Authenticate),
+        [PAM_SUCCESS, PAM_CONV_ERR]
+    );
+}

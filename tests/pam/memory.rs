@@ -1,0 +1,314 @@
+//! The module under valgrind: nothing read or written that is not ours, nothing lost, no decision on bytes that nobody
+//! wrote. Debug builds only: the module as shipped has no symbols, and it is made of the same code.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::expect::*;
+use crate::hosts::compiled;
+use crate::names::{self, Kind, servers};
+use crate::proxies::proxy;
+use crate::server::{Certificate, Server, answer, hold, reset};
+use crate::support::codes::*;
+use crate::support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_stage, skipped};
+use crate::table::case_within;
+
+const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
+
+/// valgrind is found by the tester's environment; pam-client alone would have none.
+fn valgrind(arguments: &[&str]) -> Vec<OsString> {
+    let kept = ["PATH", "VALGRIND_LIB", "VALGRIND_OPTS"];
+    let kept = kept.iter().filter_map(|name| {
+        let mut word = OsString::from(format!("{name}="));
+        word.push(std::env::var_os(name)?);
+        Some(word)
+    });
+    let words = ["valgrind"].iter().chain(arguments).map(OsString::from);
+    [OsString::from("env")]
+        .into_iter()
+        .chain(kept)
+        .chain(words)
+        .collect()
+}
+
+/// Says so where this machine has no valgrind.
+fn no_valgrind() -> bool {
+    let version = valgrind(&["--version"]);
+    let found = Command::new(&version[0]).args(&version[1..]).output();
+    if no_stage() || found.is_ok_and(|output| output.status.success()) {
+        return no_stage();
+    }
+    skipped("there is no valgrind");
+    true
+}
+
+/// Runs the case under valgrind, and panics with what valgrind says if that is anything.
+#[track_caller]
+fn checked(case: Case) -> Report {
+    let log = case.dir().join("valgrind");
+    let words = valgrind(&[
+        "--quiet",
+        "--error-exitcode=99",
+        "--num-callers=40",
+        "--read-inline-info=no",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+        concat!(
+            "--suppressions=",
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/pam/valgrind.supp"
+        ),
+        &format!("--log-file={}", log.display()),
+    ]);
+    let case = case.under(words).limit(Duration::from_secs(120));
+    let observed = case.observe();
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    assert!(
+        observed.status.success() && said.is_empty(),
+        "{}: {said}{}",
+        observed.status,
+        observed.stderr
+    );
+    let report = observed.report();
+    assert_eq!(report.changes(), [""; 0]);
+    report.clone()
+}
+
+fn patient(server: &Server) -> Case {
+    case_within(
+        &format!("https://127.0.0.1:{}", server.port),
+        Duration::from_secs(30),
+    )
+}
+
+fn hasty(server: &Server) -> Case {
+    case_within(
+        &format!("https://127.0.0.1:{}", server.port),
+        Duration::from_secs(4),
+    )
+}
+
+/// One process, as sudo calls again and again.
+#[test]
+fn answers_of_every_kind() {
+    if no_valgrind() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let calls: [(&[&str], i32); 12] = [
+        (&["accept-1"], PAM_SUCCESS),
+        (&["reject-1", "geofence", "timezone"], PAM_MAXTRIES),
+        (&["two words", "echo", "accept-2"], PAM_SUCCESS),
+        (&["api-key-invalid"], PAM_SERVICE_ERR),
+        (&["forbidden"], PAM_SERVICE_ERR),
+        (&["http-503"], PAM_AUTHINFO_UNAVAIL),
+        (&["http-302"], PAM_AUTHINFO_UNAVAIL),
+        (&["garbage"], PAM_AUTHINFO_UNAVAIL),
+        (&["oversize"], PAM_AUTHINFO_UNAVAIL),
+        (&["half-body"], PAM_AUTHINFO_UNAVAIL),
+        (&["hang-up"], PAM_AUTHINFO_UNAVAIL),
+        (
+            &["escape", "bare-message", "\u{8}\n\r\u{7f}INCORRECT"],
+            PAM_AUTH_ERR,
+        ),
+    ];
+    let answers = calls.iter().flat_map(|(answers, _)| *answers);
+    let case = Case::against(&ivalt)
+        .argument("debug")
+        .calls(&[Entry::Authenticate; 12]);
+    let settings = case.settings(&ivalt).set("api", "timeout_seconds", 30);
+    let case = answers.fold(case.with_settings(&settings), |case, answer| {
+        case.answer(*answer)
+    });
+    assert_eq!(
+        checked(case).codes(Entry::Authenticate),
+        calls.map(|(_, code)| code)
+    );
+}
+
+#[test]
+fn servers_that_fail() {
+    if no_valgrind() {
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let refused = case_within(
+        &format!("https://127.0.0.1:{port}"),
+        Duration::from_secs(30),
+    );
+    for (case, cause) in [
+        (refused, "connect: connection refused"),
+        (
+            patient(&Server::raw(|stream| reset(&stream))),
+            "tls: connection reset",
+        ),
+    ] {
+        assert_eq!(expect(&checked(case), UNAVAILABLE).get("cause"), cause);
+    }
+    let server = Server::raw(|mut stream| {
+        let _ = stream.write_all(&answer("200 OK", "", SUCCESS));
+        hold(&stream);
+    });
+    assert_eq!(
+        expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+        "tls: the server does not speak TLS"
+    );
+    let server = Server::raw(|mut stream| {
+        let _ = stream.write_all(&[22, 3, 3, 0, 100, 2, 0]);
+        hold(&stream);
+    });
+    assert_eq!(
+        expect(&checked(hasty(&server)), UNAVAILABLE).get("cause"),
+        "timeout after 4 s in tls"
+    );
+    for (kind, cause) in [
+        (Certificate::Expired, "tls: certificate expired"),
+        (
+            Certificate::UnknownAuthority,
+            "tls: certificate of an unknown issuer",
+        ),
+    ] {
+        let server = Server::tls(kind, |_| {});
+        assert_eq!(
+            expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+            cause
+        );
+    }
+}
+
+#[test]
+fn ways_to_a_server() {
+    if no_valgrind() {
+        return;
+    }
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    let case = case_within(
+        &format!("https://valid.example:{}", server.port),
+        Duration::from_secs(30),
+    );
+    let hosts = case
+        .dir()
+        .write("hosts", "127.0.0.1 valid.example\n", 0o644);
+    expect(&checked(case.bind(hosts, "/etc/hosts")), VERIFIED);
+    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    let through = |way: &Server| {
+        let case = patient(&server);
+        let text = std::fs::read_to_string(case.config()).unwrap();
+        case.settings_text(&format!(
+            "{text}proxy = \"http://127.0.0.1:{}\"\n",
+            way.port
+        ))
+    };
+    expect(&checked(through(&way)), VERIFIED);
+}
+
+#[test]
+fn names() {
+    if no_valgrind() {
+        return;
+    }
+    let Some(list) = servers(&[
+        Kind::Addresses(&[std::net::Ipv4Addr::LOCALHOST]),
+        Kind::NameError,
+        Kind::Silent,
+    ]) else {
+        return;
+    };
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    expect(
+        &checked(names::case("valid.example", server.port, 30, &list[..1])),
+        VERIFIED,
+    );
+    for dead in &list[1..] {
+        let case = names::case("valid.example", server.port, 1, &[*dead]);
+        let line = expect(&checked(case), UNAVAILABLE);
+        assert!(line.get("cause").starts_with("dns: "), "{line:?}");
+    }
+}
+
+#[test]
+fn users_and_settings_that_cannot_be_used() {
+    if no_valgrind() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = || Case::against(&ivalt).answer("accept-1");
+    let users = "[users]\nalice = \"+916283974746\"\nalice = 1\nfirst.last = \"+1\"\n\"\\u0061b\" = { mobile = 5 }\nx = [[1]]\n";
+    expect(&checked(case().users(users)), BAD_ENTRY);
+    expect(
+        &checked(case().users(users).user(b"\xff\xfe".as_slice())),
+        NOT_ENROLLED,
+    );
+    for text in [
+        "[api]\nkey = \"k\"\nkey = \"k\"\n",
+        "[api]\nkey = \"k\"\nca_file = \"/nonexistent\"\n",
+    ] {
+        expect(&checked(case().settings_text(text)), MISCONFIGURED);
+    }
+}
+
+#[test]
+fn hosts_of_every_kind() {
+    if no_valgrind() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut nobody = Case::against(&ivalt);
+    nobody.script.conversation = Conversation::NullPointer;
+    expect(&checked(nobody), UNANSWERED);
+    let calls = [
+        Entry::Authenticate,
+        Entry::Authenticate,
+        Entry::Authenticate,
+    ];
+    let empty = Case::against(&ivalt)
+        .calls(&calls)
+        .answer("")
+        .answer(Act::error(PAM_CONV_ERR));
+    let no_reply = Act {
+        no_reply: true,
+        ..Act::default()
+    };
+    assert_eq!(
+        checked(empty.answer(no_reply)).codes(Entry::Authenticate),
+        [PAM_CONV_ERR; 3]
+    );
+    let every = [
+        Entry::Authenticate,
+        Entry::Setcred,
+        Entry::AcctMgmt,
+        Entry::OpenSession,
+        Entry::CloseSession,
+        Entry::Chauthtok,
+    ];
+    let first = Case::against(&ivalt)
+        .argument("use_first_pass")
+        .authtok("accept-1")
+        .calls(&every);
+    assert_eq!(checked(first).code(), PAM_SUCCESS);
+    let password = Case::against(&ivalt).authtok("accept-1").answer("accept-1");
+    expect(&checked(password), PASSWORD);
+}
+
+#[test]
+fn a_panic() {
+    if no_valgrind() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let dir = TempDir::new();
+    let case = Case::against(&ivalt).preload(&compiled("clock_fails_once", &dir));
+    let report = checked(case.answer("accept-1"));
+    assert_eq!(
+        (report.code(), report.log_line().reason()),
+        (PAM_ABORT, "internal".into())
+    );
+}
