@@ -1,57 +1,99 @@
 //! A file is replaced as a whole: whoever reads it, or pulls the plug, finds the old one or the new one.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
 
-/// Owner and mode of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Rights {
-    /// Permission bits.
-    pub mode: u32,
-    /// User id of the owner.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
+/// The label by which SELinux lets sshd read the file.
+const LABEL: &str = "security.selinux";
 
-impl Rights {
-    /// Those of an existing file.
-    ///
-    /// # Errors
-    /// As `fs::metadata`.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            mode: metadata.mode() & 0o7777,
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-        })
-    }
-}
-
-/// Puts `bytes` in the place of the file at `path`, by a rename in its folder (rename(2) is atomic).
+/// Puts `bytes` in the place of the file at `path`, by a rename in its folder (rename(2) is atomic), with the owner,
+/// mode and SELinux label of the old file. A new one is root's, with `new_mode`. Only one program at a time may do this
+/// for a file: what a killed one left in its folder is taken away. `unless` may still object at the last moment.
 ///
 /// # Errors
 /// Nothing has changed then.
-pub fn replace(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
+pub fn replace(
+    path: &Path,
+    bytes: &[u8],
+    new_mode: u32,
+    unless: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let new = beside(path, "new");
+    let done = write(path, &new, bytes, new_mode)
+        .and_then(|()| unless())
+        .and_then(|()| fs::rename(&new, path));
+    if done.is_err() {
+        // Of no use to anybody, and the next writer would remove it anyway.
+        let _ = fs::remove_file(&new);
+        return done;
+    }
+    // Without this the name may still be the old file's after a power cut; there is no way back from here.
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::Builder::new()
-        .prefix(".ivaltctl-")
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    own(file.as_file(), rights)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
-/// The owner first: a change of owner takes set-id bits away. Nothing is asked of root that is so already.
-fn own(file: &File, rights: Rights) -> io::Result<()> {
-    let now = file.metadata()?;
-    if (now.uid(), now.gid()) != (rights.uid, rights.gid) {
-        fchown(file, Some(rights.uid), Some(rights.gid))?;
+/// `/etc/ivalt/.users.toml.WHAT`
+pub fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name.push(what);
+    path.with_file_name(name)
+}
+
+fn write(path: &Path, new: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-    file.set_permissions(Permissions::from_mode(rights.mode))
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(new)?;
+    new.write_all(bytes)?;
+    keep_attributes(path, &new, new_mode)?;
+    new.sync_all()
+}
+
+fn keep_attributes(path: &Path, new: &File, new_mode: u32) -> io::Result<()> {
+    let old = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path);
+    let old = match old {
+        Ok(old) => old,
+        Err(error) if error.kind() == ErrorKind::NotFound => return of_root(new, new_mode),
+        Err(error) => return Err(error),
+    };
+    let metadata = old.metadata()?;
+    let mine = new.metadata()?;
+    if (metadata.uid(), metadata.gid()) != (mine.uid(), mine.gid()) {
+        fchown(new, Some(metadata.uid()), Some(metadata.gid()))?;
+    }
+    new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+    keep_label(&old, new);
+    Ok(())
+}
+
+/// A folder with the set-group-id bit would give another group.
+fn of_root(new: &File, mode: u32) -> io::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        fchown(new, Some(0), Some(0))?;
+    }
+    new.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Where there is no SELinux, there is no label.
+fn keep_label(old: &File, new: &File) {
+    let mut label = [0_u8; 4096];
+    if let Ok(length) = rustix::fs::fgetxattr(old, LABEL, &mut label) {
+        let none = rustix::fs::XattrFlags::empty();
+        let _ = rustix::fs::fsetxattr(new, LABEL, &label[..length], none);
+    }
 }

@@ -90,7 +90,7 @@ fn json_has_the_fields_of_the_log_line() {
     }
     assert_eq!(
         (json["attempts"].as_u64(), json["http"].as_u64()),
-        (Some(1), None)
+        (Some(1), Some(403))
     );
     let keys: Vec<_> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys.len(), 14);

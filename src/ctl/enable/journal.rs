@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ctl::Refused;
-use crate::ctl::replace::{Rights, replace};
+use crate::ctl::replace::replace;
 use crate::ctl::root::Root;
 
 /// Where the journals are.
@@ -148,13 +148,10 @@ impl Journals {
     /// # Errors
     /// Nothing has changed then.
     pub fn save(&self, journal: &Journal) -> Result<(), Refused> {
-        let rights = Rights {
-            mode: 0o600,
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
-        };
         let text = serde_json::to_vec_pretty(journal)?;
-        Ok(replace(&self.file(&journal.service), &text, rights)?)
+        Ok(replace(&self.file(&journal.service), &text, 0o600, || {
+            Ok(())
+        })?)
     }
 
     /// Nothing is left to undo.

@@ -16,7 +16,7 @@ use similar::TextDiff;
 
 use super::command_line::{Disable, Enable};
 use super::finding::{Finding, Severity};
-use super::replace::{Rights, replace};
+use super::replace::replace;
 use super::root::Root;
 use super::terminal::{self, BAD, GOOD};
 use super::{Exit, Refused, check};
@@ -197,9 +197,8 @@ fn start_way_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
 
 fn write_all(root: &Root, journal: &Journal) -> Result<(), Refused> {
     for change in &journal.changes {
-        let rights = change.rights(root);
         let named = |error: io::Error| Refused(format!("{}: {error}", change.path.display()));
-        replace(&root.real(&change.path), &change.after.0, rights).map_err(named)?;
+        put(&root.real(&change.path), &change.after.0).map_err(named)?;
     }
     reload(root, journal)
 }
@@ -217,7 +216,7 @@ fn put_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
     for change in journal.changes.iter().rev() {
         let real = root.real(&change.path);
         let done = match &change.before {
-            Some(content) => replace(&real, &content.0, change.rights(root)),
+            Some(content) => put(&real, &content.0),
             None => match fs::remove_file(&real) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 done => done,
@@ -228,15 +227,9 @@ fn put_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
     reload(root, journal)
 }
 
-impl Change {
-    /// Those of the file that is there; a new one is root's and readable, as all of its kind.
-    fn rights(&self, root: &Root) -> Rights {
-        Rights::of(&root.real(&self.path)).unwrap_or(Rights {
-            mode: 0o644,
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
-        })
-    }
+/// Such files are everybody's to read.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o644, || Ok(()))
 }
 
 /// What somebody changed since `enable` is not thrown away: it is shown.

@@ -1,22 +1,20 @@
 //! users.toml on the disk: one writer at a time, and whoever reads finds the old file or the new one.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::ctl::replace::{beside, replace};
 use crate::ctl::{Refused, surroundings, terminal};
 use crate::trusted_file::{LARGE, Readers};
 
 /// How long a second writer waits for the first.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The label by which SELinux lets sshd read the file.
-const LABEL: &str = "security.selinux";
 
 /// The users file of the settings.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ impl UsersFile {
     /// # Errors
     /// There is no such folder, it is not writable, or another writer does not end.
     pub fn lock(&self) -> Result<Locked<'_>, Refused> {
-        let path = self.beside("lock");
+        let path = beside(&self.path, "lock");
         let opened = OpenOptions::new()
             .write(true)
             .create(true)
@@ -96,15 +94,6 @@ impl UsersFile {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    /// `/etc/ivalt/.users.toml.WHAT`
-    fn beside(&self, what: &str) -> PathBuf {
-        let mut name = OsString::from(".");
-        name.push(self.path.file_name().unwrap_or_default());
-        name.push(".");
-        name.push(what);
-        self.path.with_file_name(name)
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -154,81 +143,17 @@ impl Locked<'_> {
                 LARGE >> 20
             )));
         }
-        let new = self.file.beside("new");
-        let _notice =
-            terminal::Notice::after_a_second(format!("writing {}", self.file.path.display()));
-        self.write(&new, text).map_err(|error| {
-            // Of no use to anybody, and the next writer would remove it anyway.
-            let _ = fs::remove_file(&new);
-            self.file.not_writable(&new, &error)
-        })
-    }
-
-    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
-        // Left by a writer that was killed: whoever holds the lock is the only one who writes there.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut new = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
-        new.write_all(text.as_bytes())?;
-        self.keep_attributes(&new)?;
-        new.sync_all()?;
+        let path = &self.file.path;
+        let _notice = terminal::Notice::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
-        if self.file.stamp() != self.begin {
-            let what = "another program has just changed it; try again";
-            return Err(io::Error::other(what));
-        }
-        fs::rename(path, &self.file.path)?;
-        // Without this the name may still be the old file's after a power cut; there is no way back from here.
-        let _ = File::open(self.file.folder()).and_then(|folder| folder.sync_all());
-        Ok(())
-    }
-
-    fn keep_attributes(&self, new: &File) -> io::Result<()> {
-        let old = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&self.file.path);
-        let old = match old {
-            Ok(old) => old,
-            Err(error) if error.kind() == ErrorKind::NotFound => return of_root(new),
-            Err(error) => return Err(error),
+        let unless_edited = || match self.file.stamp() == self.begin {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "another program has just changed it; try again",
+            )),
         };
-        let metadata = old.metadata()?;
-        let mine = new.metadata()?;
-        if (metadata.uid(), metadata.gid()) != (mine.uid(), mine.gid()) {
-            fchown(new, Some(metadata.uid()), Some(metadata.gid()))?;
-        }
-        new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-        keep_label(&old, new);
-        Ok(())
-    }
-}
-
-/// A folder with the set-group-id bit would give another group.
-fn of_root(new: &File) -> io::Result<()> {
-    if nix::unistd::geteuid().is_root() {
-        fchown(new, Some(0), Some(0))?;
-    }
-    Ok(())
-}
-
-/// Where there is no SELinux, there is no label.
-fn keep_label(old: &File, new: &File) {
-    let mut label = [0_u8; 4096];
-    if let Ok(length) = rustix::fs::fgetxattr(old, LABEL, &mut label) {
-        let _ = rustix::fs::fsetxattr(
-            new,
-            LABEL,
-            &label[..length],
-            rustix::fs::XattrFlags::empty(),
-        );
+        replace(path, text.as_bytes(), 0o600, unless_edited)
+            .map_err(|error| self.file.not_writable(&beside(path, "new"), &error))
     }
 }
 
