@@ -132,41 +132,47 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    /// A folder of its own for each test.
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("pam_ivalt-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
     #[test]
     fn links_stay_below_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
-        fs::create_dir_all(folder.path().join("data/ivalt")).unwrap();
-        fs::write(folder.path().join("data/ivalt/f"), "text").unwrap();
-        fs::create_dir(folder.path().join("etc")).unwrap();
-        symlink("/data/ivalt", folder.path().join("etc/ivalt")).unwrap();
-        symlink("../../../data/ivalt/f", folder.path().join("etc/up")).unwrap();
-        symlink("/etc/loop", folder.path().join("etc/loop")).unwrap();
+        let folder = folder("links");
+        let root = Root::new(&folder);
+        fs::create_dir_all(folder.join("data/ivalt")).unwrap();
+        fs::write(folder.join("data/ivalt/f"), "text").unwrap();
+        fs::create_dir(folder.join("etc")).unwrap();
+        symlink("/data/ivalt", folder.join("etc/ivalt")).unwrap();
+        symlink("../../../data/ivalt/f", folder.join("etc/up")).unwrap();
+        symlink("/etc/loop", folder.join("etc/loop")).unwrap();
         for path in ["/etc/ivalt/f", "/etc/up", "etc/../etc/ivalt/./f"] {
             assert_eq!(root.read(Path::new(path)).unwrap(), "text", "{path}");
         }
         assert_eq!(
             root.real(Path::new("/etc/ivalt/f")),
-            folder.path().join("data/ivalt/f")
+            folder.join("data/ivalt/f")
         );
-        assert_eq!(
-            root.real(Path::new("/etc/up")),
-            folder.path().join("etc/up")
-        );
+        assert_eq!(root.real(Path::new("/etc/up")), folder.join("etc/up"));
         assert!(root.read(Path::new("/etc/loop")).is_err());
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_change_is_seen_and_not_written() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder("change");
         let path = Path::new("/etc/pam.d/sshd");
-        let root = Root::new(folder.path()).with(path, "auth".into());
+        let root = Root::new(&folder).with(path, "auth".into());
         assert_eq!(root.read(path).unwrap(), "auth");
         assert!(
             root.names(Path::new("/etc/pam.d"))
                 .contains(&OsString::from("sshd"))
         );
         assert!(root.differs_below(Path::new("/etc/pam.d")));
-        assert!(!folder.path().join("etc").exists());
+        assert!(!folder.join("etc").exists());
+        fs::remove_dir(folder).unwrap();
     }
 }

@@ -1,9 +1,10 @@
 //! Programs of the machine that are asked: by their absolute path, without a shell, and not for ever.
 
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::sync::mpsc;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -11,24 +12,29 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the first of these programs that exists prints; `None` where there is none, or it fails, or is not done in time.
 pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
     let program = places.iter().find(|place| Path::new(place).exists())?;
-    // A file, not a pipe: nobody has to empty it while the program runs.
-    let mut printed = tempfile::tempfile().ok()?;
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(printed.try_clone().ok()?)
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn();
-    if !wait(child.ok()?)?.success() {
+        .spawn()
+        .ok()?;
+    let mut pipe = child.stdout.take()?;
+    let (sender, printed) = mpsc::channel();
+    // Somebody must empty the pipe while the program runs.
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = pipe.read_to_end(&mut text);
+        let _ = sender.send(read.map(|_| text));
+    });
+    if !wait(child)?.success() {
         return None;
     }
-    let mut text = Vec::new();
-    printed.rewind().ok()?;
-    printed.read_to_end(&mut text).ok()?;
+    let text = printed.recv_timeout(PATIENCE).ok()?.ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
