@@ -5,6 +5,9 @@
 
 use super::pam_d::{Action, Code, PAM_IGNORE, PAM_PERM_DENIED, PAM_SUCCESS, Step, What};
 
+/// What libpam answers in the place of a module it cannot load.
+pub const PAM_MODULE_UNKNOWN: Code = 28;
+
 /// What libpam thinks of a login so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Impression {
@@ -174,6 +177,14 @@ fn leave(steps: &[Step], at: &mut usize, level: usize) {
     }
 }
 
+/// Whether a jump of the step leads beyond the end of its level; then libpam denies.
+pub fn is_beyond_end(steps: &[Step], at: usize, action: Action) -> bool {
+    match action {
+        Action::Jump(count) => !jump(steps, &mut { at }, steps[at].level, count),
+        _ => false,
+    }
+}
+
 /// Over `count` steps of this level, a substack counting as one. False when there are not so many.
 fn jump(steps: &[Step], at: &mut usize, level: usize, count: usize) -> bool {
     let level_of = |at: usize| steps.get(at).map(|step| step.level);
@@ -190,7 +201,6 @@ fn jump(steps: &[Step], at: &mut usize, level: usize, count: usize) -> bool {
 }
 
 /// What `pam_authenticate` answers when each step answers as `answer` says, and which steps were asked.
-#[cfg(test)]
 pub fn decide(steps: &[Step], mut answer: impl FnMut(usize) -> Code) -> (Code, Vec<usize>) {
     let mut state = State::start();
     let mut called = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+mod stacks;
+
 use super::command_line::Check;
 use super::{Exit, Refused};
 

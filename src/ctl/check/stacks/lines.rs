@@ -1,0 +1,143 @@
+//! Lines that libpam cannot obey.
+
+use super::super::super::finding::Severity;
+use super::super::super::pam_d::{Code, Fault, Module, PAM_PERM_DENIED, Place, Step, What};
+use super::super::super::stack::PAM_MODULE_UNKNOWN;
+use super::{Patient, Words, control, line};
+use crate::ctl::pam_d::Action;
+
+/// Every broken line of the stack.
+pub fn look(patient: &mut Patient) {
+    let steps = patient.steps;
+    for (at, step) in steps.iter().enumerate() {
+        match &step.what {
+            What::Broken(fault) => broken(patient, step, fault),
+            What::Module(module) => {
+                unknown_control(patient, at, step, module);
+                missing(patient, at, step, module);
+            }
+            What::Substack => {}
+        }
+    }
+}
+
+/// What the stack makes of a line that always answers so: nobody gets in, or somebody has luck.
+fn severity(patient: &Patient, step: &Step, code: Code) -> Severity {
+    let denies = matches!(step.actions[code], Action::Bad | Action::Die);
+    if denies || !patient.runs.iter().any(super::Run::lets_in) {
+        Severity::LocksOut
+    } else {
+        Severity::Warning
+    }
+}
+
+fn broken(patient: &mut Patient, step: &Step, fault: &Fault) {
+    let severity = severity(patient, step, PAM_PERM_DENIED);
+    let words = words(fault);
+    let run = patient.smoothest(|_| true).cloned();
+    patient.find(words, severity, &step.place, run.as_ref());
+}
+
+/// A fault in words, with what it does.
+pub fn words(fault: &Fault) -> Words {
+    let denies = "libpam puts a step there that denies";
+    let (id, what, mend) = match fault {
+        Fault::Type(word) => (
+            "broken-line",
+            format!("\"{}\" is no type of line; {denies}", word.escape_debug()),
+            "begin the line with auth, account, password or session, or put # before it".to_owned(),
+        ),
+        Fault::NoControl | Fault::NoModule => (
+            "broken-line",
+            format!("the line ends before it names a module; {denies}"),
+            "complete the line: auth    required    pam_….so; or put # before it".to_owned(),
+        ),
+        Fault::NoFile(name) => (
+            "missing-include",
+            format!(
+                "there is no file {} to include; {denies}",
+                name.escape_debug()
+            ),
+            "create that file, or name one that is there".to_owned(),
+        ),
+        Fault::TooDeep(name) => (
+            "include-loop",
+            format!(
+                "{} includes itself; {denies}, and before version 1.6 libpam takes the program down",
+                name.escape_debug()
+            ),
+            "remove this line".to_owned(),
+        ),
+        Fault::NoName => (
+            "broken-line",
+            format!(
+                "the line includes a file without naming it; {denies}, Debian's takes the program down"
+            ),
+            "name the file, or remove the line".to_owned(),
+        ),
+        Fault::GivenUp(file) => (
+            "broken-include",
+            format!("libpam gives up on {}; {denies}", file.escape_debug()),
+            format!(
+                "mend {}: its last line ends with a backslash, or it includes what is not there",
+                file.escape_debug()
+            ),
+        ),
+    };
+    Words { id, what, mend }
+}
+
+fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
+    let Some(fault) = step.control_fault else {
+        return;
+    };
+    let words = Words {
+        id: "unknown-control",
+        what: format!(
+            "the control field {} is none ({fault}): libpam denies whatever {} answers",
+            control(step).escape_debug(),
+            module.name().escape_debug(),
+        ),
+        mend: line(patient.kind, "required", module),
+    };
+    let run = patient
+        .smoothest(|run| run.answers.iter().any(|(asked, _)| *asked == at))
+        .cloned();
+    patient.find(words, Severity::LocksOut, &step.place, run.as_ref());
+}
+
+fn missing(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
+    let harmless = step.actions[PAM_MODULE_UNKNOWN] == Action::Ignore
+        && super::modules::trade(module) != super::Trade::Ours;
+    if harmless || !patient.answers.is_missing(patient.root, module) {
+        return;
+    }
+    let asked = |run: &super::Run| run.answers.iter().any(|(asked, _)| *asked == at);
+    let severity = if patient.runs.iter().any(|run| run.lets_in() && !asked(run)) {
+        Severity::Warning
+    } else {
+        Severity::LocksOut
+    };
+    let words = Words {
+        id: "missing-module",
+        what: format!(
+            "{} is not there; libpam denies in its place",
+            module.path.escape_debug()
+        ),
+        mend: format!(
+            "install {}, or correct its name: {}",
+            module.name().escape_debug(),
+            line(patient.kind, &control(step), module)
+        ),
+    };
+    let run = patient.smoothest(asked).cloned();
+    patient.find(words, severity, &step.place, run.as_ref());
+}
+
+/// Where a fault of a file stands, for lines outside of the stack with ours.
+pub fn place_of<'a>(steps: &'a [Step]) -> impl Iterator<Item = (&'a Place, &'a Fault)> {
+    steps.iter().filter_map(|step| match &step.what {
+        What::Broken(fault) => Some((&step.place, fault)),
+        _ => None,
+    })
+}

@@ -1,0 +1,318 @@
+//! Broken stacks, the finding each must give, and a healthy twin that gives none. What lets in or locks out is put
+//! before the real libpam with the real module. Compiled into the unit tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::super::finding::Severity::{self, LetsIn, LocksOut, Warning};
+use super::*;
+use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
+
+#[allow(unsafe_code)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "stack_rows.rs"]
+mod rows;
+
+/// A system below tests/ctl/pam.d with a few files changed.
+#[derive(Clone, Copy)]
+pub struct Row {
+    name: &'static str,
+    tree: &'static str,
+    service: &'static str,
+    /// The file whose text is at fault, below /etc/pam.d.
+    file: &'static str,
+    broken: &'static str,
+    healthy: &'static str,
+    /// Files with the same text in both, by whole path.
+    also: &'static [(&'static str, &'static str)],
+    id: &'static str,
+    severity: Severity,
+    place: (&'static str, usize),
+}
+
+impl Row {
+    fn system(&self, text: &str) -> TempDir {
+        let dir = TempDir::new();
+        copy(&trees().join(self.tree), dir.path());
+        let changed = (format!("/etc/pam.d/{}", self.file), text);
+        let also = self
+            .also
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), *text));
+        for (path, text) in also.chain([changed]) {
+            let path = dir.join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        dir
+    }
+}
+
+fn trees() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ctl/pam.d")
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).expect("a file");
+        }
+    }
+}
+
+type Short = (&'static str, Severity, String, usize);
+
+fn short(found: &[Finding]) -> Vec<Short> {
+    let one = |finding: &Finding| {
+        let file = finding.file.as_ref().map(|file| file.display().to_string());
+        (
+            finding.id,
+            finding.severity,
+            file.unwrap_or_default(),
+            finding.line.unwrap_or(0),
+        )
+    };
+    found.iter().map(one).collect()
+}
+
+#[test]
+fn every_broken_stack_gives_its_finding() {
+    let mut wrong = Vec::new();
+    for row in rows::ROWS {
+        let dir = row.system(row.broken);
+        let found = findings_of(&Root::new(dir.path()), row.service);
+        let expected = (row.id, row.severity, row.place.0.to_owned(), row.place.1);
+        let worse = found.iter().any(|finding| finding.severity > row.severity);
+        if !short(&found).contains(&expected) || worse {
+            wrong.push(format!("{}: {:#?}", row.name, short(&found)));
+        }
+        for finding in &found {
+            assert!(
+                !finding.what.is_empty() && !finding.mend.is_empty(),
+                "{finding:?}"
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(rows::ROWS.len() >= 40);
+}
+
+#[test]
+fn every_healthy_twin_gives_none() {
+    let mut wrong = Vec::new();
+    for row in rows::ROWS {
+        let dir = row.system(row.healthy);
+        let found = findings_of(&Root::new(dir.path()), row.service);
+        if !found.is_empty() {
+            wrong.push(format!("{}: {found:#?}", row.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_untouched_systems_give_none() {
+    for tree in ["debian-12", "debian-13", "fedora", "opensuse", "arch"] {
+        assert_eq!(findings(&Root::new(&trees().join(tree))), [], "{tree}");
+    }
+}
+
+#[test]
+fn libpam_agrees_with_what_is_said() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut proven = 0;
+    for row in rows::ROWS {
+        let dir = row.system(row.broken);
+        for diagnosis in diagnose(&Root::new(dir.path()), row.service) {
+            let severity = diagnosis.finding.severity;
+            if severity == Warning {
+                continue;
+            }
+            let real = match &diagnosis.proof {
+                Some(proof) => {
+                    assert_eq!(
+                        proof.code == 0,
+                        severity == LetsIn,
+                        "{}: {proof:?}",
+                        row.name
+                    );
+                    real(row, &dir, proof, &ivalt)
+                }
+                // libpam gives up: nobody is asked at all.
+                None => real(row, &dir, &NOTHING, &ivalt),
+            };
+            let model = diagnosis.proof.as_ref().map_or(26, |proof| proof.code);
+            assert_eq!(real, model, "{}: {diagnosis:#?}", row.name);
+            proven += 1;
+        }
+    }
+    println!("{proven} verdicts proven on libpam");
+    assert!(proven >= 30, "{proven}");
+}
+
+const NOTHING: Proof = Proof {
+    kind: Kind::Auth,
+    answers: Vec::new(),
+    code: 26,
+};
+
+/// The same files with scripted modules in the place of all others' and the real one in ours.
+fn real(row: &Row, dir: &TempDir, proof: &Proof, ivalt: &StandIn) -> usize {
+    let said = |file: &str, line: usize| {
+        let mut answers = proof.answers.iter();
+        answers
+            .find(|(place, _)| place.file == Path::new(file) && place.line == line)
+            .map(|(_, code)| *code)
+    };
+    let ours = proof
+        .answers
+        .iter()
+        .filter(|(place, _)| is_ours(dir, place))
+        .map(|(_, code)| *code);
+    let ours: Vec<_> = ours.collect();
+    let mut case = person(Case::against(ivalt), ivalt, &ours);
+    let target = case.dir().join("pam.d");
+    fs::create_dir(&target).expect("a folder");
+    for folder in pam_d::FOLDERS.iter().rev() {
+        for entry in fs::read_dir(dir.join(&folder[1..]))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{folder}/{name}");
+            let text = fs::read_to_string(entry.path()).expect("a text");
+            let lines = text
+                .split('\n')
+                .enumerate()
+                .map(|(at, line)| rewritten(line, &target, said(&path, at + 1), &case.config()));
+            let lines: Vec<_> = lines.collect();
+            fs::write(target.join(name), lines.join("\n")).expect("a file");
+        }
+    }
+    case.script.confdir = target;
+    case.script.service = row.service.to_owned();
+    case.script.dev_log = DevLog::Missing;
+    let entry = if proof.kind == Kind::Account {
+        Entry::AcctMgmt
+    } else {
+        Entry::Authenticate
+    };
+    case = case.calls(&[entry]);
+    let observed = case.observe();
+    let report = observed.report();
+    let code = report
+        .codes(entry)
+        .first()
+        .copied()
+        .unwrap_or(report.calls[0].code);
+    usize::try_from(code).expect("a code")
+}
+
+fn is_ours(dir: &TempDir, place: &Place) -> bool {
+    let path = dir.join(place.file.to_string_lossy().trim_start_matches('/'));
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .nth(place.line - 1)
+        .is_some_and(|line| line.contains("pam_ivalt"))
+}
+
+/// Somebody, and settings, for which the real module answers so.
+fn person(case: Case, ivalt: &StandIn, codes: &[usize]) -> Case {
+    let mut settings = case.settings(ivalt).set("token", "attempts", 1);
+    let mut user = "alice";
+    let mut case = case;
+    for (number, code) in codes.iter().enumerate() {
+        match code {
+            0 => case = case.answer(format!("accept-{number}").as_str()),
+            7 => case = case.answer(format!("reject-{number}").as_str()),
+            9 => {
+                settings = settings.set("api", "url", "https://127.0.0.1:1/");
+                case = case.answer("accept-1");
+            }
+            10 => {
+                user = "mallory";
+                case = case.answer("accept-1");
+            }
+            25 => {
+                user = "mallory";
+                settings = settings.set("policy", "unenrolled", "ignore");
+            }
+            // Nobody answers; arguments that are wrong need no help.
+            3 | 19 => {}
+            code => panic!("no person makes the module answer {code}"),
+        }
+    }
+    case.with_settings(&settings).user(user)
+}
+
+/// A line as it must be for libpam with a folder of its own, which Debian's does not use for includes.
+fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> String {
+    let Some((head, module, rest)) = parts(line) else {
+        return line.to_owned();
+    };
+    let included = |name: &str| {
+        if name.starts_with('/') {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", folder.display())
+        }
+    };
+    let control = head.split_whitespace().last().unwrap_or_default();
+    if matches!(control, "@include" | "include" | "substack") {
+        return format!("{head} {} {rest}", included(module));
+    }
+    if module.contains("pam_ivalt") {
+        let words = rest
+            .split_whitespace()
+            .filter(|word| !word.starts_with("config=/"));
+        let words: Vec<_> = words.collect();
+        return format!(
+            "{head} {} config={} {}",
+            module_path().display(),
+            config.display(),
+            words.join(" ")
+        );
+    }
+    match code {
+        // It is not there in truth either.
+        Some(28) => line.to_owned(),
+        Some(code) => format!(
+            "{head} {} return={code}",
+            helper_module("pam_set_authtok").display()
+        ),
+        None => format!(
+            "{head} {} return=7",
+            helper_module("pam_set_authtok").display()
+        ),
+    }
+}
+
+/// Type and control, module, arguments; nothing for what is no whole line.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let text = line.trim_end();
+    if text.trim_start().starts_with('#') || text.ends_with('\\') {
+        return None;
+    }
+    let kind = text.trim_start().split([' ', '\t']).next()?;
+    let after = text.find(kind)? + kind.len();
+    let control = text[after..].trim_start();
+    let begin = text.len() - control.len();
+    let end = match (kind, control.strip_prefix('[')) {
+        ("@include", _) => after,
+        (_, Some(_)) => begin + control.find(']')? + 1,
+        _ => begin + control.find([' ', '\t'])?,
+    };
+    let module = text[end..].trim_start();
+    let length = module.find([' ', '\t']).unwrap_or(module.len());
+    (length > 0).then(|| (&text[..end], &module[..length], &module[length..]))
+}
