@@ -207,7 +207,7 @@ pub const ROWS: &[Row] = &[
         file: "common-auth",
         broken: "auth [success=2 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
         healthy: COMMON.healthy,
-        id: "bypassed",
+        id: "never-reached",
         place: ("/etc/pam.d/common-auth", 1),
         also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
         ..COMMON
@@ -216,7 +216,7 @@ pub const ROWS: &[Row] = &[
         name: "done above ours",
         broken: "auth [success=done default=die] pam_unix.so\nauth required pam_ivalt.so\n",
         healthy: "auth [success=ok default=die] pam_unix.so\nauth required pam_ivalt.so\n",
-        id: "bypassed",
+        id: "never-reached",
         place: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
@@ -224,7 +224,7 @@ pub const ROWS: &[Row] = &[
         name: "sufficient pam_permit above",
         broken: "auth sufficient pam_permit.so\nauth required pam_ivalt.so\n",
         healthy: KEY,
-        id: "bypassed",
+        id: "never-reached",
         place: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },

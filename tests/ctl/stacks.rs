@@ -130,7 +130,9 @@ fn libpam_agrees_with_what_is_said() {
     }
     let ivalt = StandIn::start();
     let mut proven = 0;
-    for row in rows::ROWS {
+    // Debian's libpam knows @include, which upstream's takes for a line of no type.
+    let here = |row: &&Row| row.tree.starts_with("debian") || !row.broken.contains("@include");
+    for row in rows::ROWS.iter().filter(here) {
         let dir = row.system(row.broken);
         for diagnosis in diagnose(&Root::new(dir.path()), row.service) {
             let severity = diagnosis.finding.severity;

@@ -1,10 +1,11 @@
 //! Lines that libpam cannot obey.
 
 use super::super::super::finding::Severity;
-use super::super::super::pam_d::{Code, Fault, Module, PAM_PERM_DENIED, Place, Step, What};
+use super::super::super::pam_d::{Action, Fault, Kind, Module, Step, What};
 use super::super::super::stack::PAM_MODULE_UNKNOWN;
-use super::{Patient, Words, control, line};
-use crate::ctl::pam_d::Action;
+use super::modules::trade;
+use super::runs::{Ours, Run};
+use super::{Patient, Trade, Words, control, line};
 
 /// Every broken line of the stack.
 pub fn look(patient: &mut Patient) {
@@ -21,25 +22,25 @@ pub fn look(patient: &mut Patient) {
     }
 }
 
-/// What the stack makes of a line that always answers so: nobody gets in, or somebody has luck.
-fn severity(patient: &Patient, step: &Step, code: Code) -> Severity {
-    let denies = matches!(step.actions[code], Action::Bad | Action::Die);
-    if denies || !patient.runs.iter().any(super::Run::lets_in) {
-        Severity::LocksOut
-    } else {
+/// What the stack makes of a line that cannot be obeyed: nobody gets in, or there are ways around it.
+fn severity(patient: &Patient) -> Severity {
+    let asked = |run: &Run| patient.kind != Kind::Auth || run.ours == Ours::Allowed;
+    if patient.runs.iter().any(|run| run.lets_in() && asked(run)) {
         Severity::Warning
+    } else {
+        Severity::LocksOut
     }
 }
 
 fn broken(patient: &mut Patient, step: &Step, fault: &Fault) {
-    let severity = severity(patient, step, PAM_PERM_DENIED);
+    let severity = severity(patient);
     let words = words(fault);
     let run = patient.smoothest(|_| true).cloned();
     patient.find(words, severity, &step.place, run.as_ref());
 }
 
 /// A fault in words, with what it does.
-pub fn words(fault: &Fault) -> Words {
+fn words(fault: &Fault) -> Words {
     let denies = "libpam puts a step there that denies";
     let (id, what, mend) = match fault {
         Fault::Type(word) => (
@@ -103,21 +104,17 @@ fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Modul
     let run = patient
         .smoothest(|run| run.answers.iter().any(|(asked, _)| *asked == at))
         .cloned();
-    patient.find(words, Severity::LocksOut, &step.place, run.as_ref());
+    patient.find(words, severity(patient), &step.place, run.as_ref());
 }
 
 fn missing(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
-    let harmless = step.actions[PAM_MODULE_UNKNOWN] == Action::Ignore
-        && super::modules::trade(module) != super::Trade::Ours;
+    let harmless =
+        step.actions[PAM_MODULE_UNKNOWN] == Action::Ignore && trade(module) != Trade::Ours;
     if harmless || !patient.answers.is_missing(patient.root, module) {
         return;
     }
-    let asked = |run: &super::Run| run.answers.iter().any(|(asked, _)| *asked == at);
-    let severity = if patient.runs.iter().any(|run| run.lets_in() && !asked(run)) {
-        Severity::Warning
-    } else {
-        Severity::LocksOut
-    };
+    let asked = |run: &Run| run.answers.iter().any(|(asked, _)| *asked == at);
+    let severity = severity(patient);
     let words = Words {
         id: "missing-module",
         what: format!(
@@ -132,12 +129,4 @@ fn missing(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
     };
     let run = patient.smoothest(asked).cloned();
     patient.find(words, severity, &step.place, run.as_ref());
-}
-
-/// Where a fault of a file stands, for lines outside of the stack with ours.
-pub fn place_of<'a>(steps: &'a [Step]) -> impl Iterator<Item = (&'a Place, &'a Fault)> {
-    steps.iter().filter_map(|step| match &step.what {
-        What::Broken(fault) => Some((&step.place, fault)),
-        _ => None,
-    })
 }

@@ -85,8 +85,15 @@ impl<'a> Patient<'a> {
         }
     }
 
-    /// Adds a finding about a line.
+    /// Adds a finding about a line, once.
     fn find(&mut self, what: Words, severity: Severity, place: &Place, run: Option<&Run>) {
+        let same = |known: &Diagnosis| {
+            let Finding { id, file, line, .. } = &known.finding;
+            (*id, file.as_ref(), *line) == (what.id, Some(&place.file), Some(place.line))
+        };
+        if self.found.iter().any(same) {
+            return;
+        }
         let proof = run.map(|run| self.proof(run));
         let finding = Finding {
             severity,
@@ -179,10 +186,19 @@ fn around(root: &Root, service: &str, read: &Service) -> Vec<Diagnosis> {
         return Vec::new();
     }
     let mut found = services::doubts(service, read);
-    found.extend(services::account_faults(root, service, read));
+    if read.has(Kind::Account) {
+        found.extend(account_lines(root, service, read));
+    }
     found.extend(services::twin(root, service));
     found.extend(services::in_other(service, read));
     found
+}
+
+/// Broken lines of account deny after the token was right.
+fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<Diagnosis> {
+    let mut patient = Patient::new(root, service, Kind::Account, read.stack(Kind::Account));
+    lines::look(&mut patient);
+    patient.found
 }
 
 /// Our lines.

@@ -30,7 +30,9 @@ const ANYTHING: &[Code] = &[
     0, 7, 25, 10, 9, 6, 11, 12, 15, 3, 4, 5, 8, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 27,
     28, 29, 30, 1, 2,
 ];
-const PASSWORD: &[Code] = &[0, 7, 10, 9, 11, 6, 15, 25, 4];
+const PASSWORD: &[Code] = &[0, 7, 10, 9, 11, 6, 15, 4];
+/// As sssd's does with ignore_unknown_user, winbind's with unknown_ok.
+const PASSWORD_OR_IGNORE: &[Code] = &[0, 7, 25, 10, 9, 11, 6, 15, 4];
 const CONDITION: &[Code] = &[0, 7, 25, 6, 10, 3];
 const HELPER: &[Code] = &[0, 25, 7, 3, 6];
 /// Ours, as INTERFACE's table has them; the commonest denial first.
@@ -133,11 +135,17 @@ fn answers(module: &Module) -> &'static [Code] {
         "pam_faillock" => &[PAM_SUCCESS, PAM_IGNORE, 7],
         _ if HELPERS.contains(&name) => HELPER,
         _ => match trade(module) {
+            Trade::Password if ignores(module) => PASSWORD_OR_IGNORE,
             Trade::Password => PASSWORD,
             Trade::Condition => CONDITION,
             _ => ANYTHING,
         },
     }
+}
+
+fn ignores(module: &Module) -> bool {
+    let tells = |word: &String| word.starts_with("ignore_") || word == "unknown_ok";
+    module.arguments.iter().any(tells)
 }
 
 /// What the steps of a stack may answer.
@@ -165,12 +173,12 @@ impl Answers {
             return vec![PAM_SUCCESS];
         };
         let ours = trade(module) == Trade::Ours;
-        let possible = if ours && self.idle {
+        let possible = if self.is_missing(root, module) {
+            vec![PAM_MODULE_UNKNOWN]
+        } else if ours && self.idle {
             vec![PAM_IGNORE]
         } else if ours {
             self.ours()
-        } else if self.is_missing(root, module) {
-            vec![PAM_MODULE_UNKNOWN]
         } else {
             answers(module).to_vec()
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::super::finding::{Finding, Severity};
 use super::super::super::pam_d::{self, Ambiguity, Kind, Place, Service, Unusable, Why};
 use super::super::super::root::Root;
-use super::{Diagnosis, lines, ours};
+use super::{Diagnosis, ours};
 
 /// The services with a file. Editors and package managers leave copies beside them, which are none.
 pub fn names(root: &Root) -> BTreeSet<String> {
@@ -140,24 +140,6 @@ pub fn doubts(service: &str, read: &Service) -> Vec<Diagnosis> {
         )
     };
     read.doubts.iter().map(one).collect()
-}
-
-/// Broken lines of account, which deny after the token was right.
-pub fn account_faults(_root: &Root, service: &str, read: &Service) -> Vec<Diagnosis> {
-    let one = |(place, fault): (&Place, _)| {
-        let words = lines::words(fault);
-        said(
-            words.id,
-            Severity::LocksOut,
-            Some(place.file.clone()),
-            Some(place.line),
-            format!("service {service}, account: {}", words.what),
-            words.mend,
-        )
-    };
-    lines::place_of(read.stack(Kind::Account))
-        .map(one)
-        .collect()
 }
 
 /// libpam gives up on the service.

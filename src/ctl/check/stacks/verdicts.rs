@@ -125,7 +125,9 @@ fn passed(patient: &mut Patient) {
 
 fn bypass(patient: &mut Patient, at: usize, severity: Severity, run: &Run) {
     let step = &patient.steps[at];
-    let reached = patient.runs.iter().any(|run| run.ours != Ours::NotAsked);
+    // Behind a pam_deny that has denied already we are asked in vain.
+    let asked = |run: &Run| run.lets_in() && run.ours != Ours::NotAsked;
+    let reached = patient.runs.iter().any(asked);
     let id = match (severity, reached) {
         (Severity::Warning, _) => "some-not-asked",
         (_, true) => "bypassed",
@@ -228,7 +230,9 @@ fn ignored(patient: &mut Patient) {
             ),
         };
         patient.find(words, Severity::LetsIn, &steps[at].place, Some(&run));
-    } else if !patient.runs.iter().any(|run| run.lets_in() && ignored(run)) {
+    } else if steps[at].actions[PAM_IGNORE] == Action::Ignore
+        && !patient.runs.iter().any(|run| run.lets_in() && ignored(run))
+    {
         let words = Words {
             id: "ignore-denies",
             what: "[policy] says \"ignore\", but no other module of this stack lets anybody in: the login is denied all the same".to_owned(),
