@@ -249,8 +249,8 @@ fn person(case: Case, ivalt: &StandIn, codes: &[usize]) -> Case {
                 user = "mallory";
                 settings = settings.set("policy", "unenrolled", "ignore");
             }
-            // Nobody answers; arguments that are wrong need no help.
-            3 | 19 => {}
+            // Nobody answers; arguments that are wrong and files that are not there need no help.
+            3 | 19 | 28 => {}
             code => panic!("no person makes the module answer {code}"),
         }
     }
@@ -273,6 +273,10 @@ fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> S
     if matches!(control, "@include" | "include" | "substack") {
         return format!("{head} {} {rest}", included(module));
     }
+    // What is said to be missing is not there in truth either.
+    if code == Some(28) {
+        return line.to_owned();
+    }
     if module.contains("pam_ivalt") {
         let words = rest
             .split_whitespace()
@@ -285,18 +289,9 @@ fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> S
             words.join(" ")
         );
     }
-    match code {
-        // It is not there in truth either.
-        Some(28) => line.to_owned(),
-        Some(code) => format!(
-            "{head} {} return={code}",
-            helper_module("pam_set_authtok").display()
-        ),
-        None => format!(
-            "{head} {} return=7",
-            helper_module("pam_set_authtok").display()
-        ),
-    }
+    let code = code.unwrap_or(7);
+    let helper = helper_module("pam_set_authtok");
+    format!("{head} {} return={code}", helper.display())
 }
 
 /// Type and control, module, arguments; nothing for what is no whole line.
