@@ -245,7 +245,7 @@ const PAM_CONF: &str = "/etc/pam.conf";
 const DEEPEST: usize = 16;
 const LONGEST_LINE: usize = 1022;
 
-/// Reads the stacks of a service.
+/// Reads the stacks of a service; those of [`OTHER`] as a service without a file would get them.
 ///
 /// # Errors
 /// What makes every call of libpam for this service end in `PAM_ABORT`.
@@ -254,7 +254,9 @@ pub fn read(root: &Root, service: &str) -> Result<Service, Unusable> {
     if reader.folders().next().is_none() {
         reader.read_pam_conf()?;
     } else {
-        reader.read_service(service, false)?;
+        if !service.eq_ignore_ascii_case(OTHER) {
+            reader.read_service(service, false)?;
+        }
         // libpam gives up on every service when this file is none, needed or not.
         reader.read_service(OTHER, true)?;
     }

@@ -18,7 +18,7 @@ use support::{Case, TempDir, helper_module, no_stage};
 mod support;
 
 /// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
-const ANSWERS: [Code; 8] = [0, 0, 0, 7, 7, 10, 12, 25];
+const ANSWERS: [Code; 10] = [0, 0, 0, 0, 0, 7, 7, 10, 12, 25];
 
 /// How many files there are; some include one more.
 const FILES: usize = 4;
@@ -104,8 +104,8 @@ fn row(file: usize) -> impl Strategy<Value = Row> {
         "",
     ]);
     prop_oneof![
-        8 => (control(), answer).prop_map(|(control, code)| Row::Module(control, code)),
-        3 => included.prop_map(|(word, file)| Row::Include(word, file)),
+        16 => (control(), answer).prop_map(|(control, code)| Row::Module(control, code)),
+        6 => included.prop_map(|(word, file)| Row::Include(word, file)),
         1 => control().prop_map(Row::Missing),
         1 => garbage.prop_map(Row::Garbage),
     ]
@@ -114,7 +114,7 @@ fn row(file: usize) -> impl Strategy<Value = Row> {
 /// The files of one stack; the first is the service's. A file that is included and not there is part of the game.
 fn files() -> impl Strategy<Value = Vec<Vec<Row>>> {
     let file = |number| prop::collection::vec(row(number), 0..7);
-    let last = prop::option::weighted(0.1, fatal());
+    let last = prop::option::weighted(0.05, fatal());
     (file(0), file(1), file(2), file(3), last).prop_map(|(mut a, b, c, d, last)| {
         a.extend(last);
         vec![a, b, c, d]

@@ -123,6 +123,184 @@ fn the_untouched_systems_give_none() {
     }
 }
 
+/// The set-ups of README, as conf/pam.d has them.
+#[test]
+fn the_documented_setups_give_none() {
+    let conf = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("conf/pam.d")
+            .join(name);
+        fs::read_to_string(path).expect("a sample")
+    };
+    let lines = |name: &str| conf(name).replace("#@include", "# @include");
+    for tree in ["debian-12", "debian-13"] {
+        for sample in [
+            "sshd-password-and-ivalt",
+            "sshd-key-and-ivalt",
+            "sshd-key-or-password-and-ivalt",
+        ] {
+            assert_clean(tree, &[("sshd", "@include common-auth\n", &lines(sample))]);
+        }
+        let sudo = lines("sudo");
+        let both = [
+            ("sudo", "@include common-auth\n", &*sudo),
+            ("sudo-i", "@include common-auth\n", &*sudo),
+        ];
+        assert_clean(tree, &both);
+        // su-l includes su, login has more above and below.
+        assert_clean(tree, &[("su", "@include common-auth\n", &sudo)]);
+        assert_clean(tree, &[("login", "@include common-auth\n", &sudo)]);
+    }
+}
+
+#[test]
+fn the_same_setups_elsewhere_give_none() {
+    let ours = |above: &str| format!("{above}auth required pam_ivalt.so\n");
+    for (tree, service, include, instead) in [
+        (
+            "fedora",
+            "sshd",
+            "auth       substack     password-auth\n",
+            "auth substack password-auth\n",
+        ),
+        (
+            "fedora",
+            "sshd",
+            "auth       substack     password-auth\n",
+            "",
+        ),
+        (
+            "fedora",
+            "sudo",
+            "auth       include      system-auth\n",
+            "auth substack system-auth\n",
+        ),
+        (
+            "fedora",
+            "su",
+            "auth\t\tsubstack\tsystem-auth\n",
+            "auth substack system-auth\n",
+        ),
+        (
+            "fedora",
+            "login",
+            "auth       substack     system-auth\n",
+            "auth substack system-auth\n",
+        ),
+        (
+            "opensuse",
+            "sshd",
+            "auth        include     common-auth\n",
+            "auth include common-auth\n",
+        ),
+        (
+            "opensuse",
+            "sudo",
+            "auth     include        common-auth\n",
+            "auth include common-auth\n",
+        ),
+        (
+            "arch",
+            "sshd",
+            "auth      include   system-remote-login\n",
+            "auth include system-remote-login\n",
+        ),
+        (
+            "arch",
+            "sudo",
+            "auth\t\tinclude\t\tsystem-auth\n",
+            "auth include system-auth\n",
+        ),
+    ] {
+        assert_clean(tree, &[(service, include, &ours(instead))]);
+    }
+}
+
+fn assert_clean(tree: &str, changes: &[(&str, &str, &str)]) {
+    let mut root = Root::new(&trees().join(tree));
+    for (service, from, to) in changes {
+        let path = pam_d::file_of(&root, service).expect("a service");
+        let text = root.read(&path).expect("its text");
+        assert!(text.contains(from), "{tree} {service}");
+        root = root.with(&path, text.replacen(from, to, 1));
+        assert!(
+            pam_d::read(&root, service)
+                .is_ok_and(|read| ours(read.stack(Kind::Auth)).next().is_some())
+        );
+    }
+    assert_eq!(findings(&root), [], "{tree} {changes:?}");
+}
+
+#[test]
+fn a_shared_file_names_the_services_it_covers() {
+    let path = Path::new("/etc/pam.d/common-auth");
+    let root = Root::new(&trees().join("debian-12"));
+    let text = root.read(path).expect("a text") + "auth required pam_ivalt.so\n";
+    let found = findings(&root.with(path, text));
+    let place = "/etc/pam.d/common-auth".to_owned();
+    let mut expected = vec![
+        ("in-other", Warning, place.clone(), 6),
+        ("shared-file", Warning, place, 6),
+    ];
+    let mut found_short = short(&found);
+    found_short.sort_by_key(|one| one.0);
+    expected.sort_by_key(|one| one.0);
+    assert_eq!(found_short, expected);
+    let shared = found
+        .iter()
+        .find(|finding| finding.id == "shared-file")
+        .expect("it");
+    for service in [
+        "cron", "login", "other", "polkit-1", "sshd", "sudo", "sudo-i",
+    ] {
+        assert!(shared.what.contains(service), "{}", shared.what);
+    }
+}
+
+/// Walking states must find neither more nor less than trying every row of answers.
+#[test]
+fn no_way_through_a_stack_is_missed_or_made_up() {
+    use std::collections::BTreeSet;
+    let mut compared = 0;
+    for row in rows::ROWS {
+        for text in [row.broken, row.healthy] {
+            let dir = row.system(text);
+            let root = Root::new(dir.path());
+            let Ok(service) = pam_d::read(&root, row.service) else {
+                continue;
+            };
+            let steps = service.stack(Kind::Auth);
+            let answers = Answers::new(&root, true, false);
+            let choices: Vec<_> = steps.iter().map(|step| answers.of(&root, step)).collect();
+            let count = choices.iter().map(Vec::len).product::<usize>();
+            if count > 20_000 {
+                continue;
+            }
+            let walked: BTreeSet<_> = runs::all(steps, |step| answers.of(&root, step))
+                .iter()
+                .map(|run| run.code)
+                .collect();
+            let tried: BTreeSet<_> = (0..count)
+                .map(|number| tried(steps, &choices, number))
+                .collect();
+            assert_eq!(walked, tried, "{}", row.name);
+            compared += 1;
+        }
+    }
+    assert!(compared > 80, "{compared}");
+}
+
+/// The code of one row of answers, numbered.
+fn tried(steps: &[Step], choices: &[Vec<Code>], number: usize) -> Code {
+    let mut rest = number;
+    let mut row = Vec::new();
+    for choice in choices {
+        row.push(choice[rest % choice.len()]);
+        rest /= choice.len();
+    }
+    stack::decide(steps, |step| row[step]).0
+}
+
 #[test]
 fn libpam_agrees_with_what_is_said() {
     if no_stage() {

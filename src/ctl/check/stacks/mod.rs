@@ -22,15 +22,16 @@ use runs::Run;
 pub fn findings(root: &Root) -> Vec<Finding> {
     let names = services::names(root);
     let each = names.iter().flat_map(|name| findings_of(root, name));
-    let mut all: Vec<_> = each.chain(services::shared(root, &names)).collect();
-    // What stands in a shared file is said once.
-    let mut seen = Vec::new();
-    all.retain(|finding| {
-        let key = (finding.id, finding.file.clone(), finding.line);
-        let new = !seen.contains(&key);
-        seen.push(key);
-        new
-    });
+    let mut all: Vec<Finding> = Vec::new();
+    // What stands in a shared file is said once, at its worst.
+    for finding in each.chain(services::shared(root, &names)) {
+        let place = |known: &Finding| (known.id, known.file.clone(), known.line);
+        match all.iter_mut().find(|known| place(known) == place(&finding)) {
+            None => all.push(finding),
+            Some(known) if known.severity < finding.severity => *known = finding,
+            Some(_) => {}
+        }
+    }
     all
 }
 

@@ -11,11 +11,15 @@ use super::{Diagnosis, ours};
 /// The services with a file. Editors and package managers leave copies beside them, which are none.
 pub fn names(root: &Root) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for folder in pam_d::FOLDERS {
-        let folder = root.real(Path::new(folder));
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for folder in pam_d::FOLDERS.map(Path::new) {
+        for entry in std::fs::read_dir(root.real(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if is_service(&name) && entry.path().is_file() {
+            // authselect's files are absolute links, which only the root can follow.
+            if is_service(&name) && root.read(&folder.join(&name)).is_ok() {
                 names.insert(name);
             }
         }
