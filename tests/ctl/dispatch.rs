@@ -11,11 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::super::pam_d::{self, CODES, Code, Kind, Step, What};
 use super::super::root::Root;
 use super::decide;
-use support::{Case, TempDir, helper_module, no_stage};
-
-#[allow(unsafe_code)]
-#[path = "../support/mod.rs"]
-mod support;
+use crate::support::{Case, DevLog, Entry, TempDir, helper_module, no_stage};
 
 /// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
 const ANSWERS: [Code; 10] = [0, 0, 0, 0, 0, 7, 7, 10, 12, 25];
@@ -197,11 +193,11 @@ fn real(folder: &Path) -> (Code, Vec<String>) {
     case.script.confdir = folder.to_owned();
     case.script.service = "f0".into();
     // libpam says more of these files than the queue of a socket holds.
-    case.script.dev_log = support::DevLog::Missing;
+    case.script.dev_log = DevLog::Missing;
     let observed = case.observe();
     let report = observed.report();
     // A service that cannot be read ends before pam_authenticate.
-    let codes = report.codes(support::Entry::Authenticate);
+    let codes = report.codes(Entry::Authenticate);
     let code = codes
         .first()
         .or(report

@@ -4,13 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::super::finding::Severity::{self, LetsIn, LocksOut, Warning};
+use super::super::super::finding::Severity::{self, LetsIn, Warning};
 use super::*;
-use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
-
-#[allow(unsafe_code)]
-#[path = "../support/mod.rs"]
-mod support;
+use crate::support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
 
 #[path = "stack_rows.rs"]
 mod rows;

@@ -41,51 +41,40 @@ fn broken(patient: &mut Patient, step: &Step, fault: &Fault) {
 
 /// A fault in words, with what it does.
 fn words(fault: &Fault) -> Words {
-    let denies = "libpam puts a step there that denies";
     let (id, what, mend) = match fault {
         Fault::Type(word) => (
             "broken-line",
-            format!("\"{}\" is no type of line; {denies}", word.escape_debug()),
-            "begin the line with auth, account, password or session, or put # before it".to_owned(),
+            format!("\"{}\" is no type of line", word.escape_debug()),
+            "begin the line with auth, account, password or session, or put # before it",
         ),
         Fault::NoControl | Fault::NoModule => (
             "broken-line",
-            format!("the line ends before it names a module; {denies}"),
-            "complete the line: auth    required    pam_….so; or put # before it".to_owned(),
+            "the line ends before it names a module".to_owned(),
+            "complete the line: type, control field, module; or put # before it",
         ),
         Fault::NoFile(name) => (
             "missing-include",
-            format!(
-                "there is no file {} to include; {denies}",
-                name.escape_debug()
-            ),
-            "create that file, or name one that is there".to_owned(),
+            format!("there is no file {} to include", name.escape_debug()),
+            "create that file, or name one that is there",
         ),
         Fault::TooDeep(name) => (
             "include-loop",
-            format!(
-                "{} includes itself; {denies}, and before version 1.6 libpam takes the program down",
-                name.escape_debug()
-            ),
-            "remove this line".to_owned(),
+            format!("{} includes itself", name.escape_debug()),
+            "remove this line: before version 1.6 libpam takes the program down with it",
         ),
         Fault::NoName => (
             "broken-line",
-            format!(
-                "the line includes a file without naming it; {denies}, Debian's takes the program down"
-            ),
-            "name the file, or remove the line".to_owned(),
+            "the line includes a file without naming it".to_owned(),
+            "name the file, or remove the line: Debian's libpam takes the program down with it",
         ),
         Fault::GivenUp(file) => (
             "broken-include",
-            format!("libpam gives up on {}; {denies}", file.escape_debug()),
-            format!(
-                "mend {}: its last line ends with a backslash, or it includes what is not there",
-                file.escape_debug()
-            ),
+            format!("libpam gives up on {}", file.escape_debug()),
+            "mend that file: its last line ends with a backslash, or it includes what is not there",
         ),
     };
-    Words { id, what, mend }
+    let what = format!("{what}; libpam puts a step there that denies");
+    Words::new(id, what, mend)
 }
 
 fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Module) {

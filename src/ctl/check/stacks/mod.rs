@@ -129,6 +129,12 @@ impl<'a> Patient<'a> {
         Run::imagined(end, answers)
     }
 
+    fn has_severity(&self, severity: Severity) -> bool {
+        self.found
+            .iter()
+            .any(|known| known.finding.severity == severity)
+    }
+
     fn has(&self, id: &str) -> bool {
         self.found.iter().any(|known| known.finding.id == id)
     }
@@ -145,6 +151,16 @@ struct Words {
     id: &'static str,
     what: String,
     mend: String,
+}
+
+impl Words {
+    fn new(id: &'static str, what: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            id,
+            what: what.into(),
+            mend: mend.into(),
+        }
+    }
 }
 
 fn diagnose(root: &Root, service: &str) -> Vec<Diagnosis> {

@@ -48,7 +48,7 @@ pub fn shared(root: &Root, names: &BTreeSet<String>) -> Vec<Finding> {
         let Ok(service) = pam_d::read(root, name) else {
             continue;
         };
-        if !service.has(Kind::Auth) {
+        if !(service.has(Kind::Auth) || name == pam_d::OTHER) {
             continue;
         }
         let steps = service.stack(Kind::Auth);
@@ -153,41 +153,43 @@ pub fn unusable(root: &Root, service: &str, unusable: &Unusable) -> Vec<Diagnosi
     if !file.iter().chain([&unusable.place.file]).any(mentions) {
         return Vec::new();
     }
-    let (what, mend) = match &unusable.why {
+    let (what, mend) = given_up(&unusable.why);
+    let what = format!("service {service}: {what}; every call of libpam ends with PAM_ABORT");
+    let Place { file, line } = unusable.place.clone();
+    let (id, mend) = ("unusable-service", mend.to_owned());
+    vec![said(
+        id,
+        Severity::LocksOut,
+        Some(file),
+        Some(line),
+        what,
+        mend,
+    )]
+}
+
+fn given_up(why: &Why) -> (String, &'static str) {
+    match why {
         Why::Unfinished => (
-            "the last line ends with a backslash".to_owned(),
-            "take the backslash out".to_owned(),
+            "the last line ends with a backslash".into(),
+            "take the backslash out",
         ),
         Why::NoFile(name) => (
             format!("there is no file {} to include", name.escape_debug()),
-            "create that file, or name one that is there".to_owned(),
+            "create that file, or name one that is there",
         ),
         Why::NoName => (
-            "the line includes a file without naming it, and libpam takes the program down"
-                .to_owned(),
-            "name the file, or remove the line".to_owned(),
+            "the line includes a file without naming it".into(),
+            "name the file, or remove the line: Debian's libpam takes the program down with it",
         ),
         Why::NoModuleName(path) => (
             format!("{} names no module", path.escape_debug()),
-            "correct the name of the module".to_owned(),
+            "correct the name of the module",
         ),
         Why::TooDeep(name) => (
-            format!(
-                "{} includes itself, and libpam takes the program down",
-                name.escape_debug()
-            ),
-            "remove this line".to_owned(),
+            format!("{} includes itself", name.escape_debug()),
+            "remove this line: before version 1.6 libpam takes the program down with it",
         ),
-    };
-    let place = unusable.place.clone();
-    vec![said(
-        "unusable-service",
-        Severity::LocksOut,
-        Some(place.file),
-        Some(place.line),
-        format!("service {service}: {what}; every call of libpam ends with PAM_ABORT"),
-        mend,
-    )]
+    }
 }
 
 fn said(

@@ -47,41 +47,31 @@ fn first_pass(patient: &mut Patient, at: usize, module: &Module, wish: FirstPass
         FirstPass::Use => "use_first_pass",
     };
     let steps = patient.steps;
-    let above = steps[..at]
-        .iter()
-        .filter(|step| matches!(trade_of(step), Trade::Password | Trade::Unknown));
-    let takes_password = above.clone().any(|step| trade_of(step) == Trade::Password);
+    let above = |trade| steps[..at].iter().any(|step| trade_of(step) == trade);
+    let (id, severity, what) = match wish {
+        _ if above(Trade::Password) => (
+            "password-leaves",
+            Severity::Warning,
+            "the UNIX password that a module above took is sent to iVALT as the token",
+        ),
+        _ if above(Trade::Unknown) => return,
+        FirstPass::Use => (
+            "first-pass-without-password",
+            Severity::LocksOut,
+            "no module above takes a password, so that there is no token and everybody is denied",
+        ),
+        FirstPass::Try | FirstPass::Never => (
+            "first-pass-without-password",
+            Severity::Warning,
+            "no module above takes a password, so that the word does nothing",
+        ),
+    };
     let mut without = module.clone();
     without.arguments.retain(|argument| argument != word);
     let mend = line(patient.kind, &super::control(&steps[at]), &without);
-    let (id, severity, what) = if takes_password {
-        (
-            "password-leaves",
-            Severity::Warning,
-            format!(
-                "with {word} the UNIX password that a module above took is sent to iVALT as the token"
-            ),
-        )
-    } else if above.count() > 0 {
-        return;
-    } else if wish == FirstPass::Use {
-        (
-            "first-pass-without-password",
-            Severity::LocksOut,
-            format!(
-                "no module above takes a password, so that {word} has no token and denies everybody"
-            ),
-        )
-    } else {
-        (
-            "first-pass-without-password",
-            Severity::Warning,
-            format!("no module above takes a password, so that {word} does nothing"),
-        )
-    };
-    let place = steps[at].place.clone();
+    let words = Words::new(id, format!("{word}: {what}"), mend);
     let run = patient.imagine(at, PAM_CONV_ERR);
-    patient.find(Words { id, what, mend }, severity, &place, Some(&run));
+    patient.find(words, severity, &steps[at].place, Some(&run));
 }
 
 fn twice(patient: &mut Patient) {

@@ -1,7 +1,5 @@
 //! What the stack decides, over all that its modules may answer.
 
-use std::path::Path;
-
 use super::super::super::finding::Severity;
 use super::super::super::pam_d::{Action, CODES, Code, PAM_IGNORE, PAM_SUCCESS, Place, Step, What};
 use super::super::super::stack;
@@ -169,25 +167,9 @@ fn way_round(patient: &Patient, at: usize, severity: Severity) -> (Place, String
             format!("nothing, if that is meant; else move above this line: {own}"),
         );
     }
-    // The file of the line that ends the stack is included: as a substack it ends only itself.
-    let shared = step
-        .way
-        .iter()
-        .zip(&ours.way)
-        .take_while(|(a, b)| a == b)
-        .count();
-    if let Some(include) = step.way.get(shared) {
-        let file = step
-            .way
-            .get(shared + 1)
-            .map_or(&step.place.file, |inner| &inner.file);
-        let file = file.strip_prefix("/etc/pam.d").unwrap_or(file);
-        let mend = format!(
-            "{}    substack    {}",
-            patient.kind.word(),
-            Path::new(file).display()
-        );
-        return (include.clone(), mend);
+    if let Some((include, name)) = included(step, ours) {
+        let mend = format!("{}    substack    {name}", patient.kind.word());
+        return (include, mend);
     }
     let target = match step.actions[PAM_SUCCESS] {
         Action::Jump(_) => format!("move below the line the jump leads to: {own}"),
@@ -200,47 +182,61 @@ fn way_round(patient: &Patient, at: usize, severity: Severity) -> (Place, String
     (step.place.clone(), target)
 }
 
+/// The line that includes the file of the one that ends the stack: as a substack it would end only itself.
+fn included(step: &Step, ours: &Step) -> Option<(Place, String)> {
+    let both = step.way.iter().zip(&ours.way);
+    let shared = both.take_while(|(a, b)| a == b).count();
+    let include = step.way.get(shared)?;
+    let inner = step.way.get(shared + 1).unwrap_or(&step.place);
+    let name = inner.file.strip_prefix("/etc/pam.d").unwrap_or(&inner.file);
+    Some((include.clone(), name.display().to_string()))
+}
+
 /// `[policy]` lets us step aside. Then another module must have asked for a proof: CVE-2025-23013 was the lack of one.
 fn ignored(patient: &mut Patient) {
     let steps = patient.steps;
-    if !patient.answers.tolerant {
-        return;
-    }
-    let Some((at, module)) = ours(steps).next() else {
+    let Some((at, module)) = ours(steps).next().filter(|_| patient.answers.tolerant) else {
         return;
     };
     let ignored = |run: &Run| run.ours == Ours::Ignored;
-    let free = patient
-        .smoothest(|run| run.lets_in() && ignored(run) && run.accepted == 0)
-        .cloned();
-    if let Some(run) = free {
-        let granted = run.answers.iter().find(|(step, code)| {
-            matches!(steps[*step].actions[*code], Action::Ok | Action::Done) && *code == PAM_SUCCESS
-        });
-        let granted = granted.map_or(&steps[at], |(step, _)| &steps[*step]);
-        let words = Words {
-            id: "ignore-lets-in",
-            what: format!(
-                "when [policy] lets pam_ivalt answer PAM_IGNORE, {} alone makes the login succeed: nobody has asked for a proof",
-                name(granted)
-            ),
-            mend: format!(
-                "set unenrolled and unavailable to \"deny\" in [policy], or write: {}",
-                line(patient.kind, "[success=ok default=bad]", module)
-            ),
-        };
-        patient.find(words, Severity::LetsIn, &steps[at].place, Some(&run));
-    } else if steps[at].actions[PAM_IGNORE] == Action::Ignore
-        && !patient.runs.iter().any(|run| run.lets_in() && ignored(run))
-    {
-        let words = Words {
-            id: "ignore-denies",
-            what: "[policy] says \"ignore\", but no other module of this stack lets anybody in: the login is denied all the same".to_owned(),
-            mend: "set unenrolled and unavailable to \"deny\" in [policy], to say what happens".to_owned(),
-        };
-        let run = patient.smoothest(ignored).cloned();
-        patient.find(words, Severity::Warning, &steps[at].place, run.as_ref());
+    let free = |run: &Run| run.lets_in() && ignored(run) && run.accepted == 0;
+    let Some(run) = patient.smoothest(free).cloned() else {
+        return ignored_in_vain(patient, at);
+    };
+    let grants = |(step, code): &&(usize, Code)| {
+        matches!(steps[*step].actions[*code], Action::Ok | Action::Done) && *code == PAM_SUCCESS
+    };
+    let granted = run.answers.iter().find(grants);
+    let granted = granted.map_or(&steps[at], |(step, _)| &steps[*step]);
+    let words = Words::new(
+        "ignore-lets-in",
+        format!(
+            "when [policy] lets pam_ivalt answer PAM_IGNORE, {} alone makes the login succeed: nobody has asked for a proof",
+            name(granted)
+        ),
+        format!(
+            "set unenrolled and unavailable to \"deny\" in [policy], or write: {}",
+            line(patient.kind, "[success=ok default=bad]", module)
+        ),
+    );
+    patient.find(words, Severity::LetsIn, &steps[at].place, Some(&run));
+}
+
+/// We step aside, and nobody else lets in.
+fn ignored_in_vain(patient: &mut Patient, at: usize) {
+    let step = &patient.steps[at];
+    let ignored = |run: &Run| run.ours == Ours::Ignored;
+    let meant = step.actions[PAM_IGNORE] != Action::Ignore;
+    if meant || patient.runs.iter().any(|run| run.lets_in() && ignored(run)) {
+        return;
     }
+    let words = Words::new(
+        "ignore-denies",
+        "[policy] says \"ignore\", but no other module of this stack lets anybody in: the login is denied all the same",
+        "set unenrolled and unavailable to \"deny\" in [policy], to say what happens",
+    );
+    let run = patient.smoothest(ignored).cloned();
+    patient.find(words, Severity::Warning, &step.place, run.as_ref());
 }
 
 /// Jumps beyond the end of their stack, which libpam answers with a denial.
@@ -281,61 +277,40 @@ fn jumps(patient: &mut Patient) {
 fn acceptance(patient: &mut Patient) {
     let steps = patient.steps;
     let allowed = |run: &Run| run.ours == Ours::Allowed;
-    let explained = [
-        "missing-module",
-        "missing-include",
-        "unknown-control",
-        "broken-line",
-        "broken-include",
-        "include-loop",
-        "jump-beyond-end",
-        "never-reached",
-    ];
-    if patient.runs.iter().any(|run| run.lets_in() && allowed(run))
-        || explained.iter().any(|id| patient.has(id))
-    {
+    let explained = patient.has_severity(Severity::LocksOut) || patient.has("never-reached");
+    if explained || patient.runs.iter().any(|run| run.lets_in() && allowed(run)) {
         return;
     }
     let Some((at, module)) = ours(steps).next() else {
         return;
     };
     let step = &steps[at];
-    let counts = matches!(step.actions[PAM_SUCCESS], Action::Ok | Action::Done);
-    let (what, mend) = if counts {
-        ("no login succeeds, whatever the modules answer".to_owned(), "move the line to where a login that has passed the password goes on: below @include common-auth, or below auth substack system-auth".to_owned())
-    } else {
-        (
+    let words = match step.actions[PAM_SUCCESS] {
+        Action::Ok | Action::Done => Words::new(
+            "acceptance-denied",
+            "no login succeeds, whatever the modules answer",
+            "move the line to where a login that has passed the password goes on: below @include common-auth, or below auth substack system-auth",
+        ),
+        _ => Words::new(
+            "acceptance-denied",
             format!(
                 "under {} an accepted token does not let in",
                 control(step).escape_debug()
             ),
             line(patient.kind, "required", module),
-        )
+        ),
     };
     let run = patient
         .smoothest(allowed)
-        .or_else(|| patient.smoothest(|_| true))
-        .cloned();
-    patient.find(
-        Words {
-            id: "acceptance-denied",
-            what,
-            mend,
-        },
-        Severity::LocksOut,
-        &step.place,
-        run.as_ref(),
-    );
+        .or_else(|| patient.smoothest(|_| true));
+    let run = run.cloned();
+    patient.find(words, Severity::LocksOut, &step.place, run.as_ref());
 }
 
 /// A password is right, and its owner does not get in whatever the others say.
 fn passwords(patient: &mut Patient) {
     let steps = patient.steps;
-    if patient
-        .found
-        .iter()
-        .any(|known| known.finding.severity == Severity::LocksOut)
-    {
+    if patient.has_severity(Severity::LocksOut) {
         return;
     }
     for (at, step) in steps.iter().enumerate() {
