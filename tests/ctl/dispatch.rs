@@ -28,46 +28,49 @@ enum Row {
     Garbage(&'static str),
 }
 
+/// Control fields that are none, or look like none.
+const ODD: [&str; 10] = [
+    "[]",
+    "[success=ok default]",
+    "requird",
+    "[success=0 default=ok]",
+    "[ success = ok ignore=ignore default = 1 ]",
+    "[success=ok,default=bad]",
+    "[required]",
+    "[success=9]",
+    "[SUCCESS=ok]",
+    "[success=oktoo]",
+];
+const WORDS: [&str; 5] = [
+    "required",
+    "requisite",
+    "sufficient",
+    "optional",
+    "REQUIRED",
+];
+const RETURNED: [&str; 8] = [
+    "success",
+    "auth_err",
+    "user_unknown",
+    "new_authtok_reqd",
+    "ignore",
+    "default",
+    "perm_denied",
+    "module_unknown",
+];
+const ACTIONS: [&str; 11] = [
+    "ignore", "ok", "done", "bad", "die", "reset", "1", "2", "3", "ok", "1",
+];
+
 fn control() -> impl Strategy<Value = String> {
-    let words = [
-        "required",
-        "requisite",
-        "sufficient",
-        "optional",
-        "REQUIRED",
-    ];
-    let code = prop::sample::select(vec![
-        "success",
-        "auth_err",
-        "user_unknown",
-        "new_authtok_reqd",
-        "ignore",
-        "default",
-        "perm_denied",
-        "module_unknown",
-    ]);
-    let action = prop::sample::select(vec![
-        "ignore", "ok", "done", "bad", "die", "reset", "1", "2", "3", "ok", "1",
-    ]);
-    let pair = (code, action).prop_map(|(code, action)| format!("{code}={action}"));
-    let bracketed =
-        prop::collection::vec(pair, 1..4).prop_map(|pairs| format!("[{}]", pairs.join(" ")));
-    let odd = prop::sample::select(vec![
-        "[]",
-        "[success=ok default]",
-        "requird",
-        "[success=0 default=ok]",
-        "[ success = ok ignore=ignore default = 1 ]",
-        "[success=ok,default=bad]",
-        "[required]",
-        "[success=9]",
-        "[SUCCESS=ok]",
-        "[success=oktoo]",
-    ]);
+    let any = |words: &'static [&'static str]| prop::sample::select(words);
+    let pair =
+        (any(&RETURNED), any(&ACTIONS)).prop_map(|(code, action)| format!("{code}={action}"));
+    let pairs = prop::collection::vec(pair, 1..4);
     prop_oneof![
-        5 => prop::sample::select(words.to_vec()).prop_map(str::to_owned),
-        5 => bracketed,
-        1 => odd.prop_map(str::to_owned),
+        5 => any(&WORDS).prop_map(str::to_owned),
+        5 => pairs.prop_map(|pairs| format!("[{}]", pairs.join(" "))),
+        1 => any(&ODD).prop_map(str::to_owned),
     ]
 }
 

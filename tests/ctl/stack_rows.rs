@@ -558,6 +558,12 @@ pub const ROWS: &[Row] = &[
         ..DEBIAN
     },
     Row {
+        name: "twice, and neither denial denies",
+        broken: "@include common-auth\nauth optional pam_ivalt.so\nauth optional pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
         name: "above the password",
         broken: "auth required pam_ivalt.so\n@include common-auth\n",
         id: "before-password",

@@ -149,66 +149,69 @@ fn the_documented_setups_give_none() {
     }
 }
 
+/// The same where `include` would end our stack with its own: tree, service, the line that goes, the one that comes.
+const ELSEWHERE: [(&str, &str, &str, &str); 9] = [
+    (
+        "fedora",
+        "sshd",
+        "auth       substack     password-auth",
+        "auth substack password-auth",
+    ),
+    (
+        "fedora",
+        "sshd",
+        "auth       substack     password-auth",
+        "",
+    ),
+    (
+        "fedora",
+        "sudo",
+        "auth       include      system-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "fedora",
+        "su",
+        "auth\t\tsubstack\tsystem-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "fedora",
+        "login",
+        "auth       substack     system-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "opensuse",
+        "sshd",
+        "auth        include     common-auth",
+        "auth include common-auth",
+    ),
+    (
+        "opensuse",
+        "sudo",
+        "auth     include        common-auth",
+        "auth include common-auth",
+    ),
+    (
+        "arch",
+        "sshd",
+        "auth      include   system-remote-login",
+        "auth include system-remote-login",
+    ),
+    (
+        "arch",
+        "sudo",
+        "auth\t\tinclude\t\tsystem-auth",
+        "auth include system-auth",
+    ),
+];
+
 #[test]
 fn the_same_setups_elsewhere_give_none() {
-    let ours = |above: &str| format!("{above}auth required pam_ivalt.so\n");
-    for (tree, service, include, instead) in [
-        (
-            "fedora",
-            "sshd",
-            "auth       substack     password-auth\n",
-            "auth substack password-auth\n",
-        ),
-        (
-            "fedora",
-            "sshd",
-            "auth       substack     password-auth\n",
-            "",
-        ),
-        (
-            "fedora",
-            "sudo",
-            "auth       include      system-auth\n",
-            "auth substack system-auth\n",
-        ),
-        (
-            "fedora",
-            "su",
-            "auth\t\tsubstack\tsystem-auth\n",
-            "auth substack system-auth\n",
-        ),
-        (
-            "fedora",
-            "login",
-            "auth       substack     system-auth\n",
-            "auth substack system-auth\n",
-        ),
-        (
-            "opensuse",
-            "sshd",
-            "auth        include     common-auth\n",
-            "auth include common-auth\n",
-        ),
-        (
-            "opensuse",
-            "sudo",
-            "auth     include        common-auth\n",
-            "auth include common-auth\n",
-        ),
-        (
-            "arch",
-            "sshd",
-            "auth      include   system-remote-login\n",
-            "auth include system-remote-login\n",
-        ),
-        (
-            "arch",
-            "sudo",
-            "auth\t\tinclude\t\tsystem-auth\n",
-            "auth include system-auth\n",
-        ),
-    ] {
-        assert_clean(tree, &[(service, include, &ours(instead))]);
+    for (tree, service, include, instead) in ELSEWHERE {
+        let ours = format!("{instead}\nauth required pam_ivalt.so");
+        assert_clean(tree, &[(service, include, &ours)]);
     }
 }
 
@@ -343,55 +346,50 @@ const NOTHING: Proof = Proof {
 
 /// The same files with scripted modules in the place of all others' and the real one in ours.
 fn real(row: &Row, dir: &TempDir, proof: &Proof, ivalt: &StandIn) -> usize {
-    let said = |file: &str, line: usize| {
-        let mut answers = proof.answers.iter();
-        answers
-            .find(|(place, _)| place.file == Path::new(file) && place.line == line)
-            .map(|(_, code)| *code)
-    };
     let ours = proof
         .answers
         .iter()
-        .filter(|(place, _)| is_ours(dir, place))
-        .map(|(_, code)| *code);
-    let ours: Vec<_> = ours.collect();
+        .filter(|(place, _)| is_ours(dir, place));
+    let ours: Vec<_> = ours.map(|(_, code)| *code).collect();
     let mut case = person(Case::against(ivalt), ivalt, &ours);
     let target = case.dir().join("pam.d");
     fs::create_dir(&target).expect("a folder");
+    // The folder that counts most comes last, over the others.
     for folder in pam_d::FOLDERS.iter().rev() {
-        for entry in fs::read_dir(dir.join(&folder[1..]))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = format!("{folder}/{name}");
-            let text = fs::read_to_string(entry.path()).expect("a text");
-            let lines = text
-                .split('\n')
-                .enumerate()
-                .map(|(at, line)| rewritten(line, &target, said(&path, at + 1), &case.config()));
-            let lines: Vec<_> = lines.collect();
-            fs::write(target.join(name), lines.join("\n")).expect("a file");
-        }
+        transplant(dir, Path::new(folder), &target, proof, &case.config());
     }
     case.script.confdir = target;
     case.script.service = row.service.to_owned();
     case.script.dev_log = DevLog::Missing;
-    let entry = if proof.kind == Kind::Account {
-        Entry::AcctMgmt
-    } else {
-        Entry::Authenticate
+    let entry = match proof.kind {
+        Kind::Account => Entry::AcctMgmt,
+        _ => Entry::Authenticate,
     };
-    case = case.calls(&[entry]);
-    let observed = case.observe();
+    let observed = case.calls(&[entry]).observe();
     let report = observed.report();
-    let code = report
-        .codes(entry)
-        .first()
-        .copied()
-        .unwrap_or(report.calls[0].code);
-    usize::try_from(code).expect("a code")
+    let code = report.codes(entry).first().copied();
+    usize::try_from(code.unwrap_or(report.calls[0].code)).expect("a code")
+}
+
+fn transplant(dir: &TempDir, folder: &Path, target: &Path, proof: &Proof, config: &Path) {
+    let real = dir
+        .path()
+        .join(folder.strip_prefix("/").expect("a whole path"));
+    for entry in fs::read_dir(real).into_iter().flatten().flatten() {
+        let file = folder.join(entry.file_name());
+        let said = |line: usize| {
+            let here = |place: &Place| place.file == file && place.line == line;
+            let mut answers = proof.answers.iter();
+            answers
+                .find(|(place, _)| here(place))
+                .map(|(_, code)| *code)
+        };
+        let text = fs::read_to_string(entry.path()).expect("a text");
+        let lines = text.split('\n').enumerate();
+        let lines = lines.map(|(at, line)| rewritten(line, target, said(at + 1), config));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        fs::write(target.join(entry.file_name()), text).expect("a file");
+    }
 }
 
 fn is_ours(dir: &TempDir, place: &Place) -> bool {
