@@ -256,6 +256,37 @@ fn a_shared_file_names_the_services_it_covers() {
     }
 }
 
+/// Without any folder libpam reads one file, whose lines name their service; a vendor's folder makes it forget that.
+#[test]
+fn pam_conf_counts_where_there_is_no_folder() {
+    let dir = TempDir::new();
+    fs::create_dir(dir.join("etc")).expect("a folder");
+    let text = "sshd auth optional pam_ivalt.so\nSSHD auth required pam_unix.so\nsudo auth required pam_ivalt.so\n";
+    fs::write(dir.join("etc/pam.conf"), text).expect("a file");
+    let root = Root::new(dir.path());
+    let place = "/etc/pam.conf".to_owned();
+    let expected = [("denial-does-not-deny", LetsIn, place, 1)];
+    assert_eq!(short(&findings_of(&root, "sshd"))[1..], expected);
+    fs::create_dir_all(dir.join("usr/lib/pam.d")).expect("a folder");
+    assert_eq!(findings_of(&root, "sshd"), []);
+}
+
+/// What `enable` asks about a change that nobody has written yet.
+#[test]
+fn a_change_is_judged_before_it_is_made() {
+    let path = Path::new("/etc/pam.d/sudo");
+    let root = Root::new(&trees().join("fedora"));
+    let text = root.read(path).expect("a text");
+    let line = "auth       include      system-auth\n";
+    let changed = text.replacen(line, &format!("{line}auth required pam_ivalt.so\n"), 1);
+    let found = findings_of(&root.with(path, changed), "sudo");
+    assert_eq!(
+        short(&found),
+        [("never-reached", LetsIn, "/etc/pam.d/sudo".to_owned(), 2)]
+    );
+    assert_eq!(found[0].mend, "auth    substack    system-auth");
+}
+
 /// Walking states must find neither more nor less than trying every row of answers.
 #[test]
 fn no_way_through_a_stack_is_missed_or_made_up() {
