@@ -1138,7 +1138,7 @@ fn sudo() {
         (
             "sudo -i",
             |s| s.write("etc/pam.d/sudo-i", "@include common-auth\n"),
-            &["warning sudo-login-not-asked /etc/pam.d/sudo-i"],
+            &["warning twin-not-covered /etc/pam.d/sudo-i"],
             // Fedora's.
             |s| s.write("etc/pam.d/sudo-i", "auth include sudo\n"),
         ),
@@ -1185,7 +1185,7 @@ fn desktops() {
             "a lock that runs as the user",
             |s| s.write("etc/pam.d/swaylock", LINE),
             &["locks-out screen-lock-as-user /etc/pam.d/swaylock:1"],
-            |s| s.write("etc/pam.d/swaylock", "account required pam_ivalt.so\n"),
+            |s| s.write("etc/pam.d/swaylock", "auth required pam_unix.so\n"),
         ),
         (
             "a display manager",

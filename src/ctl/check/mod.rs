@@ -5,6 +5,7 @@
 //! | [`settings`] | `ivalt.toml`, the key file, the trusted roots |
 //! | [`enrolment`] | `users.toml`, against the accounts of the system |
 //! | [`module_file`] | the `.so` that the stacks name |
+//! | [`stacks`] | what the lines of pam.d do to a login, whatever their modules answer |
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that live in a sandbox, without privileges or without a network |
@@ -25,6 +26,7 @@ mod selinux;
 mod services;
 mod settings;
 mod sshd;
+mod stacks;
 mod sudo;
 
 use std::fmt::Write;
@@ -83,7 +85,7 @@ fn examine(patient: &Patient) -> Vec<Finding> {
         settings::findings(patient),
         enrolment::findings(patient),
         module_file::findings(patient),
-        // stacks::findings(patient.root) has its place here.
+        stacks::findings(patient.root),
         sshd::findings(patient),
         sudo::findings(patient),
         desktop::findings(patient),

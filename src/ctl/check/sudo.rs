@@ -42,7 +42,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
             .collect(),
         None => of_grant(rule),
     });
-    of_rules.chain(login_service(patient)).collect()
+    of_rules.collect()
 }
 
 /// Whom sudoers names: groups by `%`, users by their name. Where it cannot be read, the groups distributions use.
@@ -258,17 +258,6 @@ fn of_grant(rule: &Rule) -> Vec<Finding> {
     }
     let what = "NOPASSWD: sudo runs these commands without asking PAM, so without iVALT";
     vec![warning(rule, "sudo-nopasswd", what, "take NOPASSWD: out")]
-}
-
-/// Debian and Fedora build sudo so that `sudo -i` asks a service of its own.
-fn login_service(patient: &Patient) -> Option<Finding> {
-    let file = Path::new("/etc/pam.d/sudo-i");
-    let there = patient.root.read(file).is_ok();
-    (there && !patient.covers("sudo-i")).then(|| {
-        let what = "sudo -i asks this service, which does not ask iVALT: whoever may use sudo gets a root shell without iVALT";
-        let mend = "put the line of pam_ivalt into it, too: auth required pam_ivalt.so";
-        finding(Severity::Warning, "sudo-login-not-asked", file, what, mend)
-    })
 }
 
 #[cfg(test)]
