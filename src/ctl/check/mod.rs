@@ -41,7 +41,7 @@ use super::terminal::{self, BAD, DOUBTFUL, GOOD, plain};
 use super::{Exit, Refused};
 use online::Step;
 use patient::Patient;
-pub use services::services_with_ivalt;
+pub use services::{lines_with_ivalt, services_with_ivalt};
 
 /// Looks at everything, and says what is wrong.
 pub fn run(check: &Check, config: &Path) -> Result<Exit, Refused> {
