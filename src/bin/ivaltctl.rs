@@ -36,6 +36,10 @@ mod look_up;
 #[allow(dead_code)]
 #[path = "../secret.rs"]
 mod secret;
+#[cfg(test)]
+#[allow(unsafe_code)]
+#[path = "../../tests/support/mod.rs"]
+mod support;
 #[allow(dead_code)]
 #[path = "../toml_events.rs"]
 mod toml_events;

@@ -211,7 +211,7 @@ pub struct Disable {
 pub struct Verify {
     /// The account
     pub name: String,
-    /// As if this service had asked
+    /// As if this service had asked: with the settings its line in /etc/pam.d names
     #[arg(long, value_name = "SERVICE", default_value = "ivaltctl")]
     pub service: String,
     /// Report as JSON

@@ -5,6 +5,8 @@
 //! | [`command_line`] | every word that may be typed, with its help |
 //! | [`terminal`] | what is asked and said |
 //! | [`root`] | the system that is looked at: this one, or one below a folder |
+//! | [`pam_d`] | the files of pam.d, as libpam reads them |
+//! | [`stack`] | what a stack decides, as libpam decides |
 //! | [`finding`] | something that is wrong, and what mends it |
 //! | [`check`] | the doctor |
 //! | [`users`] | users.toml, edited |
@@ -18,8 +20,10 @@ mod check;
 mod command_line;
 mod enable;
 mod finding;
+mod pam_d;
 mod replace;
 mod root;
+mod stack;
 mod terminal;
 mod users;
 mod verify;

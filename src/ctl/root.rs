@@ -1,9 +1,13 @@
 //! The system that is looked at: this one, or one below a folder; and how it would be after a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// As many symbolic links as Linux follows in one path, see path_resolution(7).
+const MOST_LINKS: usize = 40;
 
 /// A system by its root folder. Paths that go in and out are those the system itself would use.
 #[derive(Clone, Debug)]
@@ -16,7 +20,8 @@ impl Root {
     /// The system below `folder`.
     pub fn new(folder: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
+            // A relative folder would be found in any sentence that names files below it.
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             changed: BTreeMap::new(),
         }
     }
@@ -32,9 +37,47 @@ impl Root {
         self
     }
 
-    /// Where a path of the system really is.
+    /// Whether a file below `folder` would have other text than it has on disk: then no program can be asked about it.
+    pub fn differs_below(&self, folder: &Path) -> bool {
+        self.changed.keys().any(|path| path.starts_with(folder))
+    }
+
+    /// Where a path of the system really is. Its last part is not followed: whether it is a symbolic link may matter.
     pub fn real(&self, path: &Path) -> PathBuf {
-        self.folder.join(path.strip_prefix("/").unwrap_or(path))
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => self.followed(parent).join(name),
+            _ => self.followed(path),
+        }
+    }
+
+    /// Where a path of the system really ends. Symbolic links are followed as the system itself would follow them:
+    /// an absolute one begins at its own root again.
+    pub fn followed(&self, path: &Path) -> PathBuf {
+        if self.is_this_machine() {
+            return path.to_owned();
+        }
+        let mut left = parts(path);
+        let mut reached = PathBuf::new();
+        let mut links = 0;
+        while let Some(part) = left.pop() {
+            if part == ".." {
+                reached.pop();
+                continue;
+            }
+            reached.push(part);
+            match fs::read_link(self.folder.join(&reached)) {
+                Ok(target) if links < MOST_LINKS => {
+                    links += 1;
+                    reached.pop();
+                    if target.is_absolute() {
+                        reached.clear();
+                    }
+                    left.extend(parts(&target));
+                }
+                _ => {}
+            }
+        }
+        self.folder.join(reached)
     }
 
     /// The text of a file; bytes that are not UTF-8 replaced.
@@ -44,9 +87,92 @@ impl Root {
     pub fn read(&self, path: &Path) -> io::Result<String> {
         match self.changed.get(path) {
             Some(text) => Ok(text.clone()),
-            None => {
-                fs::read(self.real(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            }
+            None => fs::read(self.followed(path))
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         }
+    }
+
+    /// The names in a folder, sorted; none where there is no such folder.
+    pub fn names(&self, folder: &Path) -> BTreeSet<OsString> {
+        let there = fs::read_dir(self.followed(folder)).into_iter().flatten();
+        let there = there.filter_map(|entry| Some(entry.ok()?.file_name()));
+        let added = self
+            .changed
+            .keys()
+            .filter(|path| path.parent() == Some(folder));
+        let added = added.filter_map(|path| path.file_name().map(OsString::from));
+        there.chain(added).collect()
+    }
+
+    /// A sentence about files as they really are, with the names the system itself gives them.
+    pub fn as_the_system_says(&self, sentence: &str) -> String {
+        match self.folder.to_str() {
+            Some(folder) if !self.is_this_machine() => {
+                sentence.replace(folder.trim_end_matches('/'), "")
+            }
+            _ => sentence.to_owned(),
+        }
+    }
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    let mut parts: Vec<_> = parts.collect();
+    parts.reverse();
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A folder of its own for each test.
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("pam_ivalt-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn links_stay_below_the_folder() {
+        let folder = folder("links");
+        let root = Root::new(&folder);
+        fs::create_dir_all(folder.join("data/ivalt")).unwrap();
+        fs::write(folder.join("data/ivalt/f"), "text").unwrap();
+        fs::create_dir(folder.join("etc")).unwrap();
+        symlink("/data/ivalt", folder.join("etc/ivalt")).unwrap();
+        symlink("../../../data/ivalt/f", folder.join("etc/up")).unwrap();
+        symlink("/etc/loop", folder.join("etc/loop")).unwrap();
+        for path in ["/etc/ivalt/f", "/etc/up", "etc/../etc/ivalt/./f"] {
+            assert_eq!(root.read(Path::new(path)).unwrap(), "text", "{path}");
+        }
+        assert_eq!(
+            root.real(Path::new("/etc/ivalt/f")),
+            folder.join("data/ivalt/f")
+        );
+        assert_eq!(root.real(Path::new("/etc/up")), folder.join("etc/up"));
+        assert!(root.read(Path::new("/etc/loop")).is_err());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_change_is_seen_and_not_written() {
+        let folder = folder("change");
+        let path = Path::new("/etc/pam.d/sshd");
+        let root = Root::new(&folder).with(path, "auth".into());
+        assert_eq!(root.read(path).unwrap(), "auth");
+        assert!(
+            root.names(Path::new("/etc/pam.d"))
+                .contains(&OsString::from("sshd"))
+        );
+        assert!(root.differs_below(Path::new("/etc/pam.d")));
+        assert!(!folder.join("etc").exists());
+        fs::remove_dir(folder).unwrap();
     }
 }

@@ -1,21 +1,24 @@
 //! `ivaltctl verify`: the module's own story, with the terminal as conversation.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::command_line::Verify;
+use super::root::Root;
 use super::terminal::{self, BAD, DOUBTFUL, GOOD, Terminal};
-use super::{Exit, Refused, surroundings};
+use super::{Exit, Refused, check, surroundings};
+use crate::args::DEFAULT_CONFIG;
 use crate::audit::{self, Origin};
 use crate::authenticate::{Report, authenticate};
 use crate::decision::Decision;
 
 /// Tries a user's token and shows the decision.
 pub fn run(verify: &Verify, config: &Path) -> Result<Exit, Refused> {
-    let word = CString::new([b"config=", config.as_os_str().as_bytes()].concat())?;
+    let words = arguments(verify, config)?;
+    let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let mut terminal = Terminal {
         user: verify.name.clone(),
         told: None,
@@ -24,7 +27,7 @@ pub fn run(verify: &Verify, config: &Path) -> Result<Exit, Refused> {
         user: verify.name.clone().into_bytes(),
         ..Report::default()
     };
-    authenticate(&[&word], &mut terminal, surroundings(), &mut report);
+    authenticate(&words, &mut terminal, surroundings(), &mut report);
     let origin = Origin {
         service: verify.service.clone().into_bytes(),
         ..Origin::default()
@@ -39,6 +42,27 @@ pub fn run(verify: &Verify, config: &Path) -> Result<Exit, Refused> {
         Decision::Ignore(_) => Exit::Ignored,
         Decision::Deny(_) => Exit::Refused,
     })
+}
+
+/// Those of the service's line in pam.d, if it has one, without those that take the token from another module; else
+/// the settings of the command line.
+fn arguments(verify: &Verify, config: &Path) -> Result<Vec<CString>, Refused> {
+    let lines = check::lines_with_ivalt(&Root::new(Path::new("/")));
+    let line = lines
+        .into_iter()
+        .find(|line| line.service == verify.service);
+    let own = line.map_or(Vec::new(), |line| line.arguments).into_iter();
+    let mut words: Vec<_> = own
+        .filter(|word| !word.ends_with("_first_pass"))
+        .map(CString::new)
+        .collect::<Result<_, _>>()?;
+    // The last one counts. The default of the command line does not outdo the service's.
+    if config != Path::new(DEFAULT_CONFIG) || words.is_empty() {
+        words.push(CString::new(
+            [b"config=", config.as_os_str().as_bytes()].concat(),
+        )?);
+    }
+    Ok(words)
 }
 
 fn show(origin: &Origin, report: &Report, told: Option<&str>) {

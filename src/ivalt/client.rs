@@ -53,22 +53,22 @@ impl Exchange {
 
 /// Knows how to ask iVALT, one question after the other.
 pub struct Client {
-    url: String,
+    pub(super) url: String,
     key: Secret,
-    timeout: Duration,
-    agent: Agent,
+    pub(super) timeout: Duration,
+    pub(super) agent: Agent,
     /// Where the agent finds the connection that was made ahead.
     berth: Berth,
-    route: Route,
+    pub(super) route: Route,
     kernel: Kernel,
     ahead: Option<Ahead>,
 }
 
 /// How iVALT is reached; every way by it shares these.
-struct Route {
-    roots: Arc<Roots>,
+pub(super) struct Route {
+    pub(super) roots: Arc<Roots>,
     look_up: LookUp,
-    progress: Progress,
+    pub(super) progress: Progress,
 }
 
 impl Route {
@@ -85,7 +85,7 @@ impl Route {
             })
     }
 
-    fn resolver(&self) -> CallingThreadResolver {
+    pub(super) fn resolver(&self) -> CallingThreadResolver {
         CallingThreadResolver {
             look_up: self.look_up,
             progress: self.progress.clone(),
@@ -273,7 +273,7 @@ impl Client {
             .send(body.as_slice())
     }
 
-    fn cause(&self, error: &Error) -> String {
+    pub(super) fn cause(&self, error: &Error) -> String {
         let stage = self.route.progress.stage();
         match error {
             Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),

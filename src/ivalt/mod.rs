@@ -3,6 +3,8 @@
 mod ahead;
 mod answer;
 mod client;
+#[cfg(feature = "ivaltctl")]
+mod probe;
 mod roots;
 mod transport;
 
@@ -11,6 +13,9 @@ use std::thread::JoinHandle;
 
 pub use answer::{Answer, Said, judge};
 pub use client::{Client, Exchange};
+#[cfg(feature = "ivaltctl")]
+pub use probe::{Probe, Tls};
+pub use roots::SYSTEM_BUNDLES;
 pub use transport::{LookUp, LookUpFailed, Stage};
 
 /// What a connection needs of the system, and what std has no safe word for.

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::trusted_file::{Readers, SMALL, Trust};
 
 /// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
-const SYSTEM_BUNDLES: [&str; 4] = [
+pub const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",

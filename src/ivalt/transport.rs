@@ -110,16 +110,20 @@ impl Progress {
 
     /// `dns 2 ms, connect 11 ms, …` for `debug`.
     pub fn durations(&self) -> String {
-        let words = self.clock(|clock| {
-            clock.stop();
-            let words = clock.steps.iter();
-            let words = words.map(|(stage, took)| format!("{stage} {} ms", took.as_millis()));
-            words.collect::<Vec<_>>()
-        });
-        words.join(", ")
+        let words = |(stage, time): (Stage, Duration)| format!("{stage} {} ms", time.as_millis());
+        let words = self.times().into_iter().map(words);
+        words.collect::<Vec<_>>().join(", ")
     }
 
-    fn enter(&self, stage: Stage) {
+    /// How long each step took; the last one until now.
+    pub fn times(&self) -> Vec<(Stage, Duration)> {
+        self.clock(|clock| {
+            clock.stop();
+            clock.steps.clone()
+        })
+    }
+
+    pub(super) fn enter(&self, stage: Stage) {
         self.clock(|clock| {
             if clock.running.is_none() || clock.steps.last().is_none_or(|last| last.0 != stage) {
                 clock.stop();
@@ -381,24 +385,33 @@ impl<In: Transport> Connector<In> for Tls {
         if !details.needs_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        self.progress.enter(Stage::Tls);
-        let config = self
-            .roots
-            .client_config()
-            .map_err(|error| Error::Other(Box::new(error)))?;
-        let name = ServerName::try_from(bare(details.uri))
-            .map_err(|_| Error::Tls("the name of iVALT's host cannot stand in a certificate"))?;
-        let mut connection = ClientConnection::new(config, name.to_owned())?;
-        let mut socket =
-            TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
-        socket.set_timeout(details.timeout);
-        connection.complete_io(&mut socket)?;
+        let stream = self.shake_hands(details, transport.boxed())?;
         let config = details.config;
         Ok(Some(Either::B(Encrypted {
-            stream: StreamOwned::new(connection, socket),
+            stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             progress: self.progress.clone(),
         })))
+    }
+}
+
+impl Tls {
+    /// The whole handshake, over a connection that stands.
+    pub(super) fn shake_hands(
+        &self,
+        details: &ConnectionDetails,
+        transport: Box<dyn Transport>,
+    ) -> Result<StreamOwned<ClientConnection, TransportAdapter>, Error> {
+        self.progress.enter(Stage::Tls);
+        let config = self.roots.client_config();
+        let config = config.map_err(|error| Error::Other(Box::new(error)))?;
+        let name = ServerName::try_from(bare(details.uri))
+            .map_err(|_| Error::Tls("the host of api.url is no name for TLS"))?;
+        let mut connection = ClientConnection::new(config, name.to_owned())?;
+        let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
+        socket.set_timeout(details.timeout);
+        connection.complete_io(&mut socket)?;
+        Ok(StreamOwned::new(connection, socket))
     }
 }
 

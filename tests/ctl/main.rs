@@ -4,7 +4,14 @@
 mod support;
 
 mod api;
+#[allow(dead_code)]
+#[path = "../pam/certificates.rs"]
+mod certificates;
+mod check;
 mod command_line;
+#[allow(dead_code, unused_imports)]
+#[path = "../pam/server.rs"]
+mod server;
 mod tool;
 mod users;
 mod users_writing;

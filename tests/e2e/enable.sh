@@ -57,6 +57,7 @@ enable_sudo_confirm_disable_case() {
     tool 0 enable sudo --yes --confirm-within 20s
     expect_told '+auth    required    pam_ivalt.so'
     sudo_asks_for_a_token
+    grep -q pam_ivalt /etc/pam.d/sudo-i || fault 'sudo -i was forgotten'
     tool 0 confirm
     expect_told 'sudo: iVALT stays switched on'
     sudo_asks_for_a_token
@@ -147,6 +148,20 @@ enable_killed_at_every_step_case() {
     tool 0 enable sshd --yes --confirm-within 20s
     tool 0 confirm
     tool 0 disable sshd --yes
+    expect_untouched
+}
+
+# Nobody could pass, so nothing is changed.
+enable_refuses_what_would_lock_out_case() {
+    untouched_system
+    sed -i 's/^key = .*/key = ""/' /etc/ivalt/ivalt.toml
+    tool 1 enable sudo --yes
+    expect_told 'settings-invalid'
+    expect_untouched
+    write_ivalt_settings
+    sed -i '/^alice\|^root/d' /etc/ivalt/users.toml
+    tool 1 enable sudo --yes
+    expect_told 'nothing was changed; mend the above first'
     expect_untouched
 }
 

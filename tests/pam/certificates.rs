@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DnType,
@@ -15,6 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub enum Certificate {
     Valid,
     Expired,
+    /// Within two weeks.
+    EndsSoon,
     NotYetValid,
     OtherName,
     SelfSigned,
@@ -127,6 +130,9 @@ impl Certificate {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
             }
             Self::Expired => params.not_after = date_time_ymd(2020, 1, 1),
+            Self::EndsSoon => {
+                params.not_after = (SystemTime::now() + Duration::from_secs(10 * 86_400)).into();
+            }
             Self::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
             Self::OfAuthority => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             Self::ForEncryption => params.key_usages = vec![KeyUsagePurpose::KeyEncipherment],

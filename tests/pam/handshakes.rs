@@ -344,6 +344,7 @@ fn certificates_that_are_believed() {
         (Certificate::WithIntermediate, &TLS12),
         (Certificate::WithIntermediate, &TLS13),
         (Certificate::Revocable, &TLS13),
+        (Certificate::EndsSoon, &TLS13),
         (Certificate::ForEncryption, &TLS13),
     ] {
         let server = Server::answering_as(certificate, &[version], answer("200 OK", "", SUCCESS));

@@ -1,8 +1,10 @@
 //! A PAM module for tests: puts a password into `PAM_AUTHTOK`, as `pam_unix` before us would, or shows what is there.
 //! Applications cannot do either: libpam refuses that item outside of modules.
 //!
-//! Arguments: `authtok=TEXT` sets it; `disguised=HEX` sets it to a text that shall not stand in the service file; `show` says `PAM_AUTHTOK=…` as an information (nothing after `=` when unset);
-//! `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the other modules' alone.
+//! Arguments: `authtok=TEXT` sets it; `disguised=HEX` sets it to a text that shall not stand in the service file; `show`
+//! says `PAM_AUTHTOK=…` as an information (nothing after `=` when unset); `say=TEXT` says that, so that a test can tell
+//! which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the
+//! other modules' alone. It answers for accounts as for passwords.
 
 #[path = "disguise.rs"]
 mod disguise;
@@ -50,6 +52,7 @@ pub unsafe extern "C" fn pam_sm_authenticate(
             // SAFETY: libpam's own handle.
             Some(b"disguised") => unsafe { set_disguised(handle, word) },
             Some(b"show") => unsafe { show_authtok(handle) },
+            Some(b"say") => unsafe { say(handle, word) },
             Some(b"return") => return_code(word, &mut answer),
             _ => -1,
         };
@@ -58,6 +61,19 @@ pub unsafe extern "C" fn pam_sm_authenticate(
         }
     }
     answer
+}
+
+/// # Safety
+/// Called by libpam, as pam_sm_acct_mgmt(3) says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pam_sm_acct_mgmt(
+    handle: *mut c_void,
+    flags: c_int,
+    count: c_int,
+    words: *const *const c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { pam_sm_authenticate(handle, flags, count, words) }
 }
 
 /// Nothing to do, but libpam asks for it.
@@ -130,6 +146,23 @@ unsafe fn show_authtok(handle: *mut c_void) -> c_int {
             nothing,
             c"PAM_AUTHTOK=%s".as_ptr(),
             text,
+        )
+    }
+}
+
+/// # Safety
+/// The handle is live.
+unsafe fn say(handle: *mut c_void, word: &CStr) -> c_int {
+    let text = &word.to_bytes_with_nul()["say=".len()..];
+    let nothing = ptr::null_mut();
+    // SAFETY: NUL-terminated; the format takes exactly it.
+    unsafe {
+        pam_prompt(
+            handle,
+            PAM_TEXT_INFO,
+            nothing,
+            c"%s".as_ptr(),
+            text.as_ptr(),
         )
     }
 }

@@ -134,12 +134,12 @@ fn is_as_before(root: &Root, journal: &Journal) -> bool {
 
 /// The doctor looks at the system as it would be.
 fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<(), Refused> {
-    let result = changes.iter().fold(root.clone(), |root, change| {
-        root.with(
-            &change.path,
-            String::from_utf8_lossy(&change.after.0).into_owned(),
-        )
-    });
+    let result = plan::after(root, changes);
+    let config = if root.is_this_machine() {
+        &std::path::absolute(config)?
+    } else {
+        config
+    };
     let findings = check::findings(&result, config);
     let dangerous: Vec<&Finding> = findings
         .iter()

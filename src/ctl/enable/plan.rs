@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Change, Content};
 use crate::ctl::Refused;
+use crate::ctl::check::services_with_ivalt;
 use crate::ctl::root::Root;
 
+/// Where services are.
+const FOLDER: &str = "/etc/pam.d";
 /// Where distributions keep the services of packages; a file in /etc/pam.d stands in front of them.
 const VENDOR: [&str; 2] = ["/usr/lib/pam.d", "/usr/share/pam.d"];
 /// Read before all others: sshd takes the first value it finds.
@@ -27,6 +30,9 @@ const PASSWORD_MODULES: [&str; 8] = [
     "pam_kanidm.so",
 ];
 
+/// Services that a program asks for in place of another: `sudo -i`, `su -`.
+const TWINS: [(&str, &str); 2] = [("sudo", "sudo-i"), ("su", "su-l")];
+
 /// The changes that switch iVALT on for a service.
 ///
 /// # Errors
@@ -37,11 +43,29 @@ pub fn changes(root: &Root, service: &str) -> Result<Vec<Change>, Refused> {
         changes.push(drop_in(root)?);
     }
     changes.push(pam_service(root, service)?);
+    let twins = TWINS.iter().filter(|(one, _)| *one == service);
+    for (_, twin) in twins {
+        if root.read(&Path::new(FOLDER).join(twin)).is_ok() && !asks(&after(root, &changes), twin) {
+            changes.push(pam_service(root, twin)?);
+        }
+    }
     Ok(changes)
 }
 
+/// The system as it would be.
+pub fn after(root: &Root, changes: &[Change]) -> Root {
+    changes.iter().fold(root.clone(), |root, change| {
+        let text = String::from_utf8_lossy(&change.after.0).into_owned();
+        root.with(&change.path, text)
+    })
+}
+
+fn asks(root: &Root, service: &str) -> bool {
+    services_with_ivalt(root).iter().any(|name| name == service)
+}
+
 fn pam_service(root: &Root, service: &str) -> Result<Change, Refused> {
-    let path = Path::new("/etc/pam.d").join(service);
+    let path = Path::new(FOLDER).join(service);
     let before = read(root, &path)?;
     let vendor = VENDOR.map(|folder| Path::new(folder).join(service));
     let origin = match &before {
@@ -133,9 +157,7 @@ fn brings_password(root: &Root, line: &str, depth: u8) -> bool {
         return false;
     }
     if let Some((_, file)) = included(line) {
-        let text = root
-            .read(&Path::new("/etc/pam.d").join(file))
-            .unwrap_or_default();
+        let text = root.read(&Path::new(FOLDER).join(file)).unwrap_or_default();
         return text
             .lines()
             .any(|line| brings_password(root, line, depth + 1));
@@ -177,7 +199,7 @@ fn drop_in(root: &Root) -> Result<Change, Refused> {
             main.display()
         ))
     })?;
-    if !config.lines().any(|line| includes_drop_ins(line)) {
+    if !config.lines().any(includes_drop_ins) {
         return Err(Refused(format!(
             "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
             main.display(),

@@ -13,7 +13,7 @@
 //! | [`report`] | what list and show say |
 
 mod edit;
-mod everybody;
+pub mod everybody;
 mod file;
 mod import;
 mod names;

@@ -1,0 +1,658 @@
+//! The table: what is written, what must be found, and how it should have been written.
+
+use super::Row;
+use super::Severity::{LetsIn, LocksOut, Warning};
+
+const DEBIAN: Row = Row {
+    name: "",
+    tree: "debian-12",
+    service: "sshd",
+    file: "sshd",
+    broken: "",
+    healthy: HEALTHY,
+    also: &[],
+    id: "",
+    severity: LetsIn,
+    place: ("/etc/pam.d/sshd", 2),
+};
+const TRIXIE: Row = Row {
+    tree: "debian-13",
+    ..DEBIAN
+};
+const FEDORA: Row = Row {
+    tree: "fedora",
+    healthy: FEDORA_HEALTHY,
+    ..DEBIAN
+};
+const FEDORA_SUDO: Row = Row {
+    tree: "fedora",
+    service: "sudo",
+    file: "sudo",
+    healthy: "auth substack system-auth\nauth required pam_ivalt.so\naccount include system-auth\n",
+    place: ("/etc/pam.d/sudo", 2),
+    ..DEBIAN
+};
+const COMMON: Row = Row {
+    service: "sshd",
+    file: "common-auth",
+    healthy: "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\nauth required pam_ivalt.so\n",
+    place: ("/etc/pam.d/common-auth", 2),
+    ..DEBIAN
+};
+const TOLERANT: &[(&str, &str)] = &[(
+    "/etc/ivalt/ivalt.toml",
+    "[policy]\nunenrolled = \"ignore\"\n",
+)];
+
+const HEALTHY: &str = "@include common-auth\nauth required pam_ivalt.so\n@include common-account\n";
+const KEY: &str = "auth required pam_ivalt.so\n@include common-account\n";
+const FEDORA_HEALTHY: &str = "auth substack password-auth\nauth required pam_ivalt.so\nauth include postlogin\naccount include password-auth\n";
+const KEY_OR_PASSWORD: &str = "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]
+auth substack common-auth
+auth required pam_ivalt.so
+@include common-account
+";
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "optional",
+        broken: "@include common-auth\nauth optional pam_ivalt.so\n@include common-account\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "optional, in capitals",
+        broken: "@include common-auth\nAUTH OPTIONAL pam_ivalt.so\n",
+        healthy: "@include common-auth\nAUTH REQUIRED pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "default=ignore",
+        broken: "@include common-auth\nauth [success=ok default=ignore] pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth [success=ok default=bad] pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..TRIXIE
+    },
+    Row {
+        name: "default=ok",
+        broken: "@include common-auth\nauth [default=ok] pam_ivalt.so use_first_pass_not\n",
+        healthy: HEALTHY,
+        id: "bad-argument",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "user_unknown=ignore",
+        broken: "@include common-auth\nauth [success=ok user_unknown=ignore default=die] pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth [success=ok default=die] pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "authinfo_unavail=ignore",
+        broken: "@include common-auth\nauth [success=ok authinfo_unavail=ignore default=die] pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient below the password",
+        broken: "@include common-auth\nauth sufficient pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient above the password",
+        broken: "auth sufficient pam_ivalt.so\n@include common-auth\n",
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient above permit",
+        broken: "auth sufficient pam_ivalt.so\nauth required pam_permit.so\n",
+        healthy: "auth sufficient pam_ivalt.so\nauth required pam_deny.so\n",
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a jump over pam_deny",
+        broken: "auth [success=1 default=1] pam_ivalt.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=1 default=ignore] pam_ivalt.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "our denial jumps",
+        broken: "@include common-auth\nauth [success=ok default=1] pam_ivalt.so\nauth requisite pam_deny.so\nauth optional pam_permit.so\n",
+        healthy: "@include common-auth\nauth [success=1 default=ignore] pam_ivalt.so\nauth requisite pam_deny.so\nauth optional pam_permit.so\n",
+        id: "denial-does-not-deny",
+        ..TRIXIE
+    },
+    Row {
+        name: "reset in a substack",
+        broken: "@include common-auth\nauth substack ours\n",
+        healthy: "@include common-auth\nauth substack common-auth\nauth required pam_ivalt.so\n",
+        also: &[(
+            "/etc/pam.d/ours",
+            "auth required pam_ivalt.so\nauth [success=reset default=reset] pam_permit.so\n",
+        )],
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/ours", 2),
+        ..DEBIAN
+    },
+    Row {
+        name: "optional in a substack",
+        broken: "auth substack ours\n@include common-auth\n",
+        healthy: "@include common-auth\nauth requisite pam_ivalt.so\n",
+        also: &[("/etc/pam.d/ours", "auth optional pam_ivalt.so\n")],
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/ours", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "optional, continued lines",
+        broken: "@include common-auth\nauth \\\n  optional \\\n  pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth \\\n  required \\\n  pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient pam_unix above",
+        broken: "auth sufficient pam_unix.so\nauth required pam_ivalt.so\n",
+        healthy: "auth required pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "bypassed",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "below sufficient and deny",
+        broken: "auth sufficient pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\n",
+        healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "never-reached",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "Fedora's include in sudo",
+        broken: "auth include system-auth\nauth required pam_ivalt.so\n",
+        id: "never-reached",
+        place: ("/etc/pam.d/sudo", 1),
+        ..FEDORA_SUDO
+    },
+    Row {
+        name: "Fedora's include in sshd",
+        broken: "auth include password-auth\nauth required pam_ivalt.so\n",
+        id: "never-reached",
+        place: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "inside Fedora's system-auth, too low",
+        file: "system-auth",
+        broken: "auth sufficient pam_unix.so\nauth required pam_deny.so\nauth required pam_ivalt.so\n",
+        healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "never-reached",
+        place: ("/etc/pam.d/system-auth", 1),
+        also: &[
+            ("/etc/pam.d/sudo", "auth include system-auth\n"),
+            ("/etc/pam.d/sudo-i", "auth include sudo\n"),
+        ],
+        ..FEDORA_SUDO
+    },
+    Row {
+        name: "the jump of pam_unix leads past ours",
+        file: "common-auth",
+        broken: "auth [success=2 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
+        healthy: COMMON.healthy,
+        id: "never-reached",
+        place: ("/etc/pam.d/common-auth", 1),
+        also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
+        ..COMMON
+    },
+    Row {
+        name: "done above ours",
+        broken: "auth [success=done default=die] pam_unix.so\nauth required pam_ivalt.so\n",
+        healthy: "auth [success=ok default=die] pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "never-reached",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient pam_permit above",
+        broken: "auth sufficient pam_permit.so\nauth required pam_ivalt.so\n",
+        healthy: KEY,
+        id: "never-reached",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a condition that asks nobody",
+        broken: "auth sufficient pam_succeed_if.so user ingroup staff\nauth required pam_ivalt.so\n",
+        healthy: KEY,
+        id: "bypassed",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a group without tokens",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so user ingroup exempt\nauth required pam_ivalt.so\n",
+        id: "some-not-asked",
+        severity: Warning,
+        ..DEBIAN
+    },
+    Row {
+        name: "another factor will do",
+        broken: "auth sufficient pam_u2f.so\nauth required pam_ivalt.so\n",
+        healthy: KEY,
+        id: "some-not-asked",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "ignore and permit",
+        broken: "auth required pam_ivalt.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=ok default=bad] pam_ivalt.so\nauth required pam_permit.so\n",
+        also: TOLERANT,
+        id: "ignore-lets-in",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "ignore and pam_cap",
+        broken: "auth required pam_ivalt.so\nauth optional pam_cap.so\n",
+        healthy: HEALTHY,
+        also: TOLERANT,
+        id: "ignore-lets-in",
+        place: ("/etc/pam.d/sshd", 1),
+        ..TRIXIE
+    },
+    Row {
+        name: "ignore and faillock",
+        broken: "auth required pam_faillock.so preauth\nauth required pam_ivalt.so\n",
+        healthy: "auth required pam_faillock.so preauth\nauth required pam_unix.so\nauth required pam_ivalt.so\n",
+        also: TOLERANT,
+        id: "ignore-lets-in",
+        ..FEDORA
+    },
+    Row {
+        name: "ignore of other settings",
+        broken: "auth required pam_ivalt.so config=/etc/ivalt/ssh.toml\nauth required pam_permit.so\n",
+        healthy: "auth required pam_ivalt.so config=/etc/ivalt/ivalt.toml\nauth required pam_permit.so\n",
+        also: &[(
+            "/etc/ivalt/ssh.toml",
+            "[policy]\nunavailable = \"ignore\"\n",
+        )],
+        id: "ignore-lets-in",
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "ignore alone",
+        broken: KEY,
+        healthy: HEALTHY,
+        also: TOLERANT,
+        id: "ignore-denies",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "success=die",
+        broken: "@include common-auth\nauth [success=die default=bad] pam_ivalt.so\n",
+        id: "acceptance-denied",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "default=die alone",
+        broken: "@include common-auth\nauth [default=die] pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth [success=ok default=die] pam_ivalt.so\n",
+        id: "acceptance-denied",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "success=bad",
+        broken: "@include common-auth\nauth [success=bad] pam_ivalt.so\n",
+        id: "acceptance-denied",
+        severity: LocksOut,
+        ..TRIXIE
+    },
+    Row {
+        name: "success=ignore, alone",
+        broken: "auth [success=ignore default=bad] pam_ivalt.so\n",
+        healthy: KEY,
+        id: "acceptance-denied",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "between jump and deny",
+        file: "common-auth",
+        broken: "auth [success=1 default=ignore] pam_unix.so\nauth required pam_ivalt.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
+        id: "acceptance-denied",
+        severity: LocksOut,
+        ..COMMON
+    },
+    Row {
+        name: "one jump not counted again",
+        file: "common-auth",
+        broken: "auth [success=2 default=ignore] pam_unix.so\nauth required pam_ivalt.so\nauth [success=1 default=ignore] pam_sss.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
+        id: "password-denied",
+        severity: LocksOut,
+        place: ("/etc/pam.d/common-auth", 1),
+        ..COMMON
+    },
+    Row {
+        name: "our jump beyond the end",
+        broken: "@include common-auth\nauth [success=1 default=bad] pam_ivalt.so\n",
+        id: "jump-beyond-end",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "a jump of pam_unix beyond the end",
+        broken: "auth [success=2 default=die] pam_unix.so\nauth required pam_ivalt.so\n",
+        healthy: "auth [success=ok default=die] pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "jump-beyond-end",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a jump out of a substack",
+        broken: "auth substack password-auth\nauth substack ours\n",
+        also: &[(
+            "/etc/pam.d/ours",
+            "auth [success=1 default=bad] pam_ivalt.so\n",
+        )],
+        id: "jump-beyond-end",
+        severity: LocksOut,
+        place: ("/etc/pam.d/ours", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "unknown control",
+        broken: "@include common-auth\nauth requird pam_ivalt.so\n",
+        id: "unknown-control",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "a comma in the control",
+        broken: "@include common-auth\nauth [success=ok,default=bad] pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth [success=ok default=bad] pam_ivalt.so\n",
+        id: "unknown-control",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "include of nothing",
+        broken: "auth substack passwd-auth\nauth required pam_ivalt.so\n",
+        id: "missing-include",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "@include of nothing",
+        broken: "@include common-ath\nauth required pam_ivalt.so\n",
+        id: "unusable-service",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "@include on Fedora",
+        broken: "@include password-auth\nauth required pam_ivalt.so\n",
+        id: "broken-line",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "a backslash at the end",
+        broken: "@include common-auth\nauth required pam_ivalt.so \\\n",
+        id: "unusable-service",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "garbage",
+        broken: "@include common-auth\nauth required pam_ivalt.so\nplease ask for a token\n",
+        id: "broken-line",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "no module",
+        broken: "@include common-auth\nauth required pam_ivalt.so\nauth required\n",
+        id: "broken-line",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 3),
+        ..TRIXIE
+    },
+    Row {
+        name: "broken account",
+        broken: "@include common-auth\nauth required pam_ivalt.so\naccount include common-acount\n",
+        id: "missing-include",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "a file in a loop",
+        broken: "auth substack ours\nauth required pam_ivalt.so\n",
+        healthy: FEDORA_HEALTHY,
+        also: &[("/etc/pam.d/ours", "auth substack ours\n")],
+        id: "include-loop",
+        severity: LocksOut,
+        place: ("/etc/pam.d/ours", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "a module is not there",
+        broken: "auth required pam_unix.so\r\nauth required pam_ivalt.so\n",
+        healthy: "auth required pam_unix.so\nauth required pam_ivalt.so\n",
+        also: &[
+            ("/usr/lib64/security/pam_permit.so", ""),
+            ("/usr/lib64/security/pam_unix.so", ""),
+            ("/usr/lib64/security/pam_ivalt.so", ""),
+        ],
+        id: "missing-module",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "unknown argument",
+        broken: "@include common-auth\nauth required pam_ivalt.so retry=3\n",
+        id: "bad-argument",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "both first passes",
+        broken: "@include common-auth\nauth required pam_ivalt.so try_first_pass use_first_pass\n",
+        id: "bad-argument",
+        severity: LocksOut,
+        ..DEBIAN
+    },
+    Row {
+        name: "relative settings",
+        broken: "@include common-auth\nauth required pam_ivalt.so config=ivalt.toml\n",
+        id: "bad-argument",
+        severity: LocksOut,
+        ..TRIXIE
+    },
+    Row {
+        name: "use_first_pass and no password",
+        broken: "auth required pam_ivalt.so use_first_pass\n",
+        healthy: KEY,
+        id: "first-pass-without-password",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "try_first_pass and no password",
+        broken: "auth required pam_ivalt.so try_first_pass\n",
+        healthy: KEY,
+        id: "first-pass-without-password",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "the password as token",
+        broken: "@include common-auth\nauth required pam_ivalt.so use_first_pass\n",
+        id: "password-leaves",
+        severity: Warning,
+        ..DEBIAN
+    },
+    Row {
+        name: "account, nothing else",
+        broken: "@include common-auth\nauth required pam_ivalt.so\naccount required pam_ivalt.so\n",
+        id: "account-line",
+        severity: LocksOut,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "account among others",
+        broken: "@include common-auth\nauth required pam_ivalt.so\naccount required pam_ivalt.so\n@include common-account\n",
+        id: "account-line",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "session",
+        broken: "@include common-auth\nauth required pam_ivalt.so\nsession required pam_ivalt.so\n",
+        id: "does-nothing",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "password",
+        broken: "@include common-auth\nauth required pam_ivalt.so\npassword optional pam_ivalt.so\n",
+        id: "does-nothing",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "twice",
+        broken: "@include common-auth\nauth required pam_ivalt.so\nauth required pam_ivalt.so\n",
+        id: "asked-twice",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "twice, and neither denial denies",
+        broken: "@include common-auth\nauth optional pam_ivalt.so\nauth optional pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "above the password",
+        broken: "auth required pam_ivalt.so\n@include common-auth\n",
+        id: "before-password",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "the token in place of the password",
+        broken: "auth [success=done default=die] pam_ivalt.so\nauth required pam_unix.so\n",
+        id: "password-not-asked",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "sufficient alone",
+        broken: "auth sufficient pam_ivalt.so\n",
+        healthy: KEY,
+        id: "fragile-control",
+        severity: Warning,
+        place: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "in other",
+        service: "other",
+        file: "other",
+        broken: HEALTHY,
+        healthy: "@include common-auth\n@include common-account\n",
+        id: "in-other",
+        severity: Warning,
+        place: ("/etc/pam.d/other", 2),
+        ..DEBIAN
+    },
+    Row {
+        name: "su - is not covered",
+        service: "su",
+        file: "su",
+        broken: "auth sufficient pam_rootok.so\n@include common-auth\nauth required pam_ivalt.so\n@include common-account\n",
+        healthy: "@include common-account\n",
+        also: &[(
+            "/etc/pam.d/su-l",
+            "auth sufficient pam_rootok.so\n@include common-auth\n",
+        )],
+        id: "twin-not-covered",
+        severity: Warning,
+        place: ("/etc/pam.d/su-l", 0),
+        ..DEBIAN
+    },
+    Row {
+        name: "a comment in a continued line",
+        broken: "@include common-auth\nauth required \\\n# ours\npam_ivalt.so\n",
+        id: "ambiguous-line",
+        severity: Warning,
+        ..DEBIAN
+    },
+    Row {
+        name: "key or password, optional",
+        broken: "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth optional pam_ivalt.so\n",
+        healthy: KEY_OR_PASSWORD,
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
+        name: "key or password, one line too far",
+        broken: "auth [success=2 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
+        healthy: KEY_OR_PASSWORD,
+        id: "bypassed",
+        place: ("/etc/pam.d/sshd", 1),
+        ..TRIXIE
+    },
+    Row {
+        name: "Arch, the include ends nothing",
+        tree: "arch",
+        broken: "auth include system-remote-login\nauth optional pam_ivalt.so\n",
+        healthy: "auth include system-remote-login\nauth required pam_ivalt.so\naccount include system-remote-login\n",
+        id: "denial-does-not-deny",
+        ..DEBIAN
+    },
+    Row {
+        name: "openSUSE, sufficient",
+        tree: "opensuse",
+        broken: "auth requisite pam_nologin.so\nauth include common-auth\nauth sufficient pam_ivalt.so\n",
+        healthy: "auth requisite pam_nologin.so\nauth include common-auth\nauth required pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        place: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+];
