@@ -88,7 +88,7 @@ fn patient(server: &Server) -> Case {
 fn hasty(server: &Server) -> Case {
     case_within(
         &format!("https://127.0.0.1:{}", server.port),
-        Duration::from_secs(4),
+        Duration::from_secs(3),
     )
 }
 
@@ -167,7 +167,7 @@ fn servers_that_fail() {
     });
     assert_eq!(
         expect(&checked(hasty(&server)), UNAVAILABLE).get("cause"),
-        "timeout after 4 s in tls"
+        "timeout after 3 s in tls"
     );
     for (kind, cause) in [
         (Certificate::Expired, "tls: certificate expired"),

@@ -9,6 +9,8 @@ use crate::libpam::PamHandle;
 
 /// Nobody can block these: SIGKILL, SIGSTOP, and the two that glibc keeps for itself.
 const UNBLOCKABLE: [c_int; 4] = [9, 19, 32, 33];
+/// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, and the one by which it ends threads.
+const OF_VALGRIND: [c_int; 7] = [4, 5, 7, 8, 11, 31, 64];
 /// pam_get_user(3) asks for a user whom the host did not name, and keeps the answer.
 const KEPT_BY_LIBPAM: &str = "PAM_USER";
 /// `PF_EXITING` of the kernel's `sched.h`: a thread already joined may stand in `/proc` a moment longer.
@@ -91,7 +93,7 @@ impl Surroundings {
         };
         changes.extend(self.new_descriptors(now).filter_map(inherited));
         for (id, thread) in self.new_threads(now) {
-            let taken = takes(thread.blocked);
+            let taken = thread.takes();
             if !taken.is_empty() {
                 changes.push(format!(
                     "thread {id} {} takes signals {taken:?}",
@@ -171,13 +173,18 @@ impl Surroundings {
     }
 }
 
-/// The blockable signals that a mask of `/proc` leaves open.
-fn takes(blocked: u64) -> Vec<c_int> {
-    let open = |signal: &c_int| blocked & (1 << (signal - 1)) == 0;
-    (1..=64)
-        .filter(|signal| !UNBLOCKABLE.contains(signal))
-        .filter(open)
-        .collect()
+impl Thread {
+    /// The blockable signals that its mask leaves open.
+    fn takes(&self) -> Vec<c_int> {
+        let open = |signal: &c_int| self.blocked & (1 << (signal - 1)) == 0;
+        // valgrind never blocks the ones by which it works.
+        let checked = self.name.starts_with("memcheck");
+        let kept = |signal: &c_int| {
+            UNBLOCKABLE.contains(signal) || (checked && OF_VALGRIND.contains(signal))
+        };
+        let signals = (1..=64).filter(open);
+        signals.filter(|signal| !kept(signal)).collect()
+    }
 }
 
 /// Numbers that stand as names in a folder of `/proc`.
