@@ -1,9 +1,11 @@
 //! One login in a process of its own, and what it cost.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Fault;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// What `clock` and the program it ran told.
@@ -15,6 +17,8 @@ pub struct Login {
     pub cpu_ms: f64,
     /// The largest resident set of any of its processes.
     pub rss_kib: f64,
+    /// Whether there was a prompt.
+    pub asked: bool,
     /// From the call of `pam_authenticate` to the prompt; without a prompt, to the result.
     pub before_prompt_ms: f64,
     /// From the answer, or without a prompt from the call, to the result.
@@ -23,12 +27,8 @@ pub struct Login {
 
 /// Runs `words` under `clock`; a login that does not end in `code` is no measurement.
 pub fn log_in(world: &World, words: &[OsString], code: i64) -> Result<Login, Fault> {
-    let output = Command::new(world.tool("clock"))
+    let output = in_order(Command::new(world.tool("clock")))
         .args(words)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::null())
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let told = numbers(&said);
@@ -56,9 +56,32 @@ pub fn log_in(world: &World, words: &[OsString], code: i64) -> Result<Login, Fau
         wall_ms: ms(over - started),
         cpu_ms: ms(cpu_us * 1000),
         rss_kib: rss_kib as f64,
+        asked: prompted != 0,
         before_prompt_ms: ms(if prompted == 0 { ended } else { prompted } - begun),
         after_answer_ms: ms(ended - since(answered)),
     })
+}
+
+/// The same login under strace.
+pub fn traced(world: &World, strace: &Path, words: &[OsString]) -> Result<Trace, Fault> {
+    let file = world.path("trace");
+    let status = in_order(Command::new(strace))
+        .args(["-f", "-qq", "-o"])
+        .arg(&file)
+        .args(words)
+        .stdout(Stdio::null())
+        .status()?;
+    if !status.success() {
+        return Err(format!("{} of {words:?} ended with {status}", strace.display()).into());
+    }
+    Ok(Trace::read(&file)?)
+}
+
+/// Nothing of our own surroundings.
+fn in_order(mut command: Command) -> Command {
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.current_dir("/").stdin(Stdio::null());
+    command
 }
 
 /// Every number of a text that holds nothing else; none at all if it does.

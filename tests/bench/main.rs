@@ -42,6 +42,6 @@ fn run() -> Result<(), Fault> {
     let rounds = Rounds::run(&world, &contenders, &options)?;
     let users = users::measure(&world, &options)?;
     rounds.write_raw(&contenders, &options)?;
-    tables::print(&options, &contenders, &rounds, &users);
+    tables::print(&world, &options, &contenders, &rounds, &users);
     Ok(())
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::Fault;
 use crate::contenders::Contender;
-use crate::login::{Login, log_in};
+use crate::login::{Login, log_in, traced};
 use crate::options::Options;
 use crate::statistics::Shuffle;
-use crate::trace::{Trace, trace};
+use crate::trace::Trace;
 use crate::world::{Distance, World};
 
 /// Long enough for a connection to be made meanwhile over the emulated network: three round trips and some work.
@@ -80,7 +80,7 @@ impl Rounds {
         };
         for (measured, contender) in self.0.iter_mut().zip(contenders) {
             let words = contender.command(world, Distance::Near, THINK_NEAR_MS);
-            measured.trace = Some(trace(world, strace, &words)?);
+            measured.trace = Some(traced(world, strace, &words)?);
         }
         Ok(())
     }

@@ -5,11 +5,18 @@ use crate::login::Login;
 use crate::options::Options;
 use crate::rounds::{Measured, Rounds};
 use crate::statistics::{Spread, spread};
+use crate::trace::Trace;
 use crate::users::Table;
-use crate::world::ROUND_TRIP_MS;
+use crate::world::{ROUND_TRIP_MS, World};
 
-pub fn print(options: &Options, contenders: &[Contender], rounds: &Rounds, users: &[Table]) {
-    print_method(options);
+pub fn print(
+    world: &World,
+    options: &Options,
+    contenders: &[Contender],
+    rounds: &Rounds,
+    users: &[Table],
+) {
+    print_method(world, options);
     row(&HEADINGS.map(str::to_owned));
     rule(HEADINGS.len());
     for (at, contender) in contenders.iter().enumerate() {
@@ -18,16 +25,18 @@ pub fn print(options: &Options, contenders: &[Contender], rounds: &Rounds, users
     print_users(options, users);
 }
 
-fn print_method(options: &Options) {
+fn print_method(world: &World, options: &Options) {
     println!(
         "Medians of {} rounds ({} with a delay, {} of {} logins at 16 at once), the order of contenders drawn anew in \
          each; in brackets the quartiles. Every login is a fresh process, its start included. Ratios are formed within \
-         a round; below 1 is better. OpenSSL: the least C program on it, tests/bench/least.c, with the same roots. \
-         System calls and libraries beyond those of pam_permit, which needs the number given for it.",
+         a round; below 1 is better. OpenSSL: the least C program on it, tests/bench/least.c, with the same roots, \
+         of which the system's are {} with the stand-in's. System calls and libraries: those beyond pam_permit's, its \
+         own in brackets. Round trips: what {ROUND_TRIP_MS} ms for each add.",
         options.rounds(),
         options.thinking_rounds(),
         options.crowds(),
         options.crowd(),
+        world.roots,
     );
     if options.far.is_none() {
         println!(
@@ -105,6 +114,9 @@ fn ratio(mine: &Measured, other: Option<&Measured>, what: impl Fn(&Login) -> f64
 
 /// What the delay adds, in round trips.
 fn round_trips(mine: &Measured, what: impl Fn(&Login) -> f64) -> String {
+    if mine.far.iter().all(|login| !login.asked) {
+        return String::new();
+    }
     let near = spread(mine.near.iter().map(&what)).median;
     let added = mine
         .far
@@ -113,25 +125,31 @@ fn round_trips(mine: &Measured, what: impl Fn(&Login) -> f64) -> String {
     with_spread(spread(added), 2)
 }
 
+/// Beyond the floor's; the floor's own in brackets.
 fn system_calls(mine: &Measured, floor: Option<&Measured>) -> String {
-    let floor = floor.and_then(|floor| floor.trace.as_ref());
-    let (Some(trace), Some(floor)) = (&mine.trace, floor) else {
-        return String::new();
-    };
-    let beyond = trace.system_calls.saturating_sub(floor.system_calls);
-    if beyond == 0 {
-        format!("({})", trace.system_calls)
-    } else {
-        beyond.to_string()
+    match traces(mine, floor) {
+        Some((mine, floor)) if mine.libraries == floor.libraries => {
+            format!("({})", mine.system_calls)
+        }
+        Some((mine, floor)) => mine.calls_beyond(floor).to_string(),
+        None => String::new(),
     }
 }
 
 fn libraries(mine: &Measured, floor: Option<&Measured>) -> String {
-    let floor = floor.and_then(|floor| floor.trace.as_ref());
-    let (Some(trace), Some(floor)) = (&mine.trace, floor) else {
+    let Some((mine, floor)) = traces(mine, floor) else {
         return String::new();
     };
-    format!("{:.1}", trace.megabytes_beyond(floor))
+    let beyond = mine.libraries_beyond(floor);
+    let sizes = beyond
+        .iter()
+        .filter_map(|path| std::fs::metadata(path).ok());
+    let bytes: u64 = sizes.map(|found| found.len()).sum();
+    number(bytes as f64 / 1e6)
+}
+
+fn traces<'a>(mine: &'a Measured, floor: Option<&'a Measured>) -> Option<(&'a Trace, &'a Trace)> {
+    Some((mine.trace.as_ref()?, floor?.trace.as_ref()?))
 }
 
 fn print_users(options: &Options, users: &[Table]) {
@@ -191,11 +209,21 @@ fn user_cells(table: &Table, smallest: &Table) -> [String; 7] {
 }
 
 fn number(value: f64) -> String {
-    format!("{value:.1}")
+    fixed(value, 1)
+}
+
+/// Without the sign of a zero.
+fn fixed(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
+        _ => text,
+    }
 }
 
 fn with_spread(Spread { low, median, high }: Spread, digits: usize) -> String {
-    format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
+    let [low, median, high] = [low, median, high].map(|value| fixed(value, digits));
+    format!("{median} ({low}–{high})")
 }
 
 fn row(cells: &[String]) {

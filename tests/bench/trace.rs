@@ -1,46 +1,39 @@
-//! What strace(1) sees of one login: system calls and libraries.
+//! What strace(1) saw of one login, all its processes: system calls and libraries.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use crate::Fault;
-use crate::world::World;
-
-/// One login, all its processes.
+/// One login.
 #[derive(Clone, Debug)]
 pub struct Trace {
+    /// How many.
     pub system_calls: usize,
+    /// The files themselves, no links.
     pub libraries: BTreeSet<PathBuf>,
 }
 
-/// Logs in under strace.
-pub fn trace(world: &World, strace: &Path, words: &[OsString]) -> Result<Trace, Fault> {
-    let file = world.path("trace");
-    let status = Command::new(strace)
-        .args(["-f", "-qq", "-o"])
-        .arg(&file)
-        .args(words)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Err(format!("{} of {words:?} ended with {status}", strace.display()).into());
+impl Trace {
+    /// From the file that `strace -f -o` wrote.
+    pub fn read(file: &Path) -> std::io::Result<Self> {
+        let text = fs::read(file)?;
+        let text = String::from_utf8_lossy(&text);
+        let calls: Vec<&str> = text.lines().filter_map(call).collect();
+        Ok(Self {
+            system_calls: calls.len(),
+            libraries: calls.iter().filter_map(|call| library(call)).collect(),
+        })
     }
-    let text = fs::read(&file)?;
-    Ok(read(&String::from_utf8_lossy(&text)))
-}
 
-fn read(text: &str) -> Trace {
-    let calls: Vec<&str> = text.lines().filter_map(call).collect();
-    Trace {
-        system_calls: calls.len(),
-        libraries: calls.iter().filter_map(|call| library(call)).collect(),
+    /// System calls that `floor` does without.
+    pub fn calls_beyond(&self, floor: &Self) -> usize {
+        self.system_calls.saturating_sub(floor.system_calls)
+    }
+
+    /// Libraries that `floor` does without.
+    pub fn libraries_beyond(&self, floor: &Self) -> Vec<PathBuf> {
+        let beyond = self.libraries.difference(&floor.libraries);
+        beyond.cloned().collect()
     }
 }
 
@@ -58,17 +51,6 @@ fn library(call: &str) -> Option<PathBuf> {
     let (before, result) = call.rsplit_once(" = ")?;
     let path = before.strip_prefix("openat(")?.split('"').nth(1)?;
     let name = Path::new(path).file_name()?.to_str()?;
-    let shared = name.ends_with(".so") || name.contains(".so.") && name != "ld.so.cache";
+    let shared = name.ends_with(".so") || name.contains(".so.");
     (shared && !result.starts_with('-')).then(|| fs::canonicalize(path).ok())?
-}
-
-impl Trace {
-    /// The size of the libraries that `floor` does without, in MB.
-    pub fn megabytes_beyond(&self, floor: &Self) -> f64 {
-        let sizes = self
-            .libraries
-            .difference(&floor.libraries)
-            .filter_map(|path| fs::metadata(path).ok());
-        sizes.map(|found| found.len() as f64 / 1e6).sum()
-    }
 }

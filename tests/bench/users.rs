@@ -61,7 +61,7 @@ fn prepare(world: &World, lines: usize) -> Result<Table, Fault> {
 }
 
 fn file(lines: usize) -> String {
-    format!("users-{lines}.toml")
+    format!("table-{lines}.toml")
 }
 
 fn service(lines: usize) -> String {
