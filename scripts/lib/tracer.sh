@@ -12,10 +12,10 @@ require_tracer() {
     tracer=$stage_cache/strace
     as_builder rm -rf "$tracer"
     unpack_packages "$folder" "$tracer"
-    as_builder mkdir "$tracer/bin"
-    write_tracer | as_builder tee "$tracer/bin/strace" >/dev/null
-    as_builder chmod 0755 "$tracer/bin/strace"
-    export PATH="$tracer/bin:$PATH"
+    as_builder mkdir "$tracer/traced"
+    write_tracer | as_builder tee "$tracer/traced/strace" >/dev/null
+    as_builder chmod 0755 "$tracer/traced/strace"
+    export PATH="$tracer/traced:$PATH"
 }
 
 write_tracer() {
