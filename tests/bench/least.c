@@ -5,6 +5,7 @@
  *   least HOST PORT ROOTS KEY MOBILE TOKEN THINK_MS
  */
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,9 @@ static int dial(const char *host, const char *port)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
     if (getaddrinfo(host, port, &hints, &found) != 0)
         return -1;
-    int connection = socket(found->ai_family, found->ai_socktype, 0);
+    int connection = socket(found->ai_family, found->ai_socktype, 0), yes = 1;
+    /* Or the request would wait until the end of the handshake is acknowledged, one round trip more. */
+    setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     int failed = connect(connection, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return failed ? -1 : connection;

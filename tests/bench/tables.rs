@@ -7,7 +7,7 @@ use crate::rounds::{Measured, Rounds};
 use crate::statistics::{Spread, spread};
 use crate::trace::Trace;
 use crate::users::Table;
-use crate::world::{ROUND_TRIP_MS, World};
+use crate::world::{ROUND_TRIP_MS, Roots, World};
 
 pub fn print(
     world: &World,
@@ -53,13 +53,14 @@ fn print_method(world: &World, options: &Options) {
     println!();
 }
 
-const HEADINGS: [&str; 13] = [
+const HEADINGS: [&str; 14] = [
     "contender",
     "wall ms",
     "wall ÷ OpenSSL",
     "wall ÷ pam_exec",
     "CPU ms",
     "CPU ÷ OpenSSL",
+    "CPU ÷ OpenSSL, one CA",
     "CPU ÷ pam_exec",
     "resident MB",
     "system calls",
@@ -74,13 +75,14 @@ fn cells(
     rounds: &Rounds,
     at: usize,
     contender: &Contender,
-) -> [String; 13] {
+) -> [String; 14] {
     let of = |kind: fn(&Contender, &Contender) -> bool| {
         let found = contenders.iter().position(|other| kind(other, contender));
         found.map(|found| &rounds.0[found])
     };
     let mine = &rounds.0[at];
     let least = of(|other, me| other.kind == Kind::Least && other.roots == me.roots);
+    let leanest = of(|other, _| other.kind == Kind::Least && other.roots == Roots::One);
     let exec = of(|other, _| matches!(other.kind, Kind::PamExec { .. }));
     let floor = of(|other, _| other.kind == Kind::Permit);
     let (wall, cpu) = (|login: &Login| login.wall_ms, |login: &Login| login.cpu_ms);
@@ -91,6 +93,7 @@ fn cells(
         ratio(mine, exec, wall),
         number(spread(mine.plain.iter().map(cpu)).median),
         ratio(mine, least, cpu),
+        ratio(mine, leanest, cpu),
         ratio(mine, exec, cpu),
         number(spread(mine.plain.iter().map(|login| login.rss_kib * 1024.0 / 1e6)).median),
         system_calls(mine, floor),
