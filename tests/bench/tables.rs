@@ -31,7 +31,8 @@ fn print_method(world: &World, options: &Options) {
          each; in brackets the quartiles. Every login is a fresh process, its start included. Ratios are formed within \
          a round; below 1 is better. OpenSSL: the least C program on it, tests/bench/least.c, with the same roots, \
          of which the system's are {} with the stand-in's. System calls and libraries: those beyond pam_permit's, its \
-         own in brackets. Round trips: what {ROUND_TRIP_MS} ms for each add.",
+         own in brackets. Round trips: what {ROUND_TRIP_MS} ms for each add; work \
+         that is done while an answer is awaited hides a part of them.",
         options.rounds(),
         options.thinking_rounds(),
         options.crowds(),

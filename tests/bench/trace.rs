@@ -1,6 +1,6 @@
 //! What strace(1) saw of one login, all its processes: system calls and libraries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ impl Trace {
     pub fn read(file: &Path) -> std::io::Result<Self> {
         let text = fs::read(file)?;
         let text = String::from_utf8_lossy(&text);
-        let calls: Vec<&str> = text.lines().filter_map(call).collect();
+        let calls = calls(&text);
         Ok(Self {
             system_calls: calls.len(),
             libraries: calls.iter().filter_map(|call| library(call)).collect(),
@@ -37,13 +37,27 @@ impl Trace {
     }
 }
 
-/// `PID NAME(…`; the second half of a call that was interrupted, signals and endings are none.
-fn call(line: &str) -> Option<&str> {
-    let call = line
-        .trim_start_matches(|c: char| c.is_ascii_digit())
-        .trim_start();
-    call.starts_with(|c: char| c.is_ascii_lowercase())
-        .then_some(call)
+/// `PID NAME(…) = …`, without the process. What another process interrupted in the file stands in two lines,
+/// `PID NAME(… <unfinished ...>` and `PID <... NAME resumed>…`; signals and endings are no calls.
+fn calls(text: &str) -> Vec<String> {
+    let (mut calls, mut unfinished) = (Vec::new(), BTreeMap::new());
+    for (process, rest) in text.lines().filter_map(|line| line.split_once(' ')) {
+        let rest = rest.trim_start();
+        if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
+            unfinished.insert(process, begun);
+        } else if let Some((_, end)) = rest.split_once(" resumed>") {
+            calls.extend(
+                unfinished
+                    .remove(process)
+                    .map(|begun| begun.to_owned() + end),
+            );
+        } else if rest.starts_with(|c: char| c.is_ascii_lowercase()) {
+            calls.push(rest.to_owned());
+        }
+    }
+    // Such as the last of every process.
+    calls.extend(unfinished.into_values().map(str::to_owned));
+    calls
 }
 
 /// `openat(AT_FDCWD, "/lib/…/libc.so.6", O_RDONLY|O_CLOEXEC) = 3`
