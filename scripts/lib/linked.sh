@@ -4,15 +4,16 @@
 check_linked() {
     local module
     module=$(module_file)
-    linked 'only pam_sm_* are exported' exports_pam_only "$module"
-    linked 'stays loaded (NODELETE)' has_dynamic "$module" 'FLAGS_1.*NODELETE'
-    linked 'resolved at load (BIND_NOW)' has_dynamic "$module" '(BIND_NOW|FLAGS_1.*NOW)'
-    linked 'relocations read-only (GNU_RELRO)' has_segment "$module" 'GNU_RELRO'
-    linked 'stack not executable (GNU_STACK RW)' has_segment "$module" 'GNU_STACK .* RW +[0-9]'
-    linked 'named pam_ivalt.so (SONAME)' has_dynamic "$module" 'SONAME.*\[pam_ivalt\.so\]'
+    holds 'only pam_sm_* are exported' exports_pam_only "$module"
+    holds 'stays loaded (NODELETE)' has_dynamic "$module" 'FLAGS_1.*NODELETE'
+    holds 'resolved at load (BIND_NOW)' has_dynamic "$module" '(BIND_NOW|FLAGS_1.*NOW)'
+    holds 'relocations read-only (GNU_RELRO)' has_segment "$module" 'GNU_RELRO'
+    holds 'stack not executable (GNU_STACK RW)' has_segment "$module" 'GNU_STACK .* RW +[0-9]'
+    holds 'named pam_ivalt.so (SONAME)' has_dynamic "$module" 'SONAME.*\[pam_ivalt\.so\]'
 }
 
-linked() {
+# One thing that is as it must be or is not, in the words scripts/test counts.
+holds() {
     local name=$1
     shift
     if "$@"; then echo "ok $name"; else echo "FAILED $name"; fi

@@ -41,14 +41,34 @@ prepare_stage() {
 
 on_stage() { [[ $repo == /run/stage ]]; }
 
-# Runs a script of the checkout on the stage and returns its exit status. Killing `unshare` ends it all: the first
-# process of the namespace dies with it. The same happens when the script that called this is killed itself.
-run_on_stage() {
-    as_builder mkdir -p "$stage_cache/root"
+# Runs a script as the first process of private mount, network and process namespaces and returns its exit status.
+# Words before "--" are for unshare. Killing `unshare` ends it all: the first process of the namespace dies with it.
+# The same happens when the script that called this is killed itself.
+in_namespaces() {
+    local more=()
+    while [[ $1 != -- ]]; do more+=("$1") && shift; done
+    shift
     child_ends_by=KILL
     run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
         setpriv --pdeathsig KILL \
-        unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
-        setsid --wait bash "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
+        unshare "${more[@]}" --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+        setsid --wait bash "$@"
+}
+
+# Runs a script of the checkout on the stage and returns its exit status.
+run_on_stage() {
+    as_builder mkdir -p "$stage_cache/root"
+    in_namespaces -- "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
         "$(module_file)" "$(tool_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
+}
+
+# --- inside --------------------------------------------------------------------------------------------------------
+
+# Without its book-keeping under /run/mount, which would be the machine's or is not there.
+mount() { command mount --no-mtab "$@"; }
+
+# `ip` may be missing on a small machine, perl-base never is: SIOCSIFFLAGS with IFF_UP.
+loopback_up() {
+    perl -MSocket -e 'my $up = pack("a16 s x22", "lo", 1);
+        socket(LO, AF_INET, SOCK_DGRAM, 0) && ioctl(LO, 0x8914, $up) or die "lo: $!\n"'
 }

@@ -6,6 +6,7 @@ mod support;
 mod ahead;
 mod bodies;
 mod certificates;
+mod counts;
 mod decisions;
 mod expect;
 mod faults;

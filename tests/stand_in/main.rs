@@ -1,7 +1,7 @@
 //! A stand-in for iVALT's cloud: all three operations over real TLS on the loopback, for tests and
 //! for trying the module by hand. The token sent in chooses the answer; see [`answers`].
 //!
-//! `ivalt-stand-in --dir DIR [--port N] [--api-key KEY]`
+//! `ivalt-stand-in --dir DIR [--address A] [--port N] [--api-key KEY]`
 //!
 //! In DIR it leaves `ca.pem` (what clients must trust), `connections.jsonl` and `requests.jsonl`
 //! (what they did) and, once it listens, `port`. It ends by the first signal.
@@ -60,13 +60,13 @@ fn run(arguments: Arguments) -> Result<Infallible, Box<dyn Error>> {
     tokio::task::LocalSet::new().block_on(&runtime, serve(arguments, journal, certificates.server))
 }
 
-/// Binds the loopback only, says that it is ready, then takes connections for ever.
+/// Binds the loopback unless told otherwise, says that it is ready, then takes connections for ever.
 async fn serve(
     arguments: Arguments,
     journal: Journal,
     tls: Arc<ServerConfig>,
 ) -> Result<Infallible, Box<dyn Error>> {
-    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await?;
+    let listener = TcpListener::bind((arguments.address, arguments.port)).await?;
     let port = listener.local_addr()?.port();
     journal.announce(port)?;
     // Whoever started us may have closed the pipe already, content with the port file.

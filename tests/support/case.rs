@@ -445,6 +445,17 @@ pub fn no_root(reason: &str) -> bool {
     missing
 }
 
+/// Whether this machine lacks a program that `scripts/test` would have fetched; then says so, with the name of the test.
+#[must_use]
+pub fn no_program(name: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let missing = !std::env::split_paths(&folders).any(|folder| folder.join(name).exists());
+    if missing {
+        skipped(&format!("needs {name}"));
+    }
+    missing
+}
+
 /// Past libtest, which hides what a passing test prints.
 pub fn skipped(reason: &str) {
     let thread = std::thread::current();

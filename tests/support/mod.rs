@@ -35,7 +35,7 @@ pub mod report;
 pub mod script;
 
 pub use artifacts::{example, helper_module, module_path};
-pub use case::{Case, Observed, no_root, no_stage, skipped};
+pub use case::{Case, Observed, SERVICE, no_program, no_root, no_stage, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
 pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};

@@ -1,0 +1,93 @@
+/*
+ * The leanest application of PAM: one login, answered by nobody, on a stack of its own.
+ *
+ *   login CONFDIR SERVICE USER TOKEN THINK_MS
+ *
+ * Prints when pam_authenticate was called, when the prompt appeared, when it was answered and when the result was
+ * there (nanoseconds of CLOCK_MONOTONIC, 0 for what did not happen), and the PAM code. In C, because its hosts are: a
+ * Rust program would bring libraries along that the module must be charged with. The declarations are those of
+ * security/pam_appl.h, which a machine without libpam0g-dev lacks.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct pam_message {
+    int style;
+    const char *text;
+};
+struct pam_response {
+    char *text;
+    int code;
+};
+struct pam_conv {
+    int (*converse)(int, const struct pam_message **, struct pam_response **, void *);
+    void *data;
+};
+struct pam_handle;
+int pam_start_confdir(const char *, const char *, const struct pam_conv *, const char *, struct pam_handle **);
+int pam_authenticate(struct pam_handle *, int);
+int pam_end(struct pam_handle *, int);
+
+enum { PAM_PROMPT_ECHO_OFF = 1, PAM_PROMPT_ECHO_ON = 2, PAM_CONV_ERR = 19 };
+
+struct person {
+    const char *token;
+    long think_ms;
+    long long prompted, answered;
+};
+
+static long long now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static void think(long ms)
+{
+    struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&time, NULL);
+}
+
+static char *answer(struct person *person)
+{
+    if (!person->prompted)
+        person->prompted = now();
+    if (person->think_ms)
+        think(person->think_ms);
+    person->answered = now();
+    return strdup(person->token);
+}
+
+static int converse(int count, const struct pam_message **messages, struct pam_response **replies, void *data)
+{
+    struct pam_response *all = calloc(count, sizeof *all);
+    if (!all)
+        return PAM_CONV_ERR;
+    for (int i = 0; i < count; i++)
+        if (messages[i]->style == PAM_PROMPT_ECHO_OFF || messages[i]->style == PAM_PROMPT_ECHO_ON)
+            all[i].text = answer(data);
+    *replies = all;
+    return 0;
+}
+
+int main(int count, char **words)
+{
+    if (count != 6) {
+        fputs("usage: login CONFDIR SERVICE USER TOKEN THINK_MS\n", stderr);
+        return 64;
+    }
+    struct person person = { words[4], atol(words[5]), 0, 0 };
+    struct pam_conv conversation = { converse, &person };
+    struct pam_handle *handle;
+    if (pam_start_confdir(words[2], words[3], &conversation, words[1], &handle) != 0)
+        return 1;
+    long long begun = now();
+    int code = pam_authenticate(handle, 0);
+    long long ended = now();
+    pam_end(handle, code);
+    printf("%lld %lld %lld %lld %d\n", begun, person.prompted, person.answered, ended, code);
+    return 0;
+}

@@ -1,0 +1,149 @@
+//! The rounds: everybody once, in an order drawn anew, again and again.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::Fault;
+use crate::contenders::Contender;
+use crate::login::{Login, log_in, traced};
+use crate::options::Options;
+use crate::statistics::Shuffle;
+use crate::trace::Trace;
+use crate::world::{Distance, World};
+
+/// Long enough for a connection to be made meanwhile over the emulated network: three round trips and some work.
+const THINK_MS: u32 = 300;
+/// The same without a delay.
+const THINK_NEAR_MS: u32 = 100;
+const AT_ONCE: usize = 16;
+
+/// Everything measured of one contender; every list has one value a round.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Answered at once, no delay.
+    pub plain: Vec<Login>,
+    /// Answered after a while, no delay.
+    pub near: Vec<Login>,
+    /// Answered after a while, over the emulated network.
+    pub far: Vec<Login>,
+    /// Logins a second, many at once.
+    pub crowd: Vec<f64>,
+    /// One login under strace, where there is one.
+    pub trace: Option<Trace>,
+}
+
+/// In the order of the contenders.
+#[derive(Debug)]
+pub struct Rounds(pub Vec<Measured>);
+
+impl Rounds {
+    pub fn run(world: &World, contenders: &[Contender], options: &Options) -> Result<Self, Fault> {
+        let mut rounds = Self(contenders.iter().map(|_| Measured::default()).collect());
+        for contender in contenders {
+            contender.prepare(world)?;
+            // Files and libraries come from the page cache from here on.
+            log_in(world, &contender.command(world, Distance::Near, 0), 0)?;
+        }
+        rounds.trace(world, contenders, options)?;
+        let mut shuffle = Shuffle::new();
+        let log_in = |at: usize, distance, think| {
+            log_in(world, &contenders[at].command(world, distance, think), 0)
+        };
+        for at in repeated(&mut shuffle, contenders, options.rounds()) {
+            rounds.0[at].plain.push(log_in(at, Distance::Near, 0)?);
+        }
+        for at in repeated(&mut shuffle, contenders, options.thinking_rounds()) {
+            rounds.0[at]
+                .near
+                .push(log_in(at, Distance::Near, THINK_NEAR_MS)?);
+            rounds.0[at].far.push(log_in(at, Distance::Far, THINK_MS)?);
+        }
+        for at in repeated(&mut shuffle, contenders, options.crowds()) {
+            let rate = crowd(world, &contenders[at], options.crowd())?;
+            rounds.0[at].crowd.push(rate);
+        }
+        Ok(rounds)
+    }
+
+    fn trace(
+        &mut self,
+        world: &World,
+        contenders: &[Contender],
+        options: &Options,
+    ) -> Result<(), Fault> {
+        let Some(strace) = &options.strace else {
+            return Ok(());
+        };
+        for (measured, contender) in self.0.iter_mut().zip(contenders) {
+            let words = contender.command(world, Distance::Near, THINK_NEAR_MS);
+            measured.trace = Some(traced(world, strace, &words)?);
+        }
+        Ok(())
+    }
+
+    /// One JSON object a line for every login.
+    pub fn write_raw(&self, contenders: &[Contender], options: &Options) -> Result<(), Fault> {
+        let Some(path) = &options.json else {
+            return Ok(());
+        };
+        let mut file = BufWriter::new(File::options().append(true).open(path)?);
+        for (measured, contender) in self.0.iter().zip(contenders) {
+            for (kind, logins) in [
+                ("plain", &measured.plain),
+                ("near", &measured.near),
+                ("far", &measured.far),
+            ] {
+                for (round, login) in logins.iter().enumerate() {
+                    let line = json!({
+                        "contender": contender.name(), "kind": kind, "round": round,
+                        "wall_ms": login.wall_ms, "cpu_ms": login.cpu_ms, "rss_kib": login.rss_kib,
+                        "before_prompt_ms": login.before_prompt_ms, "after_answer_ms": login.after_answer_ms,
+                    });
+                    writeln!(file, "{line}")?;
+                }
+            }
+            let line = json!({"contender": contender.name(), "kind": "crowd", "logins_per_second": measured.crowd});
+            writeln!(file, "{line}")?;
+        }
+        Ok(file.flush()?)
+    }
+}
+
+/// Everybody's place, as often as there are rounds.
+fn repeated(shuffle: &mut Shuffle, contenders: &[Contender], rounds: usize) -> Vec<usize> {
+    (0..rounds)
+        .flat_map(|_| shuffle.order(contenders.len()))
+        .collect()
+}
+
+/// Logins a second when that many log in and `AT_ONCE` of them at a time.
+fn crowd(world: &World, contender: &Contender, logins: usize) -> Result<f64, Fault> {
+    let words = contender.command(world, Distance::Near, 0);
+    let left = AtomicUsize::new(logins);
+    let one_after_another = || -> Result<(), Fault> {
+        while left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
+        {
+            log_in(world, &words, 0)?;
+        }
+        Ok(())
+    };
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(one_after_another))
+            .collect();
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a thread panicked")?);
+        ended.collect::<Result<Vec<()>, Fault>>()
+    })?;
+    Ok(logins as f64 / begun.elapsed().as_secs_f64())
+}
