@@ -15,7 +15,8 @@ pub use answer::{Answer, Said, judge};
 pub use client::{Client, Exchange};
 #[cfg(feature = "ivaltctl")]
 pub use probe::{Probe, Tls};
-pub use roots::SYSTEM_BUNDLES;
+#[cfg(feature = "ivaltctl")]
+pub use roots::{SYSTEM_BUNDLES, certificates};
 pub use transport::{LookUp, LookUpFailed, Stage};
 
 /// What a connection needs of the system, and what std has no safe word for.

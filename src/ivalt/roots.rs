@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::trusted_file::{Readers, SMALL, Trust};
@@ -85,10 +86,9 @@ impl Roots {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, NoRoots> {
-        let certificates = CertificateDer::pem_slice_iter(&self.pem).filter_map(Result::ok);
         let mut store = RootCertStore::empty();
         // One that rustls takes is enough; those it cannot read are left out.
-        let (taken, _) = store.add_parsable_certificates(certificates);
+        let (taken, _) = store.add_parsable_certificates(certificates(&self.pem));
         let path = &self.path;
         if taken == 0 {
             return Err(NoRoots(format!(
@@ -105,6 +105,17 @@ impl Roots {
     }
 }
 
+/// The certificates between their lines of PEM (RFC 7468), the text around them and what is no base64 left out.
+pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    let text = String::from_utf8_lossy(pem);
+    let bodies = text.split("-----BEGIN CERTIFICATE-----").skip(1);
+    let bodies = bodies.filter_map(|rest| Some(rest.split_once("-----END CERTIFICATE-----")?.0));
+    let bodies = bodies.map(|body| body.split_ascii_whitespace().collect::<String>());
+    bodies
+        .filter_map(|body| Some(STANDARD.decode(body).ok()?.into()))
+        .collect()
+}
+
 fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
     let path = SYSTEM_BUNDLES
         .map(Path::new)
@@ -114,4 +125,22 @@ fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
         path.ok_or("no trusted roots found; run: apt install ca-certificates, or set api.ca_file")?;
     let bundle = trust.read_system_file(path, SMALL);
     Ok((path, bundle.map_err(|refused| refused.to_string())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_between_other_things() {
+        let pem = b"# \xff a comment\n-----BEGIN CERTIFICATE-----\r\nAQI\r\nD\r\n-----END CERTIFICATE-----\n\
+            -----BEGIN PRIVATE KEY-----\nBAUG\n-----END PRIVATE KEY-----\n\
+            -----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n\
+            -----BEGIN TRUSTED CERTIFICATE-----\nBwgJ\n-----END TRUSTED CERTIFICATE-----\n\
+            -----BEGIN CERTIFICATE-----\nCgsM\n-----END CERTIFICATE-----\n\
+            -----BEGIN CERTIFICATE-----\nDQ==\n";
+        let found = certificates(pem);
+        let found: Vec<&[u8]> = found.iter().map(AsRef::as_ref).collect();
+        assert_eq!(found, [&[1, 2, 3][..], &[10, 11, 12]]);
+    }
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::patient::{Config, Patient, Unusable, Why, apart, finding, line_of};
@@ -12,7 +11,7 @@ use crate::config::{Settings, Tolerance};
 use crate::ctl::finding::{Finding, Severity};
 use crate::ctl::root::Root;
 use crate::ctl::surroundings;
-use crate::ivalt::SYSTEM_BUNDLES;
+use crate::ivalt::{SYSTEM_BUNDLES, certificates};
 use crate::trusted_file::{Readers, SMALL};
 
 /// Examines every settings file.
@@ -161,7 +160,7 @@ fn unusable_roots(bundle: &Path, what: &str, mend: String) -> Finding {
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
-    let ders = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    let ders = certificates(pem).into_iter();
     let usable: Vec<_> = ders
         .filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
         .collect();
