@@ -11,7 +11,7 @@ use crate::config::{Settings, Tolerance};
 use crate::ctl::finding::{Finding, Severity};
 use crate::ctl::root::Root;
 use crate::ctl::surroundings;
-use crate::ivalt::{SYSTEM_BUNDLES, certificates};
+use crate::ivalt::{self, SYSTEM_BUNDLES};
 use crate::trusted_file::{Readers, SMALL};
 
 /// Examines every settings file.
@@ -160,7 +160,7 @@ fn unusable_roots(bundle: &Path, what: &str, mend: String) -> Finding {
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
-    let ders = certificates(pem).into_iter();
+    let ders = ivalt::certificates(pem).into_iter();
     let usable: Vec<_> = ders
         .filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
         .collect();
