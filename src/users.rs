@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
 use toml_parser::decoder::{Encoding, ScalarKind};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
@@ -501,8 +503,10 @@ impl EventReceiver for Walk<'_, '_> {
             ScalarKind::String => Value::Text(text),
             ScalarKind::Boolean(flag) => Value::Flag(flag),
             ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => {
-                // Dates and numbers are only recognised up to here, not checked.
-                if toml::de::DeValue::parse(raw.as_str()).is_err() {
+                // Dates and numbers are only recognised up to here, not checked; `toml` itself does so when it builds.
+                let built =
+                    ValueDeserializer::parse(raw.as_str()).and_then(toml::Value::deserialize);
+                if built.is_err() {
                     error.report_error(
                         ParseError::new("invalid number or date").with_unexpected(span),
                     );
@@ -750,6 +754,13 @@ mod tests {
                 2,
                 "is not TOML: ",
             ),
+            (
+                "[users]\nalice = \"+14155550100\"\nbob = 5_1\"t\n",
+                3,
+                "is not TOML: invalid number or date",
+            ),
+            ("[users]\nalice \"+14155550100\"\n", 2, "is not TOML: "),
+            ("[users\nalice = \"+14155550100\"\n", 1, "is not TOML: "),
             ("[users]\nalice \"+14155550100\"\n", 2, "is not TOML: "),
             ("[users\nalice = \"+14155550100\"\n", 1, "is not TOML: "),
             (
