@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Formatting and lints, and where their programs come from on a machine that lacks them.
 
-shell_scripts=(scripts/demo scripts/test scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run .ci/run)
+shell_scripts=(scripts/demo scripts/test scripts/fuzz scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run .ci/run)
 
 # rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
 require_lint_tools() {

@@ -59,6 +59,12 @@ pub struct Client {
     look_up: LookUp,
 }
 
+/// The way to iVALT for one validation.
+struct Way {
+    agent: Agent,
+    progress: Progress,
+}
+
 #[derive(Serialize)]
 struct GlobalRestAuth<'a> {
     mobile: &'a str,
@@ -86,12 +92,23 @@ impl Client {
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
     #[must_use]
     pub fn validate_global_rest_auth(&self, mobile: &str, token: &Secret) -> Exchange {
+        let progress = Progress::begin(self.timeout);
+        let network =
+            ().chain(ConnectProxyConnector::default())
+                .chain(Tcp::new(progress.clone()))
+                .chain(EnterTls(progress.clone()))
+                .chain(RustlsConnector::default());
+        self.validate_by(&self.way(network, progress), mobile, token)
+    }
+
+    fn validate_by(&self, way: &Way, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = std::str::from_utf8(token.as_bytes()).unwrap_or_default();
         let digits = mobile.trim_start_matches('+');
         // The number also without country code; its last digits may be seen.
         let numbers = (0..digits.len().saturating_sub(6)).filter_map(|from| digits.get(from..));
         let secrets: Vec<_> = [auth_token, mobile].into_iter().chain(numbers).collect();
         self.post(
+            way,
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },
             &secrets,
@@ -99,33 +116,38 @@ impl Client {
     }
 
     /// Sends once; whatever goes wrong, nothing is sent a second time.
-    fn post(&self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
-        let progress = Progress::begin(self.timeout);
+    fn post(
+        &self,
+        way: &Way,
+        operation: &str,
+        fields: &impl Serialize,
+        secrets: &[&str],
+    ) -> Exchange {
         let begun = Instant::now();
         let mut http = None;
         let answer = self
-            .send(operation, fields, &progress)
+            .send(&way.agent, operation, fields)
             .and_then(|mut response| {
                 http = Some(response.status().as_u16());
                 answer(&mut response)
             });
         let answer = answer.unwrap_or_else(|error| {
-            Answer::Unusable(self.cause(&error, &progress), Said::default())
+            Answer::Unusable(self.cause(&error, &way.progress), Said::default())
         });
         let key = std::str::from_utf8(self.key.as_bytes()).unwrap_or_default();
         Exchange {
             answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
             http,
             elapsed: begun.elapsed(),
-            steps: progress.durations(),
+            steps: way.progress.durations(),
         }
     }
 
     fn send(
         &self,
+        agent: &Agent,
         operation: &str,
         fields: &impl Serialize,
-        progress: &Progress,
     ) -> Result<Response<Body>, Error> {
         // Large enough for any token: a growing vector would leave unwiped copies behind.
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
@@ -134,7 +156,7 @@ impl Client {
         let mut key =
             HeaderValue::from_maybe_shared(key).map_err(|error| Error::Other(Box::new(error)))?;
         key.set_sensitive(true);
-        self.agent(progress)
+        agent
             .post(format!("{}/{operation}", self.url))
             .header("x-api-key", key)
             .header("content-type", "application/json")
@@ -145,7 +167,7 @@ impl Client {
 
     /// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the
     /// API key, never times out, trusts compiled-in roots and starts a thread for names.
-    fn agent(&self, progress: &Progress) -> Agent {
+    fn way(&self, connector: impl Connector, progress: Progress) -> Way {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .root_certs(RootCerts::Specific(Arc::clone(&self.roots)))
@@ -165,17 +187,15 @@ impl Client {
             .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(Tcp::new(progress.clone()))
-                .chain(EnterTls(progress.clone()))
-                .chain(RustlsConnector::default())
-                .chain(Wipe(progress.clone()));
         let resolver = CallingThreadResolver {
             look_up: self.look_up,
             progress: progress.clone(),
         };
-        Agent::with_parts(config, connector, resolver)
+        let connector = connector.chain(Wipe(progress.clone()));
+        Way {
+            agent: Agent::with_parts(config, connector, resolver),
+            progress,
+        }
     }
 
     fn cause(&self, error: &Error, progress: &Progress) -> String {
@@ -321,3 +341,7 @@ fn certificate_words(reason: &CertificateError) -> String {
     };
     words.to_owned()
 }
+
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/from_memory.rs"]
+pub mod from_memory;

@@ -7,3 +7,6 @@ mod transport;
 pub use answer::{Answer, judge};
 pub use client::{Client, Exchange};
 pub use transport::{LookUp, LookUpFailed, Stage};
+
+#[cfg(any(test, fuzzing))]
+pub use client::from_memory;
