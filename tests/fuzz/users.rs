@@ -40,6 +40,10 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
         assert!(found.is_err(), "not TOML, and {found:?}");
         return;
     };
+    if let Some(times) = plain_lines(text, name) {
+        let as_promised = matches!(found, Ok(Entry::Bad(_))) == (times > 1);
+        assert!(as_promised, "{times} times, and {found:?}");
+    }
     let expected = expect(&document, name, format);
     let agrees = match (&found, &expected) {
         (Err(_), Expected::Unusable) => true,
@@ -62,6 +66,22 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
 /// A name that stands twice is that user's trouble; everything else is everybody's.
 fn is_double(message: &str) -> bool {
     message == "duplicate key" || message.starts_with("cannot extend ")
+}
+
+/// How often the name stands in a file of nothing but `name = "+mobile"` below `[users]`; `None` for other files.
+fn plain_lines(text: &str, name: Option<&str>) -> Option<usize> {
+    let mut times = 0;
+    for line in text.strip_prefix("[users]\n")?.lines() {
+        let (key, value) = line.split_once(" = \"+")?;
+        let digits = value.strip_suffix('"')?;
+        let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let e164 = (7..=15).contains(&digits.len()) && !digits.starts_with('0');
+        if !plain || !e164 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        times += usize::from(Some(key) == name);
+    }
+    Some(times)
 }
 
 #[derive(Debug)]
