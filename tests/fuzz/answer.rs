@@ -199,21 +199,29 @@ fn next_line(bytes: &mut &[u8]) -> Option<String> {
     Some(line.iter().map(|byte| char::from(*byte)).collect())
 }
 
+/// Here a line feed alone ends nothing, not even for the patient (RFC 9112 section 2.2 speaks of the head only).
 fn read_chunks(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = next_line(&mut bytes)?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).ok()?;
+        let line = next_crlf_line(&mut bytes)?;
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        let size = usize::from_str_radix(from_utf8(size).ok()?.trim(), 16).ok()?;
         if size == 0 {
             return Some(body);
         }
         body.extend_from_slice(bytes.get(..size)?);
         bytes = bytes.get(size..)?;
-        if !next_line(&mut bytes)?.is_empty() {
+        if !next_crlf_line(&mut bytes)?.is_empty() {
             return None;
         }
     }
+}
+
+fn next_crlf_line<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    let line = &bytes[..end];
+    *bytes = &bytes[end + 2..];
+    Some(line)
 }
 
 /// An answer as any server sends it; refusing that would lock people out.
