@@ -3,7 +3,6 @@
 #![allow(unsafe_code)]
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::fs;
@@ -11,12 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
-use super::contains;
 use super::dev_log::Log;
 use super::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
-use super::log_line::{AUTHPRIV, LogLine, Severity};
+use super::log_line::LogLine;
+use super::play::{Act, Play, Seen, c_string};
+use super::promises::Promises;
+use super::report::Entry;
 use super::script::{DevLog, Script};
 use super::stage;
 use crate::pam::pam_sm_authenticate;
@@ -29,8 +30,6 @@ const FOLDER: &str = "/dev/ivalt";
 pub const CONFIG: &CStr = c"config=/dev/ivalt/ivalt.toml";
 /// Settings that want four to eight digits, hidden, ten times.
 pub const DIGITS: &CStr = c"config=/dev/ivalt/digits.toml";
-/// Part of the API key, and in the seeds of passwords and tokens.
-pub const SECRET: &[u8] = b"Wh1sp3r0ut";
 const LINES_OF_SETTINGS: &str = "users_file = \"/dev/ivalt/users.toml\"\n[api]\nkey = \"key-Wh1sp3r0ut\"\n\
     url = \"https://127.0.0.1:9/\"\nca_file = \"/dev/ivalt/ca.pem\"\n";
 const RULES_FOR_DIGITS: &str =
@@ -41,91 +40,27 @@ const USERS: &str = "[users]\nalice = \"+916283974746\"\n\
 const PAM_SERVICE: c_int = 1;
 const PAM_AUTHTOK: c_int = 6;
 const PAM_IGNORE: c_int = 25;
-
-/// What the person does at one prompt.
-#[derive(Debug, Default)]
-pub struct Act {
-    /// The reply; NULL without.
-    pub reply: Option<CString>,
-    /// The conversation's code; nothing but `PAM_SUCCESS` gives a reply.
-    pub code: c_int,
-    /// `PAM_SUCCESS`, and no array of replies.
-    pub no_array: bool,
-    /// Replies more than were asked for.
-    pub too_many: bool,
-    /// `PAM_USER` becomes this first.
-    pub user: Option<CString>,
-}
-
-/// One call: what goes in.
-#[derive(Debug, Default)]
-pub struct Play {
-    /// The module's arguments.
-    pub words: Vec<CString>,
-    /// PAM's items; not set without.
-    pub user: Option<CString>,
-    /// Likewise.
-    pub rhost: Option<CString>,
-    /// Likewise.
-    pub tty: Option<CString>,
-    /// Likewise.
-    pub ruser: Option<CString>,
-    /// Likewise.
-    pub service: Option<CString>,
-    /// Likewise; an earlier module has set it.
-    pub authtok: Option<CString>,
-    /// One for each prompt, then errors.
-    pub acts: VecDeque<Act>,
-    /// The conversation's code for messages.
-    pub message_code: c_int,
-    /// `PAM_CONV` without a function.
-    pub nobody: bool,
-    /// `PAM_SILENT`
-    pub silent: bool,
-}
-
-/// What came out.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Of the module itself.
-    pub code: c_int,
-    /// Style and bytes of every prompt and message.
-    pub said: Vec<(c_int, Vec<u8>)>,
-    /// Answers that reached the module.
-    pub replies: Vec<Vec<u8>>,
-    /// What libpam was asked to wait, if anything.
-    pub delayed: bool,
-    /// The one line.
-    pub line: Option<LogLine>,
-    /// As it stood there.
-    pub raw: String,
-    /// Every `PAM_USER` there was, in order, empty where there was none.
-    pub users: Vec<Vec<u8>>,
-    service: Vec<u8>,
-    rhost: Vec<u8>,
-    tty: Vec<u8>,
-    ruser: Vec<u8>,
-    descriptors: [usize; 2],
-}
+/// Items under the keys by which the log line has them.
+const LOGGED_ITEMS: [(&str, c_int); 4] = [
+    ("service", PAM_SERVICE),
+    ("rhost", libpam::PAM_RHOST),
+    ("tty", libpam::PAM_TTY),
+    ("ruser", libpam::PAM_RUSER),
+];
 
 /// A call in progress; libpam and the module come back to it through callbacks.
+#[derive(Default)]
 struct Stand {
     play: Play,
-    seen: Option<Seen>,
-    said: Vec<(c_int, Vec<u8>)>,
-    replies: Vec<Vec<u8>>,
-    users: Vec<Vec<u8>>,
-    delayed: bool,
-    handle: *mut PamHandle,
-}
-
-struct Application {
-    log: Log,
+    seen: Seen,
+    /// The application's handle, once there is one.
+    handle: Option<NonNull<PamHandle>>,
+    entered: bool,
 }
 
 thread_local! {
-    static APPLICATION: OnceCell<Application> = const { OnceCell::new() };
-    static STAND: RefCell<Option<Stand>> = const { RefCell::new(None) };
+    static LOG: OnceCell<Log> = const { OnceCell::new() };
+    static STAND: RefCell<Stand> = RefCell::default();
 }
 
 /// Gives this thread its own `/dev`, network and descriptors, and libpam a module that leads back here.
@@ -143,11 +78,7 @@ pub fn enter_stage() -> Result<(), Box<dyn Error>> {
     stage::done(unsafe { libc::unshare(libc::CLONE_FILES) })?;
     write_files(&shim)?;
     let log = Log::place(DevLog::Socket)?;
-    APPLICATION.with(|application| {
-        application
-            .set(Application { log })
-            .map_err(|_| "twice on the stage")
-    })?;
+    LOG.with(|place| place.set(log).map_err(|_| "twice on the stage"))?;
     if cfg!(fuzzing) {
         keep_panic_hook();
     }
@@ -210,88 +141,85 @@ fn keep_panic_hook() {
     std::panic::set_hook(hook);
 }
 
-/// Plays `play` and holds what comes out to what is promised for every call. `None` when libpam itself refused.
+/// Plays `play`, and panics if a promise is broken. `None` when libpam itself refused.
 pub fn perform(play: Play) -> Option<Seen> {
-    let context = format!("{play:?}");
-    let (service, secrets) = (play.service.clone(), Secrets::of(&play));
-    let silent = play.silent;
-    let stand = Stand {
-        play,
-        seen: None,
-        said: Vec::new(),
-        replies: Vec::new(),
-        users: Vec::new(),
-        delayed: false,
-        handle: ptr::null_mut(),
-    };
-    STAND.with(|place| place.replace(Some(stand)));
+    let (context, promises) = (format!("{play:?}"), Promises::for_call(&play));
+    STAND.with(|place| {
+        place.replace(Stand {
+            play,
+            ..Stand::default()
+        })
+    });
     // libpam's own lines go by a descriptor that glibc keeps for the whole process, whose other threads have others.
     // SAFETY: the ident is static, as openlog(3) keeps the pointer.
     unsafe { libc::openlog(c"application".as_ptr(), libc::LOG_NDELAY, libc::LOG_USER) };
-    call_libpam(service.as_deref().unwrap_or(c"sshd"));
+    call_libpam();
     // SAFETY: closelog(3) takes nothing.
     unsafe { libc::closelog() };
-    let stand = STAND.with(|place| place.take())?;
-    let log =
-        APPLICATION.with(|application| application.get().map(|on_stage| on_stage.log.drain()));
-    let log = log.expect("enter_stage comes first");
-    let mut seen = stand.seen?;
-    (seen.said, seen.replies, seen.users) = (stand.said, stand.replies, stand.users);
-    seen.delayed = stand.delayed;
-    let mut lines = log.into_iter().filter(|line| LogLine::is_ours(line));
+    let Stand {
+        mut seen, entered, ..
+    } = STAND.take();
+    let lines = LOG.with(|log| log.get().expect("enter_stage comes first").drain());
+    if !entered {
+        return None;
+    }
+    let mut lines = lines.into_iter().filter(|line| LogLine::is_ours(line));
     seen.raw = lines
         .next()
         .unwrap_or_else(|| panic!("no log line: {context}"));
     assert_eq!(lines.next(), None, "a second log line: {context}");
-    seen.line = Some(LogLine::parse(&seen.raw));
-    seen.judge(silent);
-    secrets.judge(&seen);
+    promises.hold(&seen);
     Some(seen)
 }
 
-fn call_libpam(service: &CStr) {
+fn call_libpam() {
+    let Some(handle) = start() else {
+        return;
+    };
+    let items = with_stand(|stand| {
+        stand.handle = NonNull::new(handle);
+        let play = &stand.play;
+        [
+            (libpam::PAM_USER, play.user.clone()),
+            (libpam::PAM_RHOST, play.rhost.clone()),
+            (libpam::PAM_TTY, play.tty.clone()),
+            (libpam::PAM_RUSER, play.ruser.clone()),
+        ]
+    });
+    for (item, text) in items {
+        set_item(handle, item, text.as_deref());
+    }
+    let delay: libpam::FailDelay = note_delay;
+    let silent = with_stand(|stand| stand.play.silent);
+    let flags = if silent { libpam::PAM_SILENT } else { 0 };
+    let (authenticate, _) = libpam::function(Entry::Authenticate).expect("it is one");
+    // SAFETY: the handle is live until pam_end; the function is static.
+    unsafe {
+        libpam::pam_set_item(handle, libpam::PAM_FAIL_DELAY, delay as *const c_void);
+        let code = authenticate(handle, flags);
+        libpam::pam_end(handle, code);
+    }
+}
+
+fn start() -> Option<*mut PamHandle> {
+    let (service, nobody) = with_stand(|stand| (stand.play.service.clone(), stand.play.nobody));
     let conversation = PamConv {
-        converse: with_stand(|stand| (!stand.play.nobody).then_some(converse as libpam::Converse)),
+        converse: (!nobody).then_some(converse as libpam::Converse),
         data: ptr::null_mut(),
     };
-    let folder = CString::new(FOLDER).unwrap_or_default();
+    let folder = c_string(FOLDER.as_bytes());
     let mut handle = ptr::null_mut();
     // SAFETY: libpam copies the strings and the structure.
     unsafe {
         libpam::pam_start_confdir(
-            service.as_ptr(),
+            service.as_deref().unwrap_or(c"sshd").as_ptr(),
             ptr::null(),
             &conversation,
             folder.as_ptr(),
             &mut handle,
         );
     }
-    if handle.is_null() {
-        return;
-    }
-    let (items, silent) = with_stand(|stand| {
-        stand.handle = handle;
-        let play = &stand.play;
-        let items = [
-            (libpam::PAM_USER, play.user.clone()),
-            (libpam::PAM_RHOST, play.rhost.clone()),
-            (libpam::PAM_TTY, play.tty.clone()),
-            (libpam::PAM_RUSER, play.ruser.clone()),
-        ];
-        (items, if play.silent { libpam::PAM_SILENT } else { 0 })
-    });
-    for (item, text) in items {
-        set_item(handle, item, text.as_deref());
-    }
-    let delay: libpam::FailDelay = note_delay;
-    let (authenticate, _) =
-        libpam::function(super::report::Entry::Authenticate).expect("it is one");
-    // SAFETY: the handle is live until pam_end; the function is static.
-    unsafe {
-        libpam::pam_set_item(handle, libpam::PAM_FAIL_DELAY, delay as *const c_void);
-        let code = authenticate(handle, silent);
-        libpam::pam_end(handle, code);
-    }
+    (!handle.is_null()).then_some(handle)
 }
 
 fn set_item(handle: *mut PamHandle, item: c_int, text: Option<&CStr>) {
@@ -315,7 +243,7 @@ fn get_item(handle: *mut PamHandle, item: c_int) -> Vec<u8> {
 }
 
 fn with_stand<T>(what: impl FnOnce(&mut Stand) -> T) -> T {
-    STAND.with_borrow_mut(|stand| what(stand.as_mut().expect("a call in progress")))
+    STAND.with_borrow_mut(what)
 }
 
 /// libpam, through the shim. Only here may an application set `PAM_AUTHTOK`.
@@ -329,17 +257,15 @@ unsafe extern "C" fn enter_module(
     _: *const *const c_char,
 ) -> c_int {
     // For the service "other", libpam reads its file twice.
-    if with_stand(|stand| stand.seen.is_some()) {
+    if with_stand(|stand| std::mem::replace(&mut stand.entered, true)) {
         return PAM_IGNORE;
     }
     let (words, authtok) = with_stand(|stand| {
-        (
-            std::mem::take(&mut stand.play.words),
-            stand.play.authtok.take(),
-        )
+        let play = &mut stand.play;
+        (std::mem::take(&mut play.words), play.authtok.take())
     });
     set_item(handle, PAM_AUTHTOK, authtok.as_deref());
-    with_stand(|stand| stand.users.push(get_item(handle, libpam::PAM_USER)));
+    note_user(handle);
     let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
     let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
     let flags = flags.try_into().unwrap_or_default();
@@ -347,19 +273,19 @@ unsafe extern "C" fn enter_module(
     // SAFETY: the handle is libpam's own, and the words outlive the call.
     let code = unsafe { pam_sm_authenticate(handle.cast(), flags, argc, argv.as_ptr()) } as c_int;
     let descriptors = [before, descriptors()];
+    note_user(handle);
     with_stand(|stand| {
-        stand.users.push(get_item(handle, libpam::PAM_USER));
-        stand.seen = Some(Seen {
-            code,
-            descriptors,
-            service: get_item(handle, PAM_SERVICE),
-            rhost: get_item(handle, libpam::PAM_RHOST),
-            tty: get_item(handle, libpam::PAM_TTY),
-            ruser: get_item(handle, libpam::PAM_RUSER),
-            ..Seen::default()
-        });
+        (stand.seen.code, stand.seen.descriptors) = (code, descriptors);
+        stand.seen.items = LOGGED_ITEMS
+            .map(|(key, item)| (key, get_item(handle, item)))
+            .into();
     });
     code
+}
+
+fn note_user(handle: *mut PamHandle) {
+    let user = get_item(handle, libpam::PAM_USER);
+    with_stand(|stand| stand.seen.users.push(user));
 }
 
 /// Of this thread, which shares them with nobody.
@@ -370,7 +296,7 @@ fn descriptors() -> usize {
 /// # Safety
 /// Called by libpam.
 unsafe extern "C" fn note_delay(_: c_int, delay_us: c_uint, _: *mut c_void) {
-    with_stand(|stand| stand.delayed |= delay_us > 0);
+    with_stand(|stand| stand.seen.delayed |= delay_us > 0);
 }
 
 /// # Safety
@@ -384,225 +310,48 @@ unsafe extern "C" fn converse(
     assert_eq!(count, 1, "one message at a time");
     // SAFETY: an array of one pointer to a message with a C string.
     let (style, text) = unsafe {
-        (
-            (**messages).style,
-            CStr::from_ptr((**messages).text).to_bytes().to_vec(),
-        )
+        let message = &**messages;
+        (message.style, CStr::from_ptr(message.text).to_bytes())
     };
     let (act, handle) = with_stand(|stand| {
-        stand.said.push((style, text));
+        stand.seen.said.push((style, text.to_vec()));
         (stand.act(style), stand.handle)
     });
-    if let Some(user) = &act.user {
-        set_item(handle, libpam::PAM_USER, Some(user));
-        with_stand(|stand| stand.users.push(user.to_bytes().to_vec()));
+    if let (Some(user), Some(handle)) = (&act.user, handle) {
+        set_item(handle.as_ptr(), libpam::PAM_USER, Some(user));
+        note_user(handle.as_ptr());
     }
     if act.code == libpam::PAM_SUCCESS && !act.no_array {
-        if let Some(reply) = &act.reply {
-            with_stand(|stand| stand.replies.push(reply.to_bytes().to_vec()));
-        }
-        // SAFETY: calloc(3) gives room or NULL; strdup(3) copies; the module frees both.
-        unsafe {
-            let array = libc::calloc(if act.too_many { 2 } else { 1 }, size_of::<PamResponse>())
-                .cast::<PamResponse>();
-            (*array).text = act
-                .reply
-                .as_ref()
-                .map_or(ptr::null_mut(), |reply| libc::strdup(reply.as_ptr()));
-            (*array).code = if act.too_many { -1 } else { 0 };
-            *replies = array;
-        }
+        let reply = act.reply.iter().map(|reply| reply.to_bytes().to_vec());
+        with_stand(|stand| stand.seen.replies.extend(reply));
+        // SAFETY: where the module wants the array.
+        unsafe { *replies = allocate(&act) };
     }
     act.code
+}
+
+/// From malloc(3), because the module frees it.
+fn allocate(act: &Act) -> *mut PamResponse {
+    let (count, code) = if act.too_many { (2, -1) } else { (1, 0) };
+    // SAFETY: calloc(3) gives room for that many responses, or NULL; strdup(3) copies a C string.
+    unsafe {
+        let array = libc::calloc(count, size_of::<PamResponse>()).cast::<PamResponse>();
+        if let Some(first) = array.as_mut() {
+            let reply = act.reply.as_ref();
+            first.text = reply.map_or(ptr::null_mut(), |reply| libc::strdup(reply.as_ptr()));
+            first.code = code;
+        }
+        array
+    }
 }
 
 impl Stand {
     /// Only prompts use up acts.
     fn act(&mut self, style: c_int) -> Act {
-        let failed = |code| Act {
-            code,
-            ..Act::default()
-        };
         match style {
-            1 | 2 => self
-                .play
-                .acts
-                .pop_front()
-                .unwrap_or(failed(libpam::PAM_CONV_ERR)),
-            _ => failed(self.play.message_code),
+            1 | 2 => self.play.acts.pop_front(),
+            _ => Some(Act::code(self.play.message_code)),
         }
+        .unwrap_or_else(|| Act::code(libpam::PAM_CONV_ERR))
     }
-}
-
-/// Reasons, with their code and level in INTERFACE.md, that an application without a network may see.
-const REASONS: [(&str, c_int, Severity); 10] = [
-    ("not-enrolled", 10, Severity::Notice),
-    ("disabled", 10, Severity::Notice),
-    ("bad-entry", 10, Severity::Notice),
-    ("unanswered", 19, Severity::Notice),
-    ("malformed-token", 7, Severity::Notice),
-    ("password-as-token", 7, Severity::Warning),
-    ("token-rejected", 7, Severity::Notice),
-    ("token-rejected", 11, Severity::Notice),
-    ("unavailable", 9, Severity::Warning),
-    ("misconfigured", 3, Severity::Error),
-];
-
-impl Seen {
-    /// The log line.
-    ///
-    /// # Panics
-    /// Never for what `perform` returns.
-    #[must_use]
-    pub fn log(&self) -> &LogLine {
-        self.line.as_ref().expect("perform has read it")
-    }
-
-    /// What holds for every call, whatever went in.
-    fn judge(&self, silent: bool) {
-        let line = self.log();
-        let known = REASONS
-            .iter()
-            .find(|(reason, code, _)| *reason == line.reason() && *code == self.code);
-        let Some((.., severity)) = known else {
-            panic!("code {} for {}", self.code, self.raw);
-        };
-        assert_eq!(
-            (line.outcome().as_str(), line.severity, line.facility),
-            ("deny", *severity, AUTHPRIV)
-        );
-        for (key, item) in [
-            ("service", &self.service),
-            ("rhost", &self.rhost),
-            ("tty", &self.tty),
-            ("ruser", &self.ruser),
-        ] {
-            assert_eq!(line.bytes(key), cut(item), "{key}");
-        }
-        let user = line.bytes("user");
-        assert!(
-            // Asked for the name, a person may type anything.
-            self.users
-                .iter()
-                .chain(&self.replies)
-                .any(|known| cut(known) == user),
-            "user {user:?} of {:?}",
-            self.users
-        );
-        let mobile = match user {
-            b"alice" => "***4746",
-            b"bob" => "***0100",
-            _ => "",
-        };
-        assert!(
-            [mobile, ""].contains(&line.get("mobile").as_str()),
-            "{}",
-            self.raw
-        );
-        assert_eq!(
-            self.descriptors[0], self.descriptors[1],
-            "descriptors left open"
-        );
-        self.judge_what_was_said(silent);
-        if line.reason() == "unavailable" {
-            assert_eq!(
-                (user, line.get("mobile").as_str()),
-                (b"alice".as_slice(), "***4746"),
-                "sent for {}",
-                self.raw
-            );
-        }
-    }
-
-    fn judge_what_was_said(&self, silent: bool) {
-        for (style, text) in &self.said {
-            let text = std::str::from_utf8(text).expect("UTF-8");
-            assert!(
-                !text.contains(char::is_control) && text.len() < 512,
-                "{text:?}"
-            );
-            assert!(
-                !(silent && [3, 4].contains(style)),
-                "PAM_SILENT, and {text:?}"
-            );
-        }
-    }
-}
-
-fn cut(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(256)]
-}
-
-/// What must not come out again, unless it also went in where it may be seen.
-struct Secrets {
-    hidden: Vec<Vec<u8>>,
-    seen_anyway: Vec<Vec<u8>>,
-}
-
-impl Secrets {
-    fn of(play: &Play) -> Self {
-        let replies = play.acts.iter().filter_map(|act| act.reply.as_ref());
-        let hidden = replies
-            .chain(&play.authtok)
-            .map(|secret| secret.to_bytes().trim_ascii());
-        // Bytes that no sentence or path of ours holds; a log cuts, so the first will do.
-        let telling = |secret: &[u8]| {
-            secret
-                .iter()
-                .any(|byte| b"#%^~$!".contains(byte) || *byte >= 0x80)
-        };
-        let hidden = hidden.map(|secret| &secret[..secret.len().min(16)]);
-        let hidden = hidden.filter(|secret| secret.len() >= 8 && telling(secret));
-        let items = [
-            &play.user,
-            &play.rhost,
-            &play.tty,
-            &play.ruser,
-            &play.service,
-        ];
-        let users = play.acts.iter().filter_map(|act| act.user.as_ref());
-        let seen = items.into_iter().flatten().chain(&play.words).chain(users);
-        // Asked for the name, a person may type anything: that is the name then.
-        let names = play
-            .acts
-            .iter()
-            .filter(|_| play.user.is_none())
-            .filter_map(|act| act.reply.as_ref());
-        Self {
-            hidden: hidden
-                .map(<[u8]>::to_vec)
-                .chain([SECRET.to_vec()])
-                .collect(),
-            seen_anyway: seen
-                .chain(names)
-                .map(|text| text.to_bytes().to_vec())
-                .collect(),
-        }
-    }
-
-    fn judge(&self, seen: &Seen) {
-        let fields = seen.log().fields.iter().map(|field| &field.1);
-        let said = seen.said.iter().map(|(_, text)| text);
-        for text in fields.chain(said) {
-            for secret in &self.hidden {
-                let known = self.seen_anyway.iter().any(|other| overlap(other, secret));
-                assert!(
-                    known || !contains(text, secret),
-                    "{secret:?} came out: {}",
-                    seen.raw
-                );
-            }
-        }
-    }
-}
-
-/// libpam makes the service lower case, so case does not count.
-fn overlap(text: &[u8], secret: &[u8]) -> bool {
-    contains(&text.to_ascii_lowercase(), &secret.to_ascii_lowercase())
-}
-
-/// The bytes of one record of an input, which hold no NUL.
-#[must_use]
-pub fn c_string(bytes: &[u8]) -> CString {
-    CString::new(bytes).unwrap_or_default()
 }

@@ -1,57 +1,98 @@
 //! What comes back from the conversation: any bytes, none, errors, too much, and another user meanwhile.
 
-use std::ffi::CString;
-
-use super::application::{Act, CONFIG, DIGITS, Play, Seen, c_string, perform};
+use super::application::{CONFIG, DIGITS, perform};
+use super::play::{Act, Play, Seen, c_string};
 
 /// Records with NUL between them: letters that choose the surroundings, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
 /// not set), then one record for each prompt, whose first byte says what it is.
 pub fn run(input: &[u8]) {
     let mut records = input.split(|byte| *byte == 0);
-    let letters = records.next().unwrap_or_default();
-    let chosen = |letter: u8| letters.contains(&letter);
-    let mut next = || {
-        records
-            .next()
-            .filter(|record| *record != b" ")
-            .map(c_string)
-    };
-    let (user, authtok) = (next(), next());
-    let acts: Vec<_> = records.map(act).collect();
-    let password = authtok.clone();
-    let first_pass = if chosen(b't') {
-        Some(c"try_first_pass")
-    } else {
-        chosen(b'u').then_some(c"use_first_pass")
-    };
-    let config = if chosen(b'9') { DIGITS } else { CONFIG };
+    let surroundings = Surroundings(records.next().unwrap_or_default());
+    let mut next = || records.next().filter(|record| *record != b" ");
+    let (user, password) = (next(), next());
     let play = Play {
-        words: [
-            Some(config),
-            first_pass,
-            chosen(b'd').then_some(c"debug"),
-            chosen(b'n').then_some(c"nodelay"),
-        ]
-        .into_iter()
-        .flatten()
-        .map(ToOwned::to_owned)
-        .collect(),
-        user,
-        authtok,
-        acts: acts.into(),
-        message_code: if chosen(b'm') { 19 } else { 0 },
-        nobody: chosen(b'0'),
-        silent: chosen(b's'),
-        ..Play::default()
+        user: user.map(c_string),
+        authtok: password.map(c_string),
+        acts: records.map(act).collect(),
+        ..surroundings.play()
     };
     let Some(seen) = perform(play) else {
         return;
     };
-    assert_eq!(seen.delayed, !chosen(b'n'), "{}", seen.raw);
-    let limit = if chosen(b'9') { 10 } else { 3 };
-    counts(&seen, limit, first_pass.is_some());
+    let delay = !surroundings.chosen(b'n');
+    assert_eq!(seen.delayed, delay, "{}", seen.raw);
+    surroundings.counts(&seen);
     if seen.log().reason() == "unavailable" {
-        worth_sending(&seen, password.as_ref(), first_pass.is_some(), chosen(b'9'));
+        surroundings.worth_sending(&seen, password);
+    }
+}
+
+/// Letters: `9` settings that want digits, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
+/// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`.
+struct Surroundings<'a>(&'a [u8]);
+
+impl Surroundings<'_> {
+    fn chosen(&self, letter: u8) -> bool {
+        self.0.contains(&letter)
+    }
+
+    fn first_pass(&self) -> bool {
+        self.chosen(b't') || self.chosen(b'u')
+    }
+
+    fn play(&self) -> Play {
+        let config = if self.chosen(b'9') { DIGITS } else { CONFIG };
+        let letters = [
+            (b't', c"try_first_pass"),
+            (b'u', c"use_first_pass"),
+            (b'd', c"debug"),
+            (b'n', c"nodelay"),
+        ];
+        let words = letters
+            .iter()
+            .filter(|(letter, _)| self.chosen(*letter))
+            .map(|(_, word)| *word);
+        Play {
+            words: [config]
+                .into_iter()
+                .chain(words)
+                .map(ToOwned::to_owned)
+                .collect(),
+            message_code: if self.chosen(b'm') { 19 } else { 0 },
+            nobody: self.chosen(b'0'),
+            silent: self.chosen(b's'),
+            ..Play::default()
+        }
+    }
+
+    /// Nobody is asked, and nothing counted, more often than the settings say.
+    fn counts(&self, seen: &Seen) {
+        let limit = if self.chosen(b'9') { 10 } else { 3 };
+        let prompt = |said: &&(i32, Vec<u8>)| said.1.ends_with(b"iVALT token: ");
+        let prompts = seen.said.iter().filter(prompt).count();
+        assert!(prompts <= limit, "{prompts} prompts: {}", seen.raw);
+        let attempts: usize = seen.log().get("attempts").parse().expect("a number");
+        let answers = seen.replies.len() + usize::from(self.first_pass());
+        assert!(attempts <= answers, "{}", seen.raw);
+    }
+
+    /// A request left the story: then the answer was a token as the settings want it, and not the password.
+    fn worth_sending(&self, seen: &Seen, password: Option<&[u8]>) {
+        let password = password.map(<[u8]>::trim_ascii);
+        let last = seen.replies.last().map(|reply| reply.trim_ascii());
+        let first_pass = self.first_pass();
+        let typed = last.filter(|token| self.fits(token));
+        let typed = typed.filter(|token| first_pass || Some(*token) != password);
+        let taken = password.filter(|token| first_pass && self.fits(token));
+        assert!(typed.or(taken).is_some(), "sent: {}", seen.raw);
+    }
+
+    fn fits(&self, token: &[u8]) -> bool {
+        if self.chosen(b'9') {
+            (4..=8).contains(&token.len()) && token.iter().all(u8::is_ascii_digit)
+        } else {
+            (1..=512).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic)
+        }
     }
 }
 
@@ -61,32 +102,18 @@ fn act(record: &[u8]) -> Act {
     let Some((kind, rest)) = record.split_first() else {
         return Act::default();
     };
-    let reply = |text: &[u8]| Some(c_string(text));
     match kind {
-        b't' => Act {
-            reply: reply(rest),
-            ..Act::default()
-        },
-        b'e' => Act {
-            code: rest.first().map_or(19, |code| (*code).into()),
-            ..Act::default()
-        },
+        b't' => Act::reply(rest),
+        b'e' => Act::code(rest.first().map_or(19, |code| (*code).into())),
         b'u' => {
-            let end = rest
-                .iter()
-                .position(|byte| *byte == b'|')
-                .unwrap_or(rest.len());
-            let text = rest.get(end + 1..).unwrap_or_default();
-            Act {
-                user: reply(&rest[..end]),
-                reply: reply(text),
-                ..Act::default()
-            }
+            let mut parts = rest.splitn(2, |byte| *byte == b'|');
+            let user = parts.next().map(c_string);
+            let act = parts.next().map_or_else(Act::default, Act::reply);
+            Act { user, ..act }
         }
         b'm' => Act {
-            reply: reply(rest),
             too_many: true,
-            ..Act::default()
+            ..Act::reply(rest)
         },
         b'n' => Act {
             no_array: true,
@@ -94,45 +121,4 @@ fn act(record: &[u8]) -> Act {
         },
         _ => Act::default(),
     }
-}
-
-/// Nobody is asked, and nothing counted, more often than the settings say.
-fn counts(seen: &Seen, limit: usize, first_pass: bool) {
-    let prompts = seen
-        .said
-        .iter()
-        .filter(|(_, text)| text.ends_with(b"iVALT token: "))
-        .count();
-    assert!(prompts <= limit, "{prompts} prompts: {}", seen.raw);
-    let attempts: usize = seen.log().get("attempts").parse().expect("a number");
-    assert!(
-        attempts <= seen.replies.len() + usize::from(first_pass),
-        "{}",
-        seen.raw
-    );
-}
-
-/// A request left the story: then the last answer was a token as the settings want it, and not the password.
-fn worth_sending(seen: &Seen, password: Option<&CString>, first_pass: bool, digits: bool) {
-    let password = password.map(|password| password.to_bytes().trim_ascii());
-    let last = seen.replies.last().map(|reply| reply.trim_ascii());
-    let fits = |token: &&[u8]| {
-        let allowed = if digits {
-            u8::is_ascii_digit
-        } else {
-            u8::is_ascii_graphic
-        };
-        let lengths = if digits { 4..=8 } else { 1..=512 };
-        token.iter().all(allowed) && lengths.contains(&token.len())
-    };
-    let typed = last
-        .filter(fits)
-        .filter(|token| first_pass || Some(*token) != password);
-    let taken = password.filter(fits).filter(|_| first_pass);
-    assert!(
-        typed.or(taken).is_some(),
-        "sent: {} {:?}",
-        seen.raw,
-        seen.replies
-    );
 }

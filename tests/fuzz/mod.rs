@@ -8,6 +8,8 @@ pub mod application;
 pub mod arguments;
 pub mod conversation;
 pub mod items;
+pub mod play;
+mod promises;
 pub mod settings;
 pub mod users;
 

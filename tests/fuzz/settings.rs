@@ -5,7 +5,7 @@ use std::str::from_utf8;
 use std::time::Duration;
 
 use super::contains;
-use crate::config::{Settings, Tolerance};
+use crate::config::{Api, Settings, Token, Tolerance};
 use crate::trusted_file::Trust;
 
 const PATH: &str = "/etc/ivalt/ivalt.toml";
@@ -61,86 +61,69 @@ fn only_values_hold_the_key(text: &str) -> bool {
 }
 
 fn accepted(text: &str, settings: &Settings) {
-    let table: toml::Table = text
+    let file: toml::Table = text
         .parse()
         .unwrap_or_else(|error| panic!("not TOML: {error}"));
-    let empty = toml::Table::new();
-    let section = |name| {
-        table
-            .get(name)
-            .and_then(toml::Value::as_table)
-            .unwrap_or(&empty)
-    };
-    let (api, token, policy) = (section("api"), section("token"), section("policy"));
-    let number = |section: &toml::Table, key, default| {
-        section
-            .get(key)
-            .map_or(Some(default), toml::Value::as_integer)
-            .and_then(|n| u64::try_from(n).ok())
-    };
-    let string =
-        |section: &toml::Table, key| section.get(key).and_then(|v| v.as_str().map(str::to_owned));
-    assert!(
-        table
-            .keys()
-            .all(|key| ["users_file", "api", "token", "policy"].contains(&key.as_str()))
-    );
-    assert!(
-        policy
-            .keys()
-            .all(|key| ["unenrolled", "unavailable"].contains(&key.as_str()))
-    );
-
-    let key = string(api, "key").unwrap_or_default();
-    assert_eq!(settings.api.key.as_bytes(), key.trim_ascii().as_bytes());
-    assert!(!settings.api.key.is_empty());
-    assert!(
-        settings
-            .api
-            .url
-            .to_ascii_lowercase()
-            .starts_with("https://")
-    );
-    assert!(!settings.api.url.contains(['@', '?', '#']) && !settings.api.url.ends_with('/'));
+    let known = ["users_file", "api", "token", "policy"];
+    assert!(file.keys().all(|key| known.contains(&key.as_str())));
     assert!(settings.users_file.is_absolute());
-    assert!(
-        settings
-            .api
-            .ca_file
-            .as_deref()
-            .is_none_or(Path::is_absolute)
-    );
-    let timeout = number(api, "timeout_seconds", 10).map(Duration::from_secs);
-    assert_eq!(Some(settings.api.timeout), timeout);
-    assert!((1..=60).contains(&settings.api.timeout.as_secs()));
-
-    let rules = &settings.token;
-    let (min, max) = (rules.min_length.get_ref().get(), rules.max_length.get());
-    assert_eq!(Some(rules.attempts.get()), number(token, "attempts", 3));
-    assert_eq!(
-        (Some(min), Some(max)),
-        (
-            number(token, "min_length", 1),
-            number(token, "max_length", 512)
-        )
-    );
-    assert!((1..=10).contains(&rules.attempts.get()));
-    assert!(1 <= min && min <= max && max <= 4096);
-    assert!(rules.prompt.len() <= 256 && !rules.prompt.contains(char::is_control));
-
+    api_is_as_written(&Section::of(&file, "api"), &settings.api);
+    token_is_as_written(&Section::of(&file, "token"), &settings.token);
+    let policy = Section::of(&file, "policy");
     for (key, tolerance) in [
         ("unenrolled", settings.policy.unenrolled),
         ("unavailable", settings.policy.unavailable),
     ] {
-        let word = string(policy, key);
-        assert_eq!(
-            tolerance == Tolerance::Ignore,
-            word.as_deref() == Some("ignore"),
-            "{key}"
-        );
+        let ignore = policy.text(key) == Some("ignore");
+        assert_eq!(tolerance == Tolerance::Ignore, ignore, "{key}");
     }
-    assert!(!contains(
-        format!("{:?}", settings.api.key).as_bytes(),
-        KEY.as_bytes()
-    ));
+}
+
+/// A table of the file, empty where there is none.
+struct Section<'a>(Option<&'a toml::Table>);
+
+impl<'a> Section<'a> {
+    fn of(file: &'a toml::Table, name: &str) -> Self {
+        Self(file.get(name).and_then(toml::Value::as_table))
+    }
+
+    fn value(&self, key: &str) -> Option<&'a toml::Value> {
+        self.0.and_then(|table| table.get(key))
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.value(key).and_then(toml::Value::as_str)
+    }
+
+    fn number(&self, key: &str, default: u64) -> Option<u64> {
+        let written = self.value(key);
+        written.map_or(Some(default), |value| {
+            value.as_integer().and_then(|number| number.try_into().ok())
+        })
+    }
+}
+
+fn api_is_as_written(file: &Section, api: &Api) {
+    let key = file.text("key").unwrap_or_default().trim_ascii();
+    assert_eq!(api.key.as_bytes(), key.as_bytes());
+    assert!(!api.key.is_empty());
+    let shown = format!("{:?}", api.key);
+    assert!(!contains(shown.as_bytes(), KEY.as_bytes()), "{shown}");
+    assert!(api.url.to_ascii_lowercase().starts_with("https://"));
+    assert!(!api.url.contains(['@', '?', '#']) && !api.url.ends_with('/'));
+    assert!(api.ca_file.as_deref().is_none_or(Path::is_absolute));
+    let seconds = file.number("timeout_seconds", 10);
+    assert_eq!(Some(api.timeout), seconds.map(Duration::from_secs));
+    assert!((1..=60).contains(&api.timeout.as_secs()));
+}
+
+fn token_is_as_written(file: &Section, token: &Token) {
+    let (min, max) = (token.min_length.get_ref().get(), token.max_length.get());
+    let attempts = token.attempts.get();
+    assert_eq!(Some(attempts), file.number("attempts", 3));
+    assert_eq!(Some(min), file.number("min_length", 1));
+    assert_eq!(Some(max), file.number("max_length", 512));
+    assert!((1..=10).contains(&attempts));
+    assert!(1 <= min && min <= max && max <= 4096);
+    assert!(token.prompt.len() <= 256 && !token.prompt.contains(char::is_control));
 }
