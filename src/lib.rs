@@ -23,7 +23,7 @@
     clippy::exit
 )]
 #![cfg_attr(
-    not(test),
+    not(any(test, fuzzing)),
     deny(
         clippy::unwrap_used,
         clippy::expect_used,
@@ -54,3 +54,7 @@ mod documents;
 #[cfg(test)]
 #[path = "../tests/properties.rs"]
 mod properties;
+
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/fuzz/mod.rs"]
+pub mod fuzz;

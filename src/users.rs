@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
 use toml_parser::decoder::{Encoding, ScalarKind};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
@@ -106,12 +108,25 @@ pub fn look_up(
     format: MobileFormat,
 ) -> Result<Entry, Unusable> {
     let bytes = trust.read(path, Readers::Anybody, LARGE)?;
+    look_up_in(path, &bytes, name, format)
+}
+
+/// As [`look_up`] for a file whose bytes are at hand.
+///
+/// # Errors
+/// As [`look_up`].
+pub fn look_up_in(
+    path: &Path,
+    bytes: &[u8],
+    name: &[u8],
+    format: MobileFormat,
+) -> Result<Entry, Unusable> {
     let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
     let lines = Lines {
         path,
         before: &count,
     };
-    let text = text(&bytes, &lines)?;
+    let text = text(bytes, &lines)?;
     let one = One::new(std::str::from_utf8(name).ok());
     let one = scan(text, one).map_err(|not_toml| lines.not_toml(&not_toml))?;
     Ok(one.found.entry(&lines, name, format))
@@ -590,8 +605,10 @@ impl<'i, R: Register<'i>> EventReceiver for Walk<'i, R> {
             ScalarKind::String => Value::Text(text),
             ScalarKind::Boolean(flag) => Value::Flag(flag),
             ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => {
-                // Dates and numbers are only recognised up to here, not checked.
-                if toml::de::DeValue::parse(raw.as_str()).is_err() {
+                // Dates and numbers are only recognised up to here, not checked; `toml` itself does so when it builds.
+                let built =
+                    ValueDeserializer::parse(raw.as_str()).and_then(toml::Value::deserialize);
+                if built.is_err() {
                     error.report_error(
                         ParseError::new("invalid number or date").with_unexpected(span),
                     );
@@ -840,6 +857,11 @@ mod tests {
                 "[users]\nalice = \"+14155550100\nbob = 1\n",
                 2,
                 "is not TOML: ",
+            ),
+            (
+                "[users]\nalice = \"+14155550100\"\nbob = 5_1\"t\n",
+                3,
+                "is not TOML: invalid number or date",
             ),
             ("[users]\nalice \"+14155550100\"\n", 2, "is not TOML: "),
             ("[users\nalice = \"+14155550100\"\n", 1, "is not TOML: "),

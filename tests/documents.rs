@@ -283,3 +283,58 @@ fn sources_of_tests(folder: &Path) -> String {
     }
     text
 }
+
+/// The package of `scripts/fuzz` builds the same module: the same dependencies, in the same versions.
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let read = |text: &str| text.parse::<toml::Table>().unwrap();
+    let module = read(include_str!("../Cargo.toml"));
+    let fuzzed = read(include_str!("fuzz/Cargo.toml"));
+    let mut dependencies = fuzzed["dependencies"].as_table().unwrap().clone();
+    assert!(dependencies.remove("libfuzzer-sys").is_some());
+    let mut of_module = module["dependencies"].as_table().unwrap().clone();
+    // What is optional is the tool's.
+    of_module.retain(|_, value| value.get("optional").is_none());
+    assert_eq!(dependencies, of_module);
+
+    let locked = packages(&read(include_str!("../Cargo.lock")));
+    let fuzzed = packages(&read(include_str!("fuzz/Cargo.lock")));
+    let (_, own) = locked
+        .iter()
+        .find(|(package, _)| is_named(package, "pam_ivalt"))
+        .unwrap();
+    // "name", or "name version" where there are two.
+    let is_wanted = |need: &&String| dependencies.contains_key(need.split(' ').next().unwrap());
+    let mut wanted: Vec<String> = own.iter().filter(is_wanted).cloned().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        for (package, needs) in locked
+            .iter()
+            .filter(|(package, _)| is_named(package, &name))
+        {
+            let found = fuzzed.iter().any(|(other, _)| other == package);
+            assert!(found, "not locked in tests/fuzz/Cargo.lock: {package}");
+            if seen.insert(package.clone()) {
+                wanted.extend(needs.clone());
+            }
+        }
+    }
+    assert!(seen.len() > 30, "{seen:?}");
+}
+
+/// Of a lock file: "name version", and what it needs, as "name" or "name version".
+fn packages(lock: &toml::Table) -> Vec<(String, Vec<String>)> {
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let package = |package: &toml::Value| {
+        let needs = package.get("dependencies").and_then(toml::Value::as_array);
+        let needs = needs.into_iter().flatten().map(text).collect();
+        let name = format!("{} {}", text(&package["name"]), text(&package["version"]));
+        (name, needs)
+    };
+    let packages = lock["package"].as_array().unwrap();
+    packages.iter().map(package).collect()
+}
+
+fn is_named(package: &str, wanted: &str) -> bool {
+    package == wanted || package.split(' ').next() == Some(wanted)
+}

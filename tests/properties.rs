@@ -10,12 +10,10 @@ use crate::audit::{Origin, line};
 use crate::authenticate::Report;
 use crate::config::MobileFormat;
 use crate::decision::{Decision, Refusal};
+use crate::fuzz::log_line;
 use crate::ivalt::{Answer, judge};
 use crate::users::Mobile;
 
-#[path = "support/log_line.rs"]
-#[allow(dead_code)]
-mod log_line;
 #[path = "properties/settings.rs"]
 mod settings;
 

@@ -501,3 +501,7 @@ mod tests {
         );
     }
 }
+
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/from_memory.rs"]
+pub mod from_memory;

@@ -29,3 +29,6 @@ pub struct Kernel {
     /// Whether the other side has closed, told without reading.
     pub hung_up: fn(&TcpStream) -> bool,
 }
+
+#[cfg(any(test, fuzzing))]
+pub use client::from_memory;

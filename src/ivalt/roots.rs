@@ -66,15 +66,17 @@ impl Roots {
             }
             None => system_bundle(trust)?,
         };
-        let roots = Self {
-            path: path.display().to_string(),
-            pem,
-            config: OnceLock::new(),
-        };
+        let roots = Self::of(path.display().to_string(), pem);
         if roots.pem.len() <= AT_ONCE {
             roots.client_config().map_err(|error| error.to_string())?;
         }
         Ok(roots)
+    }
+
+    /// Those of a bundle that is at hand.
+    pub fn of(path: String, pem: Vec<u8>) -> Self {
+        let config = OnceLock::new();
+        Self { path, pem, config }
     }
 
     /// How this client speaks TLS.

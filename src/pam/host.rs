@@ -1,11 +1,11 @@
 //! PAM's items and conversation as the story wants them. Items are copied at once: the application may replace them
 //! while it asks.
 
-use std::ffi::{CStr, c_int, c_uint};
+use std::ffi::{CStr, c_int, c_uint, c_void};
 
 use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON};
 use ::pam::conv::Conv;
-use ::pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
+use ::pam::items::{AuthTok, Item, RHost, RUser, Service, Tty, User};
 use ::pam::module::{PamHandle, PamResult};
 
 use crate::audit::Origin;
@@ -50,6 +50,16 @@ impl PamHost<'_> {
         // SAFETY: the handle is libpam's own, valid during the call that lent it to us (pam_fail_delay(3)).
         // It can only fail for want of memory; then there is no delay.
         unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
+    }
+
+    /// pam_get_user(3) calls the application's function without looking whether it is NULL.
+    fn has_conversation(&self) -> bool {
+        let conversation = self.handle.get_item::<Conv>().ok().flatten();
+        let function = conversation.map(|conversation| {
+            // SAFETY: `struct pam_conv` of pam_conv(3) begins with the pointer to the function.
+            unsafe { *conversation.into_raw().cast::<*const c_void>() }
+        });
+        function.is_some_and(|function| !function.is_null())
     }
 
     fn user_item(&self) -> Result<Option<Vec<u8>>, HostError> {
@@ -105,8 +115,10 @@ impl Host for PamHost<'_> {
         if let Some(user) = self.user_item()? {
             return Ok(user);
         }
-        // Its result is of no use for names that are not UTF-8; the item it has set is.
-        let _ = self.handle.get_user(None);
+        if self.has_conversation() {
+            // Its result is of no use for names that are not UTF-8; the item it has set is.
+            let _ = self.handle.get_user(None);
+        }
         self.user_item()?.ok_or(HostError::NoAnswer)
     }
 

@@ -77,8 +77,9 @@ mod tests {
             let small = thread::Builder::new().stack_size(size);
             small.spawn(stack_left).unwrap().join().unwrap().unwrap()
         };
-        assert!(left(STACK / 2) < STACK);
-        assert!((STACK..=2 * STACK).contains(&left(2 * STACK)));
+        // glibc may hand out an old stack of up to four times the size.
+        assert!(left(STACK / 8) < STACK);
+        assert!(left(2 * STACK) >= STACK);
         assert!(stack_left().is_some_and(|left| left > STACK));
     }
 

@@ -398,6 +398,9 @@ fn no_answer_is_a_denial_without_a_request() {
     let mut case = Case::against(&ivalt);
     case.script.conversation = Conversation::NullPointer;
     expect(&case.run(), UNANSWERED);
+    // Nor can anybody be asked for the name: libpam itself would jump to NULL.
+    case.script.user = None;
+    expect(&case.run(), UNANSWERED);
     // Applications may answer an error to any message; the refusal stays what it was.
     let mut case = Case::against(&ivalt).answer("http-503");
     case.script.message_code = PAM_CONV_ERR;

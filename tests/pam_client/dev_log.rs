@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
-use crate::script::{DevLog, SLOW};
+use super::script::{DevLog, SLOW};
 
 const PATH: &str = "/dev/log";
 /// The ident this process gives to openlog(3), as su and sudo give theirs.
@@ -21,7 +21,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Makes `/dev/log`; only after [`crate::stage::build`].
+    /// Makes `/dev/log`; only after [`super::stage::build`].
     pub fn place(kind: DevLog) -> io::Result<Self> {
         let socket = match kind {
             DevLog::Socket | DevLog::Full | DevLog::Slow => Some(bind()?),
@@ -82,7 +82,7 @@ fn read_slowly(socket: &UnixDatagram) -> io::Result<libc::pid_t> {
     // SAFETY: this process has one thread, and the child does what may be done after fork(2) until it is killed.
     unsafe {
         let child = libc::fork();
-        crate::stage::done(child)?;
+        super::stage::done(child)?;
         if child == 0 {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             loop {
@@ -112,7 +112,7 @@ fn fill() -> io::Result<()> {
 
 fn make_fifo() -> io::Result<()> {
     // SAFETY: the path is NUL-terminated.
-    crate::stage::done(unsafe { libc::mkfifo(c"/dev/log".as_ptr(), 0o666) })
+    super::stage::done(unsafe { libc::mkfifo(c"/dev/log".as_ptr(), 0o666) })
 }
 
 /// A host that logs has its connection open before it calls libpam; so libpam's own lines open nothing new.

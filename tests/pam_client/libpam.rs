@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use crate::report::{Entry, Style};
+use super::report::{Entry, Style};
 
 /// libpam's handle.
 #[repr(C)]

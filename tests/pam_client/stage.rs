@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::ptr;
 
-use crate::script::Script;
+use super::script::Script;
 
 /// What a program may expect in `/dev`, besides `log`.
 const DEVICES: [&str; 8] = [

@@ -1,0 +1,357 @@
+//! A PAM application in this process: the real libpam enters the module's own `pam_sm_authenticate` within
+//! `pam_authenticate`, and everything that comes out is judged. No network, a `/dev` of its own, files only there.
+#![allow(unsafe_code)]
+
+use std::cell::{OnceCell, RefCell};
+use std::error::Error;
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::ptr::{self, NonNull};
+
+use super::dev_log::Log;
+use super::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
+use super::log_line::LogLine;
+use super::play::{Act, Play, Seen, c_string};
+use super::promises::Promises;
+use super::report::Entry;
+use super::script::{DevLog, Script};
+use super::stage;
+use crate::pam::pam_sm_authenticate;
+
+const SHIM: &str = include_str!("shim.c");
+const CA: &str = include_str!("ca.pem");
+/// In the private `/dev`, so that it is gone with the process.
+const FOLDER: &str = "/dev/ivalt";
+/// Settings with every default; what they name cannot be reached without a network.
+pub const CONFIG: &CStr = c"config=/dev/ivalt/ivalt.toml";
+/// Settings that want four to eight digits, hidden, ten times.
+pub const DIGITS: &CStr = c"config=/dev/ivalt/digits.toml";
+const LINES_OF_SETTINGS: &str = "users_file = \"/dev/ivalt/users.toml\"\n[api]\nkey = \"key-Wh1sp3r0ut\"\n\
+    url = \"https://127.0.0.1:9/\"\nca_file = \"/dev/ivalt/ca.pem\"\n";
+const RULES_FOR_DIGITS: &str =
+    "[token]\ncharset = \"digits\"\nmin_length = 4\nmax_length = 8\necho = false\nattempts = 10\n";
+const USERS: &str = "[users]\nalice = \"+916283974746\"\n\
+    bob = { mobile = \"+14155550100\", enabled = false }\ncarol = 5\n";
+
+const PAM_SERVICE: c_int = 1;
+const PAM_AUTHTOK: c_int = 6;
+const PAM_IGNORE: c_int = 25;
+/// Items under the keys by which the log line has them.
+const LOGGED_ITEMS: [(&str, c_int); 4] = [
+    ("service", PAM_SERVICE),
+    ("rhost", libpam::PAM_RHOST),
+    ("tty", libpam::PAM_TTY),
+    ("ruser", libpam::PAM_RUSER),
+];
+
+/// A call in progress; libpam and the module come back to it through callbacks.
+#[derive(Default)]
+struct Stand {
+    play: Play,
+    seen: Seen,
+    /// The application's handle, once there is one.
+    handle: Option<NonNull<PamHandle>>,
+    entered: bool,
+}
+
+thread_local! {
+    static LOG: OnceCell<Log> = const { OnceCell::new() };
+    static STAND: RefCell<Stand> = RefCell::default();
+}
+
+/// Gives this thread its own `/dev`, network and descriptors, and libpam a module that leads back here.
+///
+/// # Errors
+/// This machine grants no private mounts, or has no C compiler.
+pub fn enter_stage() -> Result<(), Box<dyn Error>> {
+    let shim = load_shim()?;
+    let script = Script {
+        no_network: true,
+        ..Script::default()
+    };
+    stage::build(&script)??;
+    // SAFETY: takes a number; this thread's descriptors become its own, so that counting them disturbs nobody.
+    stage::done(unsafe { libc::unshare(libc::CLONE_FILES) })?;
+    write_files(&shim)?;
+    let log = Log::place(DevLog::Socket)?;
+    LOG.with(|place| place.set(log).map_err(|_| "twice on the stage"))?;
+    if cfg!(fuzzing) {
+        keep_panic_hook();
+    }
+    Ok(())
+}
+
+/// glibc knows a library that is loaded by its name, so the file may be gone before libpam asks for it.
+fn load_shim() -> Result<String, Box<dyn Error>> {
+    // SAFETY: gettid(2) takes nothing and always succeeds.
+    let folder = std::env::temp_dir().join(format!("pam_ivalt-fuzz-{}", unsafe { libc::gettid() }));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder)?;
+    let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
+    fs::write(&source, SHIM)?;
+    let mut cc = Command::new("cc");
+    let status = cc
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .status()?;
+    let name = CString::new(library.as_os_str().as_bytes())?;
+    // SAFETY: the name is NUL-terminated; what is loaded has no initialisers.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+    fs::remove_dir_all(&folder)?;
+    if !status.success() || handle.is_null() {
+        return Err("the C compiler (cc) cannot build tests/fuzz/shim.c".into());
+    }
+    // SAFETY: shim.c declares the variable as a pointer to a function of this type.
+    unsafe {
+        let place = libc::dlsym(handle, c"fuzzed_module".as_ptr());
+        *place.cast::<Module>() = enter_module;
+    }
+    Ok(name.into_string()?)
+}
+
+type Module = unsafe extern "C" fn(*mut PamHandle, c_int, c_int, *const *const c_char) -> c_int;
+
+fn write_files(shim: &str) -> std::io::Result<()> {
+    let folder = Path::new(FOLDER);
+    fs::create_dir(folder)?;
+    let write = |name: &str, text: &str, mode| {
+        fs::write(folder.join(name), text)?;
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode))
+    };
+    write("ivalt.toml", LINES_OF_SETTINGS, 0o600)?;
+    write(
+        "digits.toml",
+        &format!("{LINES_OF_SETTINGS}{RULES_FOR_DIGITS}"),
+        0o600,
+    )?;
+    write("users.toml", USERS, 0o600)?;
+    write("ca.pem", CA, 0o644)?;
+    write("other", &format!("auth required {shim}\n"), 0o644)
+}
+
+/// The module silences panics for good, once: a finding must be heard.
+fn keep_panic_hook() {
+    let hook = std::panic::take_hook();
+    perform(Play::default());
+    std::panic::set_hook(hook);
+}
+
+/// Plays `play`, and panics if a promise is broken. `None` when libpam itself refused.
+pub fn perform(play: Play) -> Option<Seen> {
+    let (context, promises) = (format!("{play:?}"), Promises::for_call(&play));
+    STAND.with(|place| {
+        place.replace(Stand {
+            play,
+            ..Stand::default()
+        })
+    });
+    // libpam's own lines go by a descriptor that glibc keeps for the whole process, whose other threads have others.
+    // SAFETY: the ident is static, as openlog(3) keeps the pointer.
+    unsafe { libc::openlog(c"application".as_ptr(), libc::LOG_NDELAY, libc::LOG_USER) };
+    call_libpam();
+    // SAFETY: closelog(3) takes nothing.
+    unsafe { libc::closelog() };
+    let Stand {
+        mut seen, entered, ..
+    } = STAND.take();
+    let lines = LOG.with(|log| log.get().expect("enter_stage comes first").drain());
+    if !entered {
+        return None;
+    }
+    let mut lines = lines.into_iter().filter(|line| LogLine::is_ours(line));
+    seen.raw = lines
+        .next()
+        .unwrap_or_else(|| panic!("no log line: {context}"));
+    assert_eq!(lines.next(), None, "a second log line: {context}");
+    promises.hold(&seen);
+    Some(seen)
+}
+
+fn call_libpam() {
+    let Some(handle) = start() else {
+        return;
+    };
+    let items = with_stand(|stand| {
+        stand.handle = NonNull::new(handle);
+        let play = &stand.play;
+        [
+            (libpam::PAM_USER, play.user.clone()),
+            (libpam::PAM_RHOST, play.rhost.clone()),
+            (libpam::PAM_TTY, play.tty.clone()),
+            (libpam::PAM_RUSER, play.ruser.clone()),
+        ]
+    });
+    for (item, text) in items {
+        set_item(handle, item, text.as_deref());
+    }
+    let delay: libpam::FailDelay = note_delay;
+    let silent = with_stand(|stand| stand.play.silent);
+    let flags = if silent { libpam::PAM_SILENT } else { 0 };
+    let (authenticate, _) = libpam::function(Entry::Authenticate).expect("it is one");
+    // SAFETY: the handle is live until pam_end; the function is static.
+    unsafe {
+        libpam::pam_set_item(handle, libpam::PAM_FAIL_DELAY, delay as *const c_void);
+        let code = authenticate(handle, flags);
+        libpam::pam_end(handle, code);
+    }
+}
+
+fn start() -> Option<*mut PamHandle> {
+    let (service, nobody) = with_stand(|stand| (stand.play.service.clone(), stand.play.nobody));
+    let conversation = PamConv {
+        converse: (!nobody).then_some(converse as libpam::Converse),
+        data: ptr::null_mut(),
+    };
+    let folder = c_string(FOLDER.as_bytes());
+    let mut handle = ptr::null_mut();
+    // SAFETY: libpam copies the strings and the structure.
+    unsafe {
+        libpam::pam_start_confdir(
+            service.as_deref().unwrap_or(c"sshd").as_ptr(),
+            ptr::null(),
+            &conversation,
+            folder.as_ptr(),
+            &mut handle,
+        );
+    }
+    (!handle.is_null()).then_some(handle)
+}
+
+fn set_item(handle: *mut PamHandle, item: c_int, text: Option<&CStr>) {
+    if let Some(text) = text {
+        // SAFETY: the handle is live, and libpam copies the string.
+        unsafe { libpam::pam_set_item(handle, item, text.as_ptr().cast()) };
+    }
+}
+
+fn get_item(handle: *mut PamHandle, item: c_int) -> Vec<u8> {
+    let mut value = ptr::null();
+    // SAFETY: the handle is live; a string item is NULL or a C string that lives until it is set again.
+    unsafe {
+        libpam::pam_get_item(handle, item, &mut value);
+        if value.is_null() {
+            Vec::new()
+        } else {
+            CStr::from_ptr(value.cast()).to_bytes().to_vec()
+        }
+    }
+}
+
+fn with_stand<T>(what: impl FnOnce(&mut Stand) -> T) -> T {
+    STAND.with_borrow_mut(what)
+}
+
+/// libpam, through the shim. Only here may an application set `PAM_AUTHTOK`.
+///
+/// # Safety
+/// Called by libpam as a module.
+unsafe extern "C" fn enter_module(
+    handle: *mut PamHandle,
+    flags: c_int,
+    _: c_int,
+    _: *const *const c_char,
+) -> c_int {
+    // For the service "other", libpam reads its file twice.
+    if with_stand(|stand| std::mem::replace(&mut stand.entered, true)) {
+        return PAM_IGNORE;
+    }
+    let (words, authtok) = with_stand(|stand| {
+        let play = &mut stand.play;
+        (std::mem::take(&mut play.words), play.authtok.take())
+    });
+    set_item(handle, PAM_AUTHTOK, authtok.as_deref());
+    note_user(handle);
+    let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
+    let flags = flags.try_into().unwrap_or_default();
+    let before = descriptors();
+    // SAFETY: the handle is libpam's own, and the words outlive the call.
+    let code = unsafe { pam_sm_authenticate(handle.cast(), flags, argc, argv.as_ptr()) } as c_int;
+    let descriptors = [before, descriptors()];
+    note_user(handle);
+    with_stand(|stand| {
+        (stand.seen.code, stand.seen.descriptors) = (code, descriptors);
+        stand.seen.items = LOGGED_ITEMS
+            .map(|(key, item)| (key, get_item(handle, item)))
+            .into();
+    });
+    code
+}
+
+fn note_user(handle: *mut PamHandle) {
+    let user = get_item(handle, libpam::PAM_USER);
+    with_stand(|stand| stand.seen.users.push(user));
+}
+
+/// Of this thread, which shares them with nobody.
+fn descriptors() -> usize {
+    fs::read_dir("/proc/thread-self/fd").map_or(0, Iterator::count)
+}
+
+/// # Safety
+/// Called by libpam.
+unsafe extern "C" fn note_delay(_: c_int, delay_us: c_uint, _: *mut c_void) {
+    with_stand(|stand| stand.seen.delayed |= delay_us > 0);
+}
+
+/// # Safety
+/// Called by a module or libpam as pam_conv(3) says.
+unsafe extern "C" fn converse(
+    count: c_int,
+    messages: *mut *const PamMessage,
+    replies: *mut *mut PamResponse,
+    _: *mut c_void,
+) -> c_int {
+    assert_eq!(count, 1, "one message at a time");
+    // SAFETY: an array of one pointer to a message with a C string.
+    let (style, text) = unsafe {
+        let message = &**messages;
+        (message.style, CStr::from_ptr(message.text).to_bytes())
+    };
+    let (act, handle) = with_stand(|stand| {
+        stand.seen.said.push((style, text.to_vec()));
+        (stand.act(style), stand.handle)
+    });
+    if let (Some(user), Some(handle)) = (&act.user, handle) {
+        set_item(handle.as_ptr(), libpam::PAM_USER, Some(user));
+        note_user(handle.as_ptr());
+    }
+    if act.code == libpam::PAM_SUCCESS && !act.no_array {
+        let reply = act.reply.iter().map(|reply| reply.to_bytes().to_vec());
+        with_stand(|stand| stand.seen.replies.extend(reply));
+        // SAFETY: where the module wants the array.
+        unsafe { *replies = allocate(&act) };
+    }
+    act.code
+}
+
+/// From malloc(3), because the module frees it.
+fn allocate(act: &Act) -> *mut PamResponse {
+    let (count, code) = if act.too_many { (2, -1) } else { (1, 0) };
+    // SAFETY: calloc(3) gives room for that many responses, or NULL; strdup(3) copies a C string.
+    unsafe {
+        let array = libc::calloc(count, size_of::<PamResponse>()).cast::<PamResponse>();
+        if let Some(first) = array.as_mut() {
+            let reply = act.reply.as_ref();
+            first.text = reply.map_or(ptr::null_mut(), |reply| libc::strdup(reply.as_ptr()));
+            first.code = code;
+        }
+        array
+    }
+}
+
+impl Stand {
+    /// Only prompts use up acts.
+    fn act(&mut self, style: c_int) -> Act {
+        match style {
+            1 | 2 => self.play.acts.pop_front(),
+            _ => Some(Act::code(self.play.message_code)),
+        }
+        .unwrap_or_else(|| Act::code(libpam::PAM_CONV_ERR))
+    }
+}

@@ -1,0 +1,124 @@
+//! What comes back from the conversation: any bytes, none, errors, too much, and another user meanwhile.
+
+use super::application::{CONFIG, DIGITS, perform};
+use super::play::{Act, Play, Seen, c_string};
+
+/// Records with NUL between them: letters that choose the surroundings, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
+/// not set), then one record for each prompt, whose first byte says what it is.
+pub fn run(input: &[u8]) {
+    let mut records = input.split(|byte| *byte == 0);
+    let surroundings = Surroundings(records.next().unwrap_or_default());
+    let mut next = || records.next().filter(|record| *record != b" ");
+    let (user, password) = (next(), next());
+    let play = Play {
+        user: user.map(c_string),
+        authtok: password.map(c_string),
+        acts: records.map(act).collect(),
+        ..surroundings.play()
+    };
+    let Some(seen) = perform(play) else {
+        return;
+    };
+    let delay = !surroundings.chosen(b'n');
+    assert_eq!(seen.delayed, delay, "{}", seen.raw);
+    surroundings.counts(&seen);
+    if seen.log().reason() == "unavailable" {
+        surroundings.worth_sending(&seen, password);
+    }
+}
+
+/// Letters: `9` settings that want digits, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
+/// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`.
+struct Surroundings<'a>(&'a [u8]);
+
+impl Surroundings<'_> {
+    fn chosen(&self, letter: u8) -> bool {
+        self.0.contains(&letter)
+    }
+
+    fn first_pass(&self) -> bool {
+        self.chosen(b't') || self.chosen(b'u')
+    }
+
+    fn play(&self) -> Play {
+        let config = if self.chosen(b'9') { DIGITS } else { CONFIG };
+        let letters = [
+            (b't', c"try_first_pass"),
+            (b'u', c"use_first_pass"),
+            (b'd', c"debug"),
+            (b'n', c"nodelay"),
+        ];
+        let words = letters
+            .iter()
+            .filter(|(letter, _)| self.chosen(*letter))
+            .map(|(_, word)| *word);
+        Play {
+            words: [config]
+                .into_iter()
+                .chain(words)
+                .map(ToOwned::to_owned)
+                .collect(),
+            message_code: if self.chosen(b'm') { 19 } else { 0 },
+            nobody: self.chosen(b'0'),
+            silent: self.chosen(b's'),
+            ..Play::default()
+        }
+    }
+
+    /// Nobody is asked, and nothing counted, more often than the settings say.
+    fn counts(&self, seen: &Seen) {
+        let limit = if self.chosen(b'9') { 10 } else { 3 };
+        let prompt = |said: &&(i32, Vec<u8>)| said.1.ends_with(b"iVALT token: ");
+        let prompts = seen.said.iter().filter(prompt).count();
+        assert!(prompts <= limit, "{prompts} prompts: {}", seen.raw);
+        let attempts: usize = seen.log().get("attempts").parse().expect("a number");
+        let answers = seen.replies.len() + usize::from(self.first_pass());
+        assert!(attempts <= answers, "{}", seen.raw);
+    }
+
+    /// A request left the story: then the answer was a token as the settings want it, and not the password.
+    fn worth_sending(&self, seen: &Seen, password: Option<&[u8]>) {
+        let password = password.map(<[u8]>::trim_ascii);
+        let last = seen.replies.last().map(|reply| reply.trim_ascii());
+        let first_pass = self.first_pass();
+        let typed = last.filter(|token| self.fits(token));
+        let typed = typed.filter(|token| first_pass || Some(*token) != password);
+        let taken = password.filter(|token| first_pass && self.fits(token));
+        assert!(typed.or(taken).is_some(), "sent: {}", seen.raw);
+    }
+
+    fn fits(&self, token: &[u8]) -> bool {
+        if self.chosen(b'9') {
+            (4..=8).contains(&token.len()) && token.iter().all(u8::is_ascii_digit)
+        } else {
+            (1..=512).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic)
+        }
+    }
+}
+
+/// `t` and a reply, `e` and the code of an error, `u` and a user before a vertical bar before a reply, `m` and a reply
+/// among too many, `n` no array at all; anything else is a reply that is NULL.
+fn act(record: &[u8]) -> Act {
+    let Some((kind, rest)) = record.split_first() else {
+        return Act::default();
+    };
+    match kind {
+        b't' => Act::reply(rest),
+        b'e' => Act::code(rest.first().map_or(19, |code| (*code).into())),
+        b'u' => {
+            let mut parts = rest.splitn(2, |byte| *byte == b'|');
+            let user = parts.next().map(c_string);
+            let act = parts.next().map_or_else(Act::default, Act::reply);
+            Act { user, ..act }
+        }
+        b'm' => Act {
+            too_many: true,
+            ..Act::reply(rest)
+        },
+        b'n' => Act {
+            no_array: true,
+            ..Act::default()
+        },
+        _ => Act::default(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Every input that once was a finding, and every seed, through the function that libFuzzer calls.
+
+use std::fs;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::{answer, application, arguments, conversation, items, settings, users};
+
+#[test]
+fn answer_replayed() {
+    replay("answer", answer::run);
+}
+
+#[test]
+fn settings_replayed() {
+    replay("settings", settings::run);
+}
+
+#[test]
+fn users_replayed() {
+    replay("users", users::run);
+}
+
+#[test]
+fn arguments_replayed() {
+    replay_on_stage("arguments", arguments::run);
+}
+
+#[test]
+fn conversation_replayed() {
+    replay_on_stage("conversation", conversation::run);
+}
+
+#[test]
+fn items_replayed() {
+    replay_on_stage("items", items::run);
+}
+
+/// A thread of its own: the stage it enters is left with its end, and the other tests do not notice.
+fn replay_on_stage(target: &'static str, run: fn(&[u8])) {
+    // syslog(3), with which libpam speaks, is the whole process's.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let thread = std::thread::spawn(move || {
+        if let Err(reason) = application::enter_stage() {
+            // Past libtest, which hides what a passing test prints.
+            let _ = writeln!(std::io::stderr(), "SKIPPED {target}_replayed: {reason}");
+            return;
+        }
+        replay(target, run);
+    });
+    thread
+        .join()
+        .unwrap_or_else(|_| panic!("{target}: see above"));
+}
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let mut failed = 0;
+    for kind in ["seeds", "regressions"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fuzz")
+            .join(kind)
+            .join(target);
+        let inputs = fs::read_dir(&folder).into_iter().flatten();
+        for path in inputs.map(|entry| entry.unwrap().path()) {
+            let input = fs::read(&path).unwrap();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(&input))) {
+                let words = payload.downcast_ref::<String>().map(String::as_str);
+                let words = words.or(payload.downcast_ref::<&str>().copied());
+                // The hook may be the module's own, which says nothing.
+                eprintln!("{}: {}", path.display(), words.unwrap_or("a panic"));
+                failed += 1;
+            }
+        }
+    }
+    assert_eq!(failed, 0, "inputs of {target} that fail");
+}
