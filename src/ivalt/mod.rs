@@ -19,13 +19,16 @@ pub use probe::{Probe, Tls};
 pub use roots::{SYSTEM_BUNDLES, certificates};
 pub use transport::{LookUp, LookUpFailed, Stage};
 
+/// What a thread does.
+pub type Work = Box<dyn FnOnce() + Send>;
+
 /// What a connection needs of the system, and what std has no safe word for.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// How names are looked up.
     pub look_up: LookUp,
     /// Starts a thread that takes no signal of the host's.
-    pub spawn: fn(Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
+    pub spawn: fn(Work) -> std::io::Result<JoinHandle<()>>,
     /// Whether the other side has closed, told without reading.
     pub hung_up: fn(&TcpStream) -> bool,
 }

@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd;
 use std::thread::{Builder, JoinHandle};
 use std::{mem, ptr};
 
+use crate::ivalt::Work;
+
 /// More than name services, TLS and ureq need together; it is mapped, not touched.
 const STACK: usize = 512 << 10;
 
@@ -13,7 +15,7 @@ const STACK: usize = 512 << 10;
 ///
 /// # Errors
 /// There is no room for it, or no right (`RLIMIT_NPROC`).
-pub fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
+pub fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
     // SAFETY: sigfillset(3) initialises the set; pthread_sigmask(3) fills `before`, and puts it back on the same thread.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
