@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -109,13 +110,23 @@ impl Roots {
 
 /// The certificates between their lines of PEM (RFC 7468), the text around them and what is no base64 left out.
 pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
-    let text = String::from_utf8_lossy(pem);
-    let bodies = text.split("-----BEGIN CERTIFICATE-----").skip(1);
-    let bodies = bodies.filter_map(|rest| Some(rest.split_once("-----END CERTIFICATE-----")?.0));
-    let bodies = bodies.map(|body| body.split_ascii_whitespace().collect::<String>());
-    bodies
-        .filter_map(|body| Some(STANDARD.decode(body).ok()?.into()))
-        .collect()
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let begins: Vec<usize> = memmem::find_iter(pem, BEGIN).collect();
+    let ends = begins.iter().skip(1).copied().chain([pem.len()]);
+    let bodies = begins.iter().zip(ends);
+    let bodies = bodies.map(|(begin, end)| &pem[begin + BEGIN.len()..end]);
+    bodies.filter_map(decode).collect()
+}
+
+fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
+    let mut rest = &body[..memmem::find(body, b"-----END CERTIFICATE-----")?];
+    let mut text = Vec::with_capacity(rest.len());
+    while let Some(at) = memchr::memchr(b'\n', rest) {
+        text.extend_from_slice(rest[..at].trim_ascii());
+        rest = &rest[at + 1..];
+    }
+    text.extend_from_slice(rest.trim_ascii());
+    Some(STANDARD.decode(text).ok()?.into())
 }
 
 fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
