@@ -8,6 +8,7 @@
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`trusted_file`] | opens a file, then judges the open handle |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
+//! | [`plain_lines`] | what of `users.toml` need not be parsed |
 //! | [`args`], [`config`], [`users`] | words and files into typed values |
 //! | [`conversation`] | how a person is asked or told, and every sentence a person sees |
 //! | [`ivalt`] | the only code that knows HTTP and JSON |
@@ -42,6 +43,7 @@ pub mod conversation;
 pub mod decision;
 pub mod ivalt;
 pub mod pam;
+pub mod plain_lines;
 pub mod secret;
 pub mod toml_events;
 pub mod trusted_file;

@@ -15,6 +15,7 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
 
 use crate::config::MobileFormat;
+use crate::plain_lines::without_others;
 use crate::toml_events::{self, NotToml};
 use crate::trusted_file::{LARGE, Readers, Refused, Trust};
 
@@ -127,9 +128,20 @@ pub fn look_up_in(
         before: &count,
     };
     let text = text(bytes, &lines)?;
-    let one = One::new(std::str::from_utf8(name).ok());
-    let one = scan(text, one).map_err(|not_toml| lines.not_toml(&not_toml))?;
+    let wanted = std::str::from_utf8(name).ok();
+    if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, &lines, format)) {
+        return Ok(entry);
+    }
+    let one = scan(text, One::new(wanted)).map_err(|not_toml| lines.not_toml(&not_toml))?;
     Ok(one.found.entry(&lines, name, format))
+}
+
+/// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its lines.
+fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
+    let text = without_others(text, wanted);
+    let one = scan(&text, One::new(Some(wanted))).ok()?;
+    let entry = one.found.entry(lines, wanted.as_bytes(), format);
+    (!matches!(entry, Entry::Bad(_))).then_some(entry)
 }
 
 /// The file as text.

@@ -1,5 +1,6 @@
 //! What must hold for every input, not only for those somebody thought of. Compiled into the unit tests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -12,7 +13,8 @@ use crate::config::MobileFormat;
 use crate::decision::{Decision, Refusal};
 use crate::fuzz::log_line;
 use crate::ivalt::{Answer, judge};
-use crate::users::Mobile;
+use crate::plain_lines::without_others;
+use crate::users::{Entry, Mobile, look_up_in};
 
 #[path = "properties/settings.rs"]
 mod settings;
@@ -30,7 +32,57 @@ fn foreign() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Lines of a users file, and pieces of some.
+const LINES: [&str; 24] = [
+    "alice = \"+14155550101\"",
+    "bob = \"+14155550102\"",
+    "\"a.b\" = \"+14155550103\"",
+    "a.b = \"+14155550104\"",
+    "alice = { mobile = \"+14155550105\", enabled = false }",
+    "bob = { mobile = \"+14155550106\", enabled = true }",
+    "bob = { mobile = \"+14155550107\" ",
+    "bob = { enabled = 5 }",
+    "\"bob\" = true",
+    "# a comment",
+    "",
+    "[users]",
+    "[users.alice]",
+    "[users.bob]",
+    "[other]",
+    "alice.enabled = false",
+    "bob.mobile = \"+14155550108\"",
+    "mobile = \"+14155550109\"",
+    "carol = \"\"\"",
+    "\"\"\"",
+    "carol = [",
+    "]",
+    "carol = \"\\u0041\"",
+    "carol = 'x' 5",
+];
+
 proptest! {
+    /// What is left out of a file changes nobody's entry, nor whether it is TOML.
+    #[test]
+    fn plain_lines_of_others_make_no_difference(
+        lines in vec(proptest::sample::select(LINES.as_slice()), 0..8),
+        wanted in proptest::sample::select(["alice", "bob", "a.b", "carol", "dave"].as_slice()),
+    ) {
+        let read = |text: &str| {
+            let entry = look_up_in(Path::new("users.toml"), text.as_bytes(), wanted.as_bytes(), MobileFormat::E164);
+            entry.map_err(drop).map(|entry| match entry {
+                // Its sentence has the line.
+                Entry::Bad(_) => Entry::Bad(String::new()),
+                entry => entry,
+            })
+        };
+        let text = format!("[users]\n{}\n", lines.join("\n"));
+        // The same to TOML, and not plain: nothing is left out.
+        let whole = text.replacen("[users]", "[ users ]", 1);
+        prop_assert_eq!(without_others(&whole, wanted), &*whole);
+        prop_assert_eq!(read(&text), read(&whole), "{}", text);
+        prop_assert_eq!(read(&without_others(&text, wanted)), read(&whole), "{}", text);
+    }
+
     #[test]
     fn every_log_line_reads_back_to_what_went_in(
         [user, service, rhost, tty] in [foreign(), foreign(), foreign(), foreign()],

@@ -33,6 +33,8 @@ mod kernel;
 #[allow(unsafe_code)]
 #[path = "../pam/look_up.rs"]
 mod look_up;
+#[path = "../plain_lines.rs"]
+mod plain_lines;
 #[allow(dead_code)]
 #[path = "../secret.rs"]
 mod secret;

@@ -1,0 +1,170 @@
+//! `users.toml` of a hundred thousand users: nearly every line is plainly somebody else's entry, and need not be parsed.
+//!
+//! A line is left out only where a statement begins and ends in it, whatever stands before and after, so that what
+//! remains is TOML if and only if the whole is. The first line that is not plain ends this: from there on all remains.
+
+/// `text` without blank lines, comments, and the plain entries of everybody but `wanted`.
+#[must_use]
+pub fn without_others(text: &str, wanted: &str) -> String {
+    let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(end);
+        let whole = line.strip_suffix('\n').unwrap_or(line);
+        let whole = whole.strip_suffix('\r').unwrap_or(whole);
+        match plain(whole.as_bytes(), in_users) {
+            Some(Plain::Entry(name)) if name == wanted.as_bytes() => kept.push_str(line),
+            Some(Plain::Entry(_) | Plain::Nothing) => {}
+            Some(Plain::Users) => {
+                in_users = true;
+                kept.push_str(line);
+            }
+            None => {
+                kept.push_str(rest);
+                break;
+            }
+        }
+        rest = after;
+    }
+    kept
+}
+
+/// What a line says, without its end.
+enum Plain<'l> {
+    /// Blank, or a comment.
+    Nothing,
+    /// `[users]`
+    Users,
+    /// `name = "…"` or `name = { key = "…", … }`, below `[users]`.
+    Entry(&'l [u8]),
+}
+
+fn plain(line: &[u8], in_users: bool) -> Option<Plain<'_>> {
+    let line = blanks(line);
+    if end(line).is_some() {
+        return Some(Plain::Nothing);
+    }
+    if let Some(rest) = line.strip_prefix(b"[users]") {
+        return end(blanks(rest)).map(|()| Plain::Users);
+    }
+    if !in_users {
+        return None;
+    }
+    let (name, rest) = key(line)?;
+    let rest = inline_table(is(rest)?).or_else(|| scalar(is(rest)?))?;
+    end(blanks(rest)).map(|()| Plain::Entry(name))
+}
+
+/// The end of a line, or a comment to its end, in which TOML allows no control characters but tabs.
+fn end(line: &[u8]) -> Option<()> {
+    match line {
+        [] => Some(()),
+        [b'#', comment @ ..] => comment.iter().all(|byte| is_text(*byte)).then_some(()),
+        _ => None,
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    !byte.is_ascii_control() || byte == b'\t'
+}
+
+fn blanks(line: &[u8]) -> &[u8] {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    &line[blanks.count()..]
+}
+
+/// `=` with blanks around it.
+fn is(line: &[u8]) -> Option<&[u8]> {
+    blanks(line).strip_prefix(b"=").map(blanks)
+}
+
+/// A key without dots, bare or in quotes, and what follows.
+fn key(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let bare = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    match line.iter().take_while(bare).count() {
+        0 => string(line),
+        length => Some(line.split_at(length)),
+    }
+}
+
+/// The content of a string in double quotes without escapes, and what follows.
+fn string(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inner = line.strip_prefix(b"\"")?;
+    let plain = |byte: &&u8| is_text(**byte) && !matches!(byte, b'"' | b'\\');
+    let (content, rest) = inner.split_at(inner.iter().take_while(plain).count());
+    let rest = rest.strip_prefix(b"\"")?;
+    // Three quotes begin a string of several lines.
+    let several = content.is_empty() && rest.first() == Some(&b'"');
+    (!several).then_some((content, rest))
+}
+
+/// What follows a string, `true` or `false`.
+fn scalar(line: &[u8]) -> Option<&[u8]> {
+    let flag = |word: &[u8]| line.strip_prefix(word);
+    string(line)
+        .map(|(_, rest)| rest)
+        .or_else(|| flag(b"true"))
+        .or_else(|| flag(b"false"))
+}
+
+/// What follows a table in one line, of plain keys and scalars.
+fn inline_table(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = blanks(line.strip_prefix(b"{")?);
+    loop {
+        rest = blanks(scalar(is(key(rest)?.1)?)?);
+        match rest {
+            [b'}', after @ ..] => return Some(after),
+            [b',', after @ ..] => rest = blanks(after),
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_of_others_go() {
+        let text = "# all\n\n  [users] # here\r\nalice = \"+1\"\n\tbob\t=\t\"\" # b\u{f6}b\n\"c.d\" = { mobile = \"+2\", enabled = false }\n\
+            \"alice\" = {mobile=\"+3\"}\r\ne-_9 = true\n";
+        let kept = "  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
+        assert_eq!(without_others(text, "alice"), kept);
+        assert_eq!(without_others(text, "c.d").lines().count(), 2);
+        assert_eq!(without_others("[users]\nbob = \"\"", "alice"), "[users]\n");
+    }
+
+    #[test]
+    fn what_is_not_plain_stays_with_all_that_follows() {
+        for line in [
+            "first.last = \"+1\"",
+            "bob = \"\"\"",
+            "bob = \"\"\"\"\"\"",
+            "bob = \"a\\u0062\"",
+            "bob = 'x'",
+            "bob = 5",
+            "bob = truely",
+            "bob = \"a\" \"b\"",
+            "bob = \"a\u{7}\"",
+            "bob \"a\"",
+            "= \"a\"",
+            "bob = {}",
+            "bob = { mobile = \"+1\", }",
+            "bob = { mobile = [\"+1\"] }",
+            "bob = { a.b = true }",
+            "bob = { mobile = \"+1\"",
+            "bob = [",
+            "# a\u{7}",
+            "[users.bob]",
+            "[ users ]",
+            "[[users]]",
+            "bob = \"a\rb\"",
+        ] {
+            let text = format!("[users]\ncarol = \"\"\n{line}\ndave = \"\"\n");
+            let kept = format!("[users]\n{line}\ndave = \"\"\n");
+            assert_eq!(without_others(&text, "alice"), kept, "{line}");
+        }
+        let outside = "bob = \"\"\n[users]\ncarol = \"\"\n";
+        assert_eq!(without_others(outside, "alice"), outside);
+    }
+}
