@@ -129,14 +129,15 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
         .open(path)
 }
 
-/// `None` when the file grew past `limit` while it was read.
+/// As much as the open file was judged by; of one that says it is empty, what there is. `None` beyond `limit`.
 fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    // Enough at once: a growing vector would leave unwiped copies of a secret behind.
+    let most = if expected == 0 { limit + 1 } else { expected };
+    // Enough at once: growing step by step would cost time and memory.
     let mut bytes = Vec::new();
     bytes
-        .try_reserve_exact(usize::try_from(expected).unwrap_or(0) + 32)
+        .try_reserve_exact(usize::try_from(expected).unwrap_or(0))
         .map_err(|_| ErrorKind::OutOfMemory)?;
-    file.take(limit + 1).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 

@@ -109,13 +109,17 @@ impl Roots {
 }
 
 /// The certificates between their lines of PEM (RFC 7468), the text around them and what is no base64 left out.
-pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+pub fn certificates(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let begins: Vec<usize> = memmem::find_iter(pem, BEGIN).collect();
-    let ends = begins.iter().skip(1).copied().chain([pem.len()]);
-    let bodies = begins.iter().zip(ends);
-    let bodies = bodies.map(|(begin, end)| &pem[begin + BEGIN.len()..end]);
-    bodies.filter_map(decode).collect()
+    let begin = |rest: &[u8]| memmem::find(rest, BEGIN);
+    let mut rest = begin(pem).map(|at| &pem[at + BEGIN.len()..]);
+    let bodies = std::iter::from_fn(move || {
+        let body = rest?;
+        let end = begin(body);
+        rest = end.map(|at| &body[at + BEGIN.len()..]);
+        Some(&body[..end.unwrap_or(body.len())])
+    });
+    bodies.filter_map(decode)
 }
 
 fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
@@ -152,8 +156,7 @@ mod tests {
             -----BEGIN TRUSTED CERTIFICATE-----\nBwgJ\n-----END TRUSTED CERTIFICATE-----\n\
             -----BEGIN CERTIFICATE-----\nCgsM\n-----END CERTIFICATE-----\n\
             -----BEGIN CERTIFICATE-----\nDQ==\n";
-        let found = certificates(pem);
-        let found: Vec<&[u8]> = found.iter().map(AsRef::as_ref).collect();
-        assert_eq!(found, [&[1, 2, 3][..], &[10, 11, 12]]);
+        let found: Vec<Vec<u8>> = certificates(pem).map(|der| der.to_vec()).collect();
+        assert_eq!(found, [[1, 2, 3], [10, 11, 12]]);
     }
 }

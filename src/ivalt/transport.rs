@@ -262,6 +262,7 @@ impl<In: Transport> Connector<In> for Tcp {
             stream,
             buffers,
             progress: self.progress.clone(),
+            slices: [Duration::ZERO; 2],
         })))
     }
 }
@@ -307,6 +308,8 @@ pub struct Connection {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     progress: Progress,
+    /// The time-outs that the socket has, for reading and for writing.
+    slices: [Duration; 2],
 }
 
 impl Connection {
@@ -337,7 +340,10 @@ impl Transport for Connection {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let mut sent = 0;
         while sent < amount {
-            self.stream.set_write_timeout(Some(self.slice(timeout)?))?;
+            let slice = self.slice(timeout)?;
+            if std::mem::replace(&mut self.slices[1], slice) != slice {
+                self.stream.set_write_timeout(Some(slice))?;
+            }
             match (&*self.stream).write(&self.buffers.output()[sent..amount]) {
                 Err(error) if may_go_on(&error) => {}
                 written => sent += written?,
@@ -348,7 +354,10 @@ impl Transport for Connection {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         loop {
-            self.stream.set_read_timeout(Some(self.slice(timeout)?))?;
+            let slice = self.slice(timeout)?;
+            if std::mem::replace(&mut self.slices[0], slice) != slice {
+                self.stream.set_read_timeout(Some(slice))?;
+            }
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Err(error) if may_go_on(&error) => {}
                 read => {

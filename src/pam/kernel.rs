@@ -16,6 +16,9 @@ const STACK: usize = 512 << 10;
 /// # Errors
 /// There is no room for it, or no right (`RLIMIT_NPROC`).
 pub fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
+    if address_space_is_limited() {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     // SAFETY: sigfillset(3) initialises the set; pthread_sigmask(3) fills `before`, and puts it back on the same thread.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
@@ -28,6 +31,17 @@ pub fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
         thread
     }
+}
+
+/// glibc reserves 64 MiB for the heap of a thread. Where it cannot, every allocation in the thread costs a page at least.
+fn address_space_is_limited() -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit(2) fills `limit`, or leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    limit.rlim_cur != libc::RLIM_INFINITY
 }
 
 /// Whether the other side has closed its half, told without reading: session tickets may lie unread before the end.

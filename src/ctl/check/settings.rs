@@ -160,7 +160,7 @@ fn unusable_roots(bundle: &Path, what: &str, mend: String) -> Finding {
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
-    let ders = ivalt::certificates(pem).into_iter();
+    let ders = ivalt::certificates(pem);
     let usable: Vec<_> = ders
         .filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
         .collect();
