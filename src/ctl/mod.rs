@@ -111,3 +111,7 @@ fn surroundings() -> Surroundings {
         look_up,
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/ctl/documents.rs"]
+mod documents;
