@@ -1,19 +1,28 @@
-//! Holds code, samples and README together, both ways: what one of them does not know, the others must not name.
-//! Compiled into the unit tests, where the code's own lists are at hand.
+//! Holds code, samples, README and man pages together, both ways: what one of them does not know, the others must not
+//! name. Compiled into the unit tests, where the code's own lists are at hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::path::Path;
 
 use crate::args::Arguments;
+use crate::audit::{Level, Origin, fields, level};
+use crate::authenticate::Report;
 use crate::config::{MobileFormat, Settings};
 use crate::decision::{Decision, Refusal, Tolerated};
 use crate::pam::{code, surroundings};
 use crate::users::{Entry, Mobile, look_up};
+use man_page::{items, section};
+
+#[path = "man_page.rs"]
+mod man_page;
 
 const README: &str = include_str!("../README.md");
 const IVALT_TOML: &str = include_str!("../conf/ivalt.toml");
 const USERS_TOML: &str = include_str!("../conf/users.toml");
+const PAM_IVALT_8: &str = include_str!("../debian/pam_ivalt.8");
+const IVALT_TOML_5: &str = include_str!("../debian/ivalt.toml.5");
+const IVALT_USERS_TOML_5: &str = include_str!("../debian/ivalt-users.toml.5");
 
 const DECISIONS: [Decision; 16] = [
     Decision::Allow,
@@ -108,14 +117,49 @@ fn uncommented() -> String {
     IVALT_TOML.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-#[test]
-fn every_key_stands_in_code_sample_and_readme() {
-    let sample: toml::Table = uncommented().parse().unwrap();
-    let keys = sample.iter().flat_map(|(key, value)| match value {
-        toml::Value::Table(table) => table.keys().map(|inner| format!("{key}.{inner}")).collect(),
-        _ => vec![key.clone()],
+/// Every key of ivalt.toml(5) with its default, where it has one.
+fn keys_of_man() -> BTreeMap<String, Option<toml::Value>> {
+    let mut keys = BTreeMap::new();
+    for (title, table) in [
+        ("users_file", ""),
+        ("[api]", "api."),
+        ("[token]", "token."),
+        ("[policy]", "policy."),
+    ] {
+        let lines = section(IVALT_TOML_5, title);
+        for item in items(&lines, "Cm") {
+            let default = match item.body[0].strip_prefix("Default: ") {
+                Some(value) => {
+                    let value = value.strip_suffix('.').expect(value);
+                    Some(format!("k = {value}").parse::<toml::Table>().unwrap()["k"].clone())
+                }
+                None => {
+                    assert_eq!(item.body[0], "No default.", "{}", item.head);
+                    None
+                }
+            };
+            keys.insert(format!("{table}{}", item.head), default);
+        }
+    }
+    keys
+}
+
+/// The keys of a TOML text with their values, those in tables by dotted names.
+fn values(text: &str) -> BTreeMap<String, toml::Value> {
+    let table: toml::Table = text.parse().unwrap();
+    let values = table.into_iter().flat_map(|(key, value)| match value {
+        toml::Value::Table(table) => table
+            .into_iter()
+            .map(|(inner, value)| (format!("{key}.{inner}"), value))
+            .collect(),
+        value => vec![(key, value)],
     });
-    let sample: BTreeSet<String> = keys.collect();
+    values.collect()
+}
+
+#[test]
+fn every_key_stands_in_code_sample_readme_and_man_page() {
+    let sample: BTreeSet<String> = values(&uncommented()).into_keys().collect();
     let code = all_keys_of_code();
     assert!(
         code.contains("api.timeout_seconds") && code.len() > 15,
@@ -123,6 +167,33 @@ fn every_key_stands_in_code_sample_and_readme() {
     );
     assert_eq!(sample, code, "conf/ivalt.toml and src/config.rs");
     assert_eq!(first_cells("| key |"), code, "README.md and src/config.rs");
+    let man: BTreeSet<String> = keys_of_man().into_keys().collect();
+    assert_eq!(man, code, "debian/ivalt.toml.5 and src/config.rs");
+}
+
+/// That the sample's are the code's is another test's affair.
+#[test]
+fn the_man_page_says_the_defaults() {
+    let man = keys_of_man().into_iter();
+    let man: BTreeMap<_, _> = man.filter_map(|(key, value)| Some((key, value?))).collect();
+    assert_eq!(man, values(IVALT_TOML));
+}
+
+#[test]
+fn every_key_of_a_user_stands_in_the_man_page() {
+    let folder = std::env::temp_dir().join(format!("pam_ivalt-man-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("users.toml");
+    std::fs::write(&path, "[users]\nalice = { no_such_key = 1 }\n").unwrap();
+    let entry = look_up(&path, surroundings().trust, b"alice", MobileFormat::E164);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let Ok(Entry::Bad(complaint)) = entry else {
+        panic!("{entry:?}");
+    };
+    let known = complaint.split_once("known are ").unwrap().1;
+    let lines = section(IVALT_USERS_TOML_5, "Entries");
+    let man: Vec<_> = items(&lines, "Cm").iter().map(|item| item.head).collect();
+    assert_eq!(man, known.split(" and ").collect::<Vec<_>>());
 }
 
 #[test]
@@ -135,7 +206,10 @@ fn the_sample_shows_the_defaults_and_one_line_each() {
     };
     let (sample, least) = (with_key(IVALT_TOML), with_key("[api]\n"));
     // Only where min_length stands differs.
-    let without_span = |text: String| text.replace(|c: char| c.is_ascii_digit(), "");
+    let without_span = |text: String| {
+        let (before, after) = text.split_once("span: ").unwrap();
+        format!("{before}{}", after.split_once(',').unwrap().1)
+    };
     assert_eq!(without_span(sample), without_span(least));
     for line in IVALT_TOML.lines().filter(|line| line.contains(" = ")) {
         assert!(
@@ -179,13 +253,76 @@ fn the_sample_of_users_is_what_the_code_reads() {
 }
 
 #[test]
-fn every_argument_stands_in_code_and_readme() {
+fn every_argument_stands_in_code_readme_and_man_page() {
     let complaint = Arguments::parse(&[CString::new("x").unwrap().as_c_str()])
         .unwrap_err()
         .to_string();
     let known = complaint.split_once("known are ").unwrap().1;
     let code: BTreeSet<String> = known.split(", ").map(str::to_owned).collect();
     assert_eq!(first_cells("| argument |"), code);
+    let lines = section(PAM_IVALT_8, "Arguments");
+    let man = items(&lines, "Cm")
+        .into_iter()
+        .map(|item| item.head.to_owned());
+    assert_eq!(man.collect::<BTreeSet<_>>(), code);
+}
+
+/// The name of syslog's level, as journalctl(1) and rsyslog write it.
+fn level_name(decision: Decision) -> &'static str {
+    match level(decision) {
+        Level::Info => "info",
+        Level::Notice => "notice",
+        Level::Warning => "warning",
+        Level::Error => "err",
+        Level::Critical => "crit",
+    }
+}
+
+#[test]
+fn every_reason_stands_in_the_man_page_with_outcome_code_and_level() {
+    let lines = section(PAM_IVALT_8, "Reasons");
+    let mut man = BTreeSet::new();
+    for item in items(&lines, "Cm") {
+        let [outcomes, levels] = ["Sy", "Em"].map(|name| item.marked(name));
+        assert_eq!((outcomes.len(), levels.len()), (1, 1), "{}", item.head);
+        for code in item.marked("Er") {
+            man.insert([item.head, outcomes[0], code, levels[0]].map(str::to_owned));
+        }
+    }
+    let code = DECISIONS.map(|decision| {
+        let code = format!("{:?}", code(decision));
+        let words = [
+            decision.reason(),
+            decision.outcome(),
+            &code,
+            level_name(decision),
+        ];
+        words.map(str::to_owned)
+    });
+    assert_eq!(man, BTreeSet::from(code));
+}
+
+#[test]
+fn every_key_of_the_log_stands_in_the_man_page_in_its_order() {
+    let lines = section(PAM_IVALT_8, "The log line");
+    let man: Vec<_> = items(&lines, "Cm").iter().map(|item| item.head).collect();
+    let (origin, report) = (Origin::default(), Report::default());
+    assert_eq!(man, fields(&origin, &report).map(|(key, _)| key));
+    let example = lines
+        .iter()
+        .skip_while(|line| !line.starts_with("pam_ivalt("));
+    let example: Vec<_> = example
+        .take_while(|line| **line != ".Ed")
+        .copied()
+        .collect();
+    let mut rest = example.join("\n");
+    for key in man {
+        rest = rest
+            .split_once(&format!(" {key}="))
+            .expect(key)
+            .1
+            .to_owned();
+    }
 }
 
 #[test]
@@ -207,7 +344,9 @@ fn every_reason_stands_in_readme_with_its_code() {
 }
 
 #[test]
-fn the_fragments_for_pam_are_those_of_readme() {
+fn the_fragments_for_pam_are_those_of_readme_and_man_page() {
+    // A line too long for a page goes on in the next one.
+    let man = PAM_IVALT_8.replace(" \\e\n    ", " ");
     for fragment in [
         include_str!("../conf/pam.d/sshd-password-and-ivalt"),
         include_str!("../conf/pam.d/sshd-key-and-ivalt"),
@@ -218,6 +357,10 @@ fn the_fragments_for_pam_are_those_of_readme() {
             assert!(
                 README.lines().any(|other| other == line),
                 "not in README.md: {line}"
+            );
+            assert!(
+                man.lines().any(|other| other == line),
+                "not in pam_ivalt.8: {line}"
             );
         }
     }
@@ -337,4 +480,29 @@ fn packages(lock: &toml::Table) -> Vec<(String, Vec<String>)> {
 
 fn is_named(package: &str, wanted: &str) -> bool {
     package == wanted || package.split(' ').next() == Some(wanted)
+}
+
+#[test]
+fn every_page_is_installed_and_every_page_named_is_there() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/debian"));
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_string_lossy().into_owned()
+    });
+    let is_page = |name: &String| name.ends_with(".5") || name.ends_with(".8");
+    let pages: BTreeSet<String> = names.filter(is_page).collect();
+    let installed = include_str!("../debian/libpam-ivalt.manpages").lines();
+    let installed = installed.map(|line| line.strip_prefix("debian/").expect(line).to_owned());
+    assert_eq!(installed.collect::<BTreeSet<_>>(), pages);
+    for page in &pages {
+        let text = std::fs::read_to_string(folder.join(page)).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix(".Xr ")) {
+            let words: Vec<_> = line.split(' ').collect();
+            let name = format!("{}.{}", words[0], words[1]);
+            assert!(
+                !name.contains("ivalt") || pages.contains(&name),
+                "{page}: {name}"
+            );
+        }
+    }
 }

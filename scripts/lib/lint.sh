@@ -8,7 +8,8 @@ shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/test scripts/lib/
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true
     local packages folder
-    mapfile -t packages < <(missing_packages shellcheck=shellcheck cargo-fmt=rustfmt cargo-clippy=rust-clippy)
+    mapfile -t packages < <(missing_packages shellcheck=shellcheck mandoc=mandoc cargo-fmt=rustfmt \
+        cargo-clippy=rust-clippy)
     [[ ${#packages[@]} -gt 0 ]] || return 0
     lint_tools=$stage_cache/lint-tools
     as_builder rm -rf "$lint_tools"
@@ -26,4 +27,13 @@ lint() {
         as_builder env PATH="$lint_tools/usr/bin:$PATH" \
             LD_LIBRARY_PATH="$(printf '%s:' "$lint_tools"/usr/lib/*-linux-gnu)${LD_LIBRARY_PATH:-}" "$@"
     fi
+}
+
+# Every complaint counts, style too. Which other pages a machine has is no affair of ours.
+lint_man_pages() {
+    local said
+    said=$(lint mandoc -T lint debian/*.[1-8] 2>&1 |
+        grep -vE 'STYLE: referenced manual not found:|^mandoc: outdated mandoc\.db lacks ') || return 0
+    printf '%s\n' "$said"
+    return 1
 }

@@ -24,6 +24,9 @@ mod ctl;
 #[allow(dead_code)]
 #[path = "../decision.rs"]
 mod decision;
+#[cfg(test)]
+#[path = "../../tests/ctl/finding_table.rs"]
+mod finding_table;
 #[allow(dead_code, unused_imports)]
 #[path = "../ivalt/mod.rs"]
 mod ivalt;
@@ -33,6 +36,10 @@ mod kernel;
 #[allow(unsafe_code)]
 #[path = "../pam/look_up.rs"]
 mod look_up;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../../tests/man_page.rs"]
+mod man_page;
 #[path = "../plain_lines.rs"]
 mod plain_lines;
 #[allow(dead_code)]

@@ -117,3 +117,7 @@ fn surroundings() -> Surroundings {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/ctl/documents.rs"]
+mod documents;

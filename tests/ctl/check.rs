@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::certificates::{Certificate, trusted_authority};
+use crate::finding_table::{must_know, table};
 use crate::server::{Server, answer};
 use crate::support::{StandIn, TempDir, no_root, write_file};
 
@@ -208,9 +209,12 @@ impl Checked {
             i32::from(!expected.is_empty())
         };
         assert_eq!(self.exit, exit, "{name}");
+        let table = table();
         for finding in self.findings() {
             assert_ne!(finding["what"], "", "{name}");
             assert_ne!(finding["mend"], "", "{name}");
+            let text = |key: &str| finding[key].as_str().unwrap_or_default();
+            must_know(&table, text("id"), text("severity"));
         }
         self
     }

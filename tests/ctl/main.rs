@@ -9,6 +9,10 @@ mod api;
 mod certificates;
 mod check;
 mod command_line;
+mod finding_table;
+#[allow(dead_code)]
+#[path = "../man_page.rs"]
+mod man_page;
 #[allow(dead_code, unused_imports)]
 #[path = "../pam/server.rs"]
 mod server;

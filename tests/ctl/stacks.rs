@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::super::finding::Severity::{self, LetsIn, Warning};
 use super::*;
+use crate::finding_table::{must_know, table};
 use crate::support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
 
 #[path = "stack_rows.rs"]
@@ -80,6 +81,7 @@ fn short(found: &[Finding]) -> Vec<Short> {
 #[test]
 fn every_broken_stack_gives_its_finding() {
     let mut wrong = Vec::new();
+    let table = table();
     for row in rows::ROWS {
         let dir = row.system(row.broken);
         let found = findings_of(&Root::new(dir.path()), row.service);
@@ -93,6 +95,8 @@ fn every_broken_stack_gives_its_finding() {
                 !finding.what.is_empty() && !finding.mend.is_empty(),
                 "{finding:?}"
             );
+            let severity = serde_json::to_value(finding.severity).expect("a word");
+            must_know(&table, finding.id, severity.as_str().unwrap_or_default());
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
