@@ -177,3 +177,26 @@ disable_shows_what_somebody_changed_case() {
     tool 0 disable sudo --yes
     expect_untouched
 }
+
+# What README shows as a terminal session is what happens, to the letter but for times.
+readme_session_case() {
+    untouched_system
+    printf '[users]\n' >/etc/ivalt/users.toml
+    chmod 0600 /etc/ivalt/users.toml
+    pam_service_as_in tests/e2e/untouched/sudo su
+    pam_service_as_in tests/e2e/untouched/sudo login
+    sed -i '/^bob\|^carol/d' /etc/sudoers
+    local shown=$stage/shown happened=$stage/happened command
+    sed -n '/^<!-- session -->$/,/^<!-- end of session -->$/p' "$stage/README.md" | sed '/^<!--/d; /^```/d' >"$shown"
+    grep -q '^# ivaltctl confirm$' "$shown" || fault 'README has no session'
+    : >"$happened"
+    while read -r command; do
+        printf '# %s\n' "$command" >>"$happened"
+        # The person at the keyboard types the token where it is asked for.
+        [[ $command != *verify* ]] || echo 'iVALT token: ' >>"$happened"
+        bash -c "$command" <<<'accept-1' >>"$happened" 2>&1 || fault "'$command' ended with $?"
+    done < <(sed -n 's/^# //p' "$shown")
+    sed -i 's/elapsed_ms=[0-9]*/elapsed_ms=182/; s/[[:space:]]*$//' "$shown" "$happened"
+    diff -u "$shown" "$happened" >"$talk/seen" || fault 'README shows something else'
+    tool 0 disable sshd --yes
+}

@@ -45,8 +45,10 @@ pub fn prepare(script: &Script) -> io::Result<()> {
 }
 
 fn set_signals(script: &Script) -> io::Result<()> {
-    // Rust's start-up ignores it; most hosts of PAM do not.
-    dispose(libc::SIGPIPE, Disposition::Default)?;
+    // Rust's start-up ignores the first, nohup and shells the others for what they start in the background.
+    for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        dispose(signal, Disposition::Default)?;
+    }
     for (signal, disposition) in &script.signals {
         dispose(*signal, *disposition)?;
     }

@@ -276,11 +276,14 @@ fn say_what_next(journal: &Journal, enable: &Enable) {
         ));
         return;
     }
-    let seconds = enable.confirm_within.as_secs();
-    terminal::say(terminal::painted(
-        GOOD,
-        format_args!("{service}: iVALT is switched on for {seconds} s"),
-    ));
+    let time = match enable.confirm_within.as_secs() {
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    };
+    let what = format!("{service}: iVALT is switched on for {time}");
+    terminal::say(terminal::painted(GOOD, what));
     terminal::say("Keep this session. Log in from a second one; if that works: ivaltctl confirm");
-    terminal::say("Without it, everything is put back by itself.");
+    terminal::say(
+        "Without it, everything is put back by itself; only a reboot before leaves it as it is.",
+    );
 }
