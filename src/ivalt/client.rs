@@ -4,7 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rustls::CertificateError;
 use serde::Serialize;
 use ureq::config::Config;
@@ -257,12 +256,10 @@ impl Client {
     }
 
     fn send(&self, operation: &str, fields: &impl Serialize) -> Result<Response<Body>, Error> {
-        // Large enough for two tokens of any kind: a growing vector would leave unwiped copies behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(20 * 1024));
-        serde_json::to_writer(&mut *body, fields).map_err(|error| Error::Other(Box::new(error)))?;
-        let key = Bytes::from_owner(Zeroizing::new(self.key.as_bytes().to_vec()));
-        let mut key =
-            HeaderValue::from_maybe_shared(key).map_err(|error| Error::Other(Box::new(error)))?;
+        let body = serde_json::to_vec(fields).map_err(|error| Error::Other(Box::new(error)))?;
+        let body = Zeroizing::new(body);
+        let mut key = HeaderValue::from_bytes(self.key.as_bytes())
+            .map_err(|error| Error::Other(Box::new(error)))?;
         key.set_sensitive(true);
         self.agent
             .post(format!("{}/{operation}", self.url))
@@ -337,10 +334,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
     if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
         return Ok(Err("in an encoding that was not asked for"));
     }
-    // Enough at once: a growing vector would leave unwiped copies of what iVALT repeats.
     let mut body = Zeroizing::new(Vec::new());
-    body.try_reserve_exact(64 * 1024 + 32)
-        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     response
         .body_mut()
         .as_reader()
