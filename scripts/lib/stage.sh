@@ -49,7 +49,7 @@ in_namespaces() {
     while [[ $1 != -- ]]; do more+=("$1") && shift; done
     shift
     child_ends_by=KILL
-    run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
+    run_child env -i --default-signal PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
         setpriv --pdeathsig KILL \
         unshare "${more[@]}" --mount --net --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$@"
