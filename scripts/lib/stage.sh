@@ -10,7 +10,8 @@
 #
 # The stage ends with its first process, however that ends: the kernel then kills the rest and drops the mounts.
 
-stage_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login)
+stage_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login
+    rsyslogd=rsyslog fail2ban-regex=fail2ban)
 
 # --- outside -------------------------------------------------------------------------------------------------------
 
