@@ -91,7 +91,7 @@ install_obeys_its_variables_case() {
     script 0 install
     [[ -e $place/opt/pam/pam_ivalt.so && -e $place/opt/ivalt/sbin/ivaltctl && -e $place/opt/etc/ivalt/users.toml ]] ||
         fault "elsewhere: $(files_of_place)"
-    [[ -z $(files_of_place | grep -v ' /opt/') ]] || fault "outside: $(files_of_place)"
+    ! grep -qv ' /opt/' <<<"$(files_of_place)" || fault "outside: $(files_of_place)"
     expect_script_to_say 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
     script 0 uninstall --purge
     [[ -z $(files_of_place) ]] || fault "left: $(files_of_place)"
@@ -184,6 +184,7 @@ install_while_people_log_in_case() {
     rm -f "$stage/enough"
     until [[ -e $stage/enough ]]; do bash "$stage/scripts/install" || exit; done >"$stage/installing" 2>&1 &
     local installer=$!
+    watch_module || fault 'the module was gone or not whole'
     for round in {1..8}; do
         answers '' "accept-$round"
         act visitor ssh alice@localhost whoami
@@ -194,4 +195,12 @@ install_while_people_log_in_case() {
     ! find / -xdev -name 'pam_ivalt.so.new.*' 2>/dev/null | grep . || fault 'a half-written module is left'
     [[ $(stat -c %a /usr/local/sbin/ivaltctl) == 755 ]] || fault 'no ivaltctl'
     rm -rf /usr/local/sbin/ivaltctl /usr/local/share/doc/pam_ivalt
+}
+
+# For some seconds, as often as the machine can.
+watch_module() {
+    perl -e 'my ($file, $size) = @ARGV; my $end = time + 3;
+        while (time < $end) { for (1 .. 1000) { exit 1 if (-s $file || 0) != $size } }' \
+        "$(dirname "$(find -H /usr/lib /lib -name pam_unix.so -path '*/security/*' -print -quit)")/pam_ivalt.so" \
+        "$(stat -c %s "$stage/pam_ivalt.so")"
 }
