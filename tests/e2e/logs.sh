@@ -263,3 +263,69 @@ logs_one_day_by_outcome_as_readme_says_case() {
 		1 pam_ivalt(sshd:auth): outcome=ignore reason=unenrolled
 	END
 }
+
+# --- journald ------------------------------------------------------------------------------------------------------
+
+# In memory; the kernel's messages and audit are the machine's.
+start_journald() {
+    stop_log
+    mkdir -p /run/systemd/journal
+    printf '%s\n' '[Journal]' 'Storage=volatile' 'Audit=no' 'ReadKMsg=no' >/etc/systemd/journald.conf
+    rm -rf /run/log/journal /etc/systemd/journald.conf.d /usr/lib/systemd/journald.conf.d
+    [[ -s /etc/machine-id ]] || echo 3d1219c7c4c5404aaa1f6d2a48adfda4 >/etc/machine-id
+    /usr/lib/systemd/systemd-journald >"$talk/journald" 2>&1 &
+    echo $! >"$stage/journald.pid"
+    wait_for journald test -S /run/systemd/journal/dev-log
+    ln -s /run/systemd/journal/dev-log /dev/log
+}
+
+no_journald() {
+    local process
+    [[ -s $stage/journald.pid ]] || return 0
+    process=$(cat "$stage/journald.pid")
+    kill "$process" 2>/dev/null || true
+    wait_for 'the end of journald' process_gone "$process"
+    rm -f /dev/log "$stage/journald.pid"
+    rm -rf /run/systemd/journal
+}
+
+# As `logs_in`, but the journal has it.
+logs_into_journal() {
+    answers '' "${@:3}"
+    act visitor timeout 20 ssh -b "$from" "$2@localhost" whoami
+    wait_for "a line with '$1'" in_journal "$1"
+}
+
+in_journal() { journalctl --quiet --no-pager -o cat | grep -qF -- "$1"; }
+
+# What the Nth journalctl of README's block says.
+as_readme_says() {
+    local command
+    command=$(sed -n 's/^# \(journalctl .*\)$/\1/p' "$stage/README.md" | sed -n "$1p")
+    [[ -n $command ]] || fault "README.md has no command $1 for the journal"
+    SYSTEMD_PAGER=cat bash -c "$command" 2>&1
+}
+
+logs_journal_answers_as_readme_says_case() {
+    local seen
+    start_journald
+    token_alone
+    logs_into_journal 'outcome=allow reason=verified' alice accept-1
+    logs_into_journal 'outcome=deny reason=token-rejected' alice reject-1 reject-2 reject-3
+    chmod 0644 /etc/ivalt/ivalt.toml
+    logs_into_journal 'outcome=deny reason=misconfigured' alice accept-1
+    chmod 0600 /etc/ivalt/ivalt.toml
+    act bob logger -p authpriv.err -t sshd "pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=forged service=sshd rhost=192.0.2.1 tty=ssh"
+    wait_for 'the forged line' in_journal user=forged
+    seen=$(as_readme_says 1 | sed -n 's/.* \(reason=[a-z-]*\) user=\([a-z]*\) .*/\1 \2/p' | xargs)
+    [[ $seen == 'reason=token-rejected alice reason=misconfigured alice' ]] || fault "first: $(as_readme_says 1)"
+    seen=$(as_readme_says 2 | sed -n 's/.* \(reason=[a-z-]*\) user=\([a-z]*\) .*/\1 \2/p' | xargs)
+    [[ $seen == 'reason=misconfigured alice reason=token-rejected forged' ]] || fault "second: $(as_readme_says 2)"
+    seen=$(as_readme_says 3 | sed -n 2p)
+    [[ $seen == '{'*'"MESSAGE":"pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=alice '*'}' &&
+        $seen == *'"PRIORITY":"5"'* && $seen == *'"SYSLOG_IDENTIFIER":"sshd'* ]] || fault "third: $seen"
+    cp "$stage/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
+    [[ $(fail2ban-regex --out ip systemd-journal pam-ivalt 2>&1 | sort | uniq -c | xargs) == "1 $from" ]] ||
+        fault "fail2ban: $(fail2ban-regex systemd-journal pam-ivalt 2>&1)"
+    no_journald
+}
