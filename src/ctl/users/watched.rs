@@ -79,7 +79,7 @@ struct Watch<'i, 'q, 'a> {
     others: DefaultHasher,
 }
 
-impl<'i, 'q, 'a> Watch<'i, 'q, 'a> {
+impl<'q, 'a> Watch<'_, 'q, 'a> {
     fn new(asked: &'q Asked<'a>) -> Self {
         Self {
             asked,
