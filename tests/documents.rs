@@ -385,6 +385,65 @@ fn success_and_ignore_have_one_producer_each() {
     }
 }
 
+/// fail2ban counts a denial, or its filter says that it does not; a new reason must be judged.
+#[test]
+fn the_filter_judges_every_denial() {
+    let filter = include_str!("../conf/fail2ban/filter.d/pam-ivalt.conf");
+    let told = |from: &str, to: &str| {
+        let part = filter.split_once(from).unwrap().1.split_once(to).unwrap().0;
+        let words = part.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+        words.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let counted = told("outcome=deny reason=(?:", ")");
+    let (guesses, others) = (
+        told("makes them:", "# These do not"),
+        told("# These do not", "[INCLUDES]"),
+    );
+    for decision in DECISIONS {
+        let (reason, deny) = (decision.reason(), matches!(decision, Decision::Deny(_)));
+        assert_eq!(
+            counted.contains(reason),
+            guesses.contains(reason) && deny,
+            "{reason}"
+        );
+        assert!(
+            !deny || counted.contains(reason) != others.contains(reason),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn every_file_of_conf_stands_in_readme() {
+    let conf = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/conf"));
+    for path in files_below(conf) {
+        let name = path.strip_prefix(conf).unwrap().to_str().unwrap();
+        // The set-ups for pam.d stand there with their lines.
+        let told = name.starts_with("pam.d/") || README.contains(name);
+        assert!(told, "conf/{name}");
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let below = |path: std::path::PathBuf| {
+        if path.is_dir() {
+            files_below(&path)
+        } else {
+            vec![path]
+        }
+    };
+    paths.flat_map(below).collect()
+}
+
+#[test]
+fn the_changes_tell_of_this_version() {
+    let changes = include_str!("../CHANGELOG.md");
+    let version = concat!("\n## ", env!("CARGO_PKG_VERSION"), " - ");
+    assert!(changes.contains(version), "CHANGELOG.md");
+}
+
 /// A row that names a test nobody runs would be a promise.
 #[test]
 fn the_tests_that_security_names_exist() {

@@ -40,6 +40,7 @@ write_accounts() {
 	END
     cat >/etc/group <<-'END'
 		root:x:0:
+		adm:x:4:
 		tty:x:5:
 		utmp:x:43:
 		shadow:x:42:

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Formatting and lints, and where their programs come from on a machine that lacks them.
 
-shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/test scripts/lib/enter-bench scripts/lib/enter-stage
-    scripts/lib/askpass tests/e2e/run tests/e2e/crowd tests/e2e/own-token .ci/run)
+shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/sbom scripts/test scripts/uninstall
+    scripts/lib/enter-bench scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run tests/e2e/crowd
+    tests/e2e/own-token .ci/run)
 
 # rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
 require_lint_tools() {

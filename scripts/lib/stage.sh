@@ -10,7 +10,10 @@
 #
 # The stage ends with its first process, however that ends: the kernel then kills the rest and drops the mounts.
 
-stage_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login)
+stage_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login
+    rsyslogd=rsyslog journalctl=systemd fail2ban-regex=fail2ban)
+# fail2ban reads the journal with it.
+stage_libraries=(python3-systemd)
 
 # --- outside -------------------------------------------------------------------------------------------------------
 
@@ -23,7 +26,7 @@ require_stage() {
 
 fetch_stage_packages() {
     local packages
-    mapfile -t packages < <(missing_packages "${stage_programs[@]}" | sort -u)
+    mapfile -t packages < <({ missing_packages "${stage_programs[@]}" && printf '%s\n' "${stage_libraries[@]}"; } | sort -u)
     [[ ${#packages[@]} -eq 0 ]] || say "unpacking for the stage, not installing: ${packages[*]}"
     stage_packages=$(fetch_packages stage "${packages[@]}")
 }

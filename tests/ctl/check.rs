@@ -1154,6 +1154,8 @@ fn desktops() {
     const LINE: &str = "auth required pam_ivalt.so\n";
     const UNIT: &str = "usr/lib/systemd/system/polkit-agent-helper@.service";
     const DROP_IN: &str = "etc/systemd/system/polkit-agent-helper@.service.d/ivalt.conf";
+    // As polkit 127 has it.
+    const SANDBOX: &str = "[Service]\nPrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\n";
     all_give(&[
         (
             "polkit in a sandbox",
@@ -1168,6 +1170,38 @@ fn desktops() {
                 s.write(DROP_IN, "[Service]\nPrivateNetwork=no\n");
                 s
             },
+        ),
+        (
+            "polkit without sockets of the internet",
+            |s| {
+                s.write("etc/pam.d/polkit-1", LINE).write(UNIT, SANDBOX);
+                s.write(DROP_IN, "[Service]\nPrivateNetwork=no\n");
+                s
+            },
+            &["locks-out polkit-sandbox /etc/pam.d/polkit-1:1"],
+            // The one that is shipped, switched on.
+            |s| {
+                s.write("etc/pam.d/polkit-1", LINE).write(UNIT, SANDBOX);
+                let shipped =
+                    include_str!("../../conf/polkit/polkit-agent-helper@.service.d/ivalt.conf");
+                let settings = shipped.lines().filter(|line| !line.starts_with("# "));
+                let settings = settings.map(|line| line.trim_start_matches('#'));
+                s.write(DROP_IN, &settings.collect::<Vec<_>>().join("\n"));
+                s
+            },
+        ),
+        (
+            "polkit with the drop-in as it is shipped",
+            |s| {
+                s.write("etc/pam.d/polkit-1", LINE).write(UNIT, SANDBOX);
+                s.write(
+                    DROP_IN,
+                    include_str!("../../conf/polkit/polkit-agent-helper@.service.d/ivalt.conf"),
+                );
+                s
+            },
+            &["locks-out polkit-sandbox /etc/pam.d/polkit-1:1"],
+            nothing,
         ),
         (
             "polkit of unknown age",

@@ -520,3 +520,37 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     let length = module.find([' ', '\t']).unwrap_or(module.len());
     (length > 0).then(|| (&text[..end], &module[..length], &module[length..]))
 }
+
+/// The changes in README's "Beyond Debian", made to the files as the distributions ship them.
+#[test]
+fn the_changes_readme_shows_for_other_systems_give_none() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## Beyond Debian\n").nth(1).expect("it");
+    let section = section.split("\n## ").next().expect("its end");
+    let mut made = 0;
+    for (heading, tree) in [
+        ("Fedora, RHEL and their kin", "fedora"),
+        ("Arch", "arch"),
+        ("openSUSE", "opensuse"),
+    ] {
+        let text = section.split(&format!("### {heading}\n")).nth(1);
+        let text = text.expect(heading).split("\n### ").next().expect("text");
+        let mut blocks = text.split("```diff\n");
+        let mut before = blocks.next().expect("words");
+        for block in blocks {
+            let (diff, after) = block.split_once("```").expect("an end");
+            let file = before.rsplit("`/etc/pam.d/").next().expect("a file");
+            let service = file.split('`').next().expect("a service");
+            let [from, to] = ['-', '+'].map(|side| side_of(diff, side));
+            assert_clean(tree, &[(service, &from, &to)]);
+            (before, made) = (after, made + 1);
+        }
+    }
+    assert_eq!(made, 7);
+}
+
+/// What a difference leaves of its lines before or after it.
+fn side_of(diff: &str, side: char) -> String {
+    let lines = diff.lines().filter(|line| line.starts_with([' ', side]));
+    lines.map(|line| format!("{}\n", &line[1..])).collect()
+}

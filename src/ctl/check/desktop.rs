@@ -90,37 +90,58 @@ fn polkit(private: Option<bool>) -> (Severity, &'static str, String, String) {
     let mend = format!(
         "take the line out of polkit-1, or give the helper a network:\n\
          mkdir -p /etc/systemd/system/{HELPER}.d\n\
-         printf '[Service]\\nPrivateNetwork=no\\n' > /etc/systemd/system/{HELPER}.d/ivalt.conf\n\
+         printf '[Service]\\nPrivateNetwork=no\\nRestrictAddressFamilies=AF_INET AF_INET6\\n' \
+         > /etc/systemd/system/{HELPER}.d/ivalt.conf\n\
          systemctl daemon-reload"
     );
     (severity, "polkit-sandbox", what, mend)
 }
 
-/// `None` where there is no such unit. The unit's own word, unless a drop-in of the administrator says otherwise; the last one counts.
+/// `None` where there is no such unit, or one that says nothing of a network. Sockets that are not allowed are no
+/// better than an empty network.
 fn sandboxed(root: &Root) -> Option<bool> {
+    let text = unit(root);
+    let private = values(&text, "PrivateNetwork=").last()?;
+    let private = matches!(
+        private.to_ascii_lowercase().as_str(),
+        "yes" | "true" | "on" | "1"
+    );
+    Some(private || !may_use_sockets(&text))
+}
+
+/// The unit's own words, then those of drop-ins, as systemd reads them.
+fn unit(root: &Root) -> String {
     let folders = [
         "/usr/lib/systemd/system",
         "/lib/systemd/system",
         "/etc/systemd/system",
-    ];
-    let mut private = None;
-    for folder in folders.map(Path::new) {
-        private = last_word(root, &folder.join(HELPER)).or(private);
-    }
-    for folder in folders.map(Path::new) {
+    ]
+    .map(Path::new);
+    let mut paths = folders.map(|folder| folder.join(HELPER)).to_vec();
+    for folder in folders {
         let drop_ins = folder.join(format!("{HELPER}.d"));
-        for name in root.names(&drop_ins) {
-            private = last_word(root, &drop_ins.join(name)).or(private);
-        }
+        let names = root.names(&drop_ins).into_iter();
+        paths.extend(names.map(|name| drop_ins.join(name)));
     }
-    private
+    let texts = paths.iter().filter_map(|path| root.read(path).ok());
+    texts.map(|text| text + "\n").collect()
 }
 
-fn last_word(root: &Root, unit: &Path) -> Option<bool> {
-    let text = root.read(unit).ok()?;
-    let mut values = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("PrivateNetwork="));
-    let value = values.next_back()?.trim().to_ascii_lowercase();
-    Some(matches!(value.as_str(), "yes" | "true" | "on" | "1"))
+fn values<'a>(text: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    text.lines()
+        .filter_map(move |line| line.trim().strip_prefix(key))
+        .map(str::trim)
+}
+
+/// The list grows from line to line; an empty value begins it anew.
+fn may_use_sockets(text: &str) -> bool {
+    let mut families = Vec::new();
+    for value in values(text, "RestrictAddressFamilies=") {
+        if value.is_empty() {
+            families.clear();
+        }
+        families.extend(value.split_whitespace());
+    }
+    let allows_some = families.first().is_some_and(|word| !word.starts_with('~'));
+    !allows_some || families.contains(&"AF_INET")
 }

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# What goes where without a package: read by scripts/install and scripts/uninstall, so that the one takes away what the
+# other brought. Settings of the environment:
+#   DESTDIR     put in front of every path (a packager's folder, a mounted system)
+#   PREFIX      of ivaltctl, man pages, completions and samples; /usr/local
+#   PAMDIR      the folder of PAM's modules; where pam_unix.so for the same machine lies
+#   SYSCONFDIR  /etc; elsewhere every line in pam.d needs config=PATH
+
+destination=${DESTDIR:-} prefix=${PREFIX:-/usr/local} sysconfdir=${SYSCONFDIR:-/etc}
+destination=${destination%/} pam_folder=${PAMDIR:-} release=$target/release
+settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
+
+# Mode, source and destination, one file a line, between them tabs; what administrators write is not among them.
+list_files() {
+    printf '%s\t%s\t%s\n' 0644 "$release/libpam_ivalt.so" "$pam_folder/pam_ivalt.so" \
+        0755 "$release/ivaltctl" "$prefix/sbin/ivaltctl"
+    list_man_pages
+    list_samples
+}
+
+list_man_pages() {
+    local page
+    for page in "$repo"/debian/*.[58]; do
+        [[ ! -e $page ]] || printf '0644\t%s\t%s\n' "$page" "$prefix/share/man/man${page##*.}/${page##*/}"
+    done
+}
+
+list_samples() {
+    local sample
+    while read -r sample; do
+        printf '0644\t%s\t%s\n' "$repo/conf/$sample" "$documents/examples/$sample"
+    done < <(cd "$repo/conf" && find . -type f -printf '%P\n' | sort)
+    for sample in README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT; do
+        [[ ! -e $repo/$sample ]] || printf '0644\t%s\t%s\n' "$repo/$sample" "$documents/$sample"
+    done
+}
+
+# Shell and destination of what ivaltctl prints for it, between them a tab.
+list_completions() {
+    printf '%s\t%s\n' bash "$prefix/share/bash-completion/completions/ivaltctl" \
+        zsh "$prefix/share/zsh/site-functions/_ivaltctl" fish "$prefix/share/fish/vendor_completions.d/ivaltctl.fish"
+}
+
+# Leaves in $pam_folder where this module lies, one for the same machine as ours.
+find_pam_folder() {
+    [[ -z $pam_folder ]] || return 0
+    local module
+    for module in "$destination"/{usr/,}lib{64,/*-linux-*,}/security/"$1" /{usr/,}lib{64,/*-linux-*,}/security/"$1"; do
+        if [[ -e $module ]] && for_same_machine "$module"; then
+            pam_folder=${module%/*}
+            pam_folder=${pam_folder#"$destination"}
+            return 0
+        fi
+    done
+    return 1
+}
+
+# A system may have a folder of 32-bit modules beside the one that counts. Where nothing is built, any will do.
+for_same_machine() {
+    [[ ! -e $release/libpam_ivalt.so || $(machine_of "$1") == "$(machine_of "$release/libpam_ivalt.so")" ]]
+}
+
+# Class, byte order and machine of an ELF file.
+machine_of() { od -An -tx1 -j4 -N2 "$1" && od -An -tx1 -j18 -N2 "$1"; }

@@ -1,0 +1,316 @@
+//! What is linked into the module and into ivaltctl: held to deny.toml, and told in full by scripts/sbom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+type Crate = (String, String);
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn output(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(words)
+        .current_dir(root())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn cargo(words: &[&str]) -> String {
+    output(env!("CARGO"), words)
+}
+
+fn read_toml(name: &str) -> toml::Table {
+    let text = std::fs::read_to_string(root().join(name)).unwrap();
+    text.parse()
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Every crate below these edges of cargo's graph, without our own, and its licence.
+fn crates(edges: &str, more: &[&str]) -> BTreeMap<Crate, String> {
+    let words = [
+        "tree", "--locked", "--prefix", "none", "--format", "{p}\t{l}", "--edges", edges,
+    ];
+    let text = cargo(&[&words, more].concat());
+    let named = text.lines().map(|line| {
+        let (name, licence) = line.trim_end_matches(" (*)").split_once('\t').unwrap();
+        let mut words = name.split(' ');
+        let (name, version) = (words.next().unwrap(), words.next().unwrap());
+        let version = version.trim_start_matches('v');
+        ((name.to_owned(), version.to_owned()), licence.to_owned())
+    });
+    named.filter(|((name, _), _)| name != "pam_ivalt").collect()
+}
+
+fn linked_into_the_module() -> BTreeMap<Crate, String> {
+    crates("normal,no-proc-macro", &["--no-default-features"])
+}
+
+fn linked() -> BTreeMap<Crate, String> {
+    crates("normal,no-proc-macro", &[])
+}
+
+/// What compiles, too: macros and build scripts.
+fn linked_or_compiling() -> BTreeMap<Crate, String> {
+    crates("normal,build", &[])
+}
+
+/// Strings of a list, or the `crate` of its tables.
+fn list(table: &toml::Table, keys: [&str; 2]) -> Vec<String> {
+    let items = table[keys[0]][keys[1]].as_array().unwrap().iter();
+    let name = |item: &toml::Value| {
+        let name = item.as_str().or_else(|| item.get("crate")?.as_str());
+        name.map(str::to_owned)
+    };
+    items.map(|item| name(item).unwrap()).collect()
+}
+
+// --- deny.toml -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn nothing_banned_is_in_the_tree() {
+    let banned = list(&read_toml("deny.toml"), ["bans", "deny"]);
+    assert!(banned.contains(&"openssl".to_owned()) && banned.contains(&"tokio".to_owned()));
+    let found: Vec<_> = linked_or_compiling()
+        .into_keys()
+        .filter(|(name, _)| banned.contains(name))
+        .collect();
+    assert_eq!(found, []);
+}
+
+#[test]
+fn no_crate_comes_in_two_versions() {
+    let skipped = list(&read_toml("deny.toml"), ["bans", "skip"]);
+    let tree = linked_or_compiling();
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<_> = tree.keys().filter(|(name, _)| !seen.insert(name)).collect();
+    for (name, version) in &twice {
+        let excused = tree.keys().any(|(other, version)| {
+            let major = version.split('.').next().unwrap();
+            other == name && skipped.contains(&format!("{name}@{major}"))
+        });
+        assert!(excused, "{name} {version} and another one");
+    }
+    assert_eq!(
+        twice.len(),
+        skipped.len(),
+        "an exception nobody needs: {skipped:?}"
+    );
+}
+
+#[test]
+fn every_licence_is_allowed() {
+    let deny = read_toml("deny.toml");
+    let allowed = list(&deny, ["licenses", "allow"]);
+    let exceptions = deny["licenses"]["exceptions"].as_array().unwrap();
+    for ((name, version), licence) in linked_or_compiling() {
+        let exception = exceptions
+            .iter()
+            .find(|exception| exception["crate"].as_str() == Some(name.as_str()));
+        let more = exception.map(|exception| exception["allow"].as_array().unwrap());
+        let may = |one: &str| {
+            let here = more.is_some_and(|more| more.iter().any(|item| item.as_str() == Some(one)));
+            here || allowed.iter().any(|item| item == one)
+        };
+        assert!(fits(&licence, &may), "{name} {version}: {licence}");
+    }
+}
+
+/// An SPDX expression; a slash is how OR was written before there were any.
+fn fits(licence: &str, may: &dyn Fn(&str) -> bool) -> bool {
+    let text = licence.replace('/', " OR ");
+    if let Some((head, rest)) = text.strip_prefix('(').and_then(|text| text.split_once(')')) {
+        return match rest.trim_start().split_once(' ') {
+            None => fits(head, may),
+            Some(("AND", rest)) => fits(head, may) && fits(rest, may),
+            Some(("OR", rest)) => fits(head, may) || fits(rest, may),
+            Some(_) => panic!("not understood: {licence}"),
+        };
+    }
+    assert!(!text.contains('('), "not understood: {licence}");
+    let all = |text: &str| text.split(" AND ").all(|one| may(one.trim()));
+    text.split(" OR ").any(all)
+}
+
+#[test]
+fn licences_are_read_as_spdx_means_them() {
+    let may = |one: &str| ["MIT", "ISC"].contains(&one);
+    for (licence, fit) in [
+        ("MIT", true),
+        ("GPL-3.0", false),
+        ("", false),
+        ("GPL-3.0 OR MIT", true),
+        ("GPL-3.0/MIT", true),
+        ("GPL-3.0 AND MIT", false),
+        ("ISC AND MIT", true),
+        ("MIT WITH odd-exception", false),
+        ("(MIT OR GPL-3.0) AND GPL-3.0", false),
+        ("(MIT OR GPL-3.0) AND ISC", true),
+        ("(GPL-3.0) OR ISC", true),
+    ] {
+        assert_eq!(fits(licence, &may), fit, "{licence}");
+    }
+}
+
+/// All of Cargo.lock from one registry, with checksums: no git, no folder, no registry of somebody's own.
+#[test]
+fn every_source_is_the_one_registry() {
+    let sources: BTreeSet<_> = packages()
+        .into_iter()
+        .map(|package| {
+            assert!(package.contains_key("checksum"), "{package:?}");
+            package["source"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(sources.len(), 1, "{sources:?}");
+    let source = sources.first().unwrap();
+    assert!(
+        source.starts_with("registry+https://github.com/rust-lang/"),
+        "{source}"
+    );
+}
+
+/// Of Cargo.lock, without our own.
+fn packages() -> Vec<toml::Table> {
+    let lock = read_toml("Cargo.lock");
+    let packages = lock["package"].as_array().unwrap().iter();
+    packages
+        .map(|package| package.as_table().unwrap().clone())
+        .filter(|package| package["name"].as_str() != Some("pam_ivalt"))
+        .collect()
+}
+
+#[test]
+fn the_module_has_nothing_of_the_tool() {
+    let manifest = read_toml("Cargo.toml");
+    let tool = manifest["features"]["ivaltctl"].as_array().unwrap();
+    let module = linked_into_the_module();
+    for name in tool {
+        let name = name.as_str().unwrap().trim_start_matches("dep:");
+        assert!(!module.keys().any(|(other, _)| other == name), "{name}");
+    }
+    assert!(module.keys().any(|(name, _)| name == "rustls"));
+}
+
+// --- scripts/sbom --------------------------------------------------------------------------------------------------
+
+fn bill() -> Value {
+    serde_json::from_str(&output("scripts/sbom", &[])).expect("JSON")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+}
+
+/// Every component but std, by name and version.
+fn components(bill: &Value) -> BTreeMap<Crate, Value> {
+    let components = bill["components"].as_array().unwrap().iter();
+    let named = components.map(|component| {
+        let name = text(&component["name"]).to_owned();
+        (
+            (name, text(&component["version"]).to_owned()),
+            component.clone(),
+        )
+    });
+    named.filter(|((name, _), _)| name != "std").collect()
+}
+
+#[test]
+fn the_bill_lists_every_linked_crate_and_nothing_else() {
+    let components = components(&bill());
+    let listed: BTreeSet<_> = components.keys().cloned().collect();
+    assert_eq!(listed, linked().into_keys().collect());
+    let module = linked_into_the_module();
+    for (id, component) in &components {
+        let into = text(&component["properties"][0]["value"]);
+        let expected = if module.contains_key(id) {
+            "pam_ivalt.so ivaltctl"
+        } else {
+            "ivaltctl"
+        };
+        assert_eq!(into, expected, "{id:?}");
+    }
+    let development = [
+        "tokio",
+        "hyper",
+        "rcgen",
+        "proptest",
+        "tempfile",
+        "syn",
+        "serde_derive",
+        "cc",
+    ];
+    assert!(
+        !listed
+            .iter()
+            .any(|(name, _)| development.contains(&name.as_str()))
+    );
+}
+
+#[test]
+fn the_bill_has_the_versions_and_checksums_of_cargo_lock() {
+    let mut lock = BTreeMap::new();
+    for package in packages() {
+        let field = |key: &str| package[key].as_str().unwrap().to_owned();
+        lock.insert((field("name"), field("version")), field("checksum"));
+    }
+    for (id, component) in components(&bill()) {
+        assert_eq!(component["hashes"][0]["alg"], "SHA-256", "{id:?}");
+        assert_eq!(
+            text(&component["hashes"][0]["content"]),
+            lock[&id],
+            "{id:?}"
+        );
+    }
+}
+
+/// What CycloneDX 1.5 demands: unique references, one for every end of an edge, expressions for licences.
+#[test]
+fn the_bill_is_well_formed() {
+    let bill = bill();
+    assert_eq!(
+        (text(&bill["bomFormat"]), text(&bill["specVersion"])),
+        ("CycloneDX", "1.5")
+    );
+    let own = &bill["metadata"]["component"];
+    assert_eq!(text(&own["version"]), env!("CARGO_PKG_VERSION"));
+    let mut references = BTreeSet::from([text(&own["bom-ref"]).to_owned()]);
+    for component in components(&bill).values() {
+        assert!(
+            references.insert(text(&component["bom-ref"]).to_owned()),
+            "{component}"
+        );
+        assert_eq!(component["purl"], component["bom-ref"]);
+        assert!(
+            !text(&component["purl"]).contains(['+', ' ']),
+            "{component}"
+        );
+        let licence = text(&component["licenses"][0]["expression"]);
+        assert!(!licence.is_empty() && !licence.contains('/'), "{component}");
+    }
+    let dependencies = bill["dependencies"].as_array().unwrap();
+    assert_eq!(dependencies.len(), references.len());
+    let mut needed = BTreeSet::from([text(&own["bom-ref"]).to_owned()]);
+    for dependency in dependencies {
+        assert!(
+            references.contains(text(&dependency["ref"])),
+            "{dependency}"
+        );
+        let on = dependency["dependsOn"].as_array().unwrap();
+        needed.extend(on.iter().map(|reference| text(reference).to_owned()));
+    }
+    assert_eq!(needed, references, "each is needed by another");
+}
+
+#[test]
+fn the_bill_is_the_same_twice_and_names_no_folder() {
+    let first = output("scripts/sbom", &[]);
+    assert_eq!(first, output("scripts/sbom", &[]));
+    assert!(!first.contains(env!("CARGO_MANIFEST_DIR")));
+}
