@@ -5,7 +5,7 @@
 write_copyright() {
     printf 'Format: %s\nUpstream-Name: pam_ivalt\n' \
         https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
-    printf '%s\n' 'Comment:' ' Below vendor/ stand, as `cargo vendor` lays them out, the crates of Cargo.lock that are' \
+    printf '%s\n' 'Comment:' ' Below vendor/ stand, as "cargo vendor" lays them out, the crates of Cargo.lock that are' \
         ' linked into the module and ivaltctl. Where a crate offers a choice of licences, Expat is taken if it is' \
         ' among them, else Apache-2.0. This file is written by scripts/package --copyright.'
     stanza '*' '2026 The pam_ivalt authors' 'Expat or Apache-2.0'
@@ -40,7 +40,7 @@ holders() {
 
 licence_taken() {
     case " ${1//\// OR } " in
-        *' AND '*) sed 's/ AND / and /g' <<<"$1" ;;
+        *' AND '*) echo "${1// AND / and }" ;;
         *' MIT '*) echo Expat ;;
         *' Apache-2.0 '*) echo Apache-2.0 ;;
         *) echo "$1" ;;
@@ -49,9 +49,7 @@ licence_taken() {
 
 # `stanza FILES HOLDERS LICENCE [COMMENT]`
 stanza() {
-    printf '\nFiles: %s\nCopyright:\n' "$1"
-    sed 's/^/ /' <<<"$2"
-    printf 'License: %s\n' "$3"
+    printf '\nFiles: %s\nCopyright:\n %s\nLicense: %s\n' "$1" "${2//$'\n'/$'\n' }" "$3"
     [[ -z ${4:-} ]] || printf 'Comment: %s\n' "$4"
 }
 

@@ -19,7 +19,7 @@ fetch_crates() {
     say 'fetching the crates of Cargo.lock'
     as_builder rm -rf "$package_cache"/crates-*
     as_builder mkdir -p "$crates"
-    run_child as_builder cargo vendor --quiet --locked --manifest-path "$repo/Cargo.toml" "$crates" >"$crates.log" 2>&1 ||
+    as_builder cargo vendor --quiet --locked --manifest-path "$repo/Cargo.toml" "$crates" >"$crates.log" 2>&1 ||
         die "cargo could not fetch the crates (what it said is in $crates.log)"
     as_builder touch "$crates/complete"
 }
@@ -43,7 +43,7 @@ build_package() {
     as_builder rm -rf "$folder"
     as_builder mkdir -p "$source"
     tar -C "$repo" --exclude=./target --exclude=./.git --mtime="$(changelog_date)" -c . | as_builder tar -x -C "$source"
-    run_child without_network "$source" "$debhelper" \
+    without_network "$source" "$debhelper" \
         env CRATES="$crates" LIBRARY_PATH="$LIBRARY_PATH" dpkg-buildpackage --no-sign --build=binary --no-check-builddeps \
         >"$folder/log" 2>&1 || die "dpkg-buildpackage failed: $(tail -n 20 "$folder/log")"
 }
@@ -55,6 +55,16 @@ without_network() {
     local own=()
     [[ $(id -u) -eq 0 ]] || own=(--map-root-user)
     unshare "${own[@]}" --mount --net --propagation private "$repo/scripts/lib/enter-build" "$@"
+}
+
+# What two builds must have in common to be the same: the sources, and who compiles them.
+sources_of_package() {
+    {
+        tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
+            --exclude=./tests --exclude=./scripts -c .
+        cat "$repo/scripts/build.rs" "$repo/scripts/lib/package.sh"
+        as_builder rustc --version --verbose
+    } | sha256sum | cut -c1-32
 }
 
 keep_packages() {

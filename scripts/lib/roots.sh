@@ -57,11 +57,13 @@ prepare_root() {
 # Roots hold other people's setuid programs and belong to root; what the machine calls its archive, is theirs.
 from_archive() {
     local suite=$1 mirror
+    # shellcheck disable=SC2016 # for apt
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
         grep -v security | head -n 1)
     run_child in_private_mounts env DEBOOTSTRAP_DIR="$debootstrap/share/debootstrap" PATH="$PATH:$debootstrap/bin:/usr/sbin:/sbin" \
         "$debootstrap/sbin/debootstrap" --variant=minbase "$suite" "$roots/$suite" ${mirror:+"$mirror"}
     no_services "$roots/$suite"
+    in_root_with_network "$roots/$suite" apt-get -q clean
     in_root_with_network "$roots/$suite" apt-get -q update
     # For apt to find them when the package wants them, and there is no network.
     in_root_with_network "$roots/$suite" apt-get -q -y --no-install-recommends --download-only install ca-certificates
@@ -103,4 +105,41 @@ run_in_root() {
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$repo/scripts/lib/enter-root" "$stage_cache/root" "$root" "$kept" \
         "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
+}
+
+machine_suite() {
+    local VERSION_CODENAME=''
+    # shellcheck source=/dev/null
+    [[ ! -r /etc/os-release ]] || . /etc/os-release
+    printf '%s' "$VERSION_CODENAME"
+}
+
+# `in_root SUITE FOLDER PLAY`: what tests/roots/run plays with the package in FOLDER.
+in_root() {
+    local package
+    build_helpers
+    package=$(package_file "$2")
+    run_in_root "$roots/$1-logins" "$2" bash /run/stage/tests/roots/run "$3" "/run/kept/${package##*/}"
+}
+
+# The whole of it: `lintian` judges the packages that the .changes name.
+in_root_lintian() {
+    run_in_root "$roots/$1-build" "$2" bash -c 'lintian --version && lintian --allow-root --pedantic --fail-on error,warning /run/kept/*.changes'
+}
+
+built_in_root() { printf '%s' "$package_cache/$1/package"; }
+
+# As anybody on that release would: scripts/package, with its own rustc. The crates are there already.
+build_in_root() {
+    local suite=$1 kept sources
+    kept=$package_cache/$suite
+    fetch_crates
+    sources="$(sources_of_package) $(cat "$roots/$suite-build.is")"
+    [[ $(cat "$kept/sources" 2>/dev/null) != "$sources" ]] || return 0
+    rm -rf "$kept"
+    mkdir -p "$kept/package"
+    cp -al "$crates" "$kept/package/"
+    run_in_root "$roots/$suite-build" "$kept" env CARGO_TARGET_DIR=/run/kept /run/checkout/scripts/package
+    rm -rf "$kept/package/build"
+    echo "$sources" >"$kept/sources"
 }

@@ -19,6 +19,7 @@ life() {
     logins_without_ivalt 'purged'
     installed
     logins_without_ivalt 'installed after all'
+    autopkgtest
 }
 
 installed() {
@@ -169,4 +170,15 @@ purged() {
     expect_gone /var/lib/ivalt
     expect_gone /usr/share/doc/libpam-ivalt
     told
+}
+
+# As autopkgtest would.
+autopkgtest() {
+    local names name
+    read -ra names < <(sed -n 's/^Tests: //p' "$stage/debian/tests/control")
+    for name in "${names[@]}"; do
+        step "debian/tests/$name"
+        quietly "$stage/debian/tests/$name" || fault "$(cat "$talk/said")"
+        told
+    done
 }

@@ -137,3 +137,30 @@ su_with_ivalt() {
     expect_log deny token-rejected su alice
     told
 }
+
+unreachable_by_su() {
+    step 'su while iVALT cannot be reached: no command is run'
+    stop_ivalt
+    typed "$alice_password" accept-1001
+    watch bob su alice -c whoami
+    expect_refused 1
+    expect_log deny unavailable su alice
+    told
+}
+
+# Goes on where su has left off.
+unreachable_by_sudo_rs() {
+    step 'sudo-rs while iVALT cannot be reached: no command is run'
+    typed "$alice_password" accept-1002
+    watch alice sudo-rs -S whoami
+    expect_refused 1
+    expect_log deny unavailable sudo alice
+    told
+    start_ivalt
+    step 'sudo-rs of a user who is not enrolled: no command is run'
+    typed "$bob_password" accept-1003
+    watch bob sudo-rs -S whoami
+    expect_refused 1
+    expect_log deny not-enrolled sudo bob
+    told
+}
