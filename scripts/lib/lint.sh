@@ -2,8 +2,11 @@
 # Formatting and lints, and where their programs come from on a machine that lacks them.
 
 shell_scripts=(scripts/demo scripts/test scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run tests/e2e/crowd
-    tests/e2e/own-token tests/roots/run scripts/package scripts/lib/enter-build scripts/lib/enter-root
-    debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm debian/tests/verdicts .ci/run)
+    tests/e2e/own-token .ci/run)
+
+# The package's, some of which are plain sh.
+shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-root tests/roots/run debian/tests/verdicts
+    debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm)
 
 # rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
 require_lint_tools() {
