@@ -31,6 +31,8 @@ build_if_changed() {
 
 build_twice() {
     local first=0 second=0
+    # One process group, which ends as a whole.
+    set +m
     build_package "$package_cache/build" &
     first=$!
     build_elsewhere &

@@ -83,7 +83,8 @@ no_services() {
     chmod 0755 "$1/usr/sbin/policy-rc.d"
 }
 
-in_private_mounts() { unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"; }
+# scripts/test has a TMPDIR of its own, which is not in the root.
+in_private_mounts() { env --unset=TMPDIR unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"; }
 
 in_root_with_network() {
     local root=$1

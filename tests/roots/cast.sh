@@ -53,9 +53,11 @@ apt() {
         -o DPkg::Options::=--force-confold -o DPkg::Options::=--force-unsafe-io "$@"
 }
 
+tool() { quietly ivaltctl "$@" || fault "ivaltctl $*: $(cat "$talk/said")"; }
+
 # sshd reads its settings after SIGHUP in its own time.
-ivaltctl_with_sshd() {
-    quietly ivaltctl "$@" || fault "ivaltctl $*: $(cat "$talk/said")"
+tool_and_sshd() {
+    tool "$@"
     sleep 0.5
 }
 

@@ -15,6 +15,7 @@ life() {
     removed_while_everywhere
     named_by_hand
     edited_since_enabled
+    gone_since_enabled
     purged
     logins_without_ivalt 'purged'
     installed
@@ -44,8 +45,8 @@ enabled() {
     step 'ivaltctl enable: sudo, su and sshd ask for a token'
     local service
     for service in sudo su sshd; do
-        ivaltctl_with_sshd enable "$service" --yes
-        ivaltctl_with_sshd confirm
+        tool_and_sshd enable "$service" --yes
+        tool_and_sshd confirm
     done
     told
     logins_with_ivalt 'enabled' ssh sudo su
@@ -65,8 +66,8 @@ upgraded() {
 
 removed_while_enabled() {
     step 'the removal takes out what ivaltctl enable wrote, and keeps the settings'
-    quietly ivaltctl disable su --yes
-    quietly ivaltctl enable su --yes --confirm-within 1h
+    tool disable su --yes
+    tool enable su --yes --confirm-within 1h
     apt remove libpam-ivalt || fault "apt: $(cat "$talk/said")"
     expect_removed
     expect_same /etc/ivalt/users.toml "$stage/settings/users.toml"
@@ -125,8 +126,8 @@ removed_while_everywhere() {
 named_by_hand() {
     step 'the removal is refused while a line written by hand names the module, and nothing has changed'
     pam_service_as_in conf/pam.d/sudo sudo
-    quietly ivaltctl enable su --yes
-    quietly ivaltctl confirm
+    tool enable su --yes
+    tool confirm
     pam_auth_update --enable ivalt
     rm -rf "$stage/by-hand" && cp -a /etc/pam.d "$stage/by-hand"
     ! apt remove libpam-ivalt || fault 'it was removed'
@@ -151,15 +152,31 @@ named_by_hand() {
 
 edited_since_enabled() {
     step 'the removal is refused where somebody changed what ivaltctl enable wrote'
-    quietly ivaltctl enable sudo --yes
-    quietly ivaltctl confirm
+    tool enable sudo --yes
+    tool confirm
     echo '# a word of my own' >>/etc/pam.d/sudo
     ! apt remove libpam-ivalt || fault 'it was removed'
     expect_said '+# a word of my own'
-    expect_said "libpam-ivalt is not removed: what \`ivaltctl enable sudo\` wrote could not be taken out, see above."
+    expect_said 'libpam-ivalt is not removed: without the module, nobody could log in where these lines name it.'
+    expect_said "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): "
     told
     logins_with_ivalt 'after that refusal' sudo
     sed -i '$d' /etc/pam.d/sudo
+}
+
+# openssh-server was purged meanwhile, and its file with it.
+gone_since_enabled() {
+    step 'the removal is not held up by an enabled service that is gone'
+    tool enable sshd --yes
+    tool confirm
+    rm /etc/pam.d/sshd
+    apt remove libpam-ivalt || fault "apt: $(cat "$talk/said")"
+    expect_gone "$(module)"
+    told
+    cp "$stage/as-shipped/pam.d/sshd" /etc/pam.d/sshd
+    rm -f /etc/ssh/sshd_config.d/00-ivalt.conf
+    sshd_as_shipped
+    apt install "$deb" || die "apt: $(cat "$talk/said")"
 }
 
 purged() {
