@@ -470,6 +470,13 @@ fn the_tests_that_security_names_exist() {
     assert!(named > 15, "{named}");
 }
 
+#[test]
+fn the_changelog_of_the_package_is_in_step() {
+    let changelog = include_str!("../debian/changelog");
+    let released = format!("pam-ivalt ({}) ", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&released), "{changelog}");
+}
+
 fn sources_of_tests(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -109,7 +109,7 @@ pam_service() {
 
 # One attempt, because sudo would otherwise begin again and the module log a second line.
 write_sudoers() {
-    printf '%s\n' 'Defaults env_reset, passwd_tries=1, lecture=never' 'Defaults timestamp_timeout=0' \
+    printf '%s\n' 'Defaults env_reset, passwd_tries=1, !lecture' 'Defaults timestamp_timeout=0' \
         'root ALL=(ALL:ALL) ALL' 'alice ALL=(ALL:ALL) ALL' 'bob ALL=(ALL:ALL) ALL' 'carol ALL=(ALL:ALL) ALL' >/etc/sudoers
     chmod 0440 /etc/sudoers
     rm -rf /etc/sudoers.d /etc/sudo.conf

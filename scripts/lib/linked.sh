@@ -2,8 +2,7 @@
 # What the finished module must look like from outside, read from the file that would be installed.
 
 check_linked() {
-    local module
-    module=$(module_file)
+    local module=$1
     holds 'only pam_sm_* are exported' exports_pam_only "$module"
     holds 'stays loaded (NODELETE)' has_dynamic "$module" 'FLAGS_1.*NODELETE'
     holds 'resolved at load (BIND_NOW)' has_dynamic "$module" '(BIND_NOW|FLAGS_1.*NOW)'

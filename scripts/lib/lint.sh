@@ -5,6 +5,10 @@ shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/s
     scripts/lib/enter-bench scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run tests/e2e/crowd
     tests/e2e/own-token .ci/run)
 
+# The package's, some of which are plain sh.
+shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-root tests/roots/run debian/tests/verdicts
+    debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm)
+
 # rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true

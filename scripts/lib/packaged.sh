@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# What the finished packages must look like from outside. Each of them is built twice, in two folders.
+
+check_package() {
+    fetch_for_package
+    build_if_changed
+    holds 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
+    holds 'debian/copyright names the linked crates of Cargo.lock' copyright_is_of_today
+    unpacked=$package_cache/unpacked
+    as_builder rm -rf "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$package_cache")" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$package_cache" -dbgsym)" "$unpacked"
+    check_contents
+    check_hardening
+}
+
+package_file() { printf '%s' "$1"/libpam-ivalt"${2:-}"_*.deb; }
+
+# Minutes, so only where there is something new. At the same time, because the last step of a build keeps one core busy.
+build_if_changed() {
+    local sources
+    sources=$(sources_of_package)
+    [[ $(cat "$package_cache/sources" 2>/dev/null) != "$sources" ]] || return 0
+    as_builder rm -f "$package_cache/sources"
+    run_child build_twice
+    keep_packages "$package_cache/build" "$package_cache"
+    as_builder mkdir -p "$package_cache/again"
+    keep_packages "$package_cache/elsewhere/build" "$package_cache/again"
+    as_builder tee "$package_cache/sources" <<<"$sources" >/dev/null
+}
+
+build_twice() {
+    local first=0 second=0
+    # One process group, which ends as a whole.
+    set +m
+    build_package "$package_cache/build" &
+    first=$!
+    build_elsewhere &
+    second=$!
+    wait "$first"
+    wait "$second"
+}
+
+# Sources and crates lie in other folders than the first time.
+build_elsewhere() {
+    local elsewhere=$package_cache/elsewhere
+    as_builder rm -rf "$elsewhere"
+    as_builder mkdir -p "$elsewhere"
+    as_builder cp -al "$crates" "$elsewhere/crates"
+    crates=$elsewhere/crates
+    build_package "$elsewhere/build"
+}
+
+same_packages() {
+    local package
+    for package in "$1"/*.deb; do cmp "$package" "$2/${package##*/}" || return 1; done
+}
+
+copyright_is_of_today() { write_copyright | diff "$repo/debian/copyright" -; }
+
+check_contents() {
+    local triplet
+    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+    packaged=$unpacked/usr/lib/$triplet/security/pam_ivalt.so
+    holds 'the one conffile is ivalt.toml, as the sample, closed to others' only_conffile
+    holds 'users.toml is no file of the package' test ! -e "$unpacked/etc/ivalt/users.toml"
+    holds 'the profile is off by default' grep -qx 'Default: no' "$unpacked/usr/share/pam-configs/ivalt"
+    holds 'the profile denies where the module does' grep -qxP '\trequired\tpam_ivalt.so' "$unpacked/usr/share/pam-configs/ivalt"
+    holds 'completion for bash, zsh and fish' has_completions
+    holds 'every sample of conf/ is an example' diff -r "$repo/conf" "$unpacked/usr/share/doc/libpam-ivalt/examples"
+    holds 'no path of the builder' no_builders_path
+    holds 'symbols of both are in -dbgsym' has_symbols
+    holds 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
+}
+
+only_conffile() {
+    [[ $(dpkg-deb --info "$(package_file "$package_cache")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
+        cmp "$repo/conf/ivalt.toml" "$unpacked/etc/ivalt/ivalt.toml" &&
+        [[ $(stat -c %a "$unpacked/etc/ivalt/ivalt.toml") == 600 ]] && ! grep -q '^ *key' "$unpacked/etc/ivalt/ivalt.toml"
+}
+
+has_completions() {
+    grep -q ivaltctl "$unpacked/usr/share/bash-completion/completions/ivaltctl" &&
+        grep -q '^#compdef ivaltctl' "$unpacked/usr/share/zsh/vendor-completions/_ivaltctl" &&
+        grep -q '^complete -c ivaltctl' "$unpacked/usr/share/fish/vendor_completions.d/ivaltctl.fish"
+}
+
+no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." "$unpacked"; }
+
+has_symbols() {
+    local file id
+    for file in "$packaged" "$unpacked/usr/sbin/ivaltctl"; do
+        id=$(readelf --notes "$file" | sed -n 's/.*Build ID: //p')
+        has_segment "$file" LOAD && [[ -s $unpacked/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug ]] || return 1
+    done
+}
+
+depends_on() {
+    local depends name
+    depends=" $(dpkg-deb --field "$(package_file "$package_cache")" Depends),"
+    for name in "$@"; do grep -qE " $name( \([^)]*\))?," <<<"$depends" || return 1; done
+}
+
+check_hardening() {
+    local file
+    check_linked "$packaged"
+    file=$unpacked/usr/sbin/ivaltctl
+    holds 'ivaltctl: anywhere in memory (PIE)' has_dynamic "$file" 'FLAGS_1.*PIE'
+    holds 'ivaltctl: resolved at load (BIND_NOW)' has_dynamic "$file" '(BIND_NOW|FLAGS_1.*NOW)'
+    holds 'ivaltctl: relocations read-only (GNU_RELRO)' has_segment "$file" 'GNU_RELRO'
+    holds 'ivaltctl: stack not executable (GNU_STACK RW)' has_segment "$file" 'GNU_STACK .* RW +[0-9]'
+}
