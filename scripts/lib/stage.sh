@@ -64,14 +64,3 @@ run_on_stage() {
     in_namespaces -- "$repo/scripts/lib/enter-stage" "$stage_cache/root" "$stage_packages" \
         "$(module_file)" "$(tool_file)" "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
 }
-
-# --- inside --------------------------------------------------------------------------------------------------------
-
-# Without its book-keeping under /run/mount, which would be the machine's or is not there.
-mount() { command mount --no-mtab "$@"; }
-
-# `ip` may be missing on a small machine, perl-base never is: SIOCSIFFLAGS with IFF_UP.
-loopback_up() {
-    perl -MSocket -e 'my $up = pack("a16 s x22", "lo", 1);
-        socket(LO, AF_INET, SOCK_DGRAM, 0) && ioctl(LO, 0x8914, $up) or die "lo: $!\n"'
-}
