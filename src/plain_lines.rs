@@ -10,8 +10,9 @@ pub fn without_others(text: &str, wanted: &str) -> String {
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
-        let whole = line.strip_suffix('\n').unwrap_or(line);
-        let whole = whole.strip_suffix('\r').unwrap_or(whole);
+        // A carriage return alone ends no line.
+        let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
+        let whole = whole.unwrap_or(line);
         match plain(whole.as_bytes(), in_users) {
             Some(Plain::Entry(name)) if name == wanted.as_bytes() => kept.push_str(line),
             Some(Plain::Entry(_) | Plain::Nothing) => {}
@@ -159,11 +160,17 @@ mod tests {
             "[ users ]",
             "[[users]]",
             "bob = \"a\rb\"",
+            "\r",
+            "# a\r\r",
         ] {
             let text = format!("[users]\ncarol = \"\"\n{line}\ndave = \"\"\n");
             let kept = format!("[users]\n{line}\ndave = \"\"\n");
             assert_eq!(without_others(&text, "alice"), kept, "{line}");
         }
+        assert_eq!(
+            without_others("[users]\ncarol = \"\"\r", "alice"),
+            "[users]\ncarol = \"\"\r"
+        );
         let outside = "bob = \"\"\n[users]\ncarol = \"\"\n";
         assert_eq!(without_others(outside, "alice"), outside);
     }
