@@ -160,7 +160,6 @@ mod tests {
             "[ users ]",
             "[[users]]",
             "bob = \"a\rb\"",
-            "\r",
             "# a\r\r",
         ] {
             let text = format!("[users]\ncarol = \"\"\n{line}\ndave = \"\"\n");
