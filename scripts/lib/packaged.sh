@@ -68,6 +68,7 @@ check_contents() {
     holds 'the profile denies where the module does' grep -qxP '\trequired\tpam_ivalt.so' "$unpacked/usr/share/pam-configs/ivalt"
     holds 'completion for bash, zsh and fish' has_completions
     holds 'every sample of conf/ is an example' diff -r "$repo/conf" "$unpacked/usr/share/doc/libpam-ivalt/examples"
+    holds 'the changelog is that of debian/, beside the one for users' has_changelogs
     holds 'no path of the builder' no_builders_path
     holds 'symbols of both are in -dbgsym' has_symbols
     holds 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
@@ -83,6 +84,12 @@ has_completions() {
     grep -q ivaltctl "$unpacked/usr/share/bash-completion/completions/ivaltctl" &&
         grep -q '^#compdef ivaltctl' "$unpacked/usr/share/zsh/vendor-completions/_ivaltctl" &&
         grep -q '^complete -c ivaltctl' "$unpacked/usr/share/fish/vendor_completions.d/ivaltctl.fish"
+}
+
+has_changelogs() {
+    local documents=$unpacked/usr/share/doc/libpam-ivalt
+    cmp <(zcat "$documents/changelog.gz" | head -n 1) <(head -n 1 "$repo/debian/changelog") &&
+        { [[ ! -e $repo/CHANGELOG.md ]] || zcat -f "$documents"/CHANGELOG.md* | cmp - "$repo/CHANGELOG.md"; }
 }
 
 no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." "$unpacked"; }
