@@ -6,6 +6,7 @@ untouched_system() {
     rm -rf /var/lib/ivalt /etc/ssh/sshd_config.d
     pam_service_as_in tests/e2e/untouched/sshd sshd
     pam_service_as_in tests/e2e/untouched/sudo sudo
+    pam_service_as_in tests/e2e/untouched/sudo sudo-i
     mkdir /etc/ssh/sshd_config.d
     sshd_with 'Include /etc/ssh/sshd_config.d/*.conf' 'KbdInteractiveAuthentication no'
     # The stage's own lines stand before the Include; sshd takes the first value.
