@@ -64,7 +64,7 @@ pub fn shared(root: &Root, names: &BTreeSet<String>) -> Vec<Finding> {
     many.map(|(place, names)| Finding {
         severity: Severity::Warning,
         id: "shared-file",
-        what: format!("pam_ivalt covers every service that includes this file, with those that have no network or nobody to ask (polkit, cron, desktops): {}", names.join(", ")),
+        what: format!("pam_ivalt covers every service that includes this file, with those that have no network or nobody to ask (polkit, desktops): {}", names.join(", ")),
         mend: "move the line to the file of each service that is meant, below the include".to_owned(),
         file: Some(place.file),
         line: Some(place.line),
