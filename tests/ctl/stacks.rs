@@ -552,5 +552,5 @@ fn the_changes_readme_shows_for_other_systems_give_none() {
 /// What a difference leaves of its lines before or after it.
 fn side_of(diff: &str, side: char) -> String {
     let lines = diff.lines().filter(|line| line.starts_with([' ', side]));
-    lines.map(|line| format!("{}\n", &line[1..])).collect()
+    lines.flat_map(|line| [&line[1..], "\n"]).collect()
 }
