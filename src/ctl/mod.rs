@@ -34,9 +34,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::authenticate::Surroundings;
-use crate::ivalt::Kernel;
 use crate::kernel;
-use crate::look_up::look_up;
 use crate::trusted_file::Trust;
 use command_line::{Command, CommandLine};
 
@@ -110,11 +108,7 @@ fn surroundings() -> Surroundings {
     let effective_uid = nix::unistd::geteuid().as_raw();
     Surroundings {
         trust: Trust { effective_uid },
-        kernel: Kernel {
-            look_up,
-            spawn: kernel::spawn,
-            hung_up: kernel::hung_up,
-        },
+        kernel: kernel::lent(),
     }
 }
 

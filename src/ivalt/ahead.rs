@@ -14,7 +14,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Tr
 use ureq::{Agent, Error, Timeout};
 
 use super::Kernel;
-use super::transport::{Line, Progress, Stage};
+use super::transport::{Enough, Line, Progress, Stage};
 
 /// Idle time-outs of servers and firewalls begin at a minute; an older connection is made anew.
 const FRESH: Duration = Duration::from_secs(50);
@@ -43,18 +43,6 @@ impl Berth {
             .is_some()
     }
 }
-
-/// Not a fault: the connection waits in its berth, and nothing was sent.
-#[derive(Debug)]
-struct Waits;
-
-impl fmt::Display for Waits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection waits")
-    }
-}
-
-impl std::error::Error for Waits {}
 
 /// The end of the way for whoever is sent ahead. No request gets past it: every connection to iVALT waits in the berth.
 pub struct IntoBerth<C> {
@@ -85,7 +73,7 @@ impl<C: Connector<()>> Connector<()> for IntoBerth<C> {
         }
         self.progress.pause();
         self.berth.moor(transport);
-        Err(Error::Other(Box::new(Waits)))
+        Err(Error::Other(Box::new(Enough)))
     }
 }
 
@@ -187,7 +175,7 @@ impl Ahead {
             Ok(over) => over,
         };
         match error {
-            Some(Error::Other(error)) if error.is::<Waits>() => Ok(self.fresh(kernel, since)),
+            Some(Error::Other(error)) if error.is::<Enough>() => Ok(self.fresh(kernel, since)),
             Some(error) if since.elapsed() < LONG_AGO => Err(error),
             _ => Ok(None),
         }

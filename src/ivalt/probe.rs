@@ -1,7 +1,6 @@
 //! A look at iVALT that asks about nobody: name, connection, TLS, and the head of one HTTP answer. Neither the API key
 //! nor anybody's data goes out. For the administrator's tool; the module has no use for it.
 
-use std::fmt;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +16,9 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error};
 
 use super::client::Client;
-use super::transport::{CallingThreadResolver, Line, Progress, Stage, Tcp, Tls as Handshake};
+use super::transport::{
+    CallingThreadResolver, Enough, Line, Progress, Stage, Tcp, Tls as Handshake,
+};
 
 /// The longest head of an answer that is read, in bytes.
 const HEAD_LIMIT: u64 = 16 * 1024;
@@ -79,7 +80,7 @@ impl Client {
         let mut probe = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         probe.times = progress.times();
         match answer {
-            Err(Error::Other(end)) if end.is::<Seen>() => {}
+            Err(Error::Other(end)) if end.is::<Enough>() => {}
             Err(error) => probe.failed = Some((progress.stage(), self.cause(&error))),
             Ok(_) => {}
         }
@@ -118,18 +119,6 @@ struct Look {
     progress: Progress,
 }
 
-/// All has been seen; ureq knows the end of a call only as an answer or an error.
-#[derive(Debug)]
-struct Seen;
-
-impl fmt::Display for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("all has been seen")
-    }
-}
-
-impl std::error::Error for Seen {}
-
 impl<In: Transport> Connector<In> for Look {
     type Out = In;
 
@@ -146,7 +135,7 @@ impl<In: Transport> Connector<In> for Look {
         let stream = self.tls.shake_hands(details, stream.boxed())?;
         self.note_tls(&stream.conn);
         self.head(details.uri, stream)?;
-        Err(Error::Other(Box::new(Seen)))
+        Err(Error::Other(Box::new(Enough)))
     }
 }
 

@@ -64,6 +64,18 @@ impl fmt::Display for Stage {
     }
 }
 
+/// Not a fault: the connection was all that was wanted. ureq knows the end of a call only as an answer or an error.
+#[derive(Debug)]
+pub struct Enough;
+
+impl fmt::Display for Enough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was all that was wanted")
+    }
+}
+
+impl std::error::Error for Enough {}
+
 /// How far a validation has come, shared by the parts of its connection.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<Clock>>);

@@ -6,16 +6,26 @@ use std::os::fd::AsRawFd;
 use std::thread::{Builder, JoinHandle};
 use std::{mem, ptr};
 
-use crate::ivalt::Work;
+use super::look_up::look_up;
+use crate::ivalt::{Kernel, Work};
 
 /// More than name services, TLS and ureq need together; it is mapped, not touched.
 const STACK: usize = 512 << 10;
+
+/// What this process lends to a connection.
+pub fn lent() -> Kernel {
+    Kernel {
+        look_up,
+        spawn,
+        hung_up,
+    }
+}
 
 /// Starts a thread that takes no signal of the host's: it inherits the mask of the thread that starts it.
 ///
 /// # Errors
 /// There is no room for it, or no right (`RLIMIT_NPROC`).
-pub fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
+fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
     if address_space_is_limited() {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
@@ -45,7 +55,7 @@ fn address_space_is_limited() -> bool {
 }
 
 /// Whether the other side has closed its half, told without reading: session tickets may lie unread before the end.
-pub fn hung_up(stream: &TcpStream) -> bool {
+fn hung_up(stream: &TcpStream) -> bool {
     let mut poll = libc::pollfd {
         fd: stream.as_raw_fd(),
         events: libc::POLLRDHUP,

@@ -20,10 +20,8 @@ use crate::args::{Arguments, Delay};
 use crate::audit::{self, Origin};
 use crate::authenticate::{Report, Surroundings, authenticate};
 use crate::decision::{Decision, Refusal};
-use crate::ivalt::Kernel;
 use crate::trusted_file::Trust;
 use host::PamHost;
-pub use look_up::look_up;
 
 /// A `pam_sm_*` function as libpam calls it. pam-bindings' own macro makes the same six, but theirs say nothing in the
 /// log when libpam hands over a broken handle; so its guard is called here, with a word for that case.
@@ -133,11 +131,7 @@ pub fn surroundings() -> Surroundings {
     let effective_uid = unsafe { libc::geteuid() };
     Surroundings {
         trust: Trust { effective_uid },
-        kernel: Kernel {
-            look_up,
-            spawn: kernel::spawn,
-            hung_up: kernel::hung_up,
-        },
+        kernel: kernel::lent(),
     }
 }
 

@@ -20,13 +20,16 @@ start_rsyslog() {
     wait_for 'rsyslog' test -S /dev/log -a -s "$stage/rsyslog.pid"
 }
 
-no_rsyslog() {
-    local process
-    [[ -s $stage/rsyslog.pid ]] || return 0
-    process=$(cat "$stage/rsyslog.pid")
+no_rsyslog() { end_of rsyslog; }
+
+# `end_of NAME`: ends what listens at /dev/log, if it runs.
+end_of() {
+    local pid_file=$stage/$1.pid process
+    [[ -s $pid_file ]] || return 0
+    process=$(cat "$pid_file")
     kill "$process" 2>/dev/null || true
-    wait_for 'the end of rsyslog' process_gone "$process"
-    rm -f /dev/log "$stage/rsyslog.pid"
+    wait_for "the end of $1" process_gone "$process"
+    rm -f /dev/log "$pid_file"
 }
 
 # `logs_in WORDS USER [TOKEN…]`: somebody logs in with these answers, and rsyslog files a line with these words.
@@ -280,12 +283,7 @@ start_journald() {
 }
 
 no_journald() {
-    local process
-    [[ -s $stage/journald.pid ]] || return 0
-    process=$(cat "$stage/journald.pid")
-    kill "$process" 2>/dev/null || true
-    wait_for 'the end of journald' process_gone "$process"
-    rm -f /dev/log "$stage/journald.pid"
+    end_of journald
     rm -rf /run/systemd/journal
 }
 
