@@ -200,6 +200,8 @@ impl Call<'_> {
         self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
         if host.user()? != self.report.user {
+            // Should the look-up fail, nothing of the other user's is left.
+            *entry = Entry::Absent;
             *entry = self.find_user(host)?;
         }
         let mobile = self.mobile(entry)?;

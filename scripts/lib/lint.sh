@@ -37,7 +37,8 @@ lint() {
 # Every complaint counts, style too. Which other pages a machine has is no affair of ours.
 lint_man_pages() {
     local said
-    said=$(lint mandoc -T lint debian/*.[1-8] 2>&1 |
+    # mandoc's own status tells of the kinds left out here, too; the words decide.
+    said=$({ lint mandoc -T lint debian/*.[1-8] 2>&1 || true; } |
         grep -vE 'STYLE: referenced manual not found:|^mandoc: outdated mandoc\.db lacks ') || return 0
     printf '%s\n' "$said"
     return 1

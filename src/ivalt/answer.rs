@@ -50,9 +50,7 @@ impl Said {
             detail: said.detail.replace(secret, "***"),
         })
     }
-}
 
-impl Said {
     /// The same words with `***` for every number that ends like this mobile, however it is written.
     #[must_use]
     pub fn without_number(self, mobile: &str) -> Self {

@@ -158,12 +158,12 @@ fn silence_panics() {
 /// Runs `story`; a panic in it leaves a denial and the place of the panic.
 fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| story(report))) {
+        report.decision = Decision::Deny(Refusal::Internal);
+        report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
         // Dropping a panic's payload may panic again; only then is one left behind.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(again);
         }
-        report.decision = Decision::Deny(Refusal::Internal);
-        report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "leaves something behind on purpose")]
-    fn a_panic_that_panics_again_when_it_is_forgotten() {
+    fn a_panic_that_panics_again_when_it_is_dropped() {
         /// What a library may throw.
         struct Bomb;
         impl Drop for Bomb {
@@ -237,7 +237,10 @@ mod tests {
         }
         silence_panics();
         let mut report = Report::default();
+        let line = line!() + 1;
         guarded(&mut report, |_| std::panic::panic_any(Bomb));
         assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
+        let place = format!("{}:{line}", file!());
+        assert!(report.cause.contains(&place), "{}", report.cause);
     }
 }

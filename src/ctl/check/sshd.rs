@@ -36,7 +36,8 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
         values: &configuration.global,
         scope: String::new(),
     };
-    let mut findings = global.examine();
+    let said = global.examine();
+    let mut findings = said.clone();
     for (criteria, values) in &configuration.matches {
         let block = Examined {
             values,
@@ -48,7 +49,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
         findings.extend(
             of_block
                 .into_iter()
-                .filter(|found| !block.said_before(found, &global)),
+                .filter(|found| !block.said_before(found, &said)),
         );
     }
     findings
@@ -133,7 +134,7 @@ impl Examined<'_> {
         }
     }
 
-    fn said_before(&self, found: &Finding, global: &Self) -> bool {
+    fn said_before(&self, found: &Finding, before: &[Finding]) -> bool {
         let without = |finding: &Finding, scope: &str| {
             let what = finding
                 .what
@@ -142,7 +143,6 @@ impl Examined<'_> {
                 .to_owned();
             (finding.id, what)
         };
-        let before = global.examine();
         before
             .iter()
             .any(|said| without(said, "") == without(found, &self.scope))

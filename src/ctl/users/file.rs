@@ -173,9 +173,9 @@ pub fn may_open(path: &Path) -> Result<(), Refused> {
 }
 
 fn needs_root(path: &Path, done: &str) -> Refused {
-    let words: Vec<String> = std::env::args()
+    let words: Vec<String> = std::env::args_os()
         .skip(1)
-        .map(|word| shell_word(&word))
+        .map(|word| shell_word(&word.to_string_lossy()))
         .collect();
     Refused(format!(
         "{}: must not be {done} by you; run: sudo ivaltctl {}",
