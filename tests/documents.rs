@@ -415,6 +415,16 @@ fn pages() -> BTreeMap<String, String> {
     pages
 }
 
+#[test]
+fn the_package_has_every_page_of_its_folder() {
+    let installed: Vec<&str> = include_str!("../debian/libpam-ivalt.docs")
+        .lines()
+        .collect();
+    for page in pages().keys().filter(|name| name.starts_with("debian/")) {
+        assert!(installed.contains(&page.as_str()), "{page}");
+    }
+}
+
 /// As forges name headings in links.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
