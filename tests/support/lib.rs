@@ -11,7 +11,7 @@
 //! }
 //! ```
 // Test code may do what the module must not.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::new_without_default)]
 
 mod artifacts;
 mod case;
