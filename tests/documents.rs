@@ -371,7 +371,8 @@ fn the_changes_tell_of_this_version() {
 #[test]
 fn the_tests_that_security_names_exist() {
     let security = include_str!("../SECURITY.md");
-    let sources = sources_of_tests(&support::checkout().join("tests"));
+    let sources = ["src", "tests"].map(|name| sources_of_tests(&support::checkout().join(name)));
+    let sources = sources.concat();
     let advisories = security.split("## Advisories").nth(1).unwrap();
     let mut named = 0;
     for row in advisories
