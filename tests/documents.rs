@@ -5,20 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::path::Path;
 
-use crate::args::Arguments;
-use crate::audit::{Level, Origin, fields, level};
-use crate::authenticate::Report;
-use crate::config::{MobileFormat, Settings};
-use crate::decision::{Decision, Refusal, Tolerated};
-use crate::pam::{code, surroundings};
-use crate::users::{Entry, Mobile, look_up};
-use man_page::{items, section};
+use ivalt_core::arguments::Arguments;
+use ivalt_core::authenticate::Report;
+use ivalt_core::decision::{DECISIONS, Decision};
+use ivalt_core::log_line::{Origin, fields};
+use ivalt_core::settings::{MobileFormat, Settings};
+use ivalt_core::trusted_file::Trust;
+use ivalt_core::users::{Entry, Mobile, look_up};
+use support::man_page::{items, section};
 
-#[path = "man_page.rs"]
-mod man_page;
-
-/// The checkout.
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = include_str!("../README.md");
 const IVALT_TOML: &str = include_str!("../conf/ivalt.toml");
 const USERS_TOML: &str = include_str!("../conf/users.toml");
@@ -26,28 +21,15 @@ const PAM_IVALT_8: &str = include_str!("../debian/pam_ivalt.8");
 const IVALT_TOML_5: &str = include_str!("../debian/ivalt.toml.5");
 const IVALT_USERS_TOML_5: &str = include_str!("../debian/ivalt-users.toml.5");
 
-const DECISIONS: [Decision; 16] = [
-    Decision::Allow,
-    Decision::Ignore(Tolerated::Unenrolled),
-    Decision::Ignore(Tolerated::Unavailable),
-    Decision::Deny(Refusal::NotEnrolled),
-    Decision::Deny(Refusal::Disabled),
-    Decision::Deny(Refusal::BadEntry),
-    Decision::Deny(Refusal::Unanswered),
-    Decision::Deny(Refusal::MalformedToken),
-    Decision::Deny(Refusal::DummyOfSshd),
-    Decision::Deny(Refusal::PasswordAsToken),
-    Decision::Deny(Refusal::TokenRejected),
-    Decision::Deny(Refusal::TriesExhausted),
-    Decision::Deny(Refusal::ApiKeyRefused),
-    Decision::Deny(Refusal::Unavailable),
-    Decision::Deny(Refusal::Misconfigured),
-    Decision::Deny(Refusal::Internal),
-];
+/// The files of this user are as good as root's.
+fn trust() -> Trust {
+    let effective_uid =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
+    Trust { effective_uid }
+}
 
 fn settings(text: &str) -> Result<Settings, String> {
-    Settings::parse(Path::new("ivalt.toml"), text, surroundings().trust)
-        .map_err(|error| error.to_string())
+    Settings::parse(Path::new("ivalt.toml"), text, trust()).map_err(|error| error.to_string())
 }
 
 /// The words in backticks.
@@ -178,7 +160,7 @@ fn every_key_of_a_user_stands_in_the_man_page() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("users.toml");
     std::fs::write(&path, "[users]\nalice = { no_such_key = 1 }\n").unwrap();
-    let entry = look_up(&path, surroundings().trust, b"alice", MobileFormat::E164);
+    let entry = look_up(&path, trust(), b"alice", MobileFormat::E164);
     std::fs::remove_dir_all(&folder).unwrap();
     let Ok(Entry::Bad(complaint)) = entry else {
         panic!("{entry:?}");
@@ -230,15 +212,7 @@ fn the_sample_of_users_is_what_the_code_reads() {
             .replace("# \"first", "\"first"),
     )
     .unwrap();
-    let entry = |name: &str| {
-        look_up(
-            &path,
-            surroundings().trust,
-            name.as_bytes(),
-            MobileFormat::E164,
-        )
-        .unwrap()
-    };
+    let entry = |name: &str| look_up(&path, trust(), name.as_bytes(), MobileFormat::E164).unwrap();
     let mobile = |text| Mobile::parse(text, MobileFormat::E164).unwrap();
     assert_eq!(entry("alice"), Entry::Enrolled(mobile("+916283974746")));
     assert_eq!(entry("first.last"), Entry::Disabled(mobile("+14155550100")));
@@ -257,41 +231,6 @@ fn every_argument_is_in_code_and_man_page() {
         .into_iter()
         .map(|item| item.head.to_owned());
     assert_eq!(man.collect::<BTreeSet<_>>(), code);
-}
-
-/// The name of syslog's level, as journalctl(1) and rsyslog write it.
-fn level_name(decision: Decision) -> &'static str {
-    match level(decision) {
-        Level::Info => "info",
-        Level::Notice => "notice",
-        Level::Warning => "warning",
-        Level::Error => "err",
-        Level::Critical => "crit",
-    }
-}
-
-#[test]
-fn every_reason_is_in_the_man_page_with_outcome_code_and_level() {
-    let lines = section(PAM_IVALT_8, "Reasons");
-    let mut man = BTreeSet::new();
-    for item in items(&lines, "Cm") {
-        let [outcomes, levels] = ["Sy", "Em"].map(|name| item.marked(name));
-        assert_eq!((outcomes.len(), levels.len()), (1, 1), "{}", item.head);
-        for code in item.marked("Er") {
-            man.insert([item.head, outcomes[0], code, levels[0]].map(str::to_owned));
-        }
-    }
-    let code = DECISIONS.map(|decision| {
-        let code = format!("{:?}", code(decision));
-        let words = [
-            decision.reason(),
-            decision.outcome(),
-            &code,
-            level_name(decision),
-        ];
-        words.map(str::to_owned)
-    });
-    assert_eq!(man, BTreeSet::from(code));
 }
 
 #[test]
@@ -338,11 +277,11 @@ fn the_fragments_for_pam_are_those_of_the_man_page() {
 
 #[test]
 fn success_and_ignore_have_one_producer_each() {
-    let story = include_str!("../src/authenticate.rs");
+    let story = include_str!("../src/core/authenticate.rs");
     let others = [
-        include_str!("../src/pam/host.rs"),
-        include_str!("../src/conversation.rs"),
-        include_str!("../src/users.rs"),
+        include_str!("../src/module/application.rs"),
+        include_str!("../src/core/conversation.rs"),
+        include_str!("../src/core/users.rs"),
     ];
     for (made, times) in [
         ("Ok(Decision::Allow)", 1),
@@ -385,7 +324,7 @@ fn the_filter_judges_every_denial() {
 
 #[test]
 fn every_sample_is_in_the_table_of_samples() {
-    let conf = Path::new(ROOT).join("conf");
+    let conf = support::checkout().join("conf");
     let name = |path: &Path| path.strip_prefix(&conf).unwrap().display().to_string();
     let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| name(path)).collect();
     assert!(samples.remove("README.md"));
@@ -395,7 +334,7 @@ fn every_sample_is_in_the_table_of_samples() {
 
 /// The pages of the project, by their path in the checkout.
 fn pages() -> BTreeMap<String, String> {
-    let root = Path::new(ROOT);
+    let root = support::checkout();
     let folders = ["conf", "debian", "scripts", "src", "tests"].map(|name| root.join(name));
     let below = folders.iter().flat_map(|folder| files_below(folder));
     let top = std::fs::read_dir(root).unwrap();
@@ -454,7 +393,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
             } else {
                 folder.join(path)
             };
-            assert!(Path::new(ROOT).join(&target).exists(), "{name}: {link}");
+            assert!(support::checkout().join(&target).exists(), "{name}: {link}");
             let headings = pages
                 .get(&target.display().to_string())
                 .map(|page| anchors(page));
@@ -517,6 +456,8 @@ fn readme_is_short_and_names_demo_and_test() {
 fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
+    // What cargo left there is not ours.
+    let paths = paths.filter(|path| !path.ends_with("target"));
     let below = |path: std::path::PathBuf| {
         if path.is_dir() {
             files_below(&path)
@@ -538,7 +479,8 @@ fn the_changes_tell_of_this_version() {
 #[test]
 fn the_tests_that_security_names_exist() {
     let security = include_str!("../SECURITY.md");
-    let sources = sources_of_tests(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")));
+    let sources = ["src", "tests"].map(|name| sources_of_tests(&support::checkout().join(name)));
+    let sources = sources.concat();
     let advisories = security.split("## Advisories").nth(1).unwrap();
     let mut named = 0;
     for row in advisories
@@ -587,24 +529,20 @@ fn sources_of_tests(folder: &Path) -> String {
 #[test]
 fn what_is_fuzzed_is_what_is_shipped() {
     let read = |text: &str| text.parse::<toml::Table>().unwrap();
-    let module = read(include_str!("../Cargo.toml"));
-    let fuzzed = read(include_str!("fuzz/Cargo.toml"));
-    let mut dependencies = fuzzed["dependencies"].as_table().unwrap().clone();
-    assert!(dependencies.remove("libfuzzer-sys").is_some());
-    let mut of_module = module["dependencies"].as_table().unwrap().clone();
-    // What is optional is the tool's.
-    of_module.retain(|_, value| value.get("optional").is_none());
-    assert_eq!(dependencies, of_module);
+    let table = |text: &str, key: &str| read(text)[key].as_table().unwrap().clone();
+    let workspace = read(include_str!("../Cargo.toml"));
+    let fuzzed = table(include_str!("fuzz/Cargo.toml"), "dependencies");
+    let module = table(include_str!("../src/module/Cargo.toml"), "dependencies");
+    for name in module.keys().filter(|name| *name != "ivalt-core") {
+        let wanted = &workspace["workspace"]["dependencies"][name];
+        assert_eq!(fuzzed.get(name), Some(wanted), "{name}");
+    }
 
+    let core = table(include_str!("../src/core/Cargo.toml"), "dependencies");
     let locked = packages(&read(include_str!("../Cargo.lock")));
     let fuzzed = packages(&read(include_str!("fuzz/Cargo.lock")));
-    let (_, own) = locked
-        .iter()
-        .find(|(package, _)| is_named(package, "pam_ivalt"))
-        .unwrap();
-    // "name", or "name version" where there are two.
-    let is_wanted = |need: &&String| dependencies.contains_key(need.split(' ').next().unwrap());
-    let mut wanted: Vec<String> = own.iter().filter(is_wanted).cloned().collect();
+    let linked = module.into_iter().chain(core).map(|(name, _)| name);
+    let mut wanted: Vec<String> = linked.filter(|name| name != "ivalt-core").collect();
     let mut seen = BTreeSet::new();
     while let Some(name) = wanted.pop() {
         for (package, needs) in locked
@@ -640,7 +578,7 @@ fn is_named(package: &str, wanted: &str) -> bool {
 
 #[test]
 fn every_page_is_installed_and_every_page_named_is_there() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/debian"));
+    let folder = &support::checkout().join("debian");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| {
         let name = entry.unwrap().file_name();
         name.to_string_lossy().into_owned()

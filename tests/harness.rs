@@ -1,7 +1,5 @@
 //! The harness itself: what it reports is true, and whatever a module may not do is noticed.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 

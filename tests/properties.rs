@@ -7,14 +7,14 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::audit::{Origin, line};
-use crate::authenticate::Report;
-use crate::config::MobileFormat;
-use crate::decision::{Decision, Refusal};
-use crate::fuzz::log_line;
-use crate::ivalt::{Answer, judge};
-use crate::plain_lines::without_others;
-use crate::users::{Entry, Mobile, look_up_in};
+use ivalt_core::api::{Answer, judge};
+use ivalt_core::authenticate::Report;
+use ivalt_core::decision::{Decision, Refusal};
+use ivalt_core::log_line::{Origin, line};
+use ivalt_core::plain_lines::without_others;
+use ivalt_core::settings::MobileFormat;
+use ivalt_core::users::{Entry, Mobile, look_up_in};
+use support::log_line;
 
 #[path = "properties/settings.rs"]
 mod settings;

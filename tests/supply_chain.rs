@@ -8,8 +8,13 @@ use serde_json::Value;
 
 type Crate = (String, String);
 
+/// The packages of the workspace.
+const OWN: [&str; 4] = ["ivalt-core", "pam_ivalt", "ivaltctl", "pam_ivalt-tests"];
+/// Those that make a file which is installed.
+const SHIPPED: [&str; 2] = ["pam_ivalt", "ivaltctl"];
+
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    support::checkout()
 }
 
 fn output(program: &str, words: &[&str]) -> String {
@@ -32,33 +37,43 @@ fn read_toml(name: &str) -> toml::Table {
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Every crate below these edges of cargo's graph, without our own, and its licence.
-fn crates(edges: &str, more: &[&str]) -> BTreeMap<Crate, String> {
+/// Every crate below these packages by these edges of cargo's graph, without our own, and its licence.
+fn crates(edges: &str, packages: &[&str]) -> BTreeMap<Crate, String> {
     let words = [
         "tree", "--locked", "--prefix", "none", "--format", "{p}\t{l}", "--edges", edges,
     ];
-    let text = cargo(&[&words, more].concat());
-    let named = text.lines().map(|line| {
+    let packages: Vec<_> = packages
+        .iter()
+        .flat_map(|name| ["--package", name])
+        .collect();
+    let text = cargo(&[&words[..], &packages].concat());
+    let named = text.lines().filter(|line| !line.is_empty()).map(|line| {
         let (name, licence) = line.trim_end_matches(" (*)").split_once('\t').unwrap();
         let mut words = name.split(' ');
         let (name, version) = (words.next().unwrap(), words.next().unwrap());
         let version = version.trim_start_matches('v');
         ((name.to_owned(), version.to_owned()), licence.to_owned())
     });
-    named.filter(|((name, _), _)| name != "pam_ivalt").collect()
+    named
+        .filter(|((name, _), _)| !OWN.contains(&name.as_str()))
+        .collect()
+}
+
+fn linked_into(packages: &[&str]) -> BTreeMap<Crate, String> {
+    crates("normal,no-proc-macro", packages)
 }
 
 fn linked_into_the_module() -> BTreeMap<Crate, String> {
-    crates("normal,no-proc-macro", &["--no-default-features"])
+    linked_into(&["pam_ivalt"])
 }
 
 fn linked() -> BTreeMap<Crate, String> {
-    crates("normal,no-proc-macro", &[])
+    linked_into(&SHIPPED)
 }
 
 /// What compiles, too: macros and build scripts.
 fn linked_or_compiling() -> BTreeMap<Crate, String> {
-    crates("normal,build", &[])
+    crates("normal,build", &SHIPPED)
 }
 
 /// Strings of a list, or the `crate` of its tables.
@@ -182,17 +197,21 @@ fn packages() -> Vec<toml::Table> {
     let packages = lock["package"].as_array().unwrap().iter();
     packages
         .map(|package| package.as_table().unwrap().clone())
-        .filter(|package| package["name"].as_str() != Some("pam_ivalt"))
+        .filter(|package| !OWN.contains(&package["name"].as_str().unwrap()))
         .collect()
 }
 
 #[test]
 fn the_module_has_nothing_of_the_tool() {
-    let manifest = read_toml("Cargo.toml");
-    let tool = manifest["features"]["ivaltctl"].as_array().unwrap();
+    let [core, own, tool] = ["core", "module", "ivaltctl"].map(|package| {
+        let manifest = read_toml(&format!("src/{package}/Cargo.toml"));
+        manifest["dependencies"].as_table().unwrap().clone()
+    });
+    let is_shared = |name: &&String| core.contains_key(*name) || own.contains_key(*name);
+    let of_the_tool: Vec<_> = tool.keys().filter(|name| !is_shared(name)).collect();
+    assert!(of_the_tool.len() > 8, "{of_the_tool:?}");
     let module = linked_into_the_module();
-    for name in tool {
-        let name = name.as_str().unwrap().trim_start_matches("dep:");
+    for name in of_the_tool {
         assert!(!module.keys().any(|(other, _)| other == name), "{name}");
     }
     assert!(module.keys().any(|(name, _)| name == "rustls"));
@@ -226,15 +245,13 @@ fn the_bill_lists_every_linked_crate_and_nothing_else() {
     let components = components(&bill());
     let listed: BTreeSet<_> = components.keys().cloned().collect();
     assert_eq!(listed, linked().into_keys().collect());
-    let module = linked_into_the_module();
+    let (module, tool) = (linked_into_the_module(), linked_into(&["ivaltctl"]));
     for (id, component) in &components {
-        let into = text(&component["properties"][0]["value"]);
-        let expected = if module.contains_key(id) {
-            "pam_ivalt.so ivaltctl"
-        } else {
-            "ivaltctl"
-        };
-        assert_eq!(into, expected, "{id:?}");
+        let files = [("pam_ivalt.so", &module), ("ivaltctl", &tool)];
+        let into = files.iter().filter(|(_, linked)| linked.contains_key(id));
+        let into: Vec<_> = into.map(|(file, _)| *file).collect();
+        let told = text(&component["properties"][0]["value"]);
+        assert_eq!(told, into.join(" "), "{id:?}");
     }
     let development = [
         "tokio",

@@ -36,8 +36,9 @@ require_openssl_headers() {
 }
 
 build_measured() {
-    run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib \
-        --example bench --example syslog-sink --example ivalt-stand-in
+    build_module
+    run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked \
+        --package pam_ivalt-tests --example bench --example syslog-sink --example ivalt-stand-in
 }
 
 # Namespaces without root, where the kernel grants them; the bench needs no more than these.

@@ -19,11 +19,12 @@ link_with_libpam() {
 ldconfig_path() { PATH="$PATH:/usr/sbin:/sbin" ldconfig "$@"; }
 
 # The module and ivaltctl.
-build_module() { run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked --lib --bins; }
+build_module() { run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --release --locked; }
 
 # The helpers are development targets; a debug build is enough and shares its parts with `cargo test`.
 build_helpers() {
-    run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --locked --example syslog-sink --example ivalt-stand-in
+    run_child as_builder cargo build --quiet --manifest-path "$repo/Cargo.toml" --locked \
+        --package pam_ivalt-tests --example syslog-sink --example ivalt-stand-in
 }
 
 tool_file() { printf '%s' "$target/release/ivaltctl"; }

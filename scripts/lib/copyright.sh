@@ -18,8 +18,8 @@ write_copyright() {
 # NAME|VERSION|LICENCES. Whatever the machine, for the one that packages are built for first; macros are not linked.
 linked_crates() {
     as_builder cargo tree --quiet --locked --offline --manifest-path "$repo/Cargo.toml" \
-        --target x86_64-unknown-linux-gnu --edges normal,no-proc-macro --prefix none --format '{p}|{l}' |
-        sed -nE 's/^([^ ]+) v([^ |]+)[^|]*\|([^(]*[^( ])( \(\*\))?$/\1|\2|\3/p' | grep -v '^pam_ivalt|' | LC_ALL=C sort -u
+        --package pam_ivalt --package ivaltctl --target x86_64-unknown-linux-gnu --edges normal,no-proc-macro --prefix none --format '{p}|{l}' |
+        sed -nE 's/^([^ ]+) v([^ |]+)[^|]*\|([^(]*[^( ])( \(\*\))?$/\1|\2|\3/p' | grep -vE '^(pam_ivalt|ivalt-core|ivaltctl)\|' | LC_ALL=C sort -u
 }
 
 crate_stanza() {

@@ -16,7 +16,7 @@ $1 == "crate" {
     }
     if (into[id] !~ $2 "$") into[id] = into[id] (into[id] == "" ? "" : " ") $2
     parent = at_depth[$3 - 1]
-    if ($3 > 0 && !((parent, id) in seen)) {
+    if ($3 > 0 && parent != id && !((parent, id) in seen)) {
         seen[parent, id]
         needs[parent] = needs[parent] (needs[parent] == "" ? "" : "\n") id
     }

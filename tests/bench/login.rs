@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Fault;
-use crate::trace::Trace;
 use crate::world::World;
+use support::trace::Trace;
 
 /// What `clock` and the program it ran told.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,6 @@ mod options;
 mod rounds;
 mod statistics;
 mod tables;
-mod trace;
 mod users;
 mod world;
 

@@ -12,8 +12,8 @@ use crate::contenders::Contender;
 use crate::login::{Login, log_in, traced};
 use crate::options::Options;
 use crate::statistics::Shuffle;
-use crate::trace::Trace;
 use crate::world::{Distance, World};
+use support::trace::Trace;
 
 /// Long enough for a connection to be made meanwhile over the emulated network: three round trips and some work.
 const THINK_MS: u32 = 300;

@@ -5,9 +5,9 @@ use crate::login::Login;
 use crate::options::Options;
 use crate::rounds::{Measured, Rounds};
 use crate::statistics::{Spread, spread};
-use crate::trace::Trace;
 use crate::users::Table;
 use crate::world::{ROUND_TRIP_MS, Roots, World};
+use support::trace::Trace;
 
 pub fn print(
     world: &World,

@@ -1,7 +1,7 @@
 //! `ivaltctl api`: the three operations, one request each.
 
-use crate::support::{Case, StandIn};
 use crate::tool::{Called, with_config};
+use support::{Case, StandIn};
 
 fn case(ivalt: &StandIn) -> Case {
     let case = Case::against(ivalt);

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::certificates::{Certificate, trusted_authority};
-use crate::finding_table::{must_know, table};
-use crate::server::{Server, answer};
-use crate::support::{StandIn, TempDir, no_root, write_file};
+use support::certificates::{Certificate, trusted_authority};
+use support::finding_table::{must_know, table};
+use support::server::{Server, answer};
+use support::{StandIn, TempDir, no_root, write_file};
 
 const IVALT: &str = "etc/ivalt/ivalt.toml";
 const USERS: &str = "etc/ivalt/users.toml";

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::codes::{PAM_SUCCESS, PAM_USER_UNKNOWN};
-use crate::support::{Case, StandIn, TempDir, no_root, no_stage};
 use crate::tool::{Called, ivaltctl, with_config};
+use support::codes::{PAM_SUCCESS, PAM_USER_UNKNOWN};
+use support::{Case, StandIn, TempDir, no_root, no_stage};
 
 /// A folder with settings that lack the API key, as on the day of the installation.
 pub struct Office {

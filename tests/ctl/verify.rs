@@ -1,7 +1,7 @@
 //! `ivaltctl verify`: the module's decision, reason and wording.
 
-use crate::support::{Case, StandIn, module_path};
 use crate::tool::{Called, with_config};
+use support::{Case, StandIn, module_path};
 
 struct Try {
     ivalt: StandIn,
@@ -120,7 +120,7 @@ fn it_decides_as_the_module_does() {
         let said = tool
             .verify(&["alice", "--json"], &format!("{token}\n"))
             .json();
-        if crate::support::no_stage() {
+        if support::no_stage() {
             return;
         }
         let line = Case::against(&tool.ivalt)
@@ -137,7 +137,7 @@ fn it_decides_as_the_module_does() {
 }
 
 /// The same settings for a case with a folder of its own.
-fn settings_of(tool: &Try) -> crate::support::Settings {
+fn settings_of(tool: &Try) -> support::Settings {
     tool.case.settings(&tool.ivalt).set("token", "attempts", 1)
 }
 

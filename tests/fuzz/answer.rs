@@ -7,9 +7,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::contains;
-use crate::ivalt::from_memory::{End, Sent};
-use crate::ivalt::{Answer, Client, Exchange, judge};
-use crate::secret::Secret;
+use ivalt_core::api::from_memory::{End, Sent};
+use ivalt_core::api::{Answer, Client, Exchange, judge};
+use ivalt_core::secret::Secret;
 
 const TOKEN: &str = "tok-Wh1sp3r0ut";
 const KEY: &str = "key-Wh1sp3r0ut";

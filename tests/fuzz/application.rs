@@ -1,8 +1,7 @@
 //! A PAM application in this process: the real libpam enters the module's own `pam_sm_authenticate` within
 //! `pam_authenticate`, and everything that comes out is judged. No network, a `/dev` of its own, files only there.
-#![allow(unsafe_code)]
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::fs;
@@ -12,15 +11,14 @@ use std::path::Path;
 use std::process::Command;
 use std::ptr::{self, NonNull};
 
-use super::dev_log::Log;
-use super::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
-use super::log_line::LogLine;
 use super::play::{Act, Play, Seen, c_string};
 use super::promises::Promises;
-use super::report::Entry;
-use super::script::{DevLog, Script};
-use super::stage;
-use crate::pam::pam_sm_authenticate;
+use support::dev_log::Log;
+use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
+use support::log_line::LogLine;
+use support::report::Entry;
+use support::sandbox;
+use support::script::{DevLog, Script};
 
 const SHIM: &str = include_str!("shim.c");
 const CA: &str = include_str!("ca.pem");
@@ -59,29 +57,30 @@ struct Stand {
 }
 
 thread_local! {
+    /// The module under test.
+    static MODULE: Cell<Option<Module>> = const { Cell::new(None) };
     static LOG: OnceCell<Log> = const { OnceCell::new() };
     static STAND: RefCell<Stand> = RefCell::default();
 }
 
-/// Gives this thread its own `/dev`, network and descriptors, and libpam a module that leads back here.
+/// Gives this thread `module` as the one under test, its own `/dev`, network and descriptors, and libpam a module that leads back here.
 ///
 /// # Errors
 /// This machine grants no private mounts, or has no C compiler.
-pub fn enter_stage() -> Result<(), Box<dyn Error>> {
+pub fn enter_stage(module: Module) -> Result<(), Box<dyn Error>> {
+    MODULE.set(Some(module));
     let shim = load_shim()?;
     let script = Script {
         no_network: true,
         ..Script::default()
     };
-    stage::build(&script)??;
+    sandbox::build(&script)??;
     // SAFETY: takes a number; this thread's descriptors become its own, so that counting them disturbs nobody.
-    stage::done(unsafe { libc::unshare(libc::CLONE_FILES) })?;
+    sandbox::done(unsafe { libc::unshare(libc::CLONE_FILES) })?;
     write_files(&shim)?;
     let log = Log::place(DevLog::Socket)?;
     LOG.with(|place| place.set(log).map_err(|_| "twice on the stage"))?;
-    if cfg!(fuzzing) {
-        keep_panic_hook();
-    }
+    keep_panic_hook();
     Ok(())
 }
 
@@ -114,7 +113,8 @@ fn load_shim() -> Result<String, Box<dyn Error>> {
     Ok(name.into_string()?)
 }
 
-type Module = unsafe extern "C" fn(*mut PamHandle, c_int, c_int, *const *const c_char) -> c_int;
+/// `pam_sm_authenticate`, pam_sm_authenticate(3).
+pub type Module = unsafe extern "C" fn(*mut PamHandle, c_int, c_int, *const *const c_char) -> c_int;
 
 fn write_files(shim: &str) -> std::io::Result<()> {
     let folder = Path::new(FOLDER);
@@ -268,10 +268,10 @@ unsafe extern "C" fn enter_module(
     note_user(handle);
     let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
     let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
-    let flags = flags.try_into().unwrap_or_default();
+    let module = MODULE.get().expect("the stage was entered");
     let before = descriptors();
     // SAFETY: the handle is libpam's own, and the words outlive the call.
-    let code = unsafe { pam_sm_authenticate(handle.cast(), flags, argc, argv.as_ptr()) } as c_int;
+    let code = unsafe { module(handle, flags, argc, argv.as_ptr()) };
     let descriptors = [before, descriptors()];
     note_user(handle);
     with_stand(|stand| {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::{CString, c_int};
 
-use super::log_line::LogLine;
+use support::log_line::LogLine;
 
 /// What the person does at one prompt.
 #[derive(Debug, Default)]

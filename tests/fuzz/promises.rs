@@ -3,8 +3,8 @@
 use std::ffi::c_int;
 
 use super::contains;
-use super::log_line::{AUTHPRIV, LogLine, Severity};
 use super::play::{Play, Seen};
+use support::log_line::{AUTHPRIV, LogLine, Severity};
 
 /// Part of the API key, and in the seeds of passwords and tokens.
 const SECRET: &[u8] = b"Wh1sp3r0ut";

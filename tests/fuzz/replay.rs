@@ -1,12 +1,16 @@
 //! Every input that once was a finding, and every seed, through the function that libFuzzer calls.
 
+use std::ffi::CString;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::{answer, application, arguments, conversation, items, settings, users};
+use targets::{answer, application, arguments, conversation, items, settings, users};
+
+#[path = "mod.rs"]
+mod targets;
 
 #[test]
 fn answer_replayed() {
@@ -44,7 +48,7 @@ fn replay_on_stage(target: &'static str, run: fn(&[u8])) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = std::thread::spawn(move || {
-        if let Err(reason) = application::enter_stage() {
+        if let Err(reason) = application::enter_stage(module()) {
             // Past libtest, which hides what a passing test prints.
             let _ = writeln!(std::io::stderr(), "SKIPPED {target}_replayed: {reason}");
             return;
@@ -56,10 +60,23 @@ fn replay_on_stage(target: &'static str, run: fn(&[u8])) {
         .unwrap_or_else(|_| panic!("{target}: see above"));
 }
 
+/// The entry point of the module as it is shipped.
+fn module() -> application::Module {
+    let path = CString::new(support::module_path().as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is NUL-terminated; what is loaded stays loaded (NODELETE), and the function's type is PAM's.
+    unsafe {
+        let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
+        assert!(!handle.is_null(), "{path:?}");
+        let function = libc::dlsym(handle, c"pam_sm_authenticate".as_ptr());
+        assert!(!function.is_null(), "pam_sm_authenticate");
+        std::mem::transmute::<*mut libc::c_void, application::Module>(function)
+    }
+}
+
 fn replay(target: &str, run: fn(&[u8])) {
     let mut failed = 0;
     for kind in ["seeds", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let folder = support::checkout()
             .join("tests/fuzz")
             .join(kind)
             .join(target);

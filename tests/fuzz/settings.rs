@@ -5,8 +5,8 @@ use std::str::from_utf8;
 use std::time::Duration;
 
 use super::contains;
-use crate::config::{Api, Settings, Token, Tolerance};
-use crate::trusted_file::Trust;
+use ivalt_core::settings::{Api, Settings, Token, Tolerance};
+use ivalt_core::trusted_file::Trust;
 
 const PATH: &str = "/etc/ivalt/ivalt.toml";
 /// The API key of the seeds.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Value;
 use toml::de::{DeTable, Deserializer};
 
-use crate::config::MobileFormat;
-use crate::users::{Entry, Mobile, look_up_in};
+use ivalt_core::settings::MobileFormat;
+use ivalt_core::users::{Entry, Mobile, look_up_in};
 
 /// The first line is the name that is looked up, the rest the file.
 pub fn run(input: &[u8]) {

@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::certificates::Certificate;
 use crate::expect::*;
-use crate::server::{Server, answer, black_hole, hold, reset};
 use crate::spoil::give_away;
-use crate::support::codes::PAM_CONV_ERR;
-use crate::support::{Act, Answer, Case, Entry, Report, StandIn, no_root, no_stage};
 use crate::table::{self, SUCCESS, url, with_lines};
+use support::certificates::Certificate;
+use support::codes::PAM_CONV_ERR;
+use support::server::{Server, answer, black_hole, hold, reset};
+use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, no_stage};
 
 /// How long the person takes here.
 const TYPING: Duration = Duration::from_millis(700);

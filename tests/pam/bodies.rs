@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::expect::{EXHAUSTED, REJECTED, VERIFIED, expect};
-use crate::server::{Certificate, Server, Tls, answer, close_by_reset, send};
-use crate::support::no_stage;
 use crate::table::*;
+use support::no_stage;
+use support::server::{Certificate, Server, Tls, answer, close_by_reset, send};
 
 const CLOSED: &str = "answer: the server closed the connection";
 const NO_HTTP: &str = "answer: not an HTTP answer";

@@ -1,17 +1,14 @@
 //! What a login costs, as far as it can be counted: connections, requests, system calls, libraries, bytes.
 //! `scripts/bench` measures the rest. Threads and descriptors left behind are counted by `Case::run` itself.
 
-#[path = "../bench/trace.rs"]
-mod trace;
-
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::expect::*;
-use crate::support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, no_stage};
-use trace::Trace;
+use support::trace::Trace;
+use support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, no_stage};
 
 /// What the module may ask of the kernel in one accepted login, beyond what `pam_permit` needs.
 const SYSTEM_CALLS: usize = 104;
@@ -167,7 +164,7 @@ fn traced(confdir: &TempDir, logged: &str) -> Trace {
 
 /// tests/bench/login.c, linked by the name libpam is loaded by.
 fn application(folder: &TempDir) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/login.c");
+    let source = support::checkout().join("tests/bench/login.c");
     let program = folder.join("login");
     let mut command = Command::new("cc");
     command.args(["-O2", "-D_GNU_SOURCE", "-o"]);

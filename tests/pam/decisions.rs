@@ -1,8 +1,8 @@
 //! Every row of INTERFACE's table, what may ask again, what is sent, and what the person sees.
 
 use crate::expect::*;
-use crate::support::codes::*;
-use crate::support::{Act, Answer, Case, Conversation, Entry, StandIn, Style, no_stage};
+use support::codes::*;
+use support::{Act, Answer, Case, Conversation, Entry, StandIn, Style, no_stage};
 
 const PROMPT: &str = "iVALT token: ";
 const REFUSED: &str = "iVALT refused the token.";

@@ -1,7 +1,7 @@
 //! What a case must end in: INTERFACE's table as values.
 
-use crate::support::codes::*;
-use crate::support::{LogLine, Report, Severity};
+use support::codes::*;
+use support::{LogLine, Report, Severity};
 
 /// A row of the table: outcome, reason, PAM code, level.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::expect::*;
-use crate::server::{Certificate, Server, answer, black_hole, send};
-use crate::support::no_stage;
 use crate::table::*;
+use support::no_stage;
+use support::server::{Certificate, Server, answer, black_hole, send};
 
 #[test]
 fn a_right_server_is_believed() {

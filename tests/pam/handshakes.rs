@@ -9,9 +9,9 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 use crate::expect::{VERIFIED, expect};
-use crate::server::{Certificate, Server, answer, close_by_reset, hold, reset};
-use crate::support::no_stage;
 use crate::table::*;
+use support::no_stage;
+use support::server::{Certificate, Server, answer, close_by_reset, hold, reset};
 
 const NO_TLS: &str = "tls: the server does not speak TLS";
 const BROKEN: &str = "tls: the server breaks the rules of TLS";

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::server::Server;
-use crate::support::codes::*;
-use crate::support::{
+use support::codes::*;
+use support::server::Server;
+use support::{
     Case, DevLog, Disposition, Entry, Interrupt, Severity, StandIn, TempDir, module_path, no_stage,
 };
 
@@ -157,7 +157,7 @@ fn a_panic_in_the_thread_that_connects_costs_nothing() {
 
 /// A library made from the C file of this name, to be loaded before all others.
 pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/pam/{name}.c"));
+    let source = support::checkout().join(format!("tests/pam/{name}.c"));
     let library = dir.join(&format!("{name}.so"));
     let status = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
@@ -210,7 +210,7 @@ fn a_server_that_hangs_up_raises_no_sigpipe() {
         return;
     }
     // pam-client leaves SIGPIPE deadly.
-    let server = Server::raw(|stream| crate::server::reset(&stream));
+    let server = Server::raw(|stream| support::server::reset(&stream));
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let settings =

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::support::codes::*;
-use crate::support::{Case, Entry, Report, Severity, StandIn, helper_module, no_stage};
+use support::codes::*;
+use support::{Case, Entry, Report, Severity, StandIn, helper_module, no_stage};
 
 const INTERNAL: Row = Row("deny", "internal", PAM_ABORT, Severity::Critical);
 
@@ -253,7 +253,7 @@ fn several_things_missing_at_once() {
     for limit in ["NPROC", "FSIZE", "MEMLOCK"] {
         case.script.soft_limits.insert(limit.to_owned(), 0);
     }
-    case.script.dev_log = crate::support::DevLog::Full;
+    case.script.dev_log = support::DevLog::Full;
     let report = case.run();
     assert_eq!(
         report.codes(Entry::Authenticate),

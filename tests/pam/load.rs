@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::codes::*;
-use crate::support::{Case, DevLog, StandIn, no_stage, users, write_file};
+use support::codes::*;
+use support::{Case, DevLog, StandIn, no_stage, users, write_file};
 
 /// A release build is as fast as the module that is shipped.
 const ROUNDS: u32 = if cfg!(debug_assertions) {

@@ -1,11 +1,7 @@
 //! The module as it is shipped, on the real libpam, against real TLS servers: exact codes, exact lines.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod ahead;
 mod bodies;
-mod certificates;
 mod counts;
 mod decisions;
 mod expect;
@@ -22,7 +18,6 @@ mod proxies;
 mod remnants;
 mod running;
 mod secrets;
-mod server;
 mod settings_files;
 mod signals;
 mod spoil;

@@ -11,10 +11,10 @@ use crate::expect::*;
 use crate::hosts::compiled;
 use crate::names::{self, Kind, servers};
 use crate::proxies::proxy;
-use crate::server::{Certificate, Server, answer, hold, reset};
-use crate::support::codes::*;
-use crate::support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_stage, skipped};
 use crate::table::case_within;
+use support::codes::*;
+use support::server::{Certificate, Server, answer, hold, reset};
+use support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_stage, skipped};
 
 const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 
@@ -60,7 +60,7 @@ fn checked(case: Case) -> Report {
         concat!(
             "--suppressions=",
             env!("CARGO_MANIFEST_DIR"),
-            "/tests/pam/valgrind.supp"
+            "/../../tests/pam/valgrind.supp"
         ),
         &format!("--log-file={}", log.display()),
     ]);

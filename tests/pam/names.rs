@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::expect::*;
 use crate::running::{has_begun, signal};
-use crate::server::{Server, answer, black_hole};
-use crate::support::{Act, Case, Disposition, Entry, Interrupt, StandIn, no_root, no_stage};
 use crate::table::with_lines;
 use crate::table::{self, SUCCESS, at_once};
+use support::server::{Server, answer, black_hole};
+use support::{Act, Case, Disposition, Entry, Interrupt, StandIn, no_root, no_stage};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ fn resolv_conf(servers: &[Ipv4Addr]) -> String {
 pub fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
-    let ca = crate::server::trusted_authority(case.dir().path());
+    let ca = support::server::trusted_authority(case.dir().path());
     let settings = case
         .settings(&ivalt)
         .set("api", "url", format!("https://{host}:{port}"));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::expect::*;
 use crate::running::{has_begun, signal};
-use crate::support::codes::*;
-use crate::support::{Act, Answer, Case, Entry, Report, StandIn, Text, no_stage};
+use support::codes::*;
+use support::{Act, Answer, Case, Entry, Report, StandIn, Text, no_stage};
 
 /// Everything that C lets into a string.
 fn every_byte() -> Vec<u8> {
@@ -345,7 +345,7 @@ fn a_host_that_survives_ctrl_c_gets_its_answer() {
         .calls(&[Entry::Authenticate]);
     case.script
         .signals
-        .insert(libc::SIGINT, crate::support::Disposition::Count);
+        .insert(libc::SIGINT, support::Disposition::Count);
     let report = std::thread::scope(|scope| {
         let run = scope.spawn(|| case.run());
         signal(

@@ -6,9 +6,9 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use crate::expect::{UNAVAILABLE, VERIFIED, expect};
-use crate::server::{Certificate, Server, answer, close_by_reset, hold, send};
-use crate::support::{Report, no_stage};
 use crate::table::*;
+use support::server::{Certificate, Server, answer, close_by_reset, hold, send};
+use support::{Report, no_stage};
 
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
 pub fn proxy(reply: &'static str, pause: Duration) -> Server {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::expect::*;
 use crate::hosts::compiled;
 use crate::proxies::proxy;
-use crate::server::{Certificate, Server, answer, hold, trusted_authority};
-use crate::support::codes::*;
-use crate::support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, no_stage, users};
+use support::codes::*;
+use support::server::{Certificate, Server, answer, hold, trusted_authority};
+use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, no_stage, users};
 
 /// Long enough to be hunted, never the same.
 fn secret(beginning: &str, seed: u32) -> String {

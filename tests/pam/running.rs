@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::Case;
+use support::Case;
 
 /// Waits until pam-client of this case runs and `so_far` holds, and a moment for it to come to rest; its process id.
 pub fn has_begun(case: &Case, so_far: impl Fn() -> bool) -> libc::pid_t {

@@ -1,7 +1,7 @@
 //! Token, API key, password and whole mobile appear in no log at any level, no message and no error text.
 
-use crate::server::{Server, answer, trusted_authority};
-use crate::support::{Case, Report, StandIn, no_stage};
+use support::server::{Server, answer, trusted_authority};
+use support::{Case, Report, StandIn, no_stage};
 
 const KEY: &str = "key-7f3a9c";
 const PASSWORD: &str = "pw-5d1e8b";

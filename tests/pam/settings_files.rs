@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::expect::*;
 use crate::spoil::*;
-use crate::support::{Case, StandIn, no_root, no_stage};
+use support::{Case, StandIn, no_root, no_stage};
 
 /// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
 const SPOILED: [(Spoil, &str); 11] = [

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::expect::*;
 use crate::running::{has_begun, signal};
-use crate::server::{Server, reset};
-use crate::support::codes::*;
-use crate::support::{
+use support::codes::*;
+use support::server::{Server, reset};
+use support::{
     Act, Case, DevLog, Disposition, Interrupt, LogLine, Report, StandIn, example, helper_module,
     module_path, no_stage, users,
 };

@@ -1,8 +1,8 @@
 //! Every HTTP status with every kind of body, judged by a table of its own, and status lines that are none.
 
-use crate::server::{Server, answer};
-use crate::support::no_stage;
 use crate::table::*;
+use support::no_stage;
+use support::server::{Server, answer};
 
 const REFUSAL: &[u8] =
     br#"{"status":"error","error":{"code":"INVALID_GEOFENCE","detail":"outside"}}"#;

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::server::{Server, trusted_authority};
-use crate::support::{Call, Case, LogLine, Report, module_path, users};
+use support::server::{Server, trusted_authority};
+use support::{Call, Case, LogLine, Report, module_path, users};
 
 pub const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 /// `api.timeout_seconds` here.

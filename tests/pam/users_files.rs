@@ -3,7 +3,7 @@
 
 use crate::expect::*;
 use crate::spoil::*;
-use crate::support::{Case, StandIn, Text, no_root, no_stage};
+use support::{Case, StandIn, Text, no_root, no_stage};
 
 #[track_caller]
 fn refused(case: Case, sentence: &str) {

@@ -7,15 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Instant;
 
-use crate::dev_log::Log;
 use crate::host;
-use crate::libpam::{self, PamConv, PamMessage, PamResponse};
 use crate::person::c_string;
-use crate::report::{Endured, Entry, Footprint};
-use crate::script::{Endurance, Script, Text};
 use crate::transaction::{resident_kib, set_item};
+use support::dev_log::Log;
+use support::libpam::{self, PamConv, PamMessage, PamResponse};
+use support::report::{Endured, Entry, Footprint};
+use support::script::{Endurance, Script, Text};
 
-/// Plays it. Only after [`crate::stage::build`].
+/// Plays it. Only after [`support::sandbox::build`].
 pub fn endure(script: &Script, endurance: &Endurance) -> io::Result<Endured> {
     let log = Log::place(script.dev_log)?;
     host::prepare(script)?;

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs;
 use std::ptr;
 
-use crate::libpam::{self, PamHandle, STRING_ITEMS};
+use support::libpam::{self, PamHandle, STRING_ITEMS};
 
 /// The handler of this signal comes with a process's first thread, and stays: glibc's `SIGSETXID`.
 const SIGSETXID: c_int = 33;

@@ -8,9 +8,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::report::Taken;
-use crate::script::{Disposition, Interrupt, Script};
-use crate::stage::done;
+use support::report::Taken;
+use support::sandbox::done;
+use support::script::{Disposition, Interrupt, Script};
 
 /// The thread that calls libpam.
 static CALLER: AtomicI32 = AtomicI32::new(0);

@@ -7,17 +7,11 @@
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
 mod child;
-mod dev_log;
-mod disguise;
 mod endurance;
 mod facts;
 mod host;
-mod libpam;
 mod person;
 mod remnants;
-mod report;
-mod script;
-mod stage;
 mod surroundings;
 mod transaction;
 
@@ -27,8 +21,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use report::Report;
-use script::Script;
+use support::report::Report;
+use support::sandbox;
+use support::script::Script;
 use transaction::Host;
 
 fn main() -> ExitCode {
@@ -65,7 +60,7 @@ fn perform(script: &Script) -> io::Result<Report> {
         pid: std::process::id(),
         ..Report::default()
     };
-    if let Err(reason) = stage::build(script)? {
+    if let Err(reason) = sandbox::build(script)? {
         report.skip = Some(reason);
         return Ok(report);
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use crate::dev_log::Log;
 use crate::host::{self, SoftLimits};
-use crate::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
-use crate::report::{Message, Style};
-use crate::script::{Act, Answer, Conversation, Script};
 use crate::surroundings::Surroundings;
+use support::dev_log::Log;
+use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
+use support::report::{Message, Style};
+use support::script::{Act, Answer, Conversation, Script};
 
 /// Lives at one address as long as the handle that knows it.
 pub struct Person {

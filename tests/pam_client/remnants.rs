@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::disguise::disguised;
+use support::disguise::disguised;
 
 /// How much is read at once.
 const PART: usize = 1 << 20;

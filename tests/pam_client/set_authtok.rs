@@ -6,14 +6,11 @@
 //! which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the
 //! other modules' alone. It answers for accounts as for passwords.
 
-#[path = "disguise.rs"]
-mod disguise;
-
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
 
-use disguise::disguised;
+use support::disguise::disguised;
 use zeroize::Zeroize;
 
 const PAM_SUCCESS: c_int = 0;

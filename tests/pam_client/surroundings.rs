@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::fs;
 
 use crate::facts::{facts, field};
-use crate::libpam::PamHandle;
+use support::libpam::PamHandle;
 
 /// Nobody can block these: SIGKILL, SIGSTOP, and the two that glibc keeps for itself.
 const UNBLOCKABLE: [c_int; 4] = [9, 19, 32, 33];

@@ -7,14 +7,14 @@ use std::ptr;
 use std::time::Instant;
 
 use crate::child::Child;
-use crate::dev_log::Log;
 use crate::facts;
 use crate::host::{self, Rain, SoftLimits};
-use crate::libpam::{self, PamHandle};
 use crate::person::{self, Person, c_string};
 use crate::remnants;
-use crate::report::{Call, Entry};
-use crate::script::{Script, Text};
+use support::dev_log::Log;
+use support::libpam::{self, PamHandle};
+use support::report::{Call, Entry};
+use support::script::{Script, Text};
 
 /// The process in its role as an application of PAM.
 pub struct Host<'a> {
@@ -25,7 +25,7 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Takes on its role. Only after [`crate::stage::build`].
+    /// Takes on its role. Only after [`support::sandbox::build`].
     pub fn new(script: &'a Script) -> io::Result<Self> {
         let limits = SoftLimits::new(&script.soft_limits)?;
         let log = Log::place(script.dev_log)?;

@@ -5,29 +5,16 @@
 //! log is one of its own.
 
 // Its own part of what pam-client is made of.
-#![allow(dead_code)]
-
-#[path = "../pam_client/dev_log.rs"]
-mod dev_log;
-#[path = "../pam_client/disguise.rs"]
-mod disguise;
-#[path = "../pam_client/libpam.rs"]
-mod libpam;
-#[path = "../pam_client/report.rs"]
-mod report;
-#[path = "../pam_client/script.rs"]
-mod script;
-#[path = "../pam_client/stage.rs"]
-mod stage;
 
 use std::error::Error;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::{mem, ptr, thread, time::Duration};
 
-use dev_log::Log;
-use libpam::{PamConv, PamHandle, PamMessage, PamResponse};
-use script::{DevLog, Script};
 use serde::Serialize;
+use support::dev_log::Log;
+use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
+use support::sandbox;
+use support::script::{DevLog, Script};
 
 /// How often every thread goes from `pam_start` to `pam_end`.
 const TRANSACTIONS: usize = 50;
@@ -48,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [confdir, service, way] = words.as_slice() else {
         return Err("usage: pam-crowd CONFDIR SERVICE threads|fork".into());
     };
-    stage::build(&Script::default())??;
+    sandbox::build(&Script::default())??;
     let log = Log::place(DevLog::Socket)?;
     let application = Application {
         confdir: CString::new(confdir.as_str())?,
@@ -162,7 +149,7 @@ impl Application {
 /// # Safety
 /// The handle is live.
 unsafe fn authenticate(handle: *mut PamHandle) -> c_int {
-    libpam::function(report::Entry::Authenticate)
+    libpam::function(support::report::Entry::Authenticate)
         // SAFETY: as promised by the caller.
         .map_or(-1, |(function, flags)| unsafe { function(handle, flags) })
 }

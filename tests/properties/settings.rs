@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::config::{Charset, Method, MobileFormat, Settings, Tolerance};
-use crate::trusted_file::Trust;
+use ivalt_core::settings::{Charset, Method, MobileFormat, Settings, Tolerance};
+use ivalt_core::trusted_file::Trust;
 
 const PATH: &str = "/s";
 

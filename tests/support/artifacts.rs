@@ -1,19 +1,21 @@
-//! The programs and modules under test, beside the running test in the target folder.
+//! The programs and modules under test, beside the running test in the target folder. `cargo test` builds neither a
+//! cdylib nor what belongs to another package, so whatever is missing or out of date is built here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// `libpam_ivalt.so`. `cargo test` does not build a cdylib, so somebody must have.
+/// The folder of README.md.
+pub fn checkout() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests/ is a folder of the checkout")
+}
+
+/// `libpam_ivalt.so`, as `cargo build` makes it.
 pub fn module_path() -> PathBuf {
-    let folder = profile_folder();
-    let places = [
-        folder.join("libpam_ivalt.so"),
-        folder.join("deps/libpam_ivalt.so"),
-    ];
-    let found = places.iter().find(|place| place.exists());
-    let remedy = format!("cargo build --lib{}", profile_words());
-    fresh(found.unwrap_or(&places[0]), &remedy)
+    built("libpam_ivalt.so", &[])
 }
 
 /// A program of `[[example]]`, such as `pam-client`.
@@ -27,8 +29,37 @@ pub fn helper_module(name: &str) -> PathBuf {
 }
 
 fn built_example(file: &str) -> PathBuf {
-    let remedy = format!("cargo build --examples{}", profile_words());
-    fresh(&profile_folder().join("examples").join(file), &remedy)
+    let words = ["--package", env!("CARGO_PKG_NAME"), "--examples"];
+    built(&format!("examples/{file}"), &words)
+}
+
+/// A file of the profile's folder. A test of yesterday's module proves nothing.
+fn built(file: &str, words: &[&str]) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = profile_folder().join(file);
+    if !is_current(&path) {
+        build(words);
+        assert!(is_current(&path), "{} was not built", path.display());
+    }
+    path
+}
+
+fn build(words: &[&str]) {
+    let folder = profile_folder();
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let status = Command::new(env!("CARGO"))
+        .current_dir(checkout())
+        .args(["build", "--locked", "--quiet", "--profile", profile])
+        .arg("--target-dir")
+        .arg(folder.parent().expect("target/PROFILE"))
+        .args(words)
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "cargo build {words:?}: {status}");
 }
 
 /// `target/PROFILE`, from `target/PROFILE/deps/TEST-HASH`.
@@ -40,30 +71,13 @@ fn profile_folder() -> PathBuf {
         .to_owned()
 }
 
-/// What the profile must be called with to end up in this folder.
-fn profile_words() -> String {
-    match profile_folder().file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => String::new(),
-        Some("release") => " --release".to_owned(),
-        Some(profile) => format!(" --profile {profile}"),
-    }
-}
-
-/// A test of yesterday's module proves nothing. The sources are those cargo itself lists beside what it builds.
-fn fresh(path: &Path, remedy: &str) -> PathBuf {
-    let Some(built) = modified(path) else {
-        panic!("{} is missing: run `{remedy}`", path.display());
+/// The sources are those cargo itself lists beside what it builds.
+fn is_current(path: &Path) -> bool {
+    let unchanged = |built| {
+        let changed = |source: &PathBuf| modified(source).is_none_or(|changed| changed > built);
+        !sources(path).iter().any(changed)
     };
-    for source in sources(path) {
-        let changed = modified(&source).is_none_or(|changed| changed > built);
-        assert!(
-            !changed,
-            "{} is older than {}: run `{remedy}`",
-            path.display(),
-            source.display()
-        );
-    }
-    path.to_owned()
+    modified(path).is_some_and(unchanged)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -1,5 +1,9 @@
 #![no_main]
+mod entry;
+#[path = "../mod.rs"]
+mod targets;
+
 libfuzzer_sys::fuzz_target!(
-    init: pam_ivalt::fuzz::application::enter_stage().expect("root or a user namespace, for a /dev of its own"),
-    |input: &[u8]| pam_ivalt::fuzz::conversation::run(input)
+    init: targets::application::enter_stage(entry::pam_sm_authenticate).expect("root or a user namespace, for a /dev of its own"),
+    |input: &[u8]| targets::conversation::run(input)
 );

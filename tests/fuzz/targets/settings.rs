@@ -1,2 +1,5 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|input: &[u8]| pam_ivalt::fuzz::settings::run(input));
+#[path = "../mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::settings::run(input));

@@ -1,0 +1,500 @@
+//! iVALT's operations. What they share: one POST, one deadline, one judgement of the answer.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::CertificateError;
+use serde::Serialize;
+use ureq::config::Config;
+use ureq::http::{HeaderValue, Response};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
+use ureq::{Agent, Body, Error, Proxy};
+use zeroize::Zeroizing;
+
+use super::Kernel;
+use super::answer::{Answer, Said, judge};
+use super::preconnect::{Ahead, Berth, FromBerth, IntoBerth, LookUpUnlessConnected};
+use super::roots::Roots;
+use super::transport::{
+    CallingThreadResolver, Line, LookUp, LookUpFailed, Progress, Stage, Tcp, Tls,
+};
+use crate::secret::Secret;
+use crate::settings::{Api, ClientCredentials};
+use crate::trusted_file::Trust;
+
+/// The longest answer that is read, in bytes.
+const ANSWER_LIMIT: u64 = 64 * 1024;
+
+/// One validation that has ended, well or badly.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What it means.
+    pub answer: Answer,
+    /// The HTTP status, if one came.
+    pub http: Option<u16>,
+    /// From the name look-up to the last byte.
+    pub elapsed: Duration,
+    /// How long each step took, for `debug`.
+    pub steps: String,
+}
+
+impl Exchange {
+    /// The same with `***` for this mobile in iVALT's words, however it is written.
+    #[must_use]
+    pub fn without_number(self, mobile: &str) -> Self {
+        Self {
+            answer: self.answer.map_said(|said| said.without_number(mobile)),
+            ..self
+        }
+    }
+}
+
+/// Knows how to ask iVALT, one question after the other.
+pub struct Client {
+    pub(super) url: String,
+    key: Secret,
+    pub(super) timeout: Duration,
+    pub(super) agent: Agent,
+    /// Where the agent finds the connection that was made ahead.
+    berth: Berth,
+    pub(super) route: Route,
+    kernel: Kernel,
+    ahead: Option<Ahead>,
+}
+
+/// How iVALT is reached; every way by it shares these.
+pub(super) struct Route {
+    pub(super) roots: Arc<Roots>,
+    look_up: LookUp,
+    pub(super) progress: Progress,
+}
+
+impl Route {
+    fn way(&self, line: Line) -> impl Connector<()> {
+        let progress = || self.progress.clone();
+        ().chain(ConnectProxyConnector::default())
+            .chain(Tcp {
+                line,
+                progress: progress(),
+            })
+            .chain(Tls {
+                roots: Arc::clone(&self.roots),
+                progress: progress(),
+            })
+    }
+
+    pub(super) fn resolver(&self) -> CallingThreadResolver {
+        CallingThreadResolver {
+            look_up: self.look_up,
+            progress: self.progress.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GlobalRestAuth<'a> {
+    mobile: &'a str,
+    auth_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct ValidateUser<'a> {
+    face_auth_token: &'a str,
+    auth_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct ClientAuth<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+}
+
+/// Tokens have passed their guards, and settings are UTF-8 throughout.
+fn text(secret: &Secret) -> &str {
+    std::str::from_utf8(secret.as_bytes()).unwrap_or_default()
+}
+
+impl Client {
+    /// Reads the trusted roots; connects nowhere yet.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: the roots or the proxy cannot be used.
+    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, String> {
+        let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
+        let proxy = proxy
+            .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?;
+        let route = Route {
+            roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
+            look_up: kernel.look_up,
+            progress: Progress::begin(api.timeout),
+        };
+        let (config, berth) = (config(api.timeout, proxy), Berth::default());
+        let way = FromBerth {
+            way: route.way(Line::default()),
+            berth: berth.clone(),
+        };
+        let resolver = LookUpUnlessConnected {
+            resolver: route.resolver(),
+            berth: berth.clone(),
+        };
+        Ok(Self {
+            url: api.url.clone(),
+            key: api.key.clone(),
+            timeout: api.timeout,
+            agent: Agent::with_parts(config, way, resolver),
+            berth,
+            route,
+            kernel,
+            ahead: None,
+        })
+    }
+
+    /// Begins to connect, so that the next request can leave at once. Nothing is sent, and nobody waits for it.
+    pub fn connect_ahead(&mut self) {
+        // The last one is over before the next begins.
+        self.ahead = None;
+        self.route.progress.restart(self.timeout);
+        let (line, berth) = (Line::default(), Berth::default());
+        let way = IntoBerth {
+            way: self.route.way(line.clone()),
+            berth: berth.clone(),
+            progress: self.route.progress.clone(),
+        };
+        let config = self.agent.config().clone();
+        let agent = Agent::with_parts(config, way, self.route.resolver());
+        self.ahead = Ahead::begin(self.kernel, agent, &self.url, line, berth);
+    }
+
+    /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
+    ///
+    /// # Errors
+    /// A sentence for the administrator.
+    pub fn check_roots(&self) -> Result<(), String> {
+        self.route
+            .roots
+            .client_config()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
+    #[must_use]
+    pub fn validate_global_rest_auth(&mut self, mobile: &str, token: &Secret) -> Exchange {
+        let auth_token = text(token);
+        self.post(
+            "validate/global/rest/auth",
+            &GlobalRestAuth { mobile, auth_token },
+            &[auth_token],
+        )
+        .without_number(mobile)
+    }
+
+    /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
+    /// on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
+    #[must_use]
+    pub fn validate_user(&mut self, face_token: &Secret, auth_token: &Secret) -> Exchange {
+        let [face_auth_token, auth_token] = [text(face_token), text(auth_token)];
+        self.post(
+            "api/v1/validate/user",
+            &ValidateUser {
+                face_auth_token,
+                auth_token,
+            },
+            &[face_auth_token, auth_token],
+        )
+    }
+
+    /// "API v1 authentication": whether iVALT knows this host's credentials. It says nothing about a user.
+    #[must_use]
+    pub fn authenticate_client(&mut self, client: &ClientCredentials) -> Exchange {
+        let (client_id, client_secret) = (client.id.as_str(), text(&client.secret));
+        self.post(
+            "api/v1/auth",
+            &ClientAuth {
+                client_id,
+                client_secret,
+            },
+            &[client_secret],
+        )
+    }
+
+    /// Sends once; whatever goes wrong, nothing is sent a second time.
+    fn post(&mut self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
+        let begun = Instant::now();
+        let mut http = None;
+        let answer = self
+            .arrive()
+            .and_then(|()| self.send(operation, fields))
+            .and_then(|mut response| {
+                http = Some(response.status().as_u16());
+                answer(&mut response)
+            });
+        let answer =
+            answer.unwrap_or_else(|error| Answer::Unusable(self.cause(&error), Said::default()));
+        let key = text(&self.key);
+        Exchange {
+            answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
+            http,
+            elapsed: begun.elapsed(),
+            steps: self.route.progress.durations(),
+        }
+    }
+
+    /// From here on the person waits. A connection that was made ahead is used if it still stands.
+    fn arrive(&mut self) -> Result<(), Error> {
+        let Some(ahead) = self.ahead.take() else {
+            self.route.progress.restart(self.timeout);
+            return Ok(());
+        };
+        self.route.progress.go_on(self.timeout);
+        match ahead.arrive(self.kernel, &self.route.progress)? {
+            Some(waiting) => self.berth.moor(waiting),
+            None => self.route.progress.restart(self.route.progress.left()),
+        }
+        Ok(())
+    }
+
+    fn send(&self, operation: &str, fields: &impl Serialize) -> Result<Response<Body>, Error> {
+        let body = serde_json::to_vec(fields).map_err(|error| Error::Other(Box::new(error)))?;
+        let body = Zeroizing::new(body);
+        let mut key = HeaderValue::from_bytes(self.key.as_bytes())
+            .map_err(|error| Error::Other(Box::new(error)))?;
+        key.set_sensitive(true);
+        self.agent
+            .post(format!("{}/{operation}", self.url))
+            .header("x-api-key", key)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .header("accept-encoding", "identity")
+            .send(body.as_slice())
+    }
+
+    pub(super) fn cause(&self, error: &Error) -> String {
+        let stage = self.route.progress.stage();
+        match error {
+            Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),
+            Error::HostNotFound => "dns: the name has no address".to_owned(),
+            Error::Rustls(error) => format!("tls: {}", tls_words(error)),
+            Error::Io(error) => io_words(error, stage),
+            Error::ConnectProxyFailed(what) => format!("connect: {}", proxy_words(what)),
+            Error::Protocol(_) if stage == Stage::Connect => {
+                "connect: the proxy does not speak HTTP".to_owned()
+            }
+            Error::Protocol(_) => format!("{stage}: not an HTTP answer"),
+            // The end in the middle of a chunk's size.
+            Error::BodyStalled => format!("{stage}: the server closed the connection"),
+            Error::LargeResponseHeader(..) => format!("{stage}: headers longer than 8 KiB"),
+            Error::Other(error) if error.is::<LookUpFailed>() => format!("dns: {error}"),
+            other => format!("{stage}: {other}"),
+        }
+    }
+}
+
+/// Every default of ureq that matters is overridden here: it reads the environment, follows redirects with the API key,
+/// never times out, trusts compiled-in roots and starts a thread for names.
+fn config(timeout: Duration, proxy: Option<Proxy>) -> Config {
+    Agent::config_builder()
+        .proxy(proxy)
+        .https_only(true)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        .max_idle_connections(0)
+        .max_idle_connections_per_host(0)
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(8 * 1024)
+        .max_response_header_size(8 * 1024)
+        .user_agent(concat!("pam_ivalt/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
+    let status = response.status().as_u16();
+    let body = read(response).or_else(|error| match status {
+        408 | 429 => Err(error),
+        // A refusal that breaks off is a refusal: cutting it must not make iVALT unavailable.
+        400..=499 => Ok(Err("that breaks off")),
+        _ => Err(error),
+    })?;
+    Ok(match body {
+        Ok(body) => judge(status, Ok(&body)),
+        Err(unread) => judge(status, Err(unread)),
+    })
+}
+
+/// The body, or why it is not looked at.
+fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
+    let all = |header, allowed: &str| {
+        let allowed =
+            |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
+        response.headers().get_all(header).iter().all(allowed)
+    };
+    if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
+        return Ok(Err("in an encoding that was not asked for"));
+    }
+    let mut body = Zeroizing::new(Vec::new());
+    response
+        .body_mut()
+        .as_reader()
+        .take(ANSWER_LIMIT + 1)
+        .read_to_end(&mut body)?;
+    Ok(if body.len() as u64 > ANSWER_LIMIT {
+        Err("longer than 64 KiB")
+    } else {
+        Ok(body)
+    })
+}
+
+/// ureq says `proxy server responded 407/407`, or that no more came: the end, or its buffer is full.
+fn proxy_words(what: &str) -> String {
+    match what.rsplit_once('/') {
+        Some((_, status)) => format!("the proxy answered HTTP {status}"),
+        None => "no whole answer from the proxy".to_owned(),
+    }
+}
+
+fn io_words(error: &io::Error, stage: Stage) -> String {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match (tls, error.kind(), error.raw_os_error()) {
+        (Some(tls), _, _) => format!("tls: {}", tls_words(tls)),
+        (None, io::ErrorKind::UnexpectedEof, _) if stage == Stage::Connect => {
+            format!("connect: {}", proxy_words(""))
+        }
+        (None, io::ErrorKind::UnexpectedEof, _) => {
+            format!("{stage}: the server closed the connection")
+        }
+        // A reset that is noticed while writing.
+        (None, io::ErrorKind::BrokenPipe, _) => format!("{stage}: connection reset"),
+        (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
+            format!("{stage}: error {code} of the system")
+        }
+        (None, kind, _) => format!("{stage}: {kind}"),
+    }
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription, Error, InvalidMessage};
+    let words = match error {
+        Error::InvalidCertificate(reason) => return certificate_words(reason),
+        // An older server answers either with its version or with an alert.
+        Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "no TLS version or cipher suite in common"
+        }
+        Error::AlertReceived(AlertDescription::Unknown(number)) => {
+            return format!("the server sent the alert {number}");
+        }
+        Error::AlertReceived(alert) => {
+            return format!(
+                "the server sent the alert {}",
+                spaced(&format!("{alert:?}"))
+            );
+        }
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::InvalidEmptyPayload,
+        ) => "the server does not speak TLS",
+        Error::InvalidMessage(_)
+        | Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => "the server breaks the rules of TLS",
+        Error::NoCertificatesPresented => "the server sent no certificate",
+        other => return other.to_string(),
+    };
+    words.to_owned()
+}
+
+fn certificate_words(reason: &CertificateError) -> String {
+    let words = match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "certificate expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "certificate not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "certificate is for another name"
+        }
+        CertificateError::UnknownIssuer => "certificate of an unknown issuer",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "certificate is not for servers"
+        }
+        CertificateError::Revoked => "certificate revoked",
+        CertificateError::BadSignature => "certificate with a bad signature",
+        CertificateError::BadEncoding => "certificate is damaged",
+        CertificateError::UnhandledCriticalExtension => {
+            "certificate with a critical extension nobody here knows"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "certificate signed with a weak or unknown algorithm"
+        }
+        CertificateError::Other(reason) => return path_words(&reason.to_string()),
+        other => return format!("certificate refused: {}", spaced(&format!("{other:?}"))),
+    };
+    words.to_owned()
+}
+
+/// rustls passes these on from its certificate checker by their names alone.
+fn path_words(name: &str) -> String {
+    let words = match name {
+        "CaUsedAsEndEntity" => "certificate is an authority's, not a server's",
+        "EndEntityUsedAsCa" => "certificate issued by one that is no authority",
+        "NameConstraintViolation" => "certificate for a name its authority must not issue",
+        "PathLenConstraintViolated" => "certificate of an authority too far down",
+        "UnsupportedCriticalExtension" => "certificate with a critical extension nobody here knows",
+        other => return format!("certificate refused: {}", spaced(other)),
+    };
+    words.to_owned()
+}
+
+/// `HandshakeFailure` is "handshake failure"; what stands in brackets behind a name is left out.
+fn spaced(name: &str) -> String {
+    let name = name.chars().take_while(char::is_ascii_alphanumeric);
+    let mut capital = true;
+    name.fold(String::new(), |mut words, letter| {
+        if letter.is_ascii_uppercase() && !capital {
+            words.push(' ');
+        }
+        capital = letter.is_ascii_uppercase();
+        words.push(letter.to_ascii_lowercase());
+        words
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_failures_are_told_in_words_too() {
+        assert_eq!(
+            path_words("MaximumPathDepthExceeded"),
+            "certificate refused: maximum path depth exceeded"
+        );
+        assert_eq!(
+            certificate_words(&CertificateError::ApplicationVerificationFailure),
+            "certificate refused: application verification failure"
+        );
+        assert_eq!(
+            spaced("UnknownCA(DerTypeId { x: 1 })"),
+            "unknown ca",
+            "what stands in brackets is left out"
+        );
+        let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
+        assert_eq!(
+            io_words(&strange, Stage::Connect),
+            format!("connect: error {} of the system", libc::EHOSTDOWN)
+        );
+    }
+}
+
+#[cfg(feature = "testing")]
+pub mod from_memory;

@@ -1,0 +1,70 @@
+//! What the story needs of the kernel beyond files and sockets, and what std has no safe word for.
+#![allow(unsafe_code)]
+
+mod dns;
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::thread::{Builder, JoinHandle};
+use std::{mem, ptr};
+
+use crate::api::{Kernel, Work};
+use dns::look_up;
+
+/// More than name services, TLS and ureq need together; it is mapped, not touched.
+const STACK: usize = 512 << 10;
+
+/// What this process lends to a connection.
+pub fn lent() -> Kernel {
+    Kernel {
+        look_up,
+        spawn,
+        hung_up,
+    }
+}
+
+/// Starts a thread that takes no signal of the host's: it inherits the mask of the thread that starts it.
+///
+/// # Errors
+/// There is no room for it, or no right (`RLIMIT_NPROC`).
+fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
+    if address_space_is_limited() {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    // SAFETY: sigfillset(3) initialises the set; pthread_sigmask(3) fills `before`, and puts it back on the same thread.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (mem::zeroed(), mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        if libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) != 0 {
+            return Err(io::ErrorKind::Other.into());
+        }
+        let thread = Builder::new().stack_size(STACK).spawn(work);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        thread
+    }
+}
+
+/// glibc reserves 64 MiB for the heap of a thread. Where it cannot, every allocation in the thread costs a page at least.
+fn address_space_is_limited() -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit(2) fills `limit`, or leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    limit.rlim_cur != libc::RLIM_INFINITY
+}
+
+/// Whether the other side has closed its half, told without reading: session tickets may lie unread before the end.
+fn hung_up(stream: &TcpStream) -> bool {
+    let mut poll = libc::pollfd {
+        fd: stream.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one entry, of an open descriptor, without waiting. Only an answer that nothing is wrong counts.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready != 0
+}

@@ -1,0 +1,163 @@
+//! `ivaltctl api`: one operation of iVALT's API, and what it said.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::command_line::{Api, Operation};
+use super::terminal::{self, BAD, DOUBTFUL, GOOD, ask, ask_secret};
+use super::{Exit, Refused, surroundings};
+use ivalt_core::api::{Answer, Client, Exchange, Said};
+use ivalt_core::log_line::harmless;
+use ivalt_core::secret::Secret;
+use ivalt_core::settings::{ClientCredentials, Settings};
+use ivalt_core::users::{self, Entry, Mobile};
+
+/// Sends one operation and shows the verdict.
+pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
+    let surroundings = surroundings();
+    let settings = Settings::load(config, surroundings.trust)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    client.check_roots()?;
+    let exchange = match &api.operation {
+        Operation::ValidateToken { mobile, user } => {
+            let mobile = mobile_of(mobile.as_deref(), user.as_deref(), &settings)?;
+            client.validate_global_rest_auth(mobile.as_str(), &token("iVALT token: ")?)
+        }
+        Operation::ValidateUser => {
+            let auth_token = token("iVALT token: ")?;
+            client.validate_user(&token("iVALT face token: ")?, &auth_token)
+        }
+        Operation::ClientAuth => client.authenticate_client(&credentials(settings.api.client)?),
+    };
+    let verdict = Verdict::of(&exchange);
+    if api.json {
+        terminal::say(verdict.json(&exchange));
+    } else {
+        verdict.show(&exchange);
+    }
+    Ok(verdict.exit)
+}
+
+fn mobile_of(
+    mobile: Option<&str>,
+    user: Option<&str>,
+    settings: &Settings,
+) -> Result<Mobile, Refused> {
+    let format = settings.token.mobile_format;
+    let trust = surroundings().trust;
+    let written = match (mobile, user) {
+        (Some(mobile), _) => mobile.to_owned(),
+        (None, None) => ask("mobile number: ")?,
+        (None, Some(user)) => {
+            return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
+                Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
+                Entry::Bad(why) => Err(Refused(why)),
+                Entry::Absent => Err(Refused(format!(
+                    "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
+                    settings.users_file.display()
+                ))),
+            };
+        }
+    };
+    Mobile::parse(&written, format).ok_or_else(|| {
+        Refused("the mobile is not E.164; write + and 7 to 15 digits, like +14155550100".into())
+    })
+}
+
+/// What the module would not send, the tool does not send either: empty answers and what is no visible ASCII.
+fn token(prompt: &str) -> Result<Secret, Refused> {
+    let token = ask_secret(prompt)?.trimmed();
+    if token.is_empty() || !token.as_bytes().iter().all(u8::is_ascii_graphic) {
+        return Err(Refused(
+            "that is no token: one word of visible ASCII characters is needed; nothing was sent"
+                .into(),
+        ));
+    }
+    Ok(token)
+}
+
+fn credentials(of_settings: Option<ClientCredentials>) -> Result<ClientCredentials, Refused> {
+    if let Some(client) = of_settings {
+        return Ok(client);
+    }
+    let id = ask("client id: ")?;
+    let secret = ask_secret("client secret: ")?.trimmed();
+    Ok(ClientCredentials { id, secret })
+}
+
+/// An answer in the tool's words.
+struct Verdict<'a> {
+    exit: Exit,
+    word: &'static str,
+    cause: &'a str,
+    said: Option<&'a Said>,
+}
+
+impl<'a> Verdict<'a> {
+    fn of(exchange: &'a Exchange) -> Self {
+        let (exit, word, cause, said) = match &exchange.answer {
+            Answer::Verified => (Exit::Done, "success", "", None),
+            Answer::Rejected(said) => (Exit::Refused, "refused", "", Some(said)),
+            Answer::ApiKeyRefused(said) => (
+                Exit::Refused,
+                "api-key-refused",
+                "iVALT refuses this host's API key; correct api.key in the settings",
+                Some(said),
+            ),
+            Answer::Unusable(cause, said) => {
+                (Exit::Unavailable, "unavailable", cause.as_str(), Some(said))
+            }
+        };
+        Self {
+            exit,
+            word,
+            cause,
+            said,
+        }
+    }
+
+    fn code(&self) -> &str {
+        self.said.map_or("", |said| &said.code)
+    }
+
+    fn detail(&self) -> &str {
+        self.said.map_or("", |said| &said.detail)
+    }
+
+    /// One line for each thing there is something to say about.
+    fn show(&self, exchange: &Exchange) {
+        let style = match self.exit {
+            Exit::Done => GOOD,
+            Exit::Unavailable => DOUBTFUL,
+            _ => BAD,
+        };
+        terminal::say(terminal::painted(style, self.word));
+        let http = exchange.http.map(|status| status.to_string());
+        for (name, value) in [
+            ("http", http.unwrap_or_default().as_str()),
+            ("code", self.code()),
+            ("detail", self.detail()),
+            ("cause", self.cause),
+            (
+                "took",
+                &format!("{} ms ({})", exchange.elapsed.as_millis(), exchange.steps),
+            ),
+        ] {
+            if !value.is_empty() {
+                terminal::say(format_args!("  {name:<7}{}", harmless(value.as_bytes())));
+            }
+        }
+    }
+
+    fn json(&self, exchange: &Exchange) -> Value {
+        json!({
+            "verdict": self.word,
+            "http": exchange.http,
+            "code": self.code(),
+            "detail": self.detail(),
+            "cause": self.cause,
+            "elapsed_ms": u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! The accounts of the system: by its name services on this machine, by its files below a folder.
+
+use std::path::Path;
+
+use nix::unistd::{Group, User};
+
+use crate::root::Root;
+
+/// A line of passwd(5).
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub name: String,
+    pub uid: u32,
+    gid: u32,
+    pub home: String,
+    shell: String,
+}
+
+impl Account {
+    /// Whether somebody can have a session with it.
+    pub fn has_a_shell(&self) -> bool {
+        !self.shell.ends_with("/nologin") && !self.shell.ends_with("/false")
+    }
+}
+
+/// The accounts in the system's own file; those of a directory service are not listed, only found by name.
+pub fn local(root: &Root) -> Vec<Account> {
+    let text = root.read(Path::new("/etc/passwd")).unwrap_or_default();
+    text.lines().filter_map(account).collect()
+}
+
+fn account(line: &str) -> Option<Account> {
+    let fields: Vec<_> = line.split(':').collect();
+    let [name, _, uid, gid, _, home, shell] = fields[..] else {
+        return None;
+    };
+    Some(Account {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: home.to_owned(),
+        shell: shell.to_owned(),
+    })
+}
+
+/// Whether the system knows the name. A directory that does not answer is no proof that it does not.
+pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
+    let here = local.iter().any(|account| account.name == name);
+    here || (root.is_this_machine() && !matches!(User::from_name(name), Ok(None)))
+}
+
+/// The members of a group, also those whose own group it is.
+pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
+    let text = root.read(Path::new("/etc/group")).unwrap_or_default();
+    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut here = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
+    let (gid, mut members) = match here.next() {
+        Some(fields) => (
+            fields[2].parse().ok(),
+            fields[3].split(',').map(str::to_owned).collect(),
+        ),
+        None => of_name_services(root, group),
+    };
+    let own = local.iter().filter(|account| Some(account.gid) == gid);
+    members.extend(own.map(|account| account.name.clone()));
+    members.retain(|name: &String| !name.is_empty());
+    members
+}
+
+fn of_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
+    let found = root
+        .is_this_machine()
+        .then(|| Group::from_name(group).ok().flatten());
+    found.flatten().map_or((None, Vec::new()), |group| {
+        (Some(group.gid.as_raw()), group.mem)
+    })
+}
+
+/// Whether a password opens the account, as far as shadow(5) can be read.
+pub fn has_a_password(root: &Root, name: &str) -> bool {
+    let Ok(text) = root.read(Path::new("/etc/shadow")) else {
+        return true;
+    };
+    let mut fields = text.lines().map(|line| line.split(':'));
+    let hash = fields.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.next()));
+    // `!` and `*` are what no password hashes to.
+    hash.flatten()
+        .is_none_or(|hash| !hash.starts_with(['!', '*']))
+}

@@ -1,0 +1,147 @@
+//! Services that live in a sandbox, without root's rights or without a network.
+
+use std::path::Path;
+
+use super::patient::{Patient, finding};
+use super::services::ModuleLine;
+use crate::finding::{Finding, Severity};
+use crate::root::Root;
+
+/// polkit's helper is a service of its own since 127, with `PrivateNetwork=yes`.
+const HELPER: &str = "polkit-agent-helper@.service";
+
+/// They run their stack as the user, who cannot read the settings (0600).
+const AS_THE_USER: [&str; 8] = [
+    "kde",
+    "swaylock",
+    "hyprlock",
+    "i3lock",
+    "cinnamon-screensaver",
+    "mate-screensaver",
+    "xfce4-screensaver",
+    "vlock",
+];
+
+/// They may ask before the network is up.
+const SCREENS: [&str; 6] = [
+    "gdm-password",
+    "lightdm",
+    "sddm",
+    "lxdm",
+    "xdm",
+    "xscreensaver",
+];
+
+/// Examines every service that asks iVALT.
+pub fn findings(patient: &Patient) -> Vec<Finding> {
+    let mut seen = std::collections::BTreeSet::new();
+    let lines = patient
+        .lines
+        .iter()
+        .filter(|line| seen.insert(line.service.clone()));
+    lines
+        .filter_map(|line| examine(patient.root, line))
+        .collect()
+}
+
+fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
+    let service = line.service.as_str();
+    let sandboxed = (service == "polkit-1").then(|| sandboxed(root));
+    let (severity, id, what, mend) = if sandboxed.is_some_and(|private| private != Some(false)) {
+        polkit(sandboxed.flatten())
+    } else if AS_THE_USER.contains(&service) {
+        (
+            Severity::LocksOut,
+            "screen-lock-as-user",
+            format!(
+                "{service} runs its stack as the user, who cannot read the settings: nobody can unlock (misconfigured)"
+            ),
+            format!("take pam_ivalt out of the stack of {service}"),
+        )
+    } else if SCREENS.contains(&service) {
+        (
+            Severity::Warning,
+            "screen-without-network",
+            format!(
+                "{service} may ask before the network is up, as with wireless networks that a session starts: then nobody gets in (unavailable)"
+            ),
+            format!(
+                "make sure the network is up without a session, or take pam_ivalt out of the stack of {service}"
+            ),
+        )
+    } else {
+        return None;
+    };
+    Some(Finding {
+        line: Some(line.line),
+        ..finding(severity, id, &line.file, what, mend)
+    })
+}
+
+fn polkit(private: Option<bool>) -> (Severity, &'static str, String, String) {
+    let (severity, when) = match private {
+        Some(_) => (Severity::LocksOut, "polkit asks"),
+        None => (Severity::Warning, "from version 127 on, polkit asks"),
+    };
+    let what = format!(
+        "{when} in a sandbox without a network: pkexec and desktop prompts deny everybody who is asked for iVALT \
+         (unavailable)"
+    );
+    let mend = format!(
+        "take the line out of polkit-1, or give the helper a network:\n\
+         mkdir -p /etc/systemd/system/{HELPER}.d\n\
+         printf '[Service]\\nPrivateNetwork=no\\nRestrictAddressFamilies=AF_INET AF_INET6\\n' \
+         > /etc/systemd/system/{HELPER}.d/ivalt.conf\n\
+         systemctl daemon-reload"
+    );
+    (severity, "polkit-sandbox", what, mend)
+}
+
+/// `None` where there is no such unit, or one that says nothing of a network. Sockets that are not allowed are no
+/// better than an empty network.
+fn sandboxed(root: &Root) -> Option<bool> {
+    let text = unit(root);
+    let private = values(&text, "PrivateNetwork=").last()?;
+    let private = matches!(
+        private.to_ascii_lowercase().as_str(),
+        "yes" | "true" | "on" | "1"
+    );
+    Some(private || !may_use_sockets(&text))
+}
+
+/// The unit's own words, then those of drop-ins, as systemd reads them.
+fn unit(root: &Root) -> String {
+    let folders = [
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+        "/etc/systemd/system",
+    ]
+    .map(Path::new);
+    let mut paths = folders.map(|folder| folder.join(HELPER)).to_vec();
+    for folder in folders {
+        let drop_ins = folder.join(format!("{HELPER}.d"));
+        let names = root.names(&drop_ins).into_iter();
+        paths.extend(names.map(|name| drop_ins.join(name)));
+    }
+    let texts = paths.iter().filter_map(|path| root.read(path).ok());
+    texts.map(|text| text + "\n").collect()
+}
+
+fn values<'a>(text: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    text.lines()
+        .filter_map(move |line| line.trim().strip_prefix(key))
+        .map(str::trim)
+}
+
+/// The list grows from line to line; an empty value begins it anew.
+fn may_use_sockets(text: &str) -> bool {
+    let mut families = Vec::new();
+    for value in values(text, "RestrictAddressFamilies=") {
+        if value.is_empty() {
+            families.clear();
+        }
+        families.extend(value.split_whitespace());
+    }
+    let allows_some = families.first().is_some_and(|word| !word.starts_with('~'));
+    !allows_some || families.contains(&"AF_INET")
+}

@@ -1,0 +1,332 @@
+//! `--online`: the way to iVALT, step by step, and what it would do to a login.
+//!
+//! No token is made up: iVALT documents no operation that proves the API key without a person, but `api/v1/auth`, for
+//! hosts that have client credentials. Without them, nothing but the head of an empty request is sent, and no key.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::clock;
+use super::patient::{Patient, finding, line_of};
+use crate::finding::{Finding, Severity};
+use crate::{surroundings, terminal};
+use ivalt_core::api::{Answer, Client, Probe, Stage};
+use ivalt_core::log_line::harmless;
+use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
+
+/// A certificate that ends sooner should have been renewed.
+const DAYS: i64 = 14;
+/// A clock that is off by more.
+const TOLERANCE: u64 = 300;
+
+/// One step on the way.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// `dns`, `connect`, `tls`, `request`, `answer`, `api/v1/auth`.
+    pub step: String,
+    /// How long it took.
+    pub ms: u64,
+    /// What came of it.
+    pub said: String,
+}
+
+/// Asks every iVALT the settings name.
+pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (file, settings) in patient.usable() {
+        let api = below(patient, &settings.api);
+        let surroundings = surroundings();
+        // Roots that cannot be used are the settings' affair.
+        let client = Client::new(&api, surroundings.trust, surroundings.kernel);
+        let client = client.and_then(|client| client.check_roots().map(|()| client));
+        let Ok(mut client) = client else {
+            continue;
+        };
+        if io::stderr().is_terminal() {
+            terminal::complain(format_args!("asking {} …", harmless(api.url.as_bytes())));
+        }
+        let visit = Visit {
+            patient,
+            file,
+            settings,
+        };
+        let probe = client.probe();
+        steps.extend(visit.steps(&probe));
+        findings.extend(visit.findings(&probe));
+        if let (None, Some(credentials)) = (&probe.failed, &api.client) {
+            let (step, found) = visit.authenticate(&mut client, credentials);
+            steps.push(step);
+            findings.extend(found);
+        }
+    }
+    steps
+}
+
+/// The same settings with their certificates where they really are.
+fn below(patient: &Patient, api: &Api) -> Api {
+    let client = api.client.as_ref().map(|client| ClientCredentials {
+        id: client.id.clone(),
+        secret: client.secret.clone(),
+    });
+    Api {
+        url: api.url.clone(),
+        key: api.key.clone(),
+        ca_file: api.ca_file.as_deref().map(|path| patient.root.real(path)),
+        proxy: api.proxy.clone(),
+        client,
+        ..*api
+    }
+}
+
+struct Visit<'a> {
+    patient: &'a Patient<'a>,
+    file: &'a Path,
+    settings: &'a Settings,
+}
+
+impl Visit<'_> {
+    fn steps(&self, probe: &Probe) -> Vec<Step> {
+        let steps = probe.times.iter().map(|(stage, time)| Step {
+            step: stage.to_string(),
+            ms: milliseconds(*time),
+            said: match &probe.failed {
+                Some((failed, cause)) if failed == stage => cause.clone(),
+                _ => said(probe, *stage),
+            },
+        });
+        steps.collect()
+    }
+
+    fn finding(&self, severity: Severity, id: &'static str, what: &str, mend: &str) -> Finding {
+        Finding {
+            line: line_of(self.patient.root, self.file, "url"),
+            ..finding(severity, id, self.file, what, mend)
+        }
+    }
+
+    fn findings(&self, probe: &Probe) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some((stage, cause)) = &probe.failed {
+            findings.push(self.unavailable(*stage, cause));
+        } else if probe.http.is_none() {
+            findings.push(self.unavailable(Stage::Answer, "answer: not an HTTP answer"));
+        }
+        findings.extend(
+            probe
+                .tls
+                .as_ref()
+                .and_then(|tls| self.certificate(&tls.certificate)),
+        );
+        findings.extend(probe.date.as_deref().and_then(|date| self.clock(date)));
+        findings
+    }
+
+    /// What the module calls unavailable; by policy, that denies or lets in.
+    fn unavailable(&self, stage: Stage, cause: &str) -> Finding {
+        let (severity, consequence) = match self.settings.policy.unavailable {
+            Tolerance::Deny => (
+                Severity::LocksOut,
+                "everybody who is asked for iVALT is denied",
+            ),
+            Tolerance::Ignore => (
+                Severity::LetsIn,
+                "everybody gets past without a token, by policy.unavailable",
+            ),
+        };
+        let host = self.host();
+        let (id, mend) = match stage {
+            Stage::Dns => (
+                "online-dns",
+                format!("look at it: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
+            ),
+            Stage::Connect => (
+                "online-connect",
+                format!("look at it: curl -v https://{host}/; then firewall, or api.proxy"),
+            ),
+            Stage::Tls => (
+                "online-tls",
+                format!(
+                    "look at it: openssl s_client -connect {host}:443 -servername {host}; then clock, api.ca_file"
+                ),
+            ),
+            Stage::Request | Stage::Answer => (
+                "online-answer",
+                format!("look at it: curl -v https://{host}/"),
+            ),
+        };
+        let what = format!(
+            "{}: {consequence} (unavailable)",
+            harmless(cause.as_bytes()).trim_matches('"')
+        );
+        self.finding(severity, id, &what, &mend)
+    }
+
+    fn host(&self) -> String {
+        let url = self
+            .settings
+            .api
+            .url
+            .get("https://".len()..)
+            .unwrap_or_default();
+        let authority = url.split('/').next().unwrap_or_default();
+        let name = authority
+            .rsplit_once(':')
+            .map_or(authority, |(name, _)| name);
+        harmless(name.as_bytes())
+    }
+
+    fn certificate(&self, der: &[u8]) -> Option<Finding> {
+        let days = days_left(&X509Certificate::from_der(der).ok()?.1);
+        let what = format!(
+            "iVALT's certificate ends in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
+             renewed"
+        );
+        let mend = "whoever runs the server of api.url must renew it; ask them";
+        (days < DAYS)
+            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, mend))
+    }
+
+    fn clock(&self, date: &str) -> Option<Finding> {
+        let off = now().abs_diff(http_date(date)?);
+        let what = format!(
+            "the clock differs from iVALT's by {} minutes: when it is far off, iVALT's certificate is refused and \
+             everybody who is asked is denied (unavailable)",
+            off / 60
+        );
+        (off > TOLERANCE)
+            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::mend()))
+    }
+
+    /// The one operation that proves this host's key without asking about a person.
+    fn authenticate(
+        &self,
+        client: &mut Client,
+        credentials: &ClientCredentials,
+    ) -> (Step, Option<Finding>) {
+        let exchange = client.authenticate_client(credentials);
+        let (said, found) = match &exchange.answer {
+            Answer::Verified => ("success".to_owned(), None),
+            Answer::ApiKeyRefused(_) => (
+                "the API key is refused".to_owned(),
+                Some(self.finding(
+                    Severity::LocksOut,
+                    "online-api-key-refused",
+                    "iVALT refuses this host's API key: everybody who is asked for iVALT is denied (api-key-refused)",
+                    "correct api.key",
+                )),
+            ),
+            Answer::Rejected(said) => {
+                let words = harmless(format!("{} {}", said.code, said.detail).trim().as_bytes());
+                let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
+                let mend = "correct both, or take both out";
+                (
+                    format!("refused: {words}"),
+                    Some(self.finding(Severity::Warning, "online-client-refused", &what, mend)),
+                )
+            }
+            Answer::Unusable(cause, _) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),
+        };
+        let step = Step {
+            step: "api/v1/auth".to_owned(),
+            ms: milliseconds(exchange.elapsed),
+            said,
+        };
+        (step, found)
+    }
+}
+
+/// What was seen in a step that went well.
+fn said(probe: &Probe, stage: Stage) -> String {
+    match (stage, &probe.tls) {
+        (Stage::Dns, _) => {
+            let addresses: Vec<_> = probe
+                .addresses
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect();
+            addresses.join(", ")
+        }
+        (Stage::Tls, Some(tls)) => match X509Certificate::from_der(&tls.certificate) {
+            Ok((_, certificate)) => format!(
+                "{}, certificate of {}, by {}, {} days left",
+                tls.version.replace('_', ".").replacen("TLSv", "TLS ", 1),
+                harmless(certificate.subject().to_string().as_bytes()),
+                harmless(certificate.issuer().to_string().as_bytes()),
+                days_left(&certificate)
+            ),
+            Err(_) => tls.version.clone(),
+        },
+        (Stage::Answer, _) => probe.http.map_or_else(String::new, |status| {
+            format!("HTTP {status} to an empty request without the API key")
+        }),
+        _ => String::new(),
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+fn days_left(certificate: &X509Certificate) -> i64 {
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    certificate
+        .validity()
+        .not_after
+        .timestamp()
+        .saturating_sub(now)
+        / 86_400
+}
+
+/// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`; RFC 9110 section 5.6.7.
+fn http_date(date: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let words: Vec<_> = date
+        .split([' ', ':'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let [_, day, month, year, hour, minute, second, "GMT"] = words[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+    let [day, year, hour, minute, second] = [day, year, hour, minute, second]
+        .map(|word| word.parse::<u64>().ok().filter(|number| *number < 10_000));
+    // Years begin in March, so that the leap day is their last.
+    let year = year?.checked_sub(u64::from(month < 3))?;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day?.checked_sub(1)?;
+    let days =
+        (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)?;
+    Some(days * 86_400 + hour? * 3600 + minute? * 60 + second?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        for (date, expected) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
+            ("Fri, 01 Mar 2024 00:00:00 GMT", Some(1_709_251_200)),
+            ("yesterday", None),
+            ("Sun, 06 Foo 1994 08:49:37 GMT", None),
+            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+        ] {
+            assert_eq!(http_date(date), expected, "{date}");
+        }
+    }
+}

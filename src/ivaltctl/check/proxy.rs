@@ -1,0 +1,112 @@
+//! Proxies in the environment, which the module never reads: whoever calls su could choose one.
+
+use std::path::{Path, PathBuf};
+
+use super::patient::{Patient, finding};
+use crate::finding::{Finding, Severity};
+use crate::root::Root;
+
+const NAMES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// A proxy that others use, and our settings do not name.
+pub fn findings(patient: &Patient) -> Vec<Finding> {
+    let Some((config, _)) = patient
+        .usable()
+        .find(|(_, settings)| settings.api.proxy.is_none())
+    else {
+        return Vec::new();
+    };
+    let Some((file, line, proxy)) = in_files(patient.root).or_else(|| in_our_own(patient.root))
+    else {
+        return Vec::new();
+    };
+    let what = "a proxy is set in the environment, which the module does not read: if iVALT is reached only through it, \
+                everybody who is asked is denied (unavailable)";
+    let mend = format!(
+        "write under [api] in {}: proxy = \"{proxy}\"",
+        config.display()
+    );
+    vec![Finding {
+        line,
+        file,
+        ..finding(
+            Severity::Warning,
+            "proxy-not-in-settings",
+            config,
+            what,
+            mend,
+        )
+    }]
+}
+
+type Found = (Option<PathBuf>, Option<usize>, String);
+
+fn in_files(root: &Root) -> Option<Found> {
+    let folder = Path::new("/etc/profile.d");
+    let scripts = root.names(folder).into_iter().map(|name| folder.join(name));
+    let mut files = [PathBuf::from("/etc/environment")]
+        .into_iter()
+        .chain(scripts);
+    files.find_map(|file| {
+        let text = root.read(&file).ok()?;
+        let mut lines = (1..).zip(text.lines());
+        lines.find_map(|(number, line)| Some((Some(file.clone()), Some(number), in_line(line)?)))
+    })
+}
+
+fn in_line(line: &str) -> Option<String> {
+    let line = line.trim();
+    let assignment = line.strip_prefix("export ").unwrap_or(line);
+    let (name, value) = assignment.split_once('=')?;
+    NAMES.contains(&name.trim()).then(|| plain(value)).flatten()
+}
+
+fn in_our_own(root: &Root) -> Option<Found> {
+    let mut values = NAMES.iter().filter_map(|name| std::env::var(name).ok());
+    let proxy = root
+        .is_this_machine()
+        .then(|| values.find_map(|value| plain(&value)))??;
+    Some((None, None, proxy))
+}
+
+/// As `api.proxy` takes it: user and password are not repeated.
+fn plain(value: &str) -> Option<String> {
+    let value = value.trim().trim_matches(['"', '\'']).trim_end_matches('/');
+    let authority = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let named = host
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c));
+    let login = if credentials.is_empty() {
+        ""
+    } else {
+        "USER:PASSWORD@"
+    };
+    (named && !host.is_empty()).then(|| format!("http://{login}{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        assert_eq!(
+            plain("\"http://u:secret@p:3128/\"").as_deref(),
+            Some("http://USER:PASSWORD@p:3128")
+        );
+        assert_eq!(
+            in_line("export https_proxy=p.example:3128").as_deref(),
+            Some("http://p.example:3128")
+        );
+        for line in [
+            "",
+            "https_proxy=",
+            "#https_proxy=http://p:1",
+            "no_proxy=p",
+            "https_proxy=$OTHER",
+        ] {
+            assert_eq!(in_line(line), None, "{line}");
+        }
+    }
+}

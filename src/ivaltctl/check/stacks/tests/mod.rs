@@ -1,0 +1,554 @@
+//! Broken stacks, the finding each must give, and a healthy twin that gives none. What lets in or locks out is put
+//! before the real libpam with the real module. Compiled into the unit tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::super::finding::Severity::{self, LetsIn, Warning};
+use super::*;
+use rows::ROWS;
+
+mod rows;
+use support::finding_table::{must_know, table};
+use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
+
+/// A system below tests/ctl/pam.d with a few files changed.
+#[derive(Clone, Copy)]
+pub struct Row {
+    name: &'static str,
+    tree: &'static str,
+    service: &'static str,
+    /// The file whose text is at fault, below /etc/pam.d.
+    file: &'static str,
+    broken: &'static str,
+    healthy: &'static str,
+    /// Files with the same text in both, by whole path.
+    also: &'static [(&'static str, &'static str)],
+    id: &'static str,
+    severity: Severity,
+    place: (&'static str, usize),
+}
+
+impl Row {
+    fn system(&self, text: &str) -> TempDir {
+        let dir = TempDir::new();
+        copy(&trees().join(self.tree), dir.path());
+        let changed = (format!("/etc/pam.d/{}", self.file), text);
+        let also = self
+            .also
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), *text));
+        for (path, text) in also.chain([changed]) {
+            let path = dir.join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        dir
+    }
+}
+
+fn trees() -> PathBuf {
+    support::checkout().join("tests/ctl/pam.d")
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).expect("a file");
+        }
+    }
+}
+
+type Short = (&'static str, Severity, String, usize);
+
+fn short(found: &[Finding]) -> Vec<Short> {
+    let one = |finding: &Finding| {
+        let file = finding.file.as_ref().map(|file| file.display().to_string());
+        (
+            finding.id,
+            finding.severity,
+            file.unwrap_or_default(),
+            finding.line.unwrap_or(0),
+        )
+    };
+    found.iter().map(one).collect()
+}
+
+#[test]
+fn every_broken_stack_gives_its_finding() {
+    let mut wrong = Vec::new();
+    let table = table();
+    for row in ROWS {
+        let dir = row.system(row.broken);
+        let found = findings_of(&Root::new(dir.path()), row.service);
+        let expected = (row.id, row.severity, row.place.0.to_owned(), row.place.1);
+        let worse = found.iter().any(|finding| finding.severity > row.severity);
+        if !short(&found).contains(&expected) || worse {
+            wrong.push(format!("{}: {:#?}", row.name, short(&found)));
+        }
+        for finding in &found {
+            assert!(
+                !finding.what.is_empty() && !finding.mend.is_empty(),
+                "{finding:?}"
+            );
+            let severity = serde_json::to_value(finding.severity).expect("a word");
+            must_know(&table, finding.id, severity.as_str().unwrap_or_default());
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ROWS.len() >= 40);
+}
+
+#[test]
+fn every_healthy_twin_gives_none() {
+    let mut wrong = Vec::new();
+    for row in ROWS {
+        let dir = row.system(row.healthy);
+        let found = findings_of(&Root::new(dir.path()), row.service);
+        if !found.is_empty() {
+            wrong.push(format!("{}: {found:#?}", row.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_untouched_systems_give_none() {
+    for tree in ["debian-12", "debian-13", "fedora", "opensuse", "arch"] {
+        assert_eq!(findings(&Root::new(&trees().join(tree))), [], "{tree}");
+    }
+}
+
+/// The documented set-ups, as conf/pam.d has them.
+#[test]
+fn the_documented_setups_give_none() {
+    let conf = |name: &str| {
+        let path = support::checkout().join("conf/pam.d").join(name);
+        fs::read_to_string(path).expect("a sample")
+    };
+    let lines = |name: &str| conf(name).replace("#@include", "# @include");
+    for tree in ["debian-12", "debian-13"] {
+        for sample in [
+            "sshd-password-and-ivalt",
+            "sshd-key-and-ivalt",
+            "sshd-key-or-password-and-ivalt",
+        ] {
+            assert_clean(tree, &[("sshd", "@include common-auth\n", &lines(sample))]);
+        }
+        let sudo = lines("sudo");
+        let both = [
+            ("sudo", "@include common-auth\n", &*sudo),
+            ("sudo-i", "@include common-auth\n", &*sudo),
+        ];
+        assert_clean(tree, &both);
+        // su-l includes su, login has more above and below.
+        assert_clean(tree, &[("su", "@include common-auth\n", &sudo)]);
+        assert_clean(tree, &[("login", "@include common-auth\n", &sudo)]);
+    }
+}
+
+/// The same where `include` would end our stack with its own: tree, service, the line that goes, the one that comes.
+const ELSEWHERE: [(&str, &str, &str, &str); 9] = [
+    (
+        "fedora",
+        "sshd",
+        "auth       substack     password-auth",
+        "auth substack password-auth",
+    ),
+    (
+        "fedora",
+        "sshd",
+        "auth       substack     password-auth",
+        "",
+    ),
+    (
+        "fedora",
+        "sudo",
+        "auth       include      system-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "fedora",
+        "su",
+        "auth\t\tsubstack\tsystem-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "fedora",
+        "login",
+        "auth       substack     system-auth",
+        "auth substack system-auth",
+    ),
+    (
+        "opensuse",
+        "sshd",
+        "auth        include     common-auth",
+        "auth include common-auth",
+    ),
+    (
+        "opensuse",
+        "sudo",
+        "auth     include        common-auth",
+        "auth include common-auth",
+    ),
+    (
+        "arch",
+        "sshd",
+        "auth      include   system-remote-login",
+        "auth include system-remote-login",
+    ),
+    (
+        "arch",
+        "sudo",
+        "auth\t\tinclude\t\tsystem-auth",
+        "auth include system-auth",
+    ),
+];
+
+#[test]
+fn the_same_setups_elsewhere_give_none() {
+    for (tree, service, include, instead) in ELSEWHERE {
+        let ours = format!("{instead}\nauth required pam_ivalt.so");
+        assert_clean(tree, &[(service, include, &ours)]);
+    }
+}
+
+fn assert_clean(tree: &str, changes: &[(&str, &str, &str)]) {
+    let mut root = Root::new(&trees().join(tree));
+    for (service, from, to) in changes {
+        let path = pam_d::file_of(&root, service).expect("a service");
+        let text = root.read(&path).expect("its text");
+        assert!(text.contains(from), "{tree} {service}");
+        root = root.with(&path, text.replacen(from, to, 1));
+        assert!(
+            pam_d::read(&root, service)
+                .is_ok_and(|read| ours(read.stack(Kind::Auth)).next().is_some())
+        );
+    }
+    assert_eq!(findings(&root), [], "{tree} {changes:?}");
+}
+
+#[test]
+fn a_shared_file_names_the_services_it_covers() {
+    let path = Path::new("/etc/pam.d/common-auth");
+    let root = Root::new(&trees().join("debian-12"));
+    let text = root.read(path).expect("a text") + "auth required pam_ivalt.so\n";
+    let found = findings(&root.with(path, text));
+    let place = "/etc/pam.d/common-auth".to_owned();
+    let mut expected = vec![
+        ("in-other", Warning, place.clone(), 6),
+        ("shared-file", Warning, place, 6),
+    ];
+    let mut found_short = short(&found);
+    found_short.sort_by_key(|one| one.0);
+    expected.sort_by_key(|one| one.0);
+    assert_eq!(found_short, expected);
+    let shared = found
+        .iter()
+        .find(|finding| finding.id == "shared-file")
+        .expect("it");
+    for service in [
+        "cron", "login", "other", "polkit-1", "sshd", "sudo", "sudo-i",
+    ] {
+        assert!(shared.what.contains(service), "{}", shared.what);
+    }
+}
+
+/// Without any folder libpam reads one file, whose lines name their service; a vendor's folder makes it forget that.
+#[test]
+fn pam_conf_counts_where_there_is_no_folder() {
+    let dir = TempDir::new();
+    fs::create_dir(dir.join("etc")).expect("a folder");
+    let text = "sshd auth optional pam_ivalt.so\nSSHD auth required pam_unix.so\nsudo auth required pam_ivalt.so\n";
+    fs::write(dir.join("etc/pam.conf"), text).expect("a file");
+    let root = Root::new(dir.path());
+    let place = "/etc/pam.conf".to_owned();
+    let expected = [("denial-does-not-deny", LetsIn, place, 1)];
+    assert_eq!(short(&findings_of(&root, "sshd"))[1..], expected);
+    fs::create_dir_all(dir.join("usr/lib/pam.d")).expect("a folder");
+    assert_eq!(findings_of(&root, "sshd"), []);
+}
+
+/// What `enable` asks about a change that nobody has written yet.
+#[test]
+fn a_change_is_judged_before_it_is_made() {
+    let path = Path::new("/etc/pam.d/sudo");
+    let root = Root::new(&trees().join("fedora"));
+    let text = root.read(path).expect("a text");
+    let line = "auth       include      system-auth\n";
+    let changed = text.replacen(line, &format!("{line}auth required pam_ivalt.so\n"), 1);
+    let found = findings_of(&root.with(path, changed), "sudo");
+    assert_eq!(
+        short(&found),
+        [("never-reached", LetsIn, "/etc/pam.d/sudo".to_owned(), 2)]
+    );
+    assert_eq!(found[0].mend, "auth    substack    system-auth");
+}
+
+/// Walking states must find neither more nor less than trying every row of answers.
+#[test]
+fn no_way_through_a_stack_is_missed_or_made_up() {
+    use std::collections::BTreeSet;
+    let mut compared = 0;
+    for row in ROWS {
+        for text in [row.broken, row.healthy] {
+            let dir = row.system(text);
+            let root = Root::new(dir.path());
+            let Ok(service) = pam_d::read(&root, row.service) else {
+                continue;
+            };
+            let steps = service.stack(Kind::Auth);
+            let answers = Answers::new(&root, true, false);
+            let choices: Vec<_> = steps.iter().map(|step| answers.of(&root, step)).collect();
+            let count = choices.iter().map(Vec::len).product::<usize>();
+            if count > 20_000 {
+                continue;
+            }
+            let walked: BTreeSet<_> = runs::all(steps, |step| answers.of(&root, step))
+                .iter()
+                .map(|run| run.code)
+                .collect();
+            let tried: BTreeSet<_> = (0..count)
+                .map(|number| tried(steps, &choices, number))
+                .collect();
+            assert_eq!(walked, tried, "{}", row.name);
+            compared += 1;
+        }
+    }
+    assert!(compared > 80, "{compared}");
+}
+
+/// The code of one row of answers, numbered.
+fn tried(steps: &[Step], choices: &[Vec<Code>], number: usize) -> Code {
+    let mut rest = number;
+    let mut row = Vec::new();
+    for choice in choices {
+        row.push(choice[rest % choice.len()]);
+        rest /= choice.len();
+    }
+    stack::decide(steps, |step| row[step]).0
+}
+
+#[test]
+fn libpam_agrees_with_what_is_said() {
+    if no_stage() {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let mut proven = 0;
+    // Debian's libpam knows @include, which upstream's takes for a line of no type.
+    let here = |row: &&Row| row.tree.starts_with("debian") || !row.broken.contains("@include");
+    for row in ROWS.iter().filter(here) {
+        let dir = row.system(row.broken);
+        for diagnosis in diagnose(&Root::new(dir.path()), row.service) {
+            let severity = diagnosis.finding.severity;
+            if severity == Warning {
+                continue;
+            }
+            let real = match &diagnosis.proof {
+                Some(proof) => {
+                    assert_eq!(
+                        proof.code == 0,
+                        severity == LetsIn,
+                        "{}: {proof:?}",
+                        row.name
+                    );
+                    real(row, &dir, proof, &ivalt)
+                }
+                // libpam gives up: nobody is asked at all.
+                None => real(row, &dir, &NOTHING, &ivalt),
+            };
+            let model = diagnosis.proof.as_ref().map_or(26, |proof| proof.code);
+            assert_eq!(real, model, "{}: {diagnosis:#?}", row.name);
+            proven += 1;
+        }
+    }
+    println!("{proven} verdicts proven on libpam");
+    assert!(proven >= 30, "{proven}");
+}
+
+const NOTHING: Proof = Proof {
+    kind: Kind::Auth,
+    answers: Vec::new(),
+    code: 26,
+};
+
+/// The same files with scripted modules in the place of all others' and the real one in ours.
+fn real(row: &Row, dir: &TempDir, proof: &Proof, ivalt: &StandIn) -> usize {
+    let ours = proof
+        .answers
+        .iter()
+        .filter(|(place, _)| is_ours(dir, place));
+    let ours: Vec<_> = ours.map(|(_, code)| *code).collect();
+    let mut case = person(Case::against(ivalt), ivalt, &ours);
+    let target = case.dir().join("pam.d");
+    fs::create_dir(&target).expect("a folder");
+    // The folder that counts most comes last, over the others.
+    for folder in pam_d::FOLDERS.iter().rev() {
+        transplant(dir, Path::new(folder), &target, proof, &case.config());
+    }
+    case.script.confdir = target;
+    case.script.service = row.service.to_owned();
+    case.script.dev_log = DevLog::Missing;
+    let entry = match proof.kind {
+        Kind::Account => Entry::AcctMgmt,
+        _ => Entry::Authenticate,
+    };
+    let observed = case.calls(&[entry]).observe();
+    let report = observed.report();
+    let code = report.codes(entry).first().copied();
+    usize::try_from(code.unwrap_or(report.calls[0].code)).expect("a code")
+}
+
+fn transplant(dir: &TempDir, folder: &Path, target: &Path, proof: &Proof, config: &Path) {
+    let real = dir
+        .path()
+        .join(folder.strip_prefix("/").expect("a whole path"));
+    for entry in fs::read_dir(real).into_iter().flatten().flatten() {
+        let file = folder.join(entry.file_name());
+        let said = |line: usize| {
+            let here = |place: &Place| place.file == file && place.line == line;
+            let mut answers = proof.answers.iter();
+            answers
+                .find(|(place, _)| here(place))
+                .map(|(_, code)| *code)
+        };
+        let text = fs::read_to_string(entry.path()).expect("a text");
+        let lines = text.split('\n').enumerate();
+        let lines = lines.map(|(at, line)| rewritten(line, target, said(at + 1), config));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        fs::write(target.join(entry.file_name()), text).expect("a file");
+    }
+}
+
+fn is_ours(dir: &TempDir, place: &Place) -> bool {
+    let path = dir.join(place.file.to_string_lossy().trim_start_matches('/'));
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .nth(place.line - 1)
+        .is_some_and(|line| line.contains("pam_ivalt"))
+}
+
+/// Somebody, and settings, for which the real module answers so.
+fn person(case: Case, ivalt: &StandIn, codes: &[usize]) -> Case {
+    let mut settings = case.settings(ivalt).set("token", "attempts", 1);
+    let mut user = "alice";
+    let mut case = case;
+    for (number, code) in codes.iter().enumerate() {
+        match code {
+            0 => case = case.answer(format!("accept-{number}").as_str()),
+            7 => case = case.answer(format!("reject-{number}").as_str()),
+            9 => {
+                settings = settings.set("api", "url", "https://127.0.0.1:1/");
+                case = case.answer("accept-1");
+            }
+            10 => {
+                user = "mallory";
+                case = case.answer("accept-1");
+            }
+            25 => {
+                user = "mallory";
+                settings = settings.set("policy", "unenrolled", "ignore");
+            }
+            // Nobody answers; arguments that are wrong and files that are not there need no help.
+            3 | 19 | 28 => {}
+            code => panic!("no person makes the module answer {code}"),
+        }
+    }
+    case.with_settings(&settings).user(user)
+}
+
+/// A line as it must be for libpam with a folder of its own, which Debian's does not use for includes.
+fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> String {
+    let Some((head, module, rest)) = parts(line) else {
+        return line.to_owned();
+    };
+    let included = |name: &str| {
+        if name.starts_with('/') {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", folder.display())
+        }
+    };
+    let control = head.split_whitespace().last().unwrap_or_default();
+    if matches!(control, "@include" | "include" | "substack") {
+        return format!("{head} {} {rest}", included(module));
+    }
+    // What is said to be missing is not there in truth either.
+    if code == Some(28) {
+        return line.to_owned();
+    }
+    if module.contains("pam_ivalt") {
+        let words = rest
+            .split_whitespace()
+            .filter(|word| !word.starts_with("config=/"));
+        let words: Vec<_> = words.collect();
+        return format!(
+            "{head} {} config={} {}",
+            module_path().display(),
+            config.display(),
+            words.join(" ")
+        );
+    }
+    let code = code.unwrap_or(7);
+    let helper = helper_module("pam_set_authtok");
+    format!("{head} {} return={code}", helper.display())
+}
+
+/// Type and control, module, arguments; nothing for what is no whole line.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let text = line.trim_end();
+    if text.trim_start().starts_with('#') || text.ends_with('\\') {
+        return None;
+    }
+    let kind = text.trim_start().split([' ', '\t']).next()?;
+    let after = text.find(kind)? + kind.len();
+    let control = text[after..].trim_start();
+    let begin = text.len() - control.len();
+    let end = match (kind, control.strip_prefix('[')) {
+        ("@include", _) => after,
+        (_, Some(_)) => begin + control.find(']')? + 1,
+        _ => begin + control.find([' ', '\t'])?,
+    };
+    let module = text[end..].trim_start();
+    let length = module.find([' ', '\t']).unwrap_or(module.len());
+    (length > 0).then(|| (&text[..end], &module[..length], &module[length..]))
+}
+
+/// The changes that debian/other-systems.md shows, made to the files as the distributions ship them.
+#[test]
+fn the_changes_shown_for_other_systems_give_none() {
+    let page = include_str!("../../../../../debian/other-systems.md");
+    let section = page.split("\n## Lines for pam.d\n").nth(1).expect("it");
+    let section = section.split("\n## ").next().expect("its end");
+    let mut made = 0;
+    for (heading, tree) in [
+        ("Fedora, RHEL and derivatives", "fedora"),
+        ("Arch", "arch"),
+        ("openSUSE", "opensuse"),
+    ] {
+        let text = section.split(&format!("### {heading}\n")).nth(1);
+        let text = text.expect(heading).split("\n### ").next().expect("text");
+        let mut blocks = text.split("```diff\n");
+        let mut before = blocks.next().expect("words");
+        for block in blocks {
+            let (diff, after) = block.split_once("```").expect("an end");
+            let file = before.rsplit("`/etc/pam.d/").next().expect("a file");
+            let service = file.split('`').next().expect("a service");
+            let [from, to] = ['-', '+'].map(|side| side_of(diff, side));
+            assert_clean(tree, &[(service, &from, &to)]);
+            (before, made) = (after, made + 1);
+        }
+    }
+    assert_eq!(made, 7);
+}
+
+/// What a difference leaves of its lines before or after it.
+fn side_of(diff: &str, side: char) -> String {
+    let lines = diff.lines().filter(|line| line.starts_with([' ', side]));
+    lines.flat_map(|line| [&line[1..], "\n"]).collect()
+}

@@ -1,0 +1,294 @@
+//! sudo: when it does not ask PAM at all, and which service it asks.
+//!
+//! `/etc/sudoers` and what it includes are read as text, since only root may read them and sudo itself lists the rules
+//! of one user at a time; sudo-rs reads the same files.
+
+use std::path::{Path, PathBuf};
+
+use super::patient::{Patient, finding};
+use crate::finding::{Finding, Severity};
+use crate::root::Root;
+
+const SUDOERS: &str = "/etc/sudoers";
+/// sudo's own limit of includes in includes (MAX_SUDOERS_DEPTH).
+const DEPTH: usize = 128;
+/// More prompts than that for one command, and nobody knows any more where he is.
+const MANY: u64 = 10;
+
+/// A line of sudoers.
+struct Rule {
+    file: PathBuf,
+    line: usize,
+    text: String,
+}
+
+/// Whom sudoers gives rights.
+#[derive(Debug, Default)]
+pub struct Grantees {
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// Examines sudo, if its service asks iVALT.
+pub fn findings(patient: &Patient) -> Vec<Finding> {
+    if !patient.covers("sudo") {
+        return Vec::new();
+    }
+    let rules = rules(patient.root);
+    let of_rules = rules.iter().flat_map(|rule| match defaults(&rule.text) {
+        Some(settings) => settings
+            .iter()
+            .filter_map(|setting| of_default(patient, rule, setting))
+            .collect(),
+        None => of_grant(rule),
+    });
+    of_rules.collect()
+}
+
+/// Whom sudoers names: groups by `%`, users by their name. Where it cannot be read, the groups distributions use.
+pub fn grantees(root: &Root) -> Grantees {
+    let rules = rules(root);
+    if rules.is_empty() {
+        let groups = ["sudo", "wheel", "admin"].map(str::to_owned).to_vec();
+        return Grantees {
+            groups,
+            ..Grantees::default()
+        };
+    }
+    let mut grantees = Grantees::default();
+    for rule in rules.iter().filter(|rule| is_grant(&rule.text)) {
+        let subject = rule.text.split('=').next().unwrap_or_default();
+        // The last word before `=` is the host.
+        let users = subject
+            .trim()
+            .rsplit_once(char::is_whitespace)
+            .map_or("", |(users, _)| users);
+        for name in users.split(',').map(str::trim) {
+            match name.strip_prefix('%') {
+                Some(group) => grantees.groups.push(group.to_owned()),
+                None => grantees.users.push(name.to_owned()),
+            }
+        }
+    }
+    grantees
+}
+
+fn is_grant(text: &str) -> bool {
+    let alias = [
+        "User_Alias",
+        "Runas_Alias",
+        "Host_Alias",
+        "Cmnd_Alias",
+        "Cmd_Alias",
+    ];
+    text.contains('=')
+        && defaults(text).is_none()
+        && !alias.iter().any(|word| text.starts_with(word))
+}
+
+fn rules(root: &Root) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    collect(root, Path::new(SUDOERS), DEPTH, &mut rules);
+    rules
+}
+
+fn collect(root: &Root, file: &Path, depth: usize, rules: &mut Vec<Rule>) {
+    let Ok(text) = root.read(file) else {
+        return;
+    };
+    for (line, text) in logical_lines(&text) {
+        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        let named = file
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .join(rest.trim().trim_matches('"'));
+        match (word, depth) {
+            ("@include" | "#include" | "@includedir" | "#includedir", 0) => {}
+            ("@include" | "#include", _) => collect(root, &named, depth - 1, rules),
+            ("@includedir" | "#includedir", _) => {
+                // sudoers(5): names with a dot and those that end in a tilde are left out.
+                let names = root
+                    .names(&named)
+                    .into_iter()
+                    .map(|name| name.to_string_lossy().into_owned());
+                for name in names.filter(|name| !name.contains('.') && !name.ends_with('~')) {
+                    collect(root, &named.join(name), depth - 1, rules);
+                }
+            }
+            _ if text.starts_with('#') && !is_user_id(&text) => {}
+            _ if text.is_empty() => {}
+            _ => rules.push(Rule {
+                file: file.to_owned(),
+                line,
+                text,
+            }),
+        }
+    }
+}
+
+/// `#1000 ALL=…` names a user by number; everything else after `#` is a comment.
+fn is_user_id(text: &str) -> bool {
+    text.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+}
+
+/// Lines with their numbers; a backslash at the end joins the next.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let (begun, mut joined) = open.take().unwrap_or((number, String::new()));
+        match line.strip_suffix('\\') {
+            Some(line) => {
+                joined.push_str(line);
+                open = Some((begun, joined));
+            }
+            None => {
+                joined.push_str(line);
+                lines.push((begun, without_comment(&joined).trim().to_owned()));
+            }
+        }
+    }
+    lines.extend(open);
+    lines
+}
+
+/// A comment behind a rule, but not `#include`, nor a user by number.
+fn without_comment(line: &str) -> &str {
+    let comment = line.char_indices().skip(1).find(|(at, c)| {
+        let next = line.as_bytes().get(at + 1);
+        *c == '#'
+            && line[..*at].ends_with(char::is_whitespace)
+            && !next.is_some_and(u8::is_ascii_digit)
+    });
+    comment.map_or(line, |(at, _)| &line[..at])
+}
+
+/// The settings of a `Defaults` line: `Defaults[@host|:user|!command|>runas] a, !b, c = d`.
+fn defaults(text: &str) -> Option<Vec<String>> {
+    let rest = text.strip_prefix("Defaults")?;
+    let rest = match rest.chars().next()? {
+        c if c.is_whitespace() => rest,
+        '@' | ':' | '!' | '>' => rest.split_once(char::is_whitespace)?.1,
+        _ => return None,
+    };
+    Some(
+        rest.split(',')
+            .map(|setting| setting.trim().to_owned())
+            .collect(),
+    )
+}
+
+fn warning(rule: &Rule, id: &'static str, what: &str, mend: &str) -> Finding {
+    Finding {
+        line: Some(rule.line),
+        ..finding(
+            Severity::Warning,
+            id,
+            &rule.file,
+            what,
+            format!("visudo -f {}: {mend}", rule.file.display()),
+        )
+    }
+}
+
+fn of_default(patient: &Patient, rule: &Rule, setting: &str) -> Option<Finding> {
+    let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+    let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+    match name {
+        "!authenticate" => Some(warning(
+            rule,
+            "sudo-not-asked",
+            "!authenticate: sudo runs these commands without asking PAM, so without iVALT",
+            "take !authenticate out",
+        )),
+        "noninteractive_auth" => Some(warning(
+            rule,
+            "sudo-noninteractive",
+            "noninteractive_auth: sudo -n runs the module, whose prompt nobody can answer: scripts fail with a denial and \
+             its delay, in place of sudo's \"a password is required\"",
+            "take noninteractive_auth out",
+        )),
+        "timestamp_timeout" | "!timestamp_timeout" if value.starts_with('-') => Some(warning(
+            rule,
+            "sudo-timestamp",
+            "timestamp_timeout is negative: who has passed iVALT once is not asked again until the next boot",
+            "timestamp_timeout = 15",
+        )),
+        "passwd_tries" => many_tries(patient, rule, value.parse().ok()?),
+        "pam_service" => other_service(patient, rule, value, "sudo"),
+        "pam_login_service" => other_service(patient, rule, value, "sudo -i"),
+        _ => None,
+    }
+}
+
+/// sudo runs the whole stack again after a denial, passwd_tries times.
+fn many_tries(patient: &Patient, rule: &Rule, tries: u64) -> Option<Finding> {
+    let attempts = patient.settings_of("sudo")?.token.attempts.get();
+    let prompts = tries.saturating_mul(attempts);
+    let what = format!(
+        "passwd_tries = {tries}, and each try may ask for {attempts} tokens: one command may ask {prompts} times"
+    );
+    (prompts > MANY).then(|| {
+        warning(
+            rule,
+            "sudo-many-tries",
+            &what,
+            "passwd_tries = 3, or token.attempts = 1 in the settings",
+        )
+    })
+}
+
+fn other_service(patient: &Patient, rule: &Rule, service: &str, command: &str) -> Option<Finding> {
+    if patient.covers(service) {
+        return None;
+    }
+    let what = format!(
+        "{command} asks the service \"{service}\", which does not ask iVALT: it runs commands without iVALT"
+    );
+    let mend = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
+    Some(Finding {
+        severity: Severity::LetsIn,
+        ..warning(rule, "sudo-other-service", &what, &mend)
+    })
+}
+
+fn of_grant(rule: &Rule) -> Vec<Finding> {
+    if !is_grant(&rule.text) || !rule.text.contains("NOPASSWD:") {
+        return Vec::new();
+    }
+    let what = "NOPASSWD: sudo runs these commands without asking PAM, so without iVALT";
+    vec![warning(rule, "sudo-nopasswd", what, "take NOPASSWD: out")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_defaults() {
+        for (text, expected) in [
+            ("Defaults a, !b", Some(vec!["a", "!b"])),
+            ("Defaults:alice !authenticate", Some(vec!["!authenticate"])),
+            ("Defaults\tpasswd_tries = 5", Some(vec!["passwd_tries = 5"])),
+            ("Defaultsx a", None),
+            ("alice ALL=(ALL) ALL", None),
+        ] {
+            let expected =
+                expected.map(|words| words.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(defaults(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_and_joined_lines() {
+        let lines = logical_lines("a \\\nb # c\n# d\n#includedir /x\n#1000 ALL=ALL\n");
+        let texts: Vec<_> = lines
+            .iter()
+            .map(|(line, text)| format!("{line} {text}"))
+            .collect();
+        assert_eq!(
+            texts,
+            ["1 a b", "3 # d", "4 #includedir /x", "5 #1000 ALL=ALL"]
+        );
+    }
+}

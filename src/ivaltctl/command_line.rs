@@ -1,0 +1,317 @@
+//! Every word that may be typed. Help, suggestions for typos, completion and the man page's table come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::Exit;
+use ivalt_core::arguments::DEFAULT_CONFIG;
+
+const EXAMPLES: &str = "Examples:
+  ivaltctl users add alice +14155550100    enrol alice
+  ivaltctl verify alice                    try alice's token, as a login would
+  ivaltctl check                           what is wrong, and what mends it
+  ivaltctl enable sshd                     switch iVALT on for ssh, with a way back
+  ivaltctl confirm                         keep it, once a second login has worked";
+
+/// Administers pam_ivalt: iVALT as a factor of Linux logins.
+#[derive(Debug, Parser)]
+#[command(name = "ivaltctl", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct CommandLine {
+    /// Settings file
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Check(Check),
+    Users(Users),
+    Verify(Verify),
+    Api(Api),
+    Enable(Enable),
+    Confirm(Confirm),
+    Disable(Disable),
+    /// Wait for the confirmation and undo the change without one; `enable` starts it
+    #[command(hide = true)]
+    WayBack {
+        /// The service that was enabled
+        service: String,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  ivaltctl completion bash > /etc/bash_completion.d/ivaltctl")]
+    Completion {
+        /// For this shell
+        shell: Shell,
+    },
+}
+
+/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what mends it
+///
+/// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets in or locks out.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl check
+  ivaltctl check --online      ask iVALT, too
+  ivaltctl check --root /mnt   the system below /mnt, this one is not asked")]
+pub struct Check {
+    /// Look up, connect and ask iVALT, too
+    #[arg(long)]
+    pub online: bool,
+    /// Check the system below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Enrol users: list, show and change users.toml
+///
+/// The file is the one that users_file of the settings names; the settings may still lack the API key. Comments, order
+/// and every line that is not concerned stay as they are. The file is replaced as a whole: who reads it meanwhile, or
+/// after a crash, finds the old one or the new one. Accounts that this machine does not know, and users who share a
+/// mobile, are pointed out. Exit status: 0 done, 1 refused, nothing changed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl users list
+  ivaltctl users add alice +14155550100
+  ivaltctl users disable alice")]
+pub struct Users {
+    #[command(subcommand)]
+    pub command: UsersCommand,
+    /// Report as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// List all users, their mobiles masked
+    ///
+    /// A bad entry is listed with the reason for which a login of that user is refused.
+    #[command(after_help = "Examples:
+  ivaltctl users list --json")]
+    List,
+    /// Show one user with the whole mobile
+    ///
+    /// The name is compared byte for byte, as at a login.
+    #[command(after_help = "Examples:
+  ivaltctl users show alice")]
+    Show {
+        /// The account
+        name: String,
+    },
+    /// Enrol a user
+    ///
+    /// A name that stands in the file already is refused: take it out first. Where there is no file yet, it is made,
+    /// root:root 0600.
+    #[command(after_help = "Examples:
+  ivaltctl users add alice +14155550100
+  ivaltctl users add first.last '+91 62839-74746'")]
+    Add {
+        /// The account
+        name: String,
+        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are taken out. With mobile_format = "national" in the
+        /// settings: 7 to 15 digits, kept as written
+        mobile: String,
+    },
+    /// Take a user out, in whichever form and however often the name stands there
+    #[command(after_help = "Examples:
+  ivaltctl users remove alice")]
+    Remove {
+        /// The account
+        name: String,
+    },
+    /// Let a disabled user in again
+    #[command(after_help = "Examples:
+  ivaltctl users enable alice")]
+    Enable {
+        /// The account
+        name: String,
+    },
+    /// Deny a user without forgetting the mobile
+    #[command(after_help = "Examples:
+  ivaltctl users disable alice")]
+    Disable {
+        /// The account
+        name: String,
+    },
+    /// Enrol everybody in a CSV file with the columns name,mobile: all of them, or none
+    ///
+    /// A third column, enabled, may say true or false. A first line with the names of the columns is recognised, in any
+    /// order; semicolons may stand for commas. Every row that cannot be used is told with its line, and then nothing is
+    /// changed. Rows that stand in the file already, just as they are, are passed over.
+    #[command(after_help = "Examples:
+  ivaltctl users import new-people.csv
+  ivaltctl users import -    from standard input")]
+    Import {
+        /// The file; - for standard input
+        file: PathBuf,
+    },
+}
+
+/// Switch iVALT on for a service, with a way back
+///
+/// Shows the change and asks. Unless `ivaltctl confirm` follows in time, everything is put back by itself.
+/// Exit status: 0 done, 1 refused, nothing changed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl enable sshd
+  ivaltctl enable sudo --confirm-within 10m
+  ivaltctl enable sshd --yes    for scripts")]
+pub struct Enable {
+    /// The name of its file in /etc/pam.d: sshd, sudo, su, login …
+    pub service: String,
+    /// How long to wait for the confirmation: 30s, 5m, 1h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub confirm_within: Duration,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The system below DIR: no reload, no way back but `disable`
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Keep what `enable` has changed
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl confirm")]
+pub struct Confirm {}
+
+/// Switch iVALT off for a service: its files are as they were before `enable`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl disable sshd")]
+pub struct Disable {
+    /// The name of its file in /etc/pam.d
+    pub service: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The system below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Try a user's token: the module's own decision, without a login
+///
+/// Asks what a login would ask and sends what a login would send. Exit status: 0 allow, 1 deny, 3 ignore.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl verify alice
+  ivaltctl verify alice --service sshd    with the module's arguments in /etc/pam.d/sshd
+  printf '%s\\n' \"$token\" | ivaltctl verify alice --json")]
+pub struct Verify {
+    /// The account
+    pub name: String,
+    /// As if this service had asked: with the settings its line in /etc/pam.d names
+    #[arg(long, value_name = "SERVICE", default_value = "ivaltctl")]
+    pub service: String,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Send one operation of iVALT's API and show its verdict
+///
+/// Secrets are asked for without echo, or read from standard input, one a line, in the order of the questions.
+/// Exit status: 0 success, 1 refused, 4 unavailable.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl api validate-token --mobile +14155550100
+  printf '%s\\n%s\\n' \"$token\" \"$face\" | ivaltctl api validate-user
+  ivaltctl api client-auth --json")]
+pub struct Api {
+    #[command(subcommand)]
+    pub operation: Operation,
+    /// Report as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Operation {
+    /// validate/global/rest/auth: whether a token is this mobile's
+    #[command(after_help = "Examples:
+  ivaltctl api validate-token --mobile +14155550100
+  ivaltctl api validate-token --user alice")]
+    ValidateToken {
+        /// This mobile number; asked for when neither is given
+        #[arg(long, value_name = "MOBILE", conflicts_with = "user")]
+        mobile: Option<String>,
+        /// The mobile number of this user in users.toml
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// api/v1/validate/user: whether an auth token and a face token go together, whoever they belong to
+    #[command(after_help = "Examples:
+  ivaltctl api validate-user")]
+    ValidateUser,
+    /// api/v1/auth: whether iVALT accepts this host's api.client_id and api.client_secret
+    #[command(after_help = "Examples:
+  ivaltctl api client-auth")]
+    ClientAuth,
+}
+
+/// `90`, `90s`, `5m`, `1h`: a second at least, a day at most.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time like 30s, 5m or 1h, a day at most".to_owned();
+    let digits = text.trim_end_matches(['s', 'm', 'h']);
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match number.checked_mul(unit) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong()),
+    }
+}
+
+/// Prints the completion script.
+pub fn complete(shell: Shell) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "ivaltctl", &mut script);
+    super::terminal::say(String::from_utf8_lossy(&script).trim_end());
+    Exit::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_words_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        for (text, seconds) in [("1", 1), ("30s", 30), ("5m", 300), ("24h", 86_400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0m",
+            "m",
+            "5mm",
+            "-5m",
+            "5 m",
+            "25h",
+            "1d",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

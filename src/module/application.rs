@@ -1,0 +1,132 @@
+//! PAM's items and conversation as the story wants them. Items are copied at once: the application may replace them
+//! while it asks.
+
+use std::ffi::{CStr, c_int, c_uint, c_void};
+
+use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON};
+use ::pam::conv::Conv;
+use ::pam::items::{AuthTok, Item, RHost, RUser, Service, Tty, User};
+use ::pam::module::{PamHandle, PamResult};
+
+use ivalt_core::authenticate::{Host, HostError};
+use ivalt_core::conversation::{Conversation, Echo, NoAnswer};
+use ivalt_core::log_line::Origin;
+use ivalt_core::secret::Secret;
+
+#[link(name = "pam")]
+unsafe extern "C" {
+    /// `pam_fail_delay(3)`
+    fn pam_fail_delay(handle: *mut PamHandle, microseconds: c_uint) -> c_int;
+}
+
+/// The delay after a denial, as `pam_unix` asks for it.
+const FAIL_DELAY_MICROSECONDS: c_uint = 2_000_000;
+
+/// One call of an application through libpam.
+pub struct PamHost<'a> {
+    pub handle: &'a mut PamHandle,
+    /// `PAM_SILENT`: the application wants no messages.
+    pub silent: bool,
+}
+
+impl PamHost<'_> {
+    /// Who asked, as far as libpam knows.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            service: bytes(self.handle.get_item::<Service>(), |item| item.0),
+            rhost: bytes(self.handle.get_item::<RHost>(), |item| item.0),
+            tty: bytes(self.handle.get_item::<Tty>(), |item| item.0),
+            ruser: bytes(self.handle.get_item::<RUser>(), |item| item.0),
+        }
+    }
+
+    /// `PAM_USER` without asking for it; empty where the application has not set it.
+    pub fn known_user(&self) -> Vec<u8> {
+        self.user_item().ok().flatten().unwrap_or_default()
+    }
+
+    /// Asks libpam to wait before the application hears of a denial.
+    pub fn ask_for_delay(&mut self) {
+        // SAFETY: the handle is libpam's own, valid during the call that lent it to us (pam_fail_delay(3)).
+        // It can only fail for want of memory; then there is no delay.
+        unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
+    }
+
+    /// pam_get_user(3) calls the application's function without looking whether it is NULL.
+    fn has_conversation(&self) -> bool {
+        let conversation = self.handle.get_item::<Conv>().ok().flatten();
+        let function = conversation.map(|conversation| {
+            // SAFETY: `struct pam_conv` of pam_conv(3) begins with the pointer to the function.
+            unsafe { *conversation.into_raw().cast::<*const c_void>() }
+        });
+        function.is_some_and(|function| !function.is_null())
+    }
+
+    fn user_item(&self) -> Result<Option<Vec<u8>>, HostError> {
+        let user = self
+            .handle
+            .get_item::<User>()
+            .map_err(|_| HostError::Broken("libpam refuses PAM_USER"))?;
+        Ok(user.map(|user| user.to_bytes().to_vec()))
+    }
+}
+
+/// An item as bytes of our own; empty where it is not set.
+fn bytes<'a, T>(item: PamResult<Option<T>>, text: impl FnOnce(T) -> &'a CStr) -> Vec<u8> {
+    item.ok()
+        .flatten()
+        .map(|item| text(item).to_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+impl Conversation for PamHost<'_> {
+    fn ask(&mut self, prompt: &str, echo: Echo) -> Result<Secret, NoAnswer> {
+        let style = match echo {
+            Echo::On => PAM_PROMPT_ECHO_ON,
+            Echo::Off => PAM_PROMPT_ECHO_OFF,
+        };
+        let conversation = self
+            .handle
+            .get_item::<Conv>()
+            .ok()
+            .flatten()
+            .ok_or(NoAnswer)?;
+        let answer = conversation
+            .send(style, prompt)
+            .ok()
+            .flatten()
+            .ok_or(NoAnswer)?;
+        Ok(Secret::new(answer.as_bytes().to_vec()))
+    }
+
+    fn tell(&mut self, sentence: &str) {
+        if self.silent {
+            return;
+        }
+        if let Ok(Some(conversation)) = self.handle.get_item::<Conv>() {
+            // Applications are free to refuse messages.
+            let _ = conversation.send(PAM_ERROR_MSG, sentence);
+        }
+    }
+}
+
+impl Host for PamHost<'_> {
+    fn user(&mut self) -> Result<Vec<u8>, HostError> {
+        if let Some(user) = self.user_item()? {
+            return Ok(user);
+        }
+        if self.has_conversation() {
+            // Its result is of no use for names that are not UTF-8; the item it has set is.
+            let _ = self.handle.get_user(None);
+        }
+        self.user_item()?.ok_or(HostError::NoAnswer)
+    }
+
+    fn password(&mut self) -> Result<Option<Secret>, HostError> {
+        let password = self
+            .handle
+            .get_item::<AuthTok>()
+            .map_err(|_| HostError::Broken("libpam refuses PAM_AUTHTOK"))?;
+        Ok(password.map(|password| Secret::new(password.as_bytes().to_vec())))
+    }
+}

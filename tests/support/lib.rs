@@ -1,0 +1,47 @@
+//! What integration tests share: the PAM application, a stack for it, the stand-in for iVALT, files, log lines.
+//!
+//! ```ignore
+//! #[test]
+//! fn accepted() {
+//!     if support::no_stage() { return; }
+//!     let ivalt = support::StandIn::start();
+//!     let report = support::Case::against(&ivalt).answer("accept-1").run();
+//!     assert_eq!(report.code(), support::codes::PAM_SUCCESS);
+//!     assert_eq!(report.log_line().reason(), "verified");
+//! }
+//! ```
+// Test code may do what the module must not.
+#![allow(clippy::disallowed_methods, clippy::new_without_default)]
+
+mod artifacts;
+mod case;
+pub mod certificates;
+pub mod codes;
+pub mod dev_log;
+pub mod disguise;
+mod files;
+pub mod finding_table;
+pub mod libpam;
+pub mod log_line;
+pub mod man_page;
+mod reading;
+pub mod report;
+pub mod sandbox;
+pub mod script;
+pub mod server;
+mod settings;
+mod stand_in;
+mod terminal;
+pub mod trace;
+mod words;
+
+pub use artifacts::{checkout, example, helper_module, module_path};
+pub use case::{Case, Observed, SERVICE, no_program, no_root, no_stage, skipped};
+pub use files::{TempDir, write_file};
+pub use log_line::{LogLine, Severity};
+pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
+pub use script::{
+    Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
+};
+pub use settings::{Settings, users};
+pub use stand_in::StandIn;
