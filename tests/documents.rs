@@ -171,10 +171,11 @@ fn every_key_of_a_user_stands_in_the_man_page() {
     std::fs::write(&path, "[users]\nalice = { no_such_key = 1 }\n").unwrap();
     let entry = look_up(&path, trust(), b"alice", MobileFormat::E164);
     std::fs::remove_dir_all(&folder).unwrap();
-    let Ok(Entry::Bad(complaint)) = entry else {
+    let Ok(Entry::Bad(problem)) = entry else {
         panic!("{entry:?}");
     };
-    let known = complaint.split_once("known are ").unwrap().1;
+    let sentence = problem.to_string();
+    let known = sentence.split_once("known are ").unwrap().1;
     let lines = section(IVALT_USERS_TOML_5, "Entries");
     let man: Vec<_> = items(&lines, "Cm").iter().map(|item| item.head).collect();
     assert_eq!(man, known.split(" and ").collect::<Vec<_>>());

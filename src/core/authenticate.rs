@@ -8,10 +8,11 @@ use crate::api::{Answer, Client, Exchange, Kernel};
 use crate::arguments::{Arguments, BadArgument, Debug, Delay, FirstPass};
 use crate::conversation::{Conversation, Echo, FACE_PROMPT, NoAnswer, sentence};
 use crate::decision::{Decision, Refusal, Tolerated};
+use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
-use crate::settings::{Charset, Method, Misconfigured, Settings, Tolerance};
+use crate::settings::{Charset, Method, Settings, Tolerance};
 use crate::trusted_file::Trust;
-use crate::users::{self, Entry, Mobile, Unusable};
+use crate::users::{self, Entry, Mobile};
 
 /// The application that wants somebody authenticated, beyond its conversation.
 pub trait Host: Conversation {
@@ -132,8 +133,7 @@ fn decide(
     let arguments = Arguments::parse(words)?;
     let settings = Settings::load(&arguments.config, surroundings.trust)?;
     refuse_contradiction(&settings, &arguments)?;
-    let client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)
-        .map_err(misconfigured)?;
+    let client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
     let tokens = Tokens::new(arguments.first_pass, &settings, host.password()?);
     let mut call = Call {
         settings: &settings,
@@ -208,7 +208,7 @@ impl Call<'_> {
         self.tokens.guard(&mut token)?;
         face.as_mut()
             .map_or(Ok(()), |face| self.tokens.guard_face(face))?;
-        self.client.check_roots().map_err(misconfigured)?;
+        self.client.check_roots()?;
         self.validate(mobile, token, face)
     }
 
@@ -216,7 +216,7 @@ impl Call<'_> {
         match entry {
             Entry::Enrolled(mobile) => Ok(mobile),
             Entry::Disabled(_) => Err(Stop(Refusal::Disabled, String::new())),
-            Entry::Bad(what) => Err(Stop(Refusal::BadEntry, what.clone())),
+            Entry::Bad(problem) => Err(Stop(Refusal::BadEntry, problem.to_string())),
             Entry::Absent => {
                 let cause = format!("no entry in {}", self.settings.users_file.display());
                 Err(Stop(Refusal::NotEnrolled, cause))
@@ -465,10 +465,12 @@ fn is_dummy_of_sshd(answer: &[u8]) -> bool {
 /// Two proofs cannot come from the one password that an earlier module took.
 fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<(), Stop> {
     match (settings.token.method, arguments.first_pass) {
-        (Method::TokenAndFace, FirstPass::Use) => Err(misconfigured(format!(
-            "{}: token.method: \"token+face\" needs two answers, and use_first_pass never asks; use try_first_pass",
-            arguments.config.display()
-        ))),
+        (Method::TokenAndFace, FirstPass::Use) => {
+            let what =
+                "token.method: \"token+face\" needs two answers, and use_first_pass never asks";
+            let problem = Problem::new(ProblemKind::Invalid, what).in_file(&arguments.config);
+            Err(problem.fix("use try_first_pass").into())
+        }
         (Method::Token | Method::TokenAndFace, _) => Ok(()),
     }
 }
@@ -487,15 +489,9 @@ impl From<BadArgument> for Stop {
     }
 }
 
-impl From<Misconfigured> for Stop {
-    fn from(what: Misconfigured) -> Self {
-        misconfigured(what.to_string())
-    }
-}
-
-impl From<Unusable> for Stop {
-    fn from(what: Unusable) -> Self {
-        misconfigured(what.to_string())
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        misconfigured(problem.to_string())
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`plain_lines`] | what of `users.toml` need not be parsed |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
 //! | [`trusted_file`] | opens a file, then judges the open handle |
+//! | [`problem`] | what is wrong with a file, as data |
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`secret`] | bytes that redact and wipe themselves |
 //! | [`sys`] | what std has no safe word for: name look-up, threads, poll; the only `unsafe` here |
@@ -43,6 +44,7 @@ pub mod conversation;
 pub mod decision;
 pub mod log_line;
 pub mod plain_lines;
+pub mod problem;
 pub mod secret;
 pub mod settings;
 pub mod sys;

@@ -52,7 +52,7 @@ fn mobile_of(
         (None, Some(user)) => {
             return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
                 Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
-                Entry::Bad(why) => Err(Refused(why)),
+                Entry::Bad(why) => Err(why.into()),
                 Entry::Absent => Err(Refused(format!(
                     "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
                     settings.users_file.display()

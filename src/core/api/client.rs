@@ -19,6 +19,7 @@ use super::roots::Roots;
 use super::transport::{
     CallingThreadResolver, Line, LookUp, LookUpFailed, Progress, Stage, Tcp, Tls,
 };
+use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
 use crate::settings::{Api, ClientCredentials};
 use crate::trusted_file::Trust;
@@ -119,11 +120,13 @@ impl Client {
     /// Reads the trusted roots; connects nowhere yet.
     ///
     /// # Errors
-    /// A sentence for the administrator: the roots or the proxy cannot be used.
-    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, String> {
+    /// The roots or the proxy cannot be used.
+    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, Problem> {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
-        let proxy = proxy
-            .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?;
+        let proxy = proxy.map_err(|_| {
+            let what = "api.proxy: must be a URL of the form http://host:port";
+            Problem::new(ProblemKind::Invalid, what)
+        })?;
         let route = Route {
             roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
             look_up: kernel.look_up,
@@ -169,13 +172,9 @@ impl Client {
     /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
     ///
     /// # Errors
-    /// A sentence for the administrator.
-    pub fn check_roots(&self) -> Result<(), String> {
-        self.route
-            .roots
-            .client_config()
-            .map(drop)
-            .map_err(|error| error.to_string())
+    /// There are none.
+    pub fn check_roots(&self) -> Result<(), Problem> {
+        self.route.roots.client_config().map(drop)
     }
 
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.

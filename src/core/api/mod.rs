@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 pub use answer::{Answer, Said, judge};
 pub use client::{Client, Exchange};
 pub use probe::{Probe, Tls};
-pub use roots::{SYSTEM_BUNDLES, certificates};
+pub use roots::{SYSTEM_BUNDLES, certificates, no_certificate};
 pub use transport::{LookUp, LookUpFailed, Stage};
 
 /// What a thread does.

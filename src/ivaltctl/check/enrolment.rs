@@ -13,8 +13,9 @@ use crate::root::Root;
 use crate::surroundings;
 use crate::users::everybody::{Everybody, Person};
 use ivalt_core::log_line::harmless;
+use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// What one users.toml says, and who may be asked by it.
@@ -66,7 +67,9 @@ fn examine(patient: &Patient, settings: &Settings, file: &Path) -> Vec<Finding> 
 
 fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
     let real = root.real(file);
-    let read = surroundings().trust.read(&real, Readers::Anybody, LARGE);
+    let read = surroundings()
+        .trust
+        .read(&real, ReadPermission::Anybody, LARGE);
     let bytes = read.map_err(|refused| {
         let sentence = root.as_the_system_says(&refused.to_string());
         let missing = fs::symlink_metadata(&real).is_err();
@@ -129,15 +132,14 @@ impl Register<'_> {
 
     fn bad_entries(&self) -> Vec<Finding> {
         let bad = self.people().filter_map(|person| match &person.entry {
-            Entry::Bad(why) => Some(why),
+            Entry::Bad(problem) => Some(problem),
             _ => None,
         });
-        let found = bad.map(|why| {
-            let (line, what, mend) = apart(why, self.file);
-            let id = if what.contains(": stands twice, in lines ") {
-                "name-twice"
-            } else {
-                "bad-entry"
+        let found = bad.map(|problem| {
+            let (line, what, mend) = apart(&problem.to_string(), self.file);
+            let id = match problem.kind {
+                ProblemKind::DefinedTwice => "name-twice",
+                _ => "bad-entry",
             };
             let what = format!("{what}: this user is denied (bad-entry)");
             let mend = mend.unwrap_or_else(|| "correct the entry".to_owned());

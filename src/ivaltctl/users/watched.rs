@@ -8,10 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use super::everybody::line_ends;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{
-    Entry, Found, Lines, Mobile, Register, Unusable, names_without_quotes, scan,
-};
+use ivalt_core::users::{Entry, Found, Lines, Mobile, Register, names_without_quotes, scan};
 
 /// Who is looked at.
 #[derive(Clone, Debug, Default)]
@@ -43,14 +42,14 @@ impl<'a> Watched<'a> {
         text: &str,
         format: MobileFormat,
         asked: &Asked<'a>,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, Problem> {
         let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
             path,
             before: &before,
         };
-        let watch = scan(text, Watch::new(asked)).map_err(|not_toml| lines.not_toml(&not_toml))?;
+        let watch = scan(text, Watch::new(asked)).map_err(|not_toml| lines.not_toml(not_toml))?;
         Ok(watch.finish(&lines, format))
     }
 
