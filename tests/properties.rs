@@ -8,11 +8,11 @@ use proptest::option;
 use proptest::prelude::*;
 
 use ivalt_core::api::{Answer, judge};
-use ivalt_core::authenticate::Report;
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{Origin, line};
 use ivalt_core::plain_lines::without_others;
 use ivalt_core::problem::Problem;
+use ivalt_core::report::Report;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
 use support::log_line;

@@ -17,7 +17,7 @@ use ivalt_core::users::{self, Entry, Mobile};
 pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
     let surroundings = surroundings();
     let settings = Settings::load(config, surroundings.trust)?;
-    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.platform)?;
     client.check_roots()?;
     let exchange = match &api.operation {
         Operation::ValidateToken { mobile, user } => {

@@ -12,16 +12,14 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
-use super::Kernel;
 use super::answer::{Answer, Said, judge};
 use super::preconnect::{Ahead, Berth, FromBerth, IntoBerth, LookUpUnlessConnected};
 use super::roots::Roots;
-use super::transport::{
-    CallingThreadResolver, Line, LookUp, LookUpFailed, Progress, Stage, Tcp, Tls,
-};
+use super::transport::{CallingThreadResolver, Line, Progress, Stage, Tcp, Tls};
 use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
 use crate::settings::{Api, ClientCredentials};
+use crate::sys::{LookUp, LookUpFailed, Platform};
 use crate::trusted_file::Trust;
 
 /// The longest answer that is read, in bytes.
@@ -60,7 +58,7 @@ pub struct Client {
     /// Where the agent finds the connection that was made ahead.
     berth: Berth,
     pub(super) route: Route,
-    kernel: Kernel,
+    platform: Platform,
     ahead: Option<Ahead>,
 }
 
@@ -121,7 +119,7 @@ impl Client {
     ///
     /// # Errors
     /// The roots or the proxy cannot be used.
-    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, Problem> {
+    pub fn new(api: &Api, trust: Trust, platform: Platform) -> Result<Self, Problem> {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
         let proxy = proxy.map_err(|_| {
             let what = "api.proxy: must be a URL of the form http://host:port";
@@ -129,7 +127,7 @@ impl Client {
         })?;
         let route = Route {
             roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
-            look_up: kernel.look_up,
+            look_up: platform.look_up,
             progress: Progress::begin(api.timeout),
         };
         let (config, berth) = (config(api.timeout, proxy), Berth::default());
@@ -148,13 +146,13 @@ impl Client {
             agent: Agent::with_parts(config, way, resolver),
             berth,
             route,
-            kernel,
+            platform,
             ahead: None,
         })
     }
 
     /// Begins to connect, so that the next request can leave at once. Nothing is sent, and nobody waits for it.
-    pub fn connect_ahead(&mut self) {
+    pub fn preconnect(&mut self) {
         // The last one is over before the next begins.
         self.ahead = None;
         self.route.progress.restart(self.timeout);
@@ -166,7 +164,7 @@ impl Client {
         };
         let config = self.agent.config().clone();
         let agent = Agent::with_parts(config, way, self.route.resolver());
-        self.ahead = Ahead::begin(self.kernel, agent, &self.url, line, berth);
+        self.ahead = Ahead::begin(self.platform, agent, &self.url, line, berth);
     }
 
     /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
@@ -247,7 +245,7 @@ impl Client {
             return Ok(());
         };
         self.route.progress.go_on(self.timeout);
-        match ahead.arrive(self.kernel, &self.route.progress)? {
+        match ahead.arrive(self.platform, &self.route.progress)? {
             Some(waiting) => self.berth.moor(waiting),
             None => self.route.progress.restart(self.route.progress.left()),
         }

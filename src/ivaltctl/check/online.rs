@@ -41,7 +41,7 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
         let api = below(patient, &settings.api);
         let surroundings = surroundings();
         // Roots that cannot be used are the settings' affair.
-        let client = Client::new(&api, surroundings.trust, surroundings.kernel);
+        let client = Client::new(&api, surroundings.trust, surroundings.platform);
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;

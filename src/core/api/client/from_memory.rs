@@ -45,7 +45,7 @@ impl Client {
             timeout,
             agent: Agent::with_parts(config(timeout, None), answer, route.resolver()),
             berth: Berth::default(),
-            kernel: Kernel {
+            platform: Platform {
                 look_up: route.look_up,
                 spawn: |_| Err(io::ErrorKind::Unsupported.into()),
                 hung_up: |_| true,
