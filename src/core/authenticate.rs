@@ -177,7 +177,7 @@ impl Call<'_> {
         let mut result = self.accepted(exchange);
         if let (Ok(()), Some(face)) = (&result, &face) {
             let exchange = self.client.validate_user(face, &token);
-            result = self.accepted(exchange.without_number(mobile.as_str()));
+            result = self.accepted(exchange.redact_mobile(mobile.as_str()));
         }
         self.tokens.mark_sent(token);
         result.map(|()| Proof::of_validated_token())

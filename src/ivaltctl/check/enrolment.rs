@@ -12,7 +12,7 @@ use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use crate::users::everybody::{Everybody, Person};
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -172,7 +172,7 @@ impl Register<'_> {
         let unknown =
             unknown.filter(|name| !known.contains(name) && !accounts::exists(root, &[], name));
         let found = unknown.map(|name| {
-            let shown = harmless(name.as_bytes());
+            let shown = quote_log_value(name.as_bytes());
             let what = format!(
                 "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
                  an account of that name"
@@ -192,7 +192,7 @@ impl Register<'_> {
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
-            let shown: Vec<_> = names.iter().map(|name| harmless(name.as_bytes())).collect();
+            let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
             let what = format!(
                 "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
                 shown.join(" and ")
@@ -285,7 +285,7 @@ impl Register<'_> {
     }
 
     fn not_enrolled(&self, account: &Account) -> Finding {
-        let name = harmless(account.name.as_bytes());
+        let name = quote_log_value(account.name.as_bytes());
         let services = self.patient.services.join(", ");
         let what = if self.denies_unenrolled() {
             format!("{name} is privileged and not enrolled: it will not get in through {services}")

@@ -3,6 +3,8 @@
 //! The file is walked event by event and never built: one bad entry must refuse one user, not everybody,
 //! and a hundred thousand users must not cost a login memory.
 
+mod prefilter;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -14,7 +16,9 @@ use toml_parser::decoder::{Encoding, ScalarKind};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
 
-use crate::plain_lines::without_others;
+#[cfg(feature = "testing")]
+pub use prefilter::prefilter;
+
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 use crate::toml_events::{self, NotToml};
@@ -117,14 +121,14 @@ pub fn look_up_in(
     if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, &lines, format)) {
         return Ok(entry);
     }
-    let one = scan(text, One::new(wanted)).map_err(|not_toml| lines.not_toml(not_toml))?;
+    let one = scan(text, SingleUser::new(wanted)).map_err(|not_toml| lines.not_toml(not_toml))?;
     Ok(one.found.entry(&lines, name, format))
 }
 
 /// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its lines.
 fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
-    let text = without_others(text, wanted);
-    let one = scan(&text, One::new(Some(wanted))).ok()?;
+    let text = prefilter::prefilter(text, wanted);
+    let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;
     let entry = one.found.entry(lines, wanted.as_bytes(), format);
     (!matches!(entry, Entry::Bad(_))).then_some(entry)
 }
@@ -180,35 +184,35 @@ fn invalid(what: impl Into<String>) -> Problem {
 }
 
 /// Whom the file is asked about.
-pub trait Register<'i> {
+pub trait EntryVisitor<'i> {
     /// Where to note what stands under this name; `None` if nobody asked.
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>>;
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>>;
 
     /// The name that these keys would be with quotes around them, if somebody asked for it.
-    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)>;
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)>;
 }
 
-/// One user: what a login asks for.
-struct One<'i, 'w> {
+/// SingleUser user: what a login asks for.
+struct SingleUser<'i, 'w> {
     wanted: Option<&'w str>,
-    found: Found<'i>,
+    found: RawEntry<'i>,
 }
 
-impl<'w> One<'_, 'w> {
+impl<'w> SingleUser<'_, 'w> {
     fn new(wanted: Option<&'w str>) -> Self {
         Self {
             wanted,
-            found: Found::default(),
+            found: RawEntry::default(),
         }
     }
 }
 
-impl<'i> Register<'i> for One<'i, '_> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for SingleUser<'i, '_> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         (self.wanted == Some(name)).then_some(&mut self.found)
     }
 
-    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         let wanted = self.wanted.filter(|name| name.contains('.'))?;
         let name = names_without_quotes(keys).find(|name| name == wanted)?;
         Some((name, &mut self.found))
@@ -227,7 +231,7 @@ pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
 
 /// All that the file says about one user, before it is judged.
 #[derive(Debug, Default)]
-pub struct Found<'i> {
+pub struct RawEntry<'i> {
     /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
     definitions: Vec<usize>,
     /// Whether `alice.mobile` or `alice.enabled` stood there.
@@ -244,7 +248,7 @@ pub struct Found<'i> {
 }
 
 /// What it says, wherever in the file it says so.
-impl Hash for Found<'_> {
+impl Hash for RawEntry<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
         (self.mobile(), self.enabled).hash(state);
@@ -255,7 +259,7 @@ impl Hash for Found<'_> {
     }
 }
 
-impl<'i> Found<'i> {
+impl<'i> RawEntry<'i> {
     /// The mobile as it is written.
     #[must_use]
     pub fn mobile(&self) -> Option<&str> {
@@ -377,16 +381,17 @@ impl<'i> Found<'i> {
 }
 
 fn needs_quotes(dotted: &str) -> Problem {
-    let dotted = shown(dotted);
+    let dotted = redact_number(dotted);
     invalid("a name with dots needs quotes").fix(format!(r#"write "{dotted}" = "+14155550100""#))
 }
 
 fn not_known(key: &str) -> Problem {
-    invalid(format!("\"{}\" is not known here", shown(key))).fix("known are mobile and enabled")
+    invalid(format!("\"{}\" is not known here", redact_number(key)))
+        .fix("known are mobile and enabled")
 }
 
 /// A key as a message may show it: where somebody swapped name and mobile, the mobile is the key.
-fn shown(key: &str) -> &str {
+fn redact_number(key: &str) -> &str {
     if key.bytes().filter(u8::is_ascii_digit).count() < 7 {
         key
     } else {
@@ -407,13 +412,13 @@ pub fn not_a_mobile(format: MobileFormat) -> Problem {
     }
 }
 
-/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `register` asks for.
+/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `visitor` asks for.
 ///
 /// # Errors
 /// The text is not TOML, or something in it stands outside `[users]`.
-pub fn scan<'i, R: Register<'i>>(text: &'i str, register: R) -> Result<R, NotToml> {
+pub fn scan<'i, R: EntryVisitor<'i>>(text: &'i str, visitor: R) -> Result<R, NotToml> {
     let source = Source::new(text);
-    let mut walk = Walk::new(source, register);
+    let mut walk = UsersParser::new(source, visitor);
     toml_events::walk(source, &mut walk)?;
     walk.finish()
 }
@@ -428,9 +433,9 @@ enum Value<'i> {
 
 /// Keeps account of where in the document we are.
 #[allow(missing_debug_implementations)]
-pub struct Walk<'i, R> {
+pub struct UsersParser<'i, R> {
     source: Source<'i>,
-    register: R,
+    visitor: R,
     /// The keys that lead to where we are: header, inline tables, dotted key.
     pub path: Vec<Cow<'i, str>>,
     /// For the header and every open inline table, how many keys of `path` lead to it.
@@ -443,12 +448,12 @@ pub struct Walk<'i, R> {
     misplaced: Option<NotToml>,
 }
 
-impl<'i, R: Register<'i>> Walk<'i, R> {
+impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     /// At the beginning of `source`.
-    pub fn new(source: Source<'i>, register: R) -> Self {
+    pub fn new(source: Source<'i>, visitor: R) -> Self {
         Self {
             source,
-            register,
+            visitor,
             path: Vec::new(),
             tables: vec![0],
             arrays: 0,
@@ -465,7 +470,7 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
     pub fn finish(self) -> Result<R, NotToml> {
         match self.misplaced {
             Some(misplaced) => Err(misplaced),
-            None => Ok(self.register),
+            None => Ok(self.visitor),
         }
     }
 
@@ -474,13 +479,13 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
-                if let Some(found) = self.register.of(name) {
+                if let Some(found) = self.visitor.visit(name) {
                     found.define(self.at, value);
                 }
             }
             [users, name, _, ..] if users == "users" => {
                 let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
-                if let Some(found) = self.register.of(name) {
+                if let Some(found) = self.visitor.visit(name) {
                     found.below(self.at, &self.path, in_table, value);
                 }
                 self.unquoted_dots();
@@ -497,15 +502,18 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
     }
 
     fn unquoted_dots(&mut self) {
-        if let Some((name, found)) = self.register.unquoted(&self.path[1..]) {
+        if let Some((name, found)) = self.visitor.unquoted(&self.path[1..]) {
             found.unquoted.get_or_insert((self.at, name));
         }
     }
 
     fn misplace(&mut self) {
         let key = self.path.join(".");
-        let problem = invalid(format!("\"{}\" stands outside [users]", shown(&key)))
-            .fix("move it below the line [users]");
+        let problem = invalid(format!(
+            "\"{}\" stands outside [users]",
+            redact_number(&key)
+        ))
+        .fix("move it below the line [users]");
         self.refuse(problem);
     }
 
@@ -528,7 +536,7 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
     }
 }
 
-impl<'i, R: Register<'i>> EventReceiver for Walk<'i, R> {
+impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
         self.open_header();
     }
@@ -624,7 +632,7 @@ mod tests {
             path: Path::new("users.toml"),
             before: &count,
         };
-        let one = scan(text, One::new(Some(name)))?;
+        let one = scan(text, SingleUser::new(Some(name)))?;
         Ok(one.found.entry(&lines, name.as_bytes(), MobileFormat::E164))
     }
 
