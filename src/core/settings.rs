@@ -337,7 +337,7 @@ impl Source<'_> {
     fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Problem {
         let colon = if key.is_empty() { "" } else { ": " };
         let what = format!("{key}{colon}{what}");
-        self.locate(span, Problem::new(ProblemKind::Invalid, what))
+        self.locate(span, Problem::invalid(what))
     }
 
     fn locate(&self, span: &Range<usize>, problem: Problem) -> Problem {
@@ -401,7 +401,7 @@ impl Source<'_> {
                 self.header_value(&file.span(), "api.key_file", &content)
             }
             (Some(_), Some(file)) => Err(self.two_keys(&file)),
-            (None, None) => Err(Problem::new(ProblemKind::Invalid, "api.key: is missing")
+            (None, None) => Err(Problem::invalid("api.key: is missing")
                 .in_file(self.path)
                 .fix("set it, or api.key_file, under [api]")),
         }
@@ -464,7 +464,7 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        Problem::new(ProblemKind::Invalid, "is not UTF-8")
+        Problem::invalid("is not UTF-8")
             .in_file(path)
             .in_line(line)
             .fix("write the file again as UTF-8 text")

@@ -20,7 +20,7 @@ use super::roots::Roots;
 use super::transport::{
     CallingThreadResolver, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
 };
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::settings::{Api, ClientCredentials};
 use crate::sys::{LookUp, LookUpFailed, Platform};
@@ -127,7 +127,7 @@ impl Client {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
         let proxy = proxy.map_err(|_| {
             let what = "api.proxy: must be a URL of the form http://host:port";
-            Problem::new(ProblemKind::Invalid, what)
+            Problem::invalid(what)
         })?;
         let parts = ConnectorParts {
             roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
