@@ -38,7 +38,7 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
         // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec of its own accord aborts the host.
         tokens
             .try_reserve(1)
-            .map_err(|_| NotToml::at(0, "is too large for the memory there is".to_owned()))?;
+            .map_err(|_| NotToml::at(0, "is too large for the available memory".to_owned()))?;
         tokens.push(token);
     }
     let mut first: Option<ParseError> = None;

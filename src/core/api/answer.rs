@@ -106,14 +106,14 @@ fn length_of_number(text: &str) -> usize {
 pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
     let unread = body
         .err()
-        .unwrap_or("without a JSON object that has one status");
+        .unwrap_or("body is not a JSON object with exactly one \"status\"");
     let body = body.ok();
     match status {
         200..=299 => match body.and_then(status_of) {
             Some(word) if word == "success" => Answer::Verified,
             Some(_) => Answer::Rejected(said(body)),
             None => Answer::Unusable(
-                format!("answer: HTTP {status} {unread}"),
+                format!("answer: HTTP {status}: {unread}"),
                 ApiError::default(),
             ),
         },
@@ -347,7 +347,7 @@ mod tests {
             (199, "answer: HTTP 199"),
             (
                 204,
-                "answer: HTTP 204 without a JSON object that has one status",
+                "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
             ),
         ] {
             let Answer::Unusable(words, _) = judged(status, "") else {

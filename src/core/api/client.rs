@@ -316,7 +316,7 @@ fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
     let body = read(response).or_else(|error| match status {
         408 | 429 => Err(error),
         // A refusal that breaks off is a refusal: cutting it must not make iVALT unavailable.
-        400..=499 => Ok(Err("that breaks off")),
+        400..=499 => Ok(Err("truncated body")),
         _ => Err(error),
     })?;
     Ok(match body {
@@ -333,7 +333,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         response.headers().get_all(header).iter().all(allowed)
     };
     if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
-        return Ok(Err("in an encoding that was not asked for"));
+        return Ok(Err("unexpected content or transfer encoding"));
     }
     let mut body = Zeroizing::new(Vec::new());
     response
@@ -342,7 +342,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         .take(ANSWER_LIMIT + 1)
         .read_to_end(&mut body)?;
     Ok(if body.len() as u64 > ANSWER_LIMIT {
-        Err("longer than 64 KiB")
+        Err("body longer than 64 KiB")
     } else {
         Ok(body)
     })
@@ -352,7 +352,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
 fn proxy_words(what: &str) -> String {
     match what.rsplit_once('/') {
         Some((_, status)) => format!("the proxy answered HTTP {status}"),
-        None => "no whole answer from the proxy".to_owned(),
+        None => "incomplete answer from the proxy".to_owned(),
     }
 }
 
@@ -371,7 +371,7 @@ fn io_words(error: &io::Error, stage: Stage) -> String {
         // A reset that is noticed while writing.
         (None, io::ErrorKind::BrokenPipe, _) => format!("{stage}: connection reset"),
         (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
-            format!("{stage}: error {code} of the system")
+            format!("{stage}: system error {code}")
         }
         (None, kind, _) => format!("{stage}: {kind}"),
     }
@@ -405,7 +405,7 @@ fn tls_words(error: &rustls::Error) -> String {
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerSentOversizedRecord
-        | Error::DecryptError => "the server breaks the rules of TLS",
+        | Error::DecryptError => "TLS protocol violation",
         Error::NoCertificatesPresented => "the server sent no certificate",
         other => return other.to_string(),
     };
@@ -431,7 +431,7 @@ fn certificate_words(reason: &CertificateError) -> String {
         CertificateError::BadSignature => "certificate with a bad signature",
         CertificateError::BadEncoding => "certificate is damaged",
         CertificateError::UnhandledCriticalExtension => {
-            "certificate with a critical extension nobody here knows"
+            "certificate with an unsupported critical extension"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -446,11 +446,11 @@ fn certificate_words(reason: &CertificateError) -> String {
 /// rustls passes these on from its certificate checker by their names alone.
 fn path_words(name: &str) -> String {
     let words = match name {
-        "CaUsedAsEndEntity" => "certificate is an authority's, not a server's",
-        "EndEntityUsedAsCa" => "certificate issued by one that is no authority",
-        "NameConstraintViolation" => "certificate for a name its authority must not issue",
-        "PathLenConstraintViolated" => "certificate of an authority too far down",
-        "UnsupportedCriticalExtension" => "certificate with a critical extension nobody here knows",
+        "CaUsedAsEndEntity" => "certificate is a CA's, not a server's",
+        "EndEntityUsedAsCa" => "certificate issuer is not a CA",
+        "NameConstraintViolation" => "certificate violates a name constraint of its CA",
+        "PathLenConstraintViolated" => "certificate CA path too long",
+        "UnsupportedCriticalExtension" => "certificate with an unsupported critical extension",
         other => return format!("certificate refused: {}", spaced(other)),
     };
     words.to_owned()
@@ -492,7 +492,7 @@ mod tests {
         let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
         assert_eq!(
             io_words(&strange, Stage::Connect),
-            format!("connect: error {} of the system", libc::EHOSTDOWN)
+            format!("connect: system error {}", libc::EHOSTDOWN)
         );
     }
 }

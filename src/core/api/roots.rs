@@ -126,7 +126,7 @@ pub fn no_certificate(path: &Path) -> Problem {
     Problem::invalid("holds no certificate in PEM form")
         .in_file(path)
         .fix(format!(
-            "look at it: openssl x509 -in {} -noout -text",
+            "inspect: openssl x509 -in {} -noout -text",
             path.display()
         ))
 }

@@ -97,7 +97,7 @@ impl<'i> RawEntry<'i> {
             [_] => self.problem.take(),
             [first, second, ..] => {
                 let (one, other) = (lines.number(*first), lines.number(*second));
-                let what = format!("stands twice, in lines {one} and {other}");
+                let what = format!("is defined twice, in lines {one} and {other}");
                 let twice = Problem::new(ProblemKind::DefinedTwice, what);
                 Some((*second, twice.fix("keep one")))
             }
@@ -133,9 +133,9 @@ impl<'i> RawEntry<'i> {
                 self.define_by_dotted_key(at);
                 self.set(at, key, value);
             }
-            [key, ..] if in_table => self.note(at, not_known(key)),
+            [key, ..] if in_table => self.note(at, unknown_key(key)),
             [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
-                self.note(at, not_known(key))
+                self.note(at, unknown_key(key))
             }
             _ => drop(self.first_part.get_or_insert((at, path[1..].join(".")))),
         }
@@ -144,12 +144,14 @@ impl<'i> RawEntry<'i> {
     /// A key in the table of the user.
     fn set(&mut self, at: usize, key: &str, value: Value<'i>) {
         match (key, value) {
-            ("mobile", Value::Text(_)) if self.mobile.is_some() => {
-                self.note(at, Problem::invalid("mobile stands twice").fix("keep one"))
-            }
-            ("enabled", Value::Flag(_)) if self.enabled.is_some() => {
-                self.note(at, Problem::invalid("enabled stands twice").fix("keep one"))
-            }
+            ("mobile", Value::Text(_)) if self.mobile.is_some() => self.note(
+                at,
+                Problem::invalid("mobile is defined twice").fix("keep one"),
+            ),
+            ("enabled", Value::Flag(_)) if self.enabled.is_some() => self.note(
+                at,
+                Problem::invalid("enabled is defined twice").fix("keep one"),
+            ),
             ("mobile", Value::Text(mobile)) => self.mobile = Some((at, mobile)),
             ("enabled", Value::Flag(enabled)) => self.enabled = Some(enabled),
             ("mobile", _) => {
@@ -157,7 +159,7 @@ impl<'i> RawEntry<'i> {
                 self.note(at, Problem::invalid(what));
             }
             ("enabled", _) => self.note(at, Problem::invalid("enabled must be true or false")),
-            (_, _) => self.note(at, not_known(key)),
+            (_, _) => self.note(at, unknown_key(key)),
         }
     }
 
@@ -173,9 +175,9 @@ fn needs_quotes(dotted: &str) -> Problem {
         .fix(format!(r#"write "{dotted}" = "+14155550100""#))
 }
 
-fn not_known(key: &str) -> Problem {
-    Problem::invalid(format!("\"{}\" is not known here", redact_number(key)))
-        .fix("known are mobile and enabled")
+fn unknown_key(key: &str) -> Problem {
+    Problem::invalid(format!("unknown key \"{}\"", redact_number(key)))
+        .fix("expected mobile or enabled")
 }
 
 /// A key as a message may show it: where somebody swapped name and mobile, the mobile is the key.

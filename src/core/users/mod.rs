@@ -218,22 +218,22 @@ mod tests {
             (
                 "alice = '+1415555'\nalice = '+14155550100'",
                 "alice",
-                "3: alice: stands twice, in lines 2 and 3; keep one",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
             ),
             (
                 "alice = '+1415555'\n'alice' = '+1415555'",
                 "alice",
-                "3: alice: stands twice, in lines 2 and 3; keep one",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
             ),
             (
                 "alice = '+1415555'\n[users.alice]",
                 "alice",
-                "3: alice: stands twice, in lines 2 and 3; keep one",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
             ),
             (
                 "alice = { mobile = '+1415555', mobile = '+1415555' }",
                 "alice",
-                "2: alice: mobile stands twice; keep one",
+                "2: alice: mobile is defined twice; keep one",
             ),
             (
                 "alice = {}",
@@ -253,7 +253,7 @@ mod tests {
             (
                 "alice = { mobile = '+14155550100', enable = false }",
                 "alice",
-                r#"2: alice: "enable" is not known here; known are mobile and enabled"#,
+                r#"2: alice: unknown key "enable"; expected mobile or enabled"#,
             ),
             (
                 "first.last = '+14155550100'",
@@ -309,7 +309,7 @@ mod tests {
         let text = "[users]\nalice = { mobile = '+14155550100', enabled = true, enabled = true }";
         assert_eq!(
             bad(text, "alice"),
-            "users.toml:2: alice: enabled stands twice; keep one"
+            "users.toml:2: alice: enabled is defined twice; keep one"
         );
     }
 
@@ -371,22 +371,26 @@ mod tests {
             (
                 "alice = \"+14155550100\"\n",
                 1,
-                "\"alice\" stands outside [users]; move it below the line [users]",
+                "\"alice\" is outside [users]; move it below the line [users]",
             ),
             (
                 "[users]\n[groups]\nalice = \"+14155550100\"\n",
                 2,
-                "\"groups\" stands outside [users]",
+                "\"groups\" is outside [users]",
             ),
             (
                 "[[users]]\nalice = \"+14155550100\"\n",
                 1,
-                "\"users\" stands outside [users]",
+                "\"users\" is outside [users]",
             ),
             ("[users]\nbob = 2020-13-45\n", 2, "is not TOML: "),
             ("[users]\nbob = 12:99:00\n", 2, "is not TOML: "),
-            ("users = 3\n", 1, "\"users\" stands outside [users]"),
-            ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
+            ("users = 3\n", 1, "\"users\" is outside [users]"),
+            (
+                "[users]\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
         ] {
             let NotToml { at, problem } = entry(text, "alice").unwrap_err();
             let sentence = problem.to_string();

@@ -61,7 +61,7 @@ pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
 /// Walks the whole document, so that a syntax error anywhere is found, and keeps what `visitor` asks for.
 ///
 /// # Errors
-/// The text is not TOML, or something in it stands outside `[users]`.
+/// The text is not TOML, or something in it is outside `[users]`.
 pub fn scan<'i, R: EntryVisitor<'i>>(text: &'i str, visitor: R) -> Result<R, NotToml> {
     let source = Source::new(text);
     let mut parser = UsersParser::new(source, visitor);
@@ -104,7 +104,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     /// What was found.
     ///
     /// # Errors
-    /// Something stands outside `[users]`.
+    /// Something is outside `[users]`.
     pub fn finish(self) -> Result<R, NotToml> {
         match self.misplaced {
             Some(misplaced) => Err(misplaced),
@@ -135,7 +135,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     fn users_table(&mut self) {
         self.users_tables += 1;
         if self.users_tables > 1 {
-            self.refuse(Problem::invalid("[users] stands twice").fix("keep one"));
+            self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
         }
     }
 
@@ -147,11 +147,8 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
 
     fn misplace(&mut self) {
         let key = self.path.join(".");
-        let problem = Problem::invalid(format!(
-            "\"{}\" stands outside [users]",
-            redact_number(&key)
-        ))
-        .fix("move it below the line [users]");
+        let problem = Problem::invalid(format!("\"{}\" is outside [users]", redact_number(&key)))
+            .fix("move it below the line [users]");
         self.refuse(problem);
     }
 
