@@ -1,5 +1,6 @@
 //! The heap of this module. TOML, HTTP, TLS and JSON libraries keep copies of what passes through them, and what iVALT
 //! answers may repeat token and key; none of them wipes. So every block is wiped when it is given back.
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

@@ -1,5 +1,6 @@
 //! Whether the process has the memory a call needs. The caller of su sets its limits (setrlimit(2)), and what cannot
 //! be allocated in the middle of a call aborts the host, as a stack that cannot grow kills it.
+#![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::{mem, ptr};
