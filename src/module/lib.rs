@@ -56,7 +56,7 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
     code(report.decision)
 }
 
-/// A handle or arguments that are NULL: there is nobody to ask, and nobody to name.
+/// A handle or arguments that are NULL: there is no conversation, and no user to name.
 fn log_invalid_handle() {
     let report = Report {
         cause: "invalid PAM handle".to_owned(),

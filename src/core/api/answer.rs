@@ -1,4 +1,4 @@
-//! What an HTTP answer of iVALT means. One place turns bytes into `Verified`.
+//! What an HTTP answer of iVALT means. Only one place turns bytes into `Verified`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What iVALT said. Only `Verified` lets anybody in.
+/// What iVALT said. Only `Verified` lets a user in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// HTTP 2xx and a JSON object whose `status` is exactly `success`.
@@ -31,7 +31,7 @@ pub struct ApiError {
 impl Answer {
     /// The same answer with `change` made to iVALT's words.
     #[must_use]
-    pub fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
+    pub(crate) fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
         match self {
             Self::Verified => Self::Verified,
             Self::Rejected(error) => Self::Rejected(change(error)),
@@ -45,7 +45,7 @@ impl ApiError {
     /// The same words with `***` for every secret that iVALT repeated; the longest first, since one may be part of
     /// another.
     #[must_use]
-    pub fn redact(self, secrets: &[&str]) -> Self {
+    pub(crate) fn redact(self, secrets: &[&str]) -> Self {
         let mut secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.into_iter().fold(self, |error, secret| Self {
@@ -56,7 +56,7 @@ impl ApiError {
 
     /// The same words with `***` for every number that ends like this mobile, however it is written.
     #[must_use]
-    pub fn redact_mobile(self, mobile: &str) -> Self {
+    pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
         let digits: String = mobile.chars().filter(char::is_ascii_digit).collect();
         // The last four may be seen; seven are a number in most places (ITU-T E.164 has none shorter).
         let Some(end) = digits
