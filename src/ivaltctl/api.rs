@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::command_line::{Api, Operation};
 use super::terminal::{self, BAD, DOUBTFUL, GOOD, ask, ask_secret};
 use super::{Exit, Refused, surroundings};
-use ivalt_core::api::{Answer, Client, Exchange, Said};
-use ivalt_core::log_line::harmless;
+use ivalt_core::api::{Answer, ApiError, Client, Exchange};
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::{ClientCredentials, Settings};
 use ivalt_core::users::{self, Entry, Mobile};
@@ -17,7 +17,7 @@ use ivalt_core::users::{self, Entry, Mobile};
 pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
     let surroundings = surroundings();
     let settings = Settings::load(config, surroundings.trust)?;
-    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.platform)?;
     client.check_roots()?;
     let exchange = match &api.operation {
         Operation::ValidateToken { mobile, user } => {
@@ -52,7 +52,7 @@ fn mobile_of(
         (None, Some(user)) => {
             return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
                 Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
-                Entry::Bad(why) => Err(Refused(why)),
+                Entry::Bad(why) => Err(why.into()),
                 Entry::Absent => Err(Refused(format!(
                     "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
                     settings.users_file.display()
@@ -91,7 +91,7 @@ struct Verdict<'a> {
     exit: Exit,
     word: &'static str,
     cause: &'a str,
-    said: Option<&'a Said>,
+    said: Option<&'a ApiError>,
 }
 
 impl<'a> Verdict<'a> {
@@ -145,7 +145,10 @@ impl<'a> Verdict<'a> {
             ),
         ] {
             if !value.is_empty() {
-                terminal::say(format_args!("  {name:<7}{}", harmless(value.as_bytes())));
+                terminal::say(format_args!(
+                    "  {name:<7}{}",
+                    quote_log_value(value.as_bytes())
+                ));
             }
         }
     }

@@ -1,23 +1,23 @@
-//! The one log line of a call. Everything foreign is made harmless here.
+//! The one log line of a call. Everything foreign is quoted here.
 
 mod dev_log;
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::authenticate::Report;
 use crate::decision::{Decision, Refusal};
+use crate::report::Report;
 
-/// How loud a line is; syslog's names.
+/// The severity of a line; syslog's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Nothing to do.
     Info,
-    /// A person did not get in, as intended.
+    /// A user was denied, as intended.
     Notice,
-    /// Somebody should know.
+    /// The administrator should know.
     Warning,
-    /// Somebody should mend it.
+    /// The administrator should fix it.
     Error,
     /// A fault of ours.
     Critical,
@@ -41,17 +41,17 @@ pub fn write(origin: &Origin, report: &Report) {
     dev_log::send(level(report.decision), &line(origin, report));
 }
 
-/// The line as INTERFACE promises it: always these keys, in this order.
+/// The line as debian/interface.md documents it: always these keys, in this order.
 #[must_use]
 pub fn line(origin: &Origin, report: &Report) -> String {
     let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));
     for (key, value) in fields(origin, report) {
-        let _ = write!(line, " {key}={}", harmless(&value));
+        let _ = write!(line, " {key}={}", quote_log_value(&value));
     }
     line
 }
 
-/// The fields of the line, not yet harmless.
+/// The fields of the line, not yet quoted.
 #[must_use]
 pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow<'a, [u8]>); 14] {
     let text = |text: &'a str| Cow::Borrowed(text.as_bytes());
@@ -79,7 +79,7 @@ pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow
 #[must_use]
 pub fn level(decision: Decision) -> Level {
     match decision {
-        Decision::Allow => Level::Info,
+        Decision::Allow(_) => Level::Info,
         Decision::Ignore(_) => Level::Warning,
         Decision::Deny(refusal) => match refusal {
             Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry | Refusal::Unanswered => {
@@ -96,9 +96,9 @@ pub fn level(decision: Decision) -> Level {
     }
 }
 
-/// A value as it may stand in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
+/// A value as it may appear in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
 #[must_use]
-pub fn harmless(value: &[u8]) -> String {
+pub fn quote_log_value(value: &[u8]) -> String {
     let value = &value[..value.len().min(256)];
     if value.iter().all(|byte| is_plain(*byte)) {
         return String::from_utf8_lossy(value).into_owned();
@@ -118,7 +118,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._:@/+*-".contains(&byte)
 }
 
-/// The service in the tag before the fields, where no quotes can stand.
+/// The service in the tag before the fields, where no quotes are possible.
 fn label(service: &[u8]) -> String {
     service
         .iter()
@@ -139,7 +139,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_line_of_the_interface() {
+    fn the_documented_line() {
         let origin = Origin {
             service: b"sshd".to_vec(),
             rhost: b"203.0.113.7".to_vec(),
@@ -166,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn foreign_bytes_are_harmless() {
-        assert_eq!(harmless(b""), "");
-        assert_eq!(harmless(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
-        assert_eq!(harmless(b"a b"), "\"a b\"");
-        assert_eq!(harmless(b"a=\"\\"), "\"a=\\\"\\\\\"");
+    fn foreign_bytes_are_quoted() {
+        assert_eq!(quote_log_value(b""), "");
+        assert_eq!(quote_log_value(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
+        assert_eq!(quote_log_value(b"a b"), "\"a b\"");
+        assert_eq!(quote_log_value(b"a=\"\\"), "\"a=\\\"\\\\\"");
         assert_eq!(
-            harmless("\n\x1b[31m\u{e4}\x7f".as_bytes()),
+            quote_log_value("\n\x1b[31m\u{e4}\x7f".as_bytes()),
             "\"\\x0a\\x1b[31m\\xc3\\xa4\\x7f\""
         );
-        assert_eq!(harmless(&[b'x'; 300]).len(), 256);
+        assert_eq!(quote_log_value(&[b'x'; 300]).len(), 256);
         assert_eq!(label(b"ss\nhd\") x"), "ss_hd___x");
     }
 }

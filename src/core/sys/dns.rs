@@ -1,11 +1,11 @@
-//! Name look-up on the calling thread, with glibc's patience for dead name servers cut short.
+//! Name look-up on the calling thread, with glibc's time-outs for dead name servers shortened.
 
 use std::ffi::{CString, c_int, c_ulong};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::time::Duration;
 
-use crate::api::LookUpFailed;
+use super::LookUpFailed;
 
 /// The first members of glibc's `struct __res_state` (`<bits/types/res_state.h>`), the state of one thread's resolver.
 #[repr(C)]
@@ -26,7 +26,7 @@ const RES_USEVC: c_ulong = 0x8;
 const RES_IGNTC: c_ulong = 0x20;
 /// `options`: a name with dots that is not found is tried in the local domains, too.
 const RES_DNSRCH: c_ulong = 0x200;
-/// `options`: a name without dots is tried in the local domains only, not as it stands as well.
+/// `options`: a name without dots is tried in the local domains only, and not as it is.
 const RES_NOTLDQUERY: c_ulong = 0x0100_0000;
 /// `options`: allow answers of more than 512 bytes by UDP (RFC 6891), so that few are truncated.
 const RES_USE_EDNS0: c_ulong = 0x0010_0000;
@@ -45,7 +45,7 @@ unsafe extern "C" {
 /// one, and never more than `budget` by a second: twice that for a name without dots, which is tried in two forms.
 pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed> {
     let name = CString::new(host).map_err(|_| LookUpFailed("the name holds a NUL"))?;
-    let _patience = Patience::cut_to(budget, host);
+    let _timeouts = ResolverTimeouts::shorten(budget, host);
     // SAFETY: all zero is what getaddrinfo(3) asks of hints beyond the members set below.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
@@ -63,7 +63,7 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
 fn words(code: c_int) -> &'static str {
     match code {
         libc::EAI_NONAME => "the name does not exist",
-        // glibc's word for a name that has other records; other C libraries say EAI_NONAME.
+        // glibc's code for a name that has other records; other C libraries return EAI_NONAME.
         libc::EAI_NODATA => "the name has no address",
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
@@ -113,15 +113,15 @@ fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
 
 /// glibc waits five seconds for a name server, twice, does it again for every local domain, and waits for ever for
 /// one that it asks by TCP. While this lives, the calling thread waits one second for each server, for a single one
-/// twice, by UDP only; then the host's own numbers are back.
-struct Patience {
+/// twice, by UDP only; then the application's own numbers are restored.
+struct ResolverTimeouts {
     state: *mut ResState,
     host: ResState,
     ours: ResState,
 }
 
-impl Patience {
-    fn cut_to(budget: Duration, name: &str) -> Self {
+impl ResolverTimeouts {
+    fn shorten(budget: Duration, name: &str) -> Self {
         // SAFETY: the state belongs to this thread and lives as long as it; nobody else writes it meanwhile.
         let state = unsafe { __res_state() };
         // SAFETY: fills the state from resolv.conf, as getaddrinfo(3) would. Always: once its numbers are changed,
@@ -152,20 +152,20 @@ impl Patience {
     }
 }
 
-impl Drop for Patience {
+impl Drop for ResolverTimeouts {
     fn drop(&mut self) {
         // SAFETY: dropped on the thread that made it (a raw pointer is not Send), whose state it is.
         let numbers = unsafe { &mut *self.state };
         // One by one: glibc's struct goes on where this one has padding, and a copy of the whole would write that too.
         // And only what is still ours: glibc may have loaded a new resolv.conf meanwhile.
-        give_back(&mut numbers.retrans, self.ours.retrans, self.host.retrans);
-        give_back(&mut numbers.retry, self.ours.retry, self.host.retry);
-        give_back(&mut numbers.options, self.ours.options, self.host.options);
-        give_back(&mut numbers.nscount, self.ours.nscount, self.host.nscount);
+        restore_if_unchanged(&mut numbers.retrans, self.ours.retrans, self.host.retrans);
+        restore_if_unchanged(&mut numbers.retry, self.ours.retry, self.host.retry);
+        restore_if_unchanged(&mut numbers.options, self.ours.options, self.host.options);
+        restore_if_unchanged(&mut numbers.nscount, self.ours.nscount, self.host.nscount);
     }
 }
 
-fn give_back<T: PartialEq>(number: &mut T, ours: T, host: T) {
+fn restore_if_unchanged<T: PartialEq>(number: &mut T, ours: T, host: T) {
     if *number == ours {
         *number = host;
     }
@@ -225,12 +225,12 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no resolver")]
-    fn the_hosts_numbers_come_back() {
+    fn the_applications_numbers_are_restored() {
         // SAFETY: this thread's state, read only.
         let numbers = || unsafe { *__res_state() };
-        drop(Patience::cut_to(Duration::from_secs(10), "a.b"));
+        drop(ResolverTimeouts::shorten(Duration::from_secs(10), "a.b"));
         let before = numbers();
-        let patience = Patience::cut_to(Duration::from_secs(10), "a.b");
+        let timeouts = ResolverTimeouts::shorten(Duration::from_secs(10), "a.b");
         assert_eq!(
             (
                 numbers().retrans,
@@ -238,7 +238,7 @@ mod tests {
             ),
             (1, RES_IGNTC)
         );
-        drop(patience);
+        drop(timeouts);
         assert_eq!(numbers(), before);
     }
 }

@@ -12,9 +12,10 @@ use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use crate::users::everybody::{Everybody, Person};
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
+use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// What one users.toml says, and who may be asked by it.
@@ -66,7 +67,9 @@ fn examine(patient: &Patient, settings: &Settings, file: &Path) -> Vec<Finding> 
 
 fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
     let real = root.real(file);
-    let read = surroundings().trust.read(&real, Readers::Anybody, LARGE);
+    let read = surroundings()
+        .trust
+        .read(&real, ReadPermission::Anybody, LARGE);
     let bytes = read.map_err(|refused| {
         let sentence = root.as_the_system_says(&refused.to_string());
         let missing = fs::symlink_metadata(&real).is_err();
@@ -129,15 +132,14 @@ impl Register<'_> {
 
     fn bad_entries(&self) -> Vec<Finding> {
         let bad = self.people().filter_map(|person| match &person.entry {
-            Entry::Bad(why) => Some(why),
+            Entry::Bad(problem) => Some(problem),
             _ => None,
         });
-        let found = bad.map(|why| {
-            let (line, what, mend) = apart(why, self.file);
-            let id = if what.contains(": stands twice, in lines ") {
-                "name-twice"
-            } else {
-                "bad-entry"
+        let found = bad.map(|problem| {
+            let (line, what, mend) = apart(&problem.to_string(), self.file);
+            let id = match problem.kind {
+                ProblemKind::DefinedTwice => "name-twice",
+                _ => "bad-entry",
             };
             let what = format!("{what}: this user is denied (bad-entry)");
             let mend = mend.unwrap_or_else(|| "correct the entry".to_owned());
@@ -170,7 +172,7 @@ impl Register<'_> {
         let unknown =
             unknown.filter(|name| !known.contains(name) && !accounts::exists(root, &[], name));
         let found = unknown.map(|name| {
-            let shown = harmless(name.as_bytes());
+            let shown = quote_log_value(name.as_bytes());
             let what = format!(
                 "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
                  an account of that name"
@@ -190,7 +192,7 @@ impl Register<'_> {
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
-            let shown: Vec<_> = names.iter().map(|name| harmless(name.as_bytes())).collect();
+            let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
             let what = format!(
                 "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
                 shown.join(" and ")
@@ -283,7 +285,7 @@ impl Register<'_> {
     }
 
     fn not_enrolled(&self, account: &Account) -> Finding {
-        let name = harmless(account.name.as_bytes());
+        let name = quote_log_value(account.name.as_bytes());
         let services = self.patient.services.join(", ");
         let what = if self.denies_unenrolled() {
             format!("{name} is privileged and not enrolled: it will not get in through {services}")

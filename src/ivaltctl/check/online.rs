@@ -15,7 +15,7 @@ use super::patient::{Patient, finding, line_of};
 use crate::finding::{Finding, Severity};
 use crate::{surroundings, terminal};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
 
 /// A certificate that ends sooner should have been renewed.
@@ -41,13 +41,16 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
         let api = below(patient, &settings.api);
         let surroundings = surroundings();
         // Roots that cannot be used are the settings' affair.
-        let client = Client::new(&api, surroundings.trust, surroundings.kernel);
+        let client = Client::new(&api, surroundings.trust, surroundings.platform);
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;
         };
         if io::stderr().is_terminal() {
-            terminal::complain(format_args!("asking {} …", harmless(api.url.as_bytes())));
+            terminal::complain(format_args!(
+                "asking {} …",
+                quote_log_value(api.url.as_bytes())
+            ));
         }
         let visit = Visit {
             patient,
@@ -160,7 +163,7 @@ impl Visit<'_> {
         };
         let what = format!(
             "{}: {consequence} (unavailable)",
-            harmless(cause.as_bytes()).trim_matches('"')
+            quote_log_value(cause.as_bytes()).trim_matches('"')
         );
         self.finding(severity, id, &what, &mend)
     }
@@ -176,7 +179,7 @@ impl Visit<'_> {
         let name = authority
             .rsplit_once(':')
             .map_or(authority, |(name, _)| name);
-        harmless(name.as_bytes())
+        quote_log_value(name.as_bytes())
     }
 
     fn certificate(&self, der: &[u8]) -> Option<Finding> {
@@ -220,7 +223,7 @@ impl Visit<'_> {
                 )),
             ),
             Answer::Rejected(said) => {
-                let words = harmless(format!("{} {}", said.code, said.detail).trim().as_bytes());
+                let words = quote_log_value(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
                 let mend = "correct both, or take both out";
                 (
@@ -254,8 +257,8 @@ fn said(probe: &Probe, stage: Stage) -> String {
             Ok((_, certificate)) => format!(
                 "{}, certificate of {}, by {}, {} days left",
                 tls.version.replace('_', ".").replacen("TLSv", "TLS ", 1),
-                harmless(certificate.subject().to_string().as_bytes()),
-                harmless(certificate.issuer().to_string().as_bytes()),
+                quote_log_value(certificate.subject().to_string().as_bytes()),
+                quote_log_value(certificate.issuer().to_string().as_bytes()),
                 days_left(&certificate)
             ),
             Err(_) => tls.version.clone(),

@@ -12,8 +12,9 @@ use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::Settings;
-use ivalt_core::trusted_file::{Readers, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
 /// A system under examination.
 pub struct Patient<'a> {
@@ -128,7 +129,7 @@ fn load(root: &Root, path: &Path) -> Result<Settings, Unusable> {
         sentence: root.as_the_system_says(&sentence),
     };
     let bytes = trust
-        .read(&real, Readers::OwnerOnly, SMALL)
+        .read(&real, ReadPermission::OwnerOnly, SMALL)
         .map_err(|error| refused(why_not(&real), error.to_string()))?;
     let settings = match String::from_utf8(bytes) {
         Ok(text) if !root.is_this_machine() => {
@@ -137,13 +138,11 @@ fn load(root: &Root, path: &Path) -> Result<Settings, Unusable> {
         _ => Settings::load(&real, trust),
     };
     settings.map_err(|error| {
-        let sentence = error.to_string();
-        let why = if sentence.starts_with("api.key_file: ") {
-            Why::KeyFile
-        } else {
-            Why::Invalid
+        let why = match error.kind {
+            ProblemKind::KeyFile => Why::KeyFile,
+            _ => Why::Invalid,
         };
-        refused(why, sentence)
+        refused(why, error.to_string())
     })
 }
 

@@ -12,7 +12,7 @@ use crate::root::Root;
 use crate::surroundings;
 use ivalt_core::api::{self, SYSTEM_BUNDLES};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{Readers, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
 /// Examines every settings file.
 pub fn findings(patient: &Patient) -> Vec<Finding> {
@@ -144,7 +144,7 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust.read(&root.real(bundle), Readers::Anybody, SMALL) {
+    match trust.read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
         Err(refused) => {
             let sentence = root.as_the_system_says(&refused.to_string());
             let (_, what, mend) = apart(&sentence, bundle);

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{self, Entry, Found, Lines, Register, Unusable, scan};
+use ivalt_core::users::{self, Entry, EntryVisitor, Lines, RawEntry, scan};
 
 /// One name of the file.
 #[derive(Debug)]
@@ -28,15 +29,15 @@ impl<'i> Everybody<'i> {
     ///
     /// # Errors
     /// The module would refuse everybody.
-    pub fn read(path: &Path, text: &'i str, format: MobileFormat) -> Result<Self, Unusable> {
+    pub fn read(path: &Path, text: &'i str, format: MobileFormat) -> Result<Self, Problem> {
         let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
             path,
             before: &before,
         };
-        let noted = scan(text, Noted::default()).map_err(|not_toml| lines.not_toml(&not_toml))?;
-        let judge = |(name, found): (Cow<'i, str>, Found<'i>)| Person {
+        let noted = scan(text, Noted::default()).map_err(|not_toml| lines.not_toml(not_toml))?;
+        let judge = |(name, found): (Cow<'i, str>, RawEntry<'i>)| Person {
             entry: found.entry(&lines, name.as_bytes(), format),
             name,
         };
@@ -62,7 +63,7 @@ pub fn line_ends(text: &str) -> Vec<usize> {
 ///
 /// # Errors
 /// They are not UTF-8; the module would refuse everybody.
-pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Unusable> {
+pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     let before = |at: usize| bytes[..at].iter().filter(|byte| **byte == b'\n').count();
     users::text(
         bytes,
@@ -76,22 +77,22 @@ pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Unusable> {
 /// Everybody, not yet judged.
 #[derive(Default)]
 struct Noted<'i> {
-    found: Vec<(Cow<'i, str>, Found<'i>)>,
+    found: Vec<(Cow<'i, str>, RawEntry<'i>)>,
     places: HashMap<Cow<'i, str>, usize>,
 }
 
-impl<'i> Register<'i> for Noted<'i> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for Noted<'i> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         let next = self.found.len();
         let place = *self.places.entry(name.clone()).or_insert(next);
         if place == next {
-            self.found.push((name.clone(), Found::default()));
+            self.found.push((name.clone(), RawEntry::default()));
         }
         Some(&mut self.found[place].1)
     }
 
     /// The entry of its first part says that it lacks its quotes.
-    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         None
     }
 }

@@ -292,10 +292,10 @@ impl<'a> Office<'a> {
             .find(|(name, entry)| after.entry(name) != *entry)
         {
             let why = match before.entry(name) {
-                Entry::Bad(why) => Some(why.as_str()),
+                Entry::Bad(why) => Some(why.to_string()),
                 _ => None,
             };
-            return Err(self.by_hand(name, why));
+            return Err(self.by_hand(name, why.as_deref()));
         }
         if after.others != before.others {
             return Err(self.by_hand("somebody else", None));
@@ -319,9 +319,7 @@ impl<'a> Office<'a> {
         &self,
         text: Result<String, ivalt_core::toml_events::NotToml>,
     ) -> Result<String, Refused> {
-        text.map_err(|not_toml| {
-            Refused(format!("{}: {}", self.file.path().display(), not_toml.what))
-        })
+        text.map_err(|not_toml| not_toml.problem.in_file(self.file.path()).into())
     }
 
     fn no_entry(&self, name: &str) -> Refused {

@@ -10,7 +10,7 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, Source, Span};
 
 use ivalt_core::toml_events::{self, NotToml};
-use ivalt_core::users::{Found, Register, Walk};
+use ivalt_core::users::{EntryVisitor, RawEntry, UsersParser};
 
 /// `key = value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Places {
     pub fn of(text: &str, wanted: &str) -> Result<Self, NotToml> {
         let source = Source::new(text);
         let mut listener = Listener {
-            walk: Walk::new(source, Nobody),
+            walk: UsersParser::new(source, Nobody),
             wanted,
             header: 0,
             section: Section::Elsewhere,
@@ -86,12 +86,12 @@ impl Places {
 /// The walk is wanted for its account of where it is alone.
 struct Nobody;
 
-impl<'i> Register<'i> for Nobody {
-    fn of(&mut self, _: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for Nobody {
+    fn visit(&mut self, _: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         None
     }
 
-    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         None
     }
 }
@@ -116,7 +116,7 @@ struct Level {
 }
 
 struct Listener<'i, 'w> {
-    walk: Walk<'i, Nobody>,
+    walk: UsersParser<'i, Nobody>,
     wanted: &'w str,
     header: usize,
     section: Section,

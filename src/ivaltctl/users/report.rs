@@ -26,7 +26,7 @@ pub fn list(everybody: &Everybody, as_json: bool) -> String {
         let name = plain(name);
         let why = said
             .why
-            .map(|why| format!(": {}", plain(why)))
+            .map(|why| format!(": {}", plain(&why)))
             .unwrap_or_default();
         let mobile = said.mobile.unwrap_or_else(|| "-".to_owned());
         format!("{name:<column$}  {mobile:<7}  {state}{why}")
@@ -58,7 +58,7 @@ pub fn show(name: &str, entry: &Entry, as_json: bool) -> String {
         format!("mobile   {}", said.mobile.as_deref().unwrap_or("-")),
         format!("state    {}", said.painted()),
     ];
-    lines.extend(said.why.map(|why| format!("reason   {}", plain(why))));
+    lines.extend(said.why.map(|why| format!("reason   {}", plain(&why))));
     lines.push(format!("account  {account}"));
     lines.join("\n")
 }
@@ -72,24 +72,24 @@ fn member(name: &str, said: Said) -> Value {
 }
 
 /// An entry in words.
-struct Said<'a> {
+struct Said {
     mobile: Option<String>,
     state: &'static str,
-    why: Option<&'a str>,
+    why: Option<String>,
 }
 
-impl<'a> Said<'a> {
-    fn whole(entry: &'a Entry) -> Self {
+impl Said {
+    fn whole(entry: &Entry) -> Self {
         let (mobile, state, why) = match entry {
             Entry::Absent => (None, "absent", None),
             Entry::Enrolled(mobile) => (Some(mobile.as_str().to_owned()), "enabled", None),
             Entry::Disabled(mobile) => (Some(mobile.as_str().to_owned()), "disabled", None),
-            Entry::Bad(why) => (None, "bad", Some(why.as_str())),
+            Entry::Bad(why) => (None, "bad", Some(why.to_string())),
         };
         Self { mobile, state, why }
     }
 
-    fn masked(entry: &'a Entry) -> Self {
+    fn masked(entry: &Entry) -> Self {
         let mut said = Self::whole(entry);
         if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = entry {
             said.mobile = Some(mobile.masked());

@@ -8,10 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use super::everybody::line_ends;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{
-    Entry, Found, Lines, Mobile, Register, Unusable, names_without_quotes, scan,
-};
+use ivalt_core::users::{Entry, EntryVisitor, Lines, Mobile, RawEntry, names_without_quotes, scan};
 
 /// Who is looked at.
 #[derive(Clone, Debug, Default)]
@@ -43,14 +42,14 @@ impl<'a> Watched<'a> {
         text: &str,
         format: MobileFormat,
         asked: &Asked<'a>,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, Problem> {
         let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
             path,
             before: &before,
         };
-        let watch = scan(text, Watch::new(asked)).map_err(|not_toml| lines.not_toml(&not_toml))?;
+        let watch = scan(text, Watch::new(asked)).map_err(|not_toml| lines.not_toml(not_toml))?;
         Ok(watch.finish(&lines, format))
     }
 
@@ -74,10 +73,10 @@ pub fn digits(mobile: &str) -> String {
 
 struct Watch<'i, 'q, 'a> {
     asked: &'q Asked<'a>,
-    found: HashMap<&'a str, Found<'i>>,
+    found: HashMap<&'a str, RawEntry<'i>>,
     owners: HashMap<String, Vec<String>>,
     /// One thing that the file says about somebody else.
-    other: Option<(Cow<'i, str>, Found<'i>)>,
+    other: Option<(Cow<'i, str>, RawEntry<'i>)>,
     others: DefaultHasher,
 }
 
@@ -130,17 +129,17 @@ impl<'q, 'a> Watch<'_, 'q, 'a> {
     }
 }
 
-impl<'i> Register<'i> for Watch<'i, '_, '_> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for Watch<'i, '_, '_> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         self.pass();
         if let Some(name) = self.asked.names.get(name.as_ref()) {
             return Some(self.found.entry(name).or_default());
         }
-        let (_, found) = self.other.insert((name.clone(), Found::default()));
+        let (_, found) = self.other.insert((name.clone(), RawEntry::default()));
         Some(found)
     }
 
-    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         let dotted = |name: &&str| name.contains('.');
         let mut names = names_without_quotes(keys);
         let name = names.find_map(|name| self.asked.names.get(name.as_str()))?;
