@@ -12,7 +12,7 @@ use ivalt_core::arguments::DEFAULT_CONFIG;
 const EXAMPLES: &str = "Examples:
   ivaltctl users add alice +14155550100    enrol alice
   ivaltctl verify alice                    try alice's token, as a login would
-  ivaltctl check                           what is wrong, and what mends it
+  ivaltctl check                           what is wrong, and what fixes it
   ivaltctl enable sshd                     switch iVALT on for ssh, with a way back
   ivaltctl confirm                         keep it, once a second login has worked";
 
@@ -51,7 +51,7 @@ pub enum Command {
     },
 }
 
-/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what mends it
+/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what fixes it
 ///
 /// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets in or locks out.
 #[derive(Args, Debug)]

@@ -1,4 +1,4 @@
-//! Something that is wrong, what it does to a login, and what mends it.
+//! Something that is wrong, what it does to a login, and what fixes it.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,6 @@ pub struct Finding {
     pub line: Option<usize>,
     /// What is wrong, and what will happen to a login because of it.
     pub what: String,
-    /// The command or the text that mends it.
-    pub mend: String,
+    /// The command or the text that fixes it.
+    pub fix: String,
 }

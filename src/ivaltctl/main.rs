@@ -7,7 +7,7 @@
 //! | [`root`] | the system that is looked at: this one, or one below a folder |
 //! | [`pam_d`] | the files of pam.d, as libpam reads them |
 //! | [`stack`] | what a stack decides, as libpam decides |
-//! | [`finding`] | something that is wrong, and what mends it |
+//! | [`finding`] | something that is wrong, and what fixes it |
 //! | [`check`] | the doctor |
 //! | [`users`] | users.toml, edited |
 //! | [`replace`] | one file in the place of another |
@@ -58,7 +58,7 @@ pub enum Exit {
     Usage = 64,
 }
 
-/// Why a command did nothing: a sentence for the administrator that names what, where, and the mend.
+/// Why a command did nothing: a sentence for the administrator that names what, where, and the fix.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 

@@ -212,7 +212,7 @@ impl Checked {
         let table = table();
         for finding in self.findings() {
             assert_ne!(finding["what"], "", "{name}");
-            assert_ne!(finding["mend"], "", "{name}");
+            assert_ne!(finding["fix"], "", "{name}");
             let text = |key: &str| finding[key].as_str().unwrap_or_default();
             must_know(&table, text("id"), text("severity"));
         }
@@ -1298,18 +1298,18 @@ fn written_in<'a>(system: &'a System, path: &str, seconds: u64) -> &'a System {
 }
 
 #[test]
-fn the_mend_of_a_proxy_is_a_line_of_the_settings() {
+fn the_fix_of_a_proxy_is_a_line_of_the_settings() {
     let system = System::healthy();
     system.append("etc/environment", "https_proxy=http://proxy:3128/\n");
-    let mend = &system.check().report["findings"][0]["mend"];
+    let fix = &system.check().report["findings"][0]["fix"];
     assert_eq!(
-        mend,
+        fix,
         "write under [api] in /etc/ivalt/ivalt.toml: proxy = \"http://proxy:3128\""
     );
     system
         .append(IVALT, "proxy = \"http://proxy:3128\"\n")
         .check()
-        .gives("mended", &[]);
+        .gives("fixed", &[]);
 }
 
 #[test]
@@ -1366,7 +1366,7 @@ fn the_worst_stands_first_and_all_is_counted() {
         ]
     );
     assert!(
-        said.contains("  mend: chmod 0600 /etc/ivalt/users.toml\n"),
+        said.contains("  fix: chmod 0600 /etc/ivalt/users.toml\n"),
         "{said}"
     );
     assert_eq!(output.status.code(), Some(2));

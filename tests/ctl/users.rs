@@ -409,7 +409,7 @@ fn who_stands_there_already_is_not_added() {
         (
             ["add", "twice", "+14155550100"],
             format!(
-                "users.toml:10: twice: stands twice, in lines 9 and 10; keep one; nothing was changed; mend it, or take it out first: {tool} remove twice"
+                "users.toml:10: twice: stands twice, in lines 9 and 10; keep one; nothing was changed; fix it, or take it out first: {tool} remove twice"
             ),
         ),
     ] {

@@ -43,7 +43,7 @@ fn behind(patient: &Patient) -> Vec<Finding> {
         "clock-behind",
         file,
         what,
-        mend(),
+        fix(),
     )]
 }
 
@@ -67,12 +67,12 @@ fn unsynchronised(patient: &Patient) -> Vec<Finding> {
             "clock-unsynchronised",
             Path::new(""),
             what,
-            mend(),
+            fix(),
         )
     }]
 }
 
 /// What sets a clock right.
-pub fn mend() -> &'static str {
+pub fn fix() -> &'static str {
     "timedatectl set-ntp true"
 }

@@ -94,12 +94,12 @@ fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
 
 /// Nobody can be looked up.
 fn untrusted(id: &'static str, file: &Path, sentence: &str) -> Finding {
-    let (line, what, mend) = apart(sentence, file);
+    let (line, what, fix) = apart(sentence, file);
     let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    let mend = mend.unwrap_or_else(|| format!("correct it in {}", file.display()));
+    let fix = fix.unwrap_or_else(|| format!("correct it in {}", file.display()));
     Finding {
         line,
-        ..finding(Severity::LocksOut, id, file, what, mend)
+        ..finding(Severity::LocksOut, id, file, what, fix)
     }
 }
 
@@ -112,13 +112,13 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
     let what = format!(
         "mode {mode:04o}: every account of the system can read the mobile numbers; logins work"
     );
-    let mend = format!("chmod 0600 {}", file.display());
+    let fix = format!("chmod 0600 {}", file.display());
     vec![finding(
         Severity::Warning,
         "users-readable",
         file,
         what,
-        mend,
+        fix,
     )]
 }
 
@@ -133,17 +133,17 @@ impl Register<'_> {
             _ => None,
         });
         let found = bad.map(|why| {
-            let (line, what, mend) = apart(why, self.file);
+            let (line, what, fix) = apart(why, self.file);
             let id = if what.contains(": stands twice, in lines ") {
                 "name-twice"
             } else {
                 "bad-entry"
             };
             let what = format!("{what}: this user is denied (bad-entry)");
-            let mend = mend.unwrap_or_else(|| "correct the entry".to_owned());
+            let fix = fix.unwrap_or_else(|| "correct the entry".to_owned());
             Finding {
                 line,
-                ..finding(Severity::LocksOut, id, self.file, what, mend)
+                ..finding(Severity::LocksOut, id, self.file, what, fix)
             }
         });
         found.collect()
@@ -175,8 +175,8 @@ impl Register<'_> {
                 "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
                  an account of that name"
             );
-            let mend = format!("ivaltctl users remove {shown}");
-            finding(Severity::Warning, "unknown-account", self.file, what, mend)
+            let fix = format!("ivaltctl users remove {shown}");
+            finding(Severity::Warning, "unknown-account", self.file, what, fix)
         });
         found.collect()
     }
@@ -195,11 +195,11 @@ impl Register<'_> {
                 "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
                 shown.join(" and ")
             );
-            let mend = format!(
+            let fix = format!(
                 "if that is not meant: ivaltctl users add {} MOBILE",
                 shown.last().map_or("NAME", String::as_str)
             );
-            finding(Severity::Warning, "shared-mobile", self.file, what, mend)
+            finding(Severity::Warning, "shared-mobile", self.file, what, fix)
         });
         found.collect()
     }
@@ -243,8 +243,8 @@ impl Register<'_> {
                 "nobody is enrolled: a service that asks iVALT would deny everybody",
             ),
         };
-        let mend = "ivaltctl users add NAME MOBILE";
-        vec![finding(severity, "nobody-enrolled", self.file, what, mend)]
+        let fix = "ivaltctl users add NAME MOBILE";
+        vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
     }
 
     /// Not enrolled may be meant, so it is a warning for each; when of those who administer the machine by sudo none can
@@ -270,13 +270,13 @@ impl Register<'_> {
         if by_sudo && missing.len() == administrators.len() && self.denies_unenrolled() {
             let what = "none of the accounts that administer this machine is enrolled: once they are logged out, none of \
                         them gets in through the services that ask iVALT";
-            let mend = "ivaltctl users add NAME MOBILE, for one of them";
+            let fix = "ivaltctl users add NAME MOBILE, for one of them";
             findings.push(finding(
                 Severity::LocksOut,
                 "no-administrator-enrolled",
                 self.file,
                 what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -292,13 +292,13 @@ impl Register<'_> {
                 "{name} is privileged and not enrolled: it gets past {services} without a token"
             )
         };
-        let mend = format!("ivaltctl users add {name} MOBILE");
+        let fix = format!("ivaltctl users add {name} MOBILE");
         finding(
             Severity::Warning,
             "privileged-not-enrolled",
             self.file,
             what,
-            mend,
+            fix,
         )
     }
 }

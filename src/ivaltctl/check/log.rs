@@ -12,7 +12,6 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
         return Vec::new();
     }
     let what = "there is no /dev/log: logins work, and nothing tells afterwards why one was denied";
-    let mend =
-        "systemctl start systemd-journald.socket, or install a system logger such as rsyslog";
-    vec![finding(Severity::Warning, "no-log", socket, what, mend)]
+    let fix = "systemctl start systemd-journald.socket, or install a system logger such as rsyslog";
+    vec![finding(Severity::Warning, "no-log", socket, what, fix)]
 }

@@ -1,4 +1,4 @@
-//! `ivaltctl check`: the doctor. It reads, and says what is wrong, what a login will meet because of it, and the mend.
+//! `ivaltctl check`: the doctor. It reads, and says what is wrong, what a login will meet because of it, and the fix.
 //!
 //! | examiner | what it looks at |
 //! | --- | --- |
@@ -171,8 +171,8 @@ fn show_one(finding: &Finding) {
         finding.id
     ));
     terminal::say(format_args!("  {}", plain(&finding.what)));
-    for line in finding.mend.lines() {
-        terminal::say(format_args!("  mend: {}", plain(line)));
+    for line in finding.fix.lines() {
+        terminal::say(format_args!("  fix: {}", plain(line)));
     }
 }
 

@@ -68,13 +68,13 @@ fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
         "the module {} does not exist: PAM fails this line for everybody (PAM_MODULE_UNKNOWN)",
         path.display()
     );
-    let mend = format!(
+    let fix = format!(
         "install -o root -g root -m 0644 libpam_ivalt.so {}, or take the line out",
         path.display()
     );
     vec![Finding {
         line: Some(line.line),
-        ..finding(Severity::LocksOut, "module-missing", &line.file, what, mend)
+        ..finding(Severity::LocksOut, "module-missing", &line.file, what, fix)
     }]
 }
 
@@ -91,7 +91,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
         let shown = part.display();
         // Sticky folders, like /tmp, let others add files, not replace them.
         let open = mode & 0o022 != 0;
-        let (what, mend) = if owner != 0 && owner != surroundings().trust.effective_uid {
+        let (what, fix) = if owner != 0 && owner != surroundings().trust.effective_uid {
             (
                 format!("belongs to user id {owner}"),
                 format!("chown root:root {shown}"),
@@ -112,7 +112,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
             "module-writable",
             part,
             what,
-            mend,
+            fix,
         ))
     });
     found.collect()
@@ -126,11 +126,11 @@ fn unfit(root: &Root, path: &Path) -> Vec<Finding> {
         let what = format!(
             "{what}: PAM cannot load it and fails its line for everybody (PAM_MODULE_UNKNOWN)"
         );
-        let mend = format!(
+        let fix = format!(
             "install the module built for this machine: install -o root -g root -m 0644 libpam_ivalt.so {}",
             path.display()
         );
-        vec![finding(Severity::LocksOut, id, path, what, mend)]
+        vec![finding(Severity::LocksOut, id, path, what, fix)]
     };
     let Some(machine) = machine(&bytes) else {
         return locks_out("module-not-elf", "is not a shared object");

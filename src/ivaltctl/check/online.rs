@@ -101,10 +101,10 @@ impl Visit<'_> {
         steps.collect()
     }
 
-    fn finding(&self, severity: Severity, id: &'static str, what: &str, mend: &str) -> Finding {
+    fn finding(&self, severity: Severity, id: &'static str, what: &str, fix: &str) -> Finding {
         Finding {
             line: line_of(self.patient.root, self.file, "url"),
-            ..finding(severity, id, self.file, what, mend)
+            ..finding(severity, id, self.file, what, fix)
         }
     }
 
@@ -138,7 +138,7 @@ impl Visit<'_> {
             ),
         };
         let host = self.host();
-        let (id, mend) = match stage {
+        let (id, fix) = match stage {
             Stage::Dns => (
                 "online-dns",
                 format!("look at it: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
@@ -162,7 +162,7 @@ impl Visit<'_> {
             "{}: {consequence} (unavailable)",
             harmless(cause.as_bytes()).trim_matches('"')
         );
-        self.finding(severity, id, &what, &mend)
+        self.finding(severity, id, &what, &fix)
     }
 
     fn host(&self) -> String {
@@ -185,9 +185,9 @@ impl Visit<'_> {
             "iVALT's certificate ends in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
              renewed"
         );
-        let mend = "whoever runs the server of api.url must renew it; ask them";
+        let fix = "whoever runs the server of api.url must renew it; ask them";
         (days < DAYS)
-            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, mend))
+            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, fix))
     }
 
     fn clock(&self, date: &str) -> Option<Finding> {
@@ -198,7 +198,7 @@ impl Visit<'_> {
             off / 60
         );
         (off > TOLERANCE)
-            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::mend()))
+            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::fix()))
     }
 
     /// The one operation that proves this host's key without asking about a person.
@@ -222,10 +222,10 @@ impl Visit<'_> {
             Answer::Rejected(said) => {
                 let words = harmless(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
-                let mend = "correct both, or take both out";
+                let fix = "correct both, or take both out";
                 (
                     format!("refused: {words}"),
-                    Some(self.finding(Severity::Warning, "online-client-refused", &what, mend)),
+                    Some(self.finding(Severity::Warning, "online-client-refused", &what, fix)),
                 )
             }
             Answer::Unusable(cause, _) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),

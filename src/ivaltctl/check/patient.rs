@@ -98,7 +98,7 @@ pub fn finding(
     id: &'static str,
     file: impl Into<PathBuf>,
     what: impl Into<String>,
-    mend: impl Into<String>,
+    fix: impl Into<String>,
 ) -> Finding {
     Finding {
         severity,
@@ -106,7 +106,7 @@ pub fn finding(
         file: Some(file.into()),
         line: None,
         what: what.into(),
-        mend: mend.into(),
+        fix: fix.into(),
     }
 }
 
@@ -179,7 +179,7 @@ fn with_real_key_file(root: &Root, text: &str) -> String {
     text
 }
 
-/// The module's sentence taken apart: file and line in front, the mend behind the last semicolon.
+/// The module's sentence taken apart: file and line in front, the fix behind the last semicolon.
 pub fn apart(sentence: &str, file: &Path) -> (Option<usize>, String, Option<String>) {
     let prefix = file.display().to_string();
     let rest = sentence.strip_prefix(&prefix).unwrap_or(sentence);
@@ -191,9 +191,9 @@ pub fn apart(sentence: &str, file: &Path) -> (Option<usize>, String, Option<Stri
         _ => (None, rest.strip_prefix(": ").unwrap_or(rest)),
     };
     match rest.rsplit_once("; ") {
-        Some((what, mend)) => {
-            let mend = mend.strip_prefix("run: ").unwrap_or(mend);
-            (line, what.to_owned(), Some(mend.to_owned()))
+        Some((what, fix)) => {
+            let fix = fix.strip_prefix("run: ").unwrap_or(fix);
+            (line, what.to_owned(), Some(fix.to_owned()))
         }
         None => (line, rest.to_owned(), None),
     }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn sentences_come_apart() {
         let file = Path::new("/e/i.toml");
-        for (sentence, line, what, mend) in [
+        for (sentence, line, what, fix) in [
             (
                 "/e/i.toml: does not exist; create it: x",
                 None,
@@ -240,7 +240,7 @@ mod tests {
         ] {
             assert_eq!(
                 apart(sentence, file),
-                (line, what.to_owned(), mend.map(str::to_owned))
+                (line, what.to_owned(), fix.map(str::to_owned))
             );
         }
     }

@@ -22,7 +22,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
     };
     let what = "a proxy is set in the environment, which the module does not read: if iVALT is reached only through it, \
                 everybody who is asked is denied (unavailable)";
-    let mend = format!(
+    let fix = format!(
         "write under [api] in {}: proxy = \"{proxy}\"",
         config.display()
     );
@@ -34,7 +34,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
             "proxy-not-in-settings",
             config,
             what,
-            mend,
+            fix,
         )
     }]
 }

@@ -17,17 +17,17 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
     }
     let what = "SELinux is enforcing, and sshd may not connect to the network: everybody who is asked for iVALT by ssh is \
                 denied (unavailable), unless your policy has a rule for it";
-    let mut mend = "setsebool -P authlogin_yubikey on".to_owned();
+    let mut fix = "setsebool -P authlogin_yubikey on".to_owned();
     let proxy = patient
         .settings_of("sshd")
         .and_then(|settings| settings.api.proxy.as_deref());
     if let Some(port) = proxy.and_then(|proxy| proxy.trim_end_matches('/').rsplit_once(':')) {
-        mend += &format!(
+        fix += &format!(
             "\nand for the proxy: semanage port -m -t http_port_t -p tcp {}",
             port.1
         );
     }
-    vec![finding(Severity::Warning, "selinux", CONFIG, what, mend)]
+    vec![finding(Severity::Warning, "selinux", CONFIG, what, fix)]
 }
 
 fn enforcing(root: &Root) -> bool {

@@ -37,7 +37,7 @@ fn examine(patient: &Patient, config: &Config) -> Vec<Finding> {
 }
 
 fn unusable_settings(file: &Path, unusable: &Unusable) -> Finding {
-    let (line, what, mend) = apart(&unusable.sentence, file);
+    let (line, what, fix) = apart(&unusable.sentence, file);
     let shown = file.display();
     let (severity, id) = match unusable.why {
         Why::Missing => (Severity::LocksOut, "settings-missing"),
@@ -46,21 +46,21 @@ fn unusable_settings(file: &Path, unusable: &Unusable) -> Finding {
         Why::KeyFile => (Severity::LocksOut, "key-file-unusable"),
         Why::Invalid => (Severity::LocksOut, "settings-invalid"),
     };
-    let (consequence, mend) = match unusable.why {
+    let (consequence, fix) = match unusable.why {
         Why::NotSeen => (
             "the doctor cannot say what a login will meet",
             "run as root: sudo ivaltctl check".to_owned(),
         ),
         _ => (
             "everybody who is asked for iVALT is denied (misconfigured)",
-            mend.unwrap_or_else(|| {
+            fix.unwrap_or_else(|| {
                 format!("correct it in {shown}; every key is explained in ivalt.toml(5)")
             }),
         ),
     };
     Finding {
         line,
-        ..finding(severity, id, file, format!("{what}: {consequence}"), mend)
+        ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
     }
 }
 
@@ -79,10 +79,10 @@ fn mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
         return Vec::new();
     }
     let what = "api.url is a documentation mock that accepts any token: whoever is asked for iVALT gets past it with anything";
-    let mend = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
+    let fix = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
     vec![Finding {
         line: line_of(root, file, "url"),
-        ..finding(Severity::LetsIn, "documentation-mock", file, what, mend)
+        ..finding(Severity::LetsIn, "documentation-mock", file, what, fix)
     }]
 }
 
@@ -147,16 +147,16 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     match trust.read(&root.real(bundle), Readers::Anybody, SMALL) {
         Err(refused) => {
             let sentence = root.as_the_system_says(&refused.to_string());
-            let (_, what, mend) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
+            let (_, what, fix) = apart(&sentence, bundle);
+            vec![unusable_roots(bundle, &what, fix.unwrap_or_default())]
         }
         Ok(pem) => certificates(bundle, &pem),
     }
 }
 
-fn unusable_roots(bundle: &Path, what: &str, mend: String) -> Finding {
+fn unusable_roots(bundle: &Path, what: &str, fix: String) -> Finding {
     let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    finding(Severity::LocksOut, "roots-unusable", bundle, what, mend)
+    finding(Severity::LocksOut, "roots-unusable", bundle, what, fix)
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
@@ -166,24 +166,24 @@ fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
         .collect();
     let shown = bundle.display();
     if usable.is_empty() {
-        let mend = format!("look at it: openssl x509 -in {shown} -noout -text");
+        let fix = format!("look at it: openssl x509 -in {shown} -noout -text");
         return vec![unusable_roots(
             bundle,
             "holds no certificate in PEM form",
-            mend,
+            fix,
         )];
     }
     // The module does not look at the dates of an authority, only at those of the server's certificate.
     if usable.iter().all(|der| expired(der)) {
         let what = "every certificate in it has expired: iVALT's next certificate may come from another authority, and \
                     then everybody who is asked for iVALT is denied (unavailable)";
-        let mend = "put the authority's current certificate there, or take ca_file out of the settings to trust the system's";
+        let fix = "put the authority's current certificate there, or take ca_file out of the settings to trust the system's";
         return vec![finding(
             Severity::Warning,
             "roots-expired",
             bundle,
             what,
-            mend,
+            fix,
         )];
     }
     Vec::new()
@@ -214,13 +214,13 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         }
         let what =
             "no trusted roots found: everybody who is asked for iVALT is denied (misconfigured)";
-        let mend = "run: apt install ca-certificates, or set api.ca_file";
+        let fix = "run: apt install ca-certificates, or set api.ca_file";
         return vec![finding(
             Severity::LocksOut,
             "roots-unusable",
             file,
             what,
-            mend,
+            fix,
         )];
     };
     match surroundings()
@@ -230,8 +230,8 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         Ok(pem) => certificates(bundle, &pem),
         Err(refused) => {
             let sentence = root.as_the_system_says(&refused.to_string());
-            let (_, what, mend) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
+            let (_, what, fix) = apart(&sentence, bundle);
+            vec![unusable_roots(bundle, &what, fix.unwrap_or_default())]
         }
     }
 }

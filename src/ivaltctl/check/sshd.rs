@@ -108,7 +108,7 @@ impl Examined<'_> {
         id: &'static str,
         keyword: &str,
         what: &str,
-        mend: &str,
+        fix: &str,
     ) -> Finding {
         let place = self
             .values
@@ -121,7 +121,7 @@ impl Examined<'_> {
         };
         let (file, line) = place.map_or((CONFIG.into(), None), |(file, line)| (file, Some(line)));
         let source = self.configuration.source;
-        let mend = format!("{where_to_write}: {mend}; then: sshd -t && systemctl reload ssh");
+        let fix = format!("{where_to_write}: {fix}; then: sshd -t && systemctl reload ssh");
         Finding {
             line,
             ..finding(
@@ -129,7 +129,7 @@ impl Examined<'_> {
                 id,
                 file,
                 format!("{}{what}{source}", self.scope),
-                mend,
+                fix,
             )
         }
     }
@@ -204,7 +204,7 @@ impl Examined<'_> {
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
     fn keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mend = "AuthenticationMethods publickey,keyboard-interactive";
+        let fix = "AuthenticationMethods publickey,keyboard-interactive";
         if self.is("pubkeyauthentication", "yes") {
             // Not to see a key is no proof that there is none: homes may be elsewhere, and a user may add one.
             let who = self.who_has_keys().map_or_else(
@@ -223,7 +223,7 @@ impl Examined<'_> {
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -247,8 +247,8 @@ impl Examined<'_> {
             let what = format!(
                 "{what} is enough, and sshd does not run PAM's auth lines after it: it gets in without iVALT"
             );
-            let mend = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
-            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, mend));
+            let fix = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
+            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, fix));
         }
         findings
     }
@@ -306,13 +306,13 @@ impl Examined<'_> {
         if self.is("passwordauthentication", "yes") && offered {
             let what = "PasswordAuthentication yes: sshd's password method answers the module's prompt by itself or not at \
                         all, so nobody gets in by it, and clients that prefer it fail with the right password";
-            let mend = "PasswordAuthentication no";
+            let fix = "PasswordAuthentication no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-password-method",
                 "passwordauthentication",
                 what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -332,13 +332,13 @@ impl Examined<'_> {
                     settings.api.timeout.as_secs(),
                     TYPING.as_secs()
                 );
-                let mend = format!("LoginGraceTime {needed}");
+                let fix = format!("LoginGraceTime {needed}");
                 findings.push(self.finding(
                     Severity::Warning,
                     "sshd-grace-time",
                     "logingracetime",
                     &what,
-                    &mend,
+                    &fix,
                 ));
             }
         }
@@ -363,13 +363,13 @@ impl Examined<'_> {
         let mut findings = Vec::new();
         if self.is("permitemptypasswords", "yes") {
             let what = "PermitEmptyPasswords yes: for accounts without a password, the iVALT token is the only proof";
-            let mend = "PermitEmptyPasswords no";
+            let fix = "PermitEmptyPasswords no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-empty-passwords",
                 "permitemptypasswords",
                 what,
-                mend,
+                fix,
             ));
         }
         let root_denied = self.patient.settings_of("sshd").is_some_and(|settings| {
@@ -378,13 +378,13 @@ impl Examined<'_> {
         });
         if self.is("permitrootlogin", "yes") && root_denied {
             let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
-            let mend = "PermitRootLogin no";
+            let fix = "PermitRootLogin no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-root-not-enrolled",
                 "permitrootlogin",
                 what,
-                mend,
+                fix,
             ));
         }
         findings

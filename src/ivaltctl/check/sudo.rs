@@ -178,7 +178,7 @@ fn defaults(text: &str) -> Option<Vec<String>> {
     )
 }
 
-fn warning(rule: &Rule, id: &'static str, what: &str, mend: &str) -> Finding {
+fn warning(rule: &Rule, id: &'static str, what: &str, fix: &str) -> Finding {
     Finding {
         line: Some(rule.line),
         ..finding(
@@ -186,7 +186,7 @@ fn warning(rule: &Rule, id: &'static str, what: &str, mend: &str) -> Finding {
             id,
             &rule.file,
             what,
-            format!("visudo -f {}: {mend}", rule.file.display()),
+            format!("visudo -f {}: {fix}", rule.file.display()),
         )
     }
 }
@@ -245,10 +245,10 @@ fn other_service(patient: &Patient, rule: &Rule, service: &str, command: &str) -
     let what = format!(
         "{command} asks the service \"{service}\", which does not ask iVALT: it runs commands without iVALT"
     );
-    let mend = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
+    let fix = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
     Some(Finding {
         severity: Severity::LetsIn,
-        ..warning(rule, "sudo-other-service", &what, &mend)
+        ..warning(rule, "sudo-other-service", &what, &fix)
     })
 }
 

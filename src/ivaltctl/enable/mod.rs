@@ -149,7 +149,7 @@ fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<()
         return Ok(());
     }
     check::show(&dangerous);
-    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; mend the above first".into()))
+    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first".into()))
 }
 
 /// Every change as a diff.

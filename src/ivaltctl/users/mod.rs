@@ -337,7 +337,7 @@ impl<'a> Office<'a> {
         let remove = self.command("remove", name);
         Refused(match entry {
             Entry::Bad(why) => {
-                format!("{why}; nothing was changed; mend it, or take it out first: {remove}")
+                format!("{why}; nothing was changed; fix it, or take it out first: {remove}")
             }
             Entry::Disabled(same) if same == mobile => format!(
                 "{place}: {name} stands here already with this mobile, disabled; let the person in again: {}",
