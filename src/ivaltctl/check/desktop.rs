@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -33,14 +33,14 @@ const SCREENS: [&str; 6] = [
 ];
 
 /// Examines every service that asks iVALT.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = std::collections::BTreeSet::new();
-    let lines = patient
+    let lines = context
         .lines
         .iter()
         .filter(|line| seen.insert(line.service.clone()));
     lines
-        .filter_map(|line| examine(patient.root, line))
+        .filter_map(|line| examine(context.root, line))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! `users.toml`, held against the accounts of the system.
+//! `users.toml`, compared with the accounts of the system.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -6,60 +6,61 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::accounts::{self, Account};
-use super::patient::{Patient, apart, finding};
+use super::context::{CheckContext, apart, finding};
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
-use crate::users::everybody::{Everybody, Person};
+use crate::users::entries::{UserEntry, read_all};
+use crate::users::snapshot::digits;
 use ivalt_core::log_line::harmless;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, Readers};
 use ivalt_core::users::Entry;
 
-/// What one users.toml says, and who may be asked by it.
-struct Register<'a> {
-    patient: &'a Patient<'a>,
+/// One users.toml, and the settings that name it.
+struct UsersCheck<'a> {
+    context: &'a CheckContext<'a>,
     settings: &'a Settings,
     file: &'a Path,
-    everybody: Everybody<'a>,
+    users: Vec<UserEntry<'a>>,
 }
 
-/// Examines the users file of every settings file.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
+/// Checks the users file of every settings file.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
-    for (_, settings) in patient.usable() {
+    for (_, settings) in context.usable() {
         let file = settings.users_file.as_path();
         if seen.insert(file) {
-            findings.extend(examine(patient, settings, file));
+            findings.extend(check(context, settings, file));
         }
     }
     findings
 }
 
-fn examine(patient: &Patient, settings: &Settings, file: &Path) -> Vec<Finding> {
-    let text = match read(patient.root, file) {
+fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
+    let text = match read(context.root, file) {
         Ok(text) => text,
         Err(finding) => return vec![*finding],
     };
-    let everybody = match Everybody::read(file, &text, settings.token.mobile_format) {
-        Ok(everybody) => everybody,
+    let users = match read_all(file, &text, settings.token.mobile_format) {
+        Ok(users) => users,
         Err(unusable) => return vec![untrusted("users-invalid", file, &unusable.to_string())],
     };
-    let register = Register {
-        patient,
+    let check = UsersCheck {
+        context,
         settings,
         file,
-        everybody,
+        users,
     };
     [
-        readable_by_others(patient.root, file),
-        register.bad_entries(),
-        register.unknown_accounts(),
-        register.shared_mobiles(),
-        register.nobody(),
-        register.privileged(),
+        readable_by_others(context.root, file),
+        check.bad_entries(),
+        check.unknown_accounts(),
+        check.shared_mobiles(),
+        check.nobody_enrolled(),
+        check.privileged(),
     ]
     .concat()
 }
@@ -122,13 +123,9 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
     )]
 }
 
-impl Register<'_> {
-    fn people(&self) -> impl Iterator<Item = &Person<'_>> {
-        self.everybody.people().iter()
-    }
-
+impl UsersCheck<'_> {
     fn bad_entries(&self) -> Vec<Finding> {
-        let bad = self.people().filter_map(|person| match &person.entry {
+        let bad = self.users.iter().filter_map(|user| match &user.entry {
             Entry::Bad(why) => Some(why),
             _ => None,
         });
@@ -149,18 +146,18 @@ impl Register<'_> {
         found.collect()
     }
 
-    /// Not those with bad entries: an unquoted name is none.
+    /// Not those with bad entries: an unquoted name is not a name.
     fn usable(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.people().filter_map(|person| match &person.entry {
+        self.users.iter().filter_map(|user| match &user.entry {
             Entry::Enrolled(mobile) | Entry::Disabled(mobile) => {
-                Some((person.name.as_ref(), mobile.as_str()))
+                Some((user.name.as_ref(), mobile.as_str()))
             }
             Entry::Absent | Entry::Bad(_) => None,
         })
     }
 
     fn unknown_accounts(&self) -> Vec<Finding> {
-        let root = self.patient.root;
+        let root = self.context.root;
         let local = accounts::local(root);
         if local.is_empty() {
             return Vec::new();
@@ -184,9 +181,7 @@ impl Register<'_> {
     fn shared_mobiles(&self) -> Vec<Finding> {
         let mut by_mobile: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (name, mobile) in self.usable() {
-            // National numbers may be written with blanks or without.
-            let digits = mobile.chars().filter(char::is_ascii_digit).collect();
-            by_mobile.entry(digits).or_default().push(name);
+            by_mobile.entry(digits(mobile)).or_default().push(name);
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
@@ -205,27 +200,28 @@ impl Register<'_> {
     }
 
     fn is_enrolled(&self, name: &str) -> bool {
-        let enrolled = |person: &Person| matches!(person.entry, Entry::Enrolled(_));
-        self.people()
-            .any(|person| person.name == name && enrolled(person))
+        self.users
+            .iter()
+            .any(|user| user.name == name && matches!(user.entry, Entry::Enrolled(_)))
     }
 
     fn asked(&self) -> bool {
         let mut configs = self
-            .patient
+            .context
             .usable()
             .filter(|(_, settings)| settings.users_file == self.file);
-        configs.any(|(path, _)| self.patient.lines.iter().any(|line| line.config() == path))
+        configs.any(|(path, _)| self.context.lines.iter().any(|line| line.config() == path))
     }
 
     fn denies_unenrolled(&self) -> bool {
         self.settings.policy.unenrolled == Tolerance::Deny
     }
 
-    fn nobody(&self) -> Vec<Finding> {
+    fn nobody_enrolled(&self) -> Vec<Finding> {
         let somebody = self
-            .people()
-            .any(|person| matches!(person.entry, Entry::Enrolled(_)));
+            .users
+            .iter()
+            .any(|user| matches!(user.entry, Entry::Enrolled(_)));
         if somebody {
             return Vec::new();
         }
@@ -254,7 +250,7 @@ impl Register<'_> {
             return Vec::new();
         }
         let (administrators, missing): (Vec<_>, Vec<_>) = {
-            let all = privileged(self.patient.root);
+            let all = privileged(self.context.root);
             let missing = all
                 .iter()
                 .filter(|account| !self.is_enrolled(&account.name))
@@ -284,7 +280,7 @@ impl Register<'_> {
 
     fn not_enrolled(&self, account: &Account) -> Finding {
         let name = harmless(account.name.as_bytes());
-        let services = self.patient.services.join(", ");
+        let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
             format!("{name} is privileged and not enrolled: it will not get in through {services}")
         } else {
@@ -303,20 +299,19 @@ impl Register<'_> {
     }
 }
 
-/// The accounts that are root or may become it. Those into which nobody can log in are left out: without a shell, and
-/// root where no password opens it.
+/// The accounts that are root or may become it. Those that nobody can log in to are left out: those without a shell,
+/// and root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
     let granted = sudo::grantees(root);
-    let of_groups = granted
+    let in_groups = granted
         .groups
         .iter()
         .flat_map(|group| accounts::members(root, &local, group));
-    let names: BTreeSet<_> = of_groups.chain(granted.users).collect();
+    let names: BTreeSet<_> = in_groups.chain(granted.users).collect();
     let privileged = local.into_iter().filter(|account| {
-        let root_itself = account.uid == 0 && accounts::has_a_password(root, &account.name);
-        account.has_a_shell()
-            && (root_itself || (account.uid != 0 && names.contains(&account.name)))
+        let is_root = account.uid == 0 && accounts::has_a_password(root, &account.name);
+        account.has_a_shell() && (is_root || (account.uid != 0 && names.contains(&account.name)))
     });
     privileged.collect()
 }

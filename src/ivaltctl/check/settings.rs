@@ -1,4 +1,4 @@
-//! `ivalt.toml`. Whether it can be used is the module's own judgement; what follows from its values is said here.
+//! `ivalt.toml`. Whether it can be used is the module's own judgement; what its values do to a login is said here.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::patient::{Config, Patient, Unusable, Why, apart, finding, line_of};
+use super::context::{CheckContext, Config, Unusable, Why, apart, finding, line_of};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
@@ -14,23 +14,20 @@ use ivalt_core::api::{self, SYSTEM_BUNDLES};
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{Readers, SMALL};
 
-/// Examines every settings file.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    let each = patient
-        .configs
-        .iter()
-        .map(|config| examine(patient, config));
+/// Checks every settings file.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    let each = context.configs.iter().map(|config| check(context, config));
     each.collect::<Vec<_>>().concat()
 }
 
-fn examine(patient: &Patient, config: &Config) -> Vec<Finding> {
+fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
     match &config.settings {
         Err(unusable) => vec![unusable_settings(&config.path, unusable)],
         Ok(settings) => [
-            mock(patient.root, &config.path, settings),
-            policies(patient.root, &config.path, settings),
-            hidden_prompt(patient, &config.path, settings),
-            roots(patient.root, &config.path, settings),
+            documentation_mock(context.root, &config.path, settings),
+            policies(context.root, &config.path, settings),
+            hidden_prompt(context, &config.path, settings),
+            roots(context.root, &config.path, settings),
         ]
         .concat(),
     }
@@ -65,7 +62,7 @@ fn unusable_settings(file: &Path, unusable: &Unusable) -> Finding {
 }
 
 /// The vendor's documentation is served by a mock that answers `success` to anything.
-fn mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
+fn documentation_mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let url = settings.api.url.to_ascii_lowercase();
     let authority = url.trim_start_matches("https://");
     let (authority, path) = authority.split_once('/').unwrap_or((authority, ""));
@@ -74,8 +71,8 @@ fn mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
         .next()
         .unwrap_or_default()
         .trim_end_matches('.');
-    let of_documentation = host == "api-docs.ivalt.com";
-    if !of_documentation && !format!("/{path}/").contains("/_mock/") {
+    let is_documentation = host == "api-docs.ivalt.com";
+    if !is_documentation && !format!("/{path}/").contains("/_mock/") {
         return Vec::new();
     }
     let what = "api.url is a documentation mock that accepts any token: whoever is asked for iVALT gets past it with anything";
@@ -116,8 +113,8 @@ fn policies(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     found.collect()
 }
 
-fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Finding> {
-    let asked_by_sshd = patient
+fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Vec<Finding> {
+    let asked_by_sshd = context
         .lines
         .iter()
         .any(|line| line.service == "sshd" && line.config() == file);
@@ -127,7 +124,7 @@ fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Fin
     let what = "token.echo = false: sshd's password method answers hidden prompts with the UNIX password, which then \
                 goes to iVALT as a token unless an earlier module took the same one";
     vec![Finding {
-        line: line_of(patient.root, file, "echo"),
+        line: line_of(context.root, file, "echo"),
         ..finding(
             Severity::Warning,
             "hidden-prompt",
@@ -138,7 +135,7 @@ fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Fin
     }]
 }
 
-/// The certificates by which iVALT is known.
+/// The trusted roots.
 fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let trust = surroundings().trust;
     let Some(bundle) = &settings.api.ca_file else {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::accounts;
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use configuration::{CONFIG, Configuration, Values};
@@ -23,15 +23,15 @@ const METHODS: &str = "authenticationmethods";
 const TYPING: Duration = Duration::from_secs(20);
 
 /// Examines sshd, if its service asks iVALT.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    if !patient.covers("sshd") {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    if !context.covers("sshd") {
         return Vec::new();
     }
-    let Some(configuration) = Configuration::of(patient.root) else {
+    let Some(configuration) = Configuration::of(context.root) else {
         return Vec::new();
     };
     let global = Examined {
-        patient,
+        context,
         configuration: &configuration,
         values: &configuration.global,
         scope: String::new(),
@@ -57,7 +57,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
 
 /// The configuration for all connections, or for those of one `Match` block.
 struct Examined<'a> {
-    patient: &'a Patient<'a>,
+    context: &'a CheckContext<'a>,
     configuration: &'a Configuration,
     values: &'a Values,
     scope: String,
@@ -231,7 +231,7 @@ impl Examined<'_> {
 
     /// The same for hosts and tickets.
     fn other_methods(&self) -> Vec<Finding> {
-        let root = self.patient.root;
+        let root = self.context.root;
         let mut findings = Vec::new();
         let gssapi = self.is("gssapiauthentication", "yes")
             && root.followed(Path::new("/etc/krb5.keytab")).exists();
@@ -260,14 +260,14 @@ impl Examined<'_> {
                 return Some(format!("whoever has a key by {keyword}"));
             }
         }
-        let owners = accounts::local(self.patient.root)
+        let owners = accounts::local(self.context.root)
             .into_iter()
             .filter(|account| {
                 let files = self.value("authorizedkeysfile").split_whitespace();
                 account.has_a_shell()
                     && files
                         .into_iter()
-                        .any(|file| has_keys(self.patient.root, account, file))
+                        .any(|file| has_keys(self.context.root, account, file))
             });
         let names: Vec<_> = owners.map(|account| account.name).take(4).collect();
         match names.as_slice() {
@@ -320,7 +320,7 @@ impl Examined<'_> {
 
     fn limits(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Some(settings) = self.patient.settings_of("sshd") {
+        if let Some(settings) = self.context.settings_of("sshd") {
             let attempts = settings.token.attempts.get();
             let needed = (settings.api.timeout + TYPING).as_secs() * attempts;
             let granted = seconds(self.value("logingracetime"));
@@ -372,9 +372,9 @@ impl Examined<'_> {
                 fix,
             ));
         }
-        let root_denied = self.patient.settings_of("sshd").is_some_and(|settings| {
+        let root_denied = self.context.settings_of("sshd").is_some_and(|settings| {
             settings.policy.unenrolled == Tolerance::Deny
-                && !is_enrolled(self.patient.root, settings, "root")
+                && !is_enrolled(self.context.root, settings, "root")
         });
         if self.is("permitrootlogin", "yes") && root_denied {
             let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";

@@ -1,4 +1,4 @@
-//! What the examiners look at: a system, the lines that name our module, and the settings these lines name.
+//! What the checks look at: a system, the lines that name our module, and the settings these lines name.
 
 use std::fs;
 use std::io;
@@ -15,8 +15,8 @@ use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::settings::Settings;
 use ivalt_core::trusted_file::{Readers, SMALL};
 
-/// A system under examination.
-pub struct Patient<'a> {
+/// The system that is checked.
+pub struct CheckContext<'a> {
     pub root: &'a Root,
     /// The services that ask iVALT, sorted.
     pub services: Vec<String>,
@@ -49,7 +49,7 @@ pub enum Why {
     Invalid,
 }
 
-impl<'a> Patient<'a> {
+impl<'a> CheckContext<'a> {
     /// Reads stacks and settings.
     pub fn new(root: &'a Root, config: &Path) -> Self {
         let lines = lines_with_ivalt(root);
