@@ -17,7 +17,7 @@ use ivalt_core::users::{self, Entry, Mobile};
 pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
     let surroundings = surroundings();
     let settings = Settings::load(config, surroundings.trust)?;
-    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.platform)?;
     client.check_roots()?;
     let exchange = match &args.operation {
         Operation::ValidateToken { mobile, user } => {
@@ -52,7 +52,7 @@ fn mobile_number(
         (None, Some(user)) => {
             return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
                 Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
-                Entry::Bad(why) => Err(Refused(why)),
+                Entry::Bad(why) => Err(why.into()),
                 Entry::Absent => Err(Refused(format!(
                     "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
                     settings.users_file.display()

@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{Command, CommandLine};
-use ivalt_core::authenticate::Surroundings;
+use ivalt_core::authenticate::Context;
 use ivalt_core::sys;
 use ivalt_core::trusted_file::Trust;
 
@@ -106,10 +106,10 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
 }
 
 /// What `authenticate` needs of this process. The tool trusts the same files as the module would.
-fn surroundings() -> Surroundings {
+fn surroundings() -> Context {
     let effective_uid = nix::unistd::geteuid().as_raw();
-    Surroundings {
+    Context {
         trust: Trust { effective_uid },
-        kernel: sys::lent(),
+        platform: sys::platform(),
     }
 }

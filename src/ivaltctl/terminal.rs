@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use ivalt_core::authenticate::{Host, HostError};
-use ivalt_core::conversation::{Conversation, Echo, NoAnswer};
+use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
 
 /// All is well.
@@ -136,12 +135,12 @@ impl Conversation for Terminal {
     }
 }
 
-impl Host for Terminal {
-    fn user(&mut self) -> Result<Vec<u8>, HostError> {
+impl Application for Terminal {
+    fn user(&mut self) -> Result<Vec<u8>, ApplicationError> {
         Ok(self.user.clone().into_bytes())
     }
 
-    fn password(&mut self) -> Result<Option<Secret>, HostError> {
+    fn password(&mut self) -> Result<Option<Secret>, ApplicationError> {
         Ok(None)
     }
 }

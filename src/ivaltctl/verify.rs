@@ -11,9 +11,10 @@ use super::root::Root;
 use super::terminal::{self, ERROR, OK, Terminal, WARN};
 use super::{Exit, Refused, check, surroundings};
 use ivalt_core::arguments::DEFAULT_CONFIG;
-use ivalt_core::authenticate::{Report, authenticate};
+use ivalt_core::authenticate::authenticate;
 use ivalt_core::decision::Decision;
 use ivalt_core::log_line::{self, Origin};
+use ivalt_core::report::Report;
 
 /// Tries a user's token and shows the decision.
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
@@ -38,7 +39,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         show(&origin, &report, terminal.last_message.as_deref());
     }
     Ok(match report.decision {
-        Decision::Allow => Exit::Done,
+        Decision::Allow(_) => Exit::Done,
         Decision::Ignore(_) => Exit::Ignored,
         Decision::Deny(_) => Exit::Refused,
     })
@@ -65,7 +66,7 @@ fn arguments(args: &VerifyArgs, config: &Path) -> Result<Vec<CString>, Refused> 
 
 fn show(origin: &Origin, report: &Report, message: Option<&str>) {
     let style = match report.decision {
-        Decision::Allow => OK,
+        Decision::Allow(_) => OK,
         Decision::Ignore(_) => WARN,
         Decision::Deny(_) => ERROR,
     };

@@ -1,7 +1,5 @@
 //! What the checks look at: a system, the lines that name our module, and the settings these lines name.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -12,8 +10,9 @@ use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::problem::{Fix, Problem, ProblemKind};
 use ivalt_core::settings::Settings;
-use ivalt_core::trusted_file::{Readers, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
 /// The system that is checked.
 pub struct CheckContext<'a> {
@@ -29,24 +28,7 @@ pub struct CheckContext<'a> {
 /// A settings file and what the module makes of it.
 pub struct Config {
     pub path: PathBuf,
-    pub settings: Result<Settings, Unusable>,
-}
-
-/// Why settings cannot be used, in the module's own sentence.
-pub struct Unusable {
-    pub why: Why,
-    pub sentence: String,
-}
-
-/// Which of the ways not to be usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    Missing,
-    /// Only root may look, and we are not.
-    NotSeen,
-    Untrusted,
-    KeyFile,
-    Invalid,
+    pub settings: Result<Settings, Problem>,
 }
 
 impl<'a> CheckContext<'a> {
@@ -110,53 +92,70 @@ pub fn finding(
     }
 }
 
-/// Where a key stands in a settings file, for the eye: keys may be written in other ways, too.
+/// What happens to a login while the settings, or a file they name, cannot be used.
+pub const MISCONFIGURED: &str = "everybody who is asked for iVALT is denied (misconfigured)";
+
+/// A finding about a problem that the module has with `file`.
+pub fn problem_finding(
+    severity: Severity,
+    id: &'static str,
+    file: &Path,
+    problem: &Problem,
+    consequence: &str,
+    default_fix: &str,
+) -> Finding {
+    let what = match (problem.kind, &problem.path) {
+        // The file of the finding is the one that names the key file.
+        (ProblemKind::KeyFile, Some(path)) => {
+            format!("api.key_file: {}: {}", path.display(), problem.what)
+        }
+        _ => problem.what.clone(),
+    };
+    let fix = problem.fix.as_ref().map_or(default_fix, Fix::as_str);
+    Finding {
+        line: problem.line,
+        ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
+    }
+}
+
+/// The problem with the paths of the checked system, which may be below a folder.
+pub fn in_system(root: &Root, problem: Problem) -> Problem {
+    let strip = |text: &str| root.as_the_system_says(text);
+    Problem {
+        path: problem
+            .path
+            .map(|path| strip(&path.to_string_lossy()).into()),
+        fix: problem.fix.map(|fix| match fix {
+            Fix::Run(command) => Fix::Run(strip(&command)),
+            Fix::Words(words) => Fix::Words(strip(&words)),
+        }),
+        ..problem
+    }
+}
+
+/// The line that sets a key of a settings file, where it is written in the usual form.
 pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
     let text = root.read(file).ok()?;
-    let stands = |line: &str| {
+    let sets_key = |line: &str| {
         let rest = line.trim_start().strip_prefix(key);
         rest.is_some_and(|rest| rest.trim_start().starts_with('='))
     };
-    text.lines().position(stands).map(|index| index + 1)
+    text.lines().position(sets_key).map(|index| index + 1)
 }
 
-fn load(root: &Root, path: &Path) -> Result<Settings, Unusable> {
-    let real = root.real(path);
+fn load(root: &Root, path: &Path) -> Result<Settings, Problem> {
     let trust = surroundings().trust;
-    let refused = |why, sentence: String| Unusable {
-        why,
-        sentence: root.as_the_system_says(&sentence),
-    };
-    let bytes = trust
-        .read(&real, Readers::OwnerOnly, SMALL)
-        .map_err(|error| refused(why_not(&real), error.to_string()))?;
-    let settings = match String::from_utf8(bytes) {
-        Ok(text) if !root.is_this_machine() => {
-            Settings::parse(path, &with_real_key_file(root, &text), trust)
-        }
-        _ => Settings::load(&real, trust),
-    };
-    settings.map_err(|error| {
-        let sentence = error.to_string();
-        let why = if sentence.starts_with("api.key_file: ") {
-            Why::KeyFile
-        } else {
-            Why::Invalid
-        };
-        refused(why, sentence)
-    })
-}
-
-fn why_not(real: &Path) -> Why {
-    let missing =
-        fs::symlink_metadata(real).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let hidden =
-        fs::File::open(real).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    match (missing, hidden) {
-        (true, _) => Why::Missing,
-        (_, true) => Why::NotSeen,
-        _ => Why::Untrusted,
+    if root.is_this_machine() {
+        return Settings::load(path, trust);
     }
+    let real = root.real(path);
+    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
+    let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
+        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
+        // It says where the file is not UTF-8.
+        Err(_) => Settings::load(&real, trust),
+    });
+    settings.map_err(|problem| in_system(root, problem))
 }
 
 /// The only path that is followed while settings are read must lead below the folder, too. Lines stay what they are.
@@ -177,71 +176,4 @@ fn with_real_key_file(root: &Root, text: &str) -> String {
         text.replace_range(span, &json!(real.to_string_lossy()).to_string());
     }
     text
-}
-
-/// The module's sentence taken apart: file and line in front, the fix behind the last semicolon.
-pub fn apart(sentence: &str, file: &Path) -> (Option<usize>, String, Option<String>) {
-    let prefix = file.display().to_string();
-    let rest = sentence.strip_prefix(&prefix).unwrap_or(sentence);
-    let numbered = rest
-        .strip_prefix(':')
-        .and_then(|rest| rest.split_once(": "));
-    let (line, rest) = match numbered.map(|(number, rest)| (number.parse().ok(), rest)) {
-        Some((Some(line), rest)) => (Some(line), rest),
-        _ => (None, rest.strip_prefix(": ").unwrap_or(rest)),
-    };
-    match rest.rsplit_once("; ") {
-        Some((what, fix)) => {
-            let fix = fix.strip_prefix("run: ").unwrap_or(fix);
-            (line, what.to_owned(), Some(fix.to_owned()))
-        }
-        None => (line, rest.to_owned(), None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_come_apart() {
-        let file = Path::new("/e/i.toml");
-        for (sentence, line, what, fix) in [
-            (
-                "/e/i.toml: does not exist; create it: x",
-                None,
-                "does not exist",
-                Some("create it: x"),
-            ),
-            (
-                "/e/i.toml:3: api.key: must be a string",
-                Some(3),
-                "api.key: must be a string",
-                None,
-            ),
-            (
-                "/e/i.toml:2: al: stands twice, in lines 1 and 2; keep one",
-                Some(2),
-                "al: stands twice, in lines 1 and 2",
-                Some("keep one"),
-            ),
-            (
-                "/e/i.toml: is bad; run: chmod 0600 /e/i.toml",
-                None,
-                "is bad",
-                Some("chmod 0600 /e/i.toml"),
-            ),
-            (
-                "api.key_file: /k: is bad",
-                None,
-                "api.key_file: /k: is bad",
-                None,
-            ),
-        ] {
-            assert_eq!(
-                apart(sentence, file),
-                (line, what.to_owned(), fix.map(str::to_owned))
-            );
-        }
-    }
 }

@@ -6,16 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::accounts::{self, Account};
-use super::context::{CheckContext, apart, finding};
+use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_finding};
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
-use crate::users::entries::{UserEntry, read_all};
+use crate::users::entries::{self, UserEntry};
 use crate::users::snapshot::digits;
 use ivalt_core::log_line::harmless;
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// One users.toml, and the settings that name it.
@@ -40,13 +41,17 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 }
 
 fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
-    let text = match read(context.root, file) {
-        Ok(text) => text,
-        Err(finding) => return vec![*finding],
+    let root = context.root;
+    let trust = surroundings().trust;
+    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+        Ok(bytes) => bytes,
+        Err(problem) => return vec![unusable(file, &in_system(root, problem))],
     };
-    let users = match read_all(file, &text, settings.token.mobile_format) {
+    let users = entries::text(file, &bytes)
+        .and_then(|text| entries::read_all(file, text, settings.token.mobile_format));
+    let users = match users {
         Ok(users) => users,
-        Err(unusable) => return vec![untrusted("users-invalid", file, &unusable.to_string())],
+        Err(problem) => return vec![unusable(file, &problem)],
     };
     let check = UsersCheck {
         context,
@@ -55,7 +60,7 @@ fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Findin
         users,
     };
     [
-        readable_by_others(context.root, file),
+        readable_by_others(root, file),
         check.bad_entries(),
         check.unknown_accounts(),
         check.shared_mobiles(),
@@ -65,43 +70,20 @@ fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Findin
     .concat()
 }
 
-fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
-    let real = root.real(file);
-    let read = surroundings().trust.read(&real, Readers::Anybody, LARGE);
-    let bytes = read.map_err(|refused| {
-        let sentence = root.as_the_system_says(&refused.to_string());
-        let missing = fs::symlink_metadata(&real).is_err();
-        let id = if missing {
-            "users-missing"
-        } else {
-            "users-untrusted"
-        };
-        Box::new(untrusted(id, file, &sentence))
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        let sentence = format!(
-            "{}:{line}: is not UTF-8; write the file again as UTF-8 text",
-            file.display()
-        );
-        Box::new(untrusted("users-invalid", file, &sentence))
-    })
-}
-
 /// Nobody can be looked up.
-fn untrusted(id: &'static str, file: &Path, sentence: &str) -> Finding {
-    let (line, what, fix) = apart(sentence, file);
-    let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    let fix = fix.unwrap_or_else(|| format!("correct it in {}", file.display()));
-    Finding {
-        line,
-        ..finding(Severity::LocksOut, id, file, what, fix)
-    }
+fn unusable(file: &Path, problem: &Problem) -> Finding {
+    let id = match problem.kind {
+        ProblemKind::Missing => "users-missing",
+        ProblemKind::PermissionDenied | ProblemKind::Unreadable | ProblemKind::Untrusted => {
+            "users-untrusted"
+        }
+        ProblemKind::Invalid
+        | ProblemKind::DefinedTwice
+        | ProblemKind::KeyFile
+        | ProblemKind::CaFile => "users-invalid",
+    };
+    let fix = format!("correct it in {}", file.display());
+    problem_finding(Severity::LocksOut, id, file, problem, MISCONFIGURED, &fix)
 }
 
 /// The module takes 0644; mobile numbers are personal data all the same.
@@ -126,22 +108,16 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
 impl UsersCheck<'_> {
     fn bad_entries(&self) -> Vec<Finding> {
         let bad = self.users.iter().filter_map(|user| match &user.entry {
-            Entry::Bad(why) => Some(why),
+            Entry::Bad(problem) => Some(problem),
             _ => None,
         });
-        let found = bad.map(|why| {
-            let (line, what, fix) = apart(why, self.file);
-            let id = if what.contains(": stands twice, in lines ") {
-                "name-twice"
-            } else {
-                "bad-entry"
+        let found = bad.map(|problem| {
+            let id = match problem.kind {
+                ProblemKind::DefinedTwice => "name-twice",
+                _ => "bad-entry",
             };
-            let what = format!("{what}: this user is denied (bad-entry)");
-            let fix = fix.unwrap_or_else(|| "correct the entry".to_owned());
-            Finding {
-                line,
-                ..finding(Severity::LocksOut, id, self.file, what, fix)
-            }
+            let (consequence, fix) = ("this user is denied (bad-entry)", "correct the entry");
+            problem_finding(Severity::LocksOut, id, self.file, problem, consequence, fix)
         });
         found.collect()
     }

@@ -41,7 +41,7 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
         let api = with_real_paths(context, &settings.api);
         let surroundings = surroundings();
         // Roots that cannot be used are a finding about the settings.
-        let client = Client::new(&api, surroundings.trust, surroundings.kernel);
+        let client = Client::new(&api, surroundings.trust, surroundings.platform);
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;

@@ -6,13 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::context::{CheckContext, Config, Unusable, Why, apart, finding, line_of};
+use super::context::{
+    CheckContext, Config, MISCONFIGURED, finding, in_system, line_of, problem_finding,
+};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use ivalt_core::api::{self, SYSTEM_BUNDLES};
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{Readers, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
 /// Checks every settings file.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
@@ -22,7 +25,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
     match &config.settings {
-        Err(unusable) => vec![unusable_settings(&config.path, unusable)],
+        Err(problem) => vec![unusable_settings(&config.path, problem)],
         Ok(settings) => [
             documentation_mock(context.root, &config.path, settings),
             policies(context.root, &config.path, settings),
@@ -33,32 +36,30 @@ fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
     }
 }
 
-fn unusable_settings(file: &Path, unusable: &Unusable) -> Finding {
-    let (line, what, fix) = apart(&unusable.sentence, file);
-    let shown = file.display();
-    let (severity, id) = match unusable.why {
-        Why::Missing => (Severity::LocksOut, "settings-missing"),
-        Why::NotSeen => (Severity::Warning, "settings-not-seen"),
-        Why::Untrusted => (Severity::LocksOut, "settings-untrusted"),
-        Why::KeyFile => (Severity::LocksOut, "key-file-unusable"),
-        Why::Invalid => (Severity::LocksOut, "settings-invalid"),
+fn unusable_settings(file: &Path, problem: &Problem) -> Finding {
+    let (severity, id) = match problem.kind {
+        ProblemKind::Missing => (Severity::LocksOut, "settings-missing"),
+        ProblemKind::PermissionDenied => (Severity::Warning, "settings-not-seen"),
+        ProblemKind::Untrusted | ProblemKind::Unreadable => {
+            (Severity::LocksOut, "settings-untrusted")
+        }
+        ProblemKind::KeyFile => (Severity::LocksOut, "key-file-unusable"),
+        ProblemKind::CaFile | ProblemKind::Invalid | ProblemKind::DefinedTwice => {
+            (Severity::LocksOut, "settings-invalid")
+        }
     };
-    let (consequence, fix) = match unusable.why {
-        Why::NotSeen => (
-            "the doctor cannot say what a login will meet",
-            "run as root: sudo ivaltctl check".to_owned(),
-        ),
-        _ => (
-            "everybody who is asked for iVALT is denied (misconfigured)",
-            fix.unwrap_or_else(|| {
-                format!("correct it in {shown}; every key is explained in ivalt.toml(5)")
-            }),
-        ),
-    };
-    Finding {
-        line,
-        ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
+    if problem.kind == ProblemKind::PermissionDenied {
+        let what = format!(
+            "{}: the doctor cannot say what a login will meet",
+            problem.what
+        );
+        return finding(severity, id, file, what, "run as root: sudo ivaltctl check");
     }
+    let fix = format!(
+        "correct it in {}; every key is explained in ivalt.toml(5)",
+        file.display()
+    );
+    problem_finding(severity, id, file, problem, MISCONFIGURED, &fix)
 }
 
 /// The vendor's documentation is served by a mock that answers `success` to anything.
@@ -141,19 +142,15 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust.read(&root.real(bundle), Readers::Anybody, SMALL) {
-        Err(refused) => {
-            let sentence = root.as_the_system_says(&refused.to_string());
-            let (_, what, fix) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, fix.unwrap_or_default())]
-        }
+    match trust.read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
         Ok(pem) => certificates(bundle, &pem),
+        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
 }
 
-fn unusable_roots(bundle: &Path, what: &str, fix: String) -> Finding {
-    let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    finding(Severity::LocksOut, "roots-unusable", bundle, what, fix)
+fn unusable_roots(bundle: &Path, problem: &Problem) -> Finding {
+    let id = "roots-unusable";
+    problem_finding(Severity::LocksOut, id, bundle, problem, MISCONFIGURED, "")
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
@@ -161,14 +158,8 @@ fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
     let usable: Vec<_> = ders
         .filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
         .collect();
-    let shown = bundle.display();
     if usable.is_empty() {
-        let fix = format!("look at it: openssl x509 -in {shown} -noout -text");
-        return vec![unusable_roots(
-            bundle,
-            "holds no certificate in PEM form",
-            fix,
-        )];
+        return vec![unusable_roots(bundle, &api::no_certificate(bundle))];
     }
     // The module does not look at the dates of an authority, only at those of the server's certificate.
     if usable.iter().all(|der| expired(der)) {
@@ -209,26 +200,16 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         if !whole && !root.is_this_machine() {
             return Vec::new();
         }
-        let what =
-            "no trusted roots found: everybody who is asked for iVALT is denied (misconfigured)";
+        let what = format!("no trusted roots found: {MISCONFIGURED}");
         let fix = "run: apt install ca-certificates, or set api.ca_file";
-        return vec![finding(
-            Severity::LocksOut,
-            "roots-unusable",
-            file,
-            what,
-            fix,
-        )];
+        let id = "roots-unusable";
+        return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };
-    match surroundings()
+    let pem = surroundings()
         .trust
-        .read_system_file(&root.followed(bundle), SMALL)
-    {
+        .read_system_file(&root.followed(bundle), SMALL);
+    match pem {
         Ok(pem) => certificates(bundle, &pem),
-        Err(refused) => {
-            let sentence = root.as_the_system_says(&refused.to_string());
-            let (_, what, fix) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, fix.unwrap_or_default())]
-        }
+        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
 }

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{self, Entry, Found, Lines, Register, Unusable, scan};
+use ivalt_core::users::{self, Entry, Found, Lines, Register, scan};
 
 /// One user of the file.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub fn read_all<'i>(
     path: &Path,
     text: &'i str,
     format: MobileFormat,
-) -> Result<Vec<UserEntry<'i>>, Unusable> {
+) -> Result<Vec<UserEntry<'i>>, Problem> {
     let ends = line_ends(text);
     let before = |at: usize| ends.partition_point(|end| *end < at);
     let lines = Lines {
@@ -33,7 +34,7 @@ pub fn read_all<'i>(
         before: &before,
     };
     let collector =
-        scan(text, Collector::default()).map_err(|not_toml| lines.not_toml(&not_toml))?;
+        scan(text, Collector::default()).map_err(|not_toml| lines.not_toml(not_toml))?;
     let judge = |(name, found): (Cow<'i, str>, Found<'i>)| UserEntry {
         entry: found.entry(&lines, name.as_bytes(), format),
         name,
@@ -51,7 +52,7 @@ pub fn line_ends(text: &str) -> Vec<usize> {
 ///
 /// # Errors
 /// They are not UTF-8; the module would refuse everybody.
-pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Unusable> {
+pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     let before = |at: usize| bytes[..at].iter().filter(|byte| **byte == b'\n').count();
     users::text(
         bytes,

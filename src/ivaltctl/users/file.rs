@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::replace::{replace, sibling};
 use crate::{Refused, surroundings, terminal};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// How long a second writer waits for the first.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl UsersFile {
     pub fn read(&self) -> Result<Vec<u8>, Refused> {
         require_permission(&self.path)?;
         let trust = surroundings().trust;
-        Ok(trust.read(&self.path, Readers::Anybody, LARGE)?)
+        Ok(trust.read(&self.path, ReadPermission::Anybody, LARGE)?)
     }
 
     /// Waits for the right to write.

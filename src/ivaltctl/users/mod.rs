@@ -39,6 +39,7 @@ use edit::NewEntry;
 use entries::text;
 use file::{UsersFile, require_permission, shell_word};
 use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
 use ivalt_core::toml_events::NotToml;
 use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
@@ -282,13 +283,13 @@ impl<'a> UserStore<'a> {
         expected: &Expected,
     ) -> Result<Snapshot<'n>, Refused> {
         let after = Snapshot::read(self.file.path(), new, self.format, selection)
-            .map_err(|why| self.unsafe_edit("the file", Some(&why.to_string())))?;
+            .map_err(|why| self.unsafe_edit("the file", Some(&why)))?;
         if let Some((name, _)) = expected
             .iter()
             .find(|(name, entry)| after.entry(name) != *entry)
         {
             let why = match before.entry(name) {
-                Entry::Bad(why) => Some(why.as_str()),
+                Entry::Bad(problem) => Some(problem),
                 _ => None,
             };
             return Err(self.unsafe_edit(name, why));
@@ -299,7 +300,7 @@ impl<'a> UserStore<'a> {
         Ok(after)
     }
 
-    fn unsafe_edit(&self, name: &str, why: Option<&str>) -> Refused {
+    fn unsafe_edit(&self, name: &str, why: Option<&Problem>) -> Refused {
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         Refused(format!(
             "{}: {name} would not read as expected afterwards{why}; nothing was changed; change it with an editor",
@@ -317,9 +318,7 @@ impl<'a> UserStore<'a> {
     }
 
     fn edited(&self, text: Result<String, NotToml>) -> Result<String, Refused> {
-        text.map_err(|not_toml| {
-            Refused(format!("{}: {}", self.file.path().display(), not_toml.what))
-        })
+        text.map_err(|not_toml| not_toml.problem.in_file(self.file.path()).into())
     }
 
     fn no_entry(&self, name: &str) -> Refused {

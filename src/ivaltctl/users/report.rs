@@ -26,7 +26,7 @@ pub fn list(users: &[UserEntry], as_json: bool) -> String {
         let name = visible(name);
         let why = fields
             .why
-            .map(|why| format!(": {}", visible(why)))
+            .map(|why| format!(": {}", visible(&why)))
             .unwrap_or_default();
         let mobile = fields.mobile.unwrap_or_else(|| "-".to_owned());
         format!("{name:<column$}  {mobile:<7}  {state}{why}")
@@ -60,7 +60,7 @@ pub fn show(name: &str, entry: &Entry, as_json: bool) -> String {
         format!("mobile   {}", fields.mobile.as_deref().unwrap_or("-")),
         format!("state    {}", fields.styled_state()),
     ];
-    lines.extend(fields.why.map(|why| format!("reason   {}", visible(why))));
+    lines.extend(fields.why.map(|why| format!("reason   {}", visible(&why))));
     lines.push(format!("account  {account}"));
     lines.join("\n")
 }
@@ -74,24 +74,24 @@ fn member(name: &str, fields: Fields) -> Value {
 }
 
 /// The fields of an entry as they are shown.
-struct Fields<'a> {
+struct Fields {
     mobile: Option<String>,
     state: &'static str,
-    why: Option<&'a str>,
+    why: Option<String>,
 }
 
-impl<'a> Fields<'a> {
-    fn whole(entry: &'a Entry) -> Self {
+impl Fields {
+    fn whole(entry: &Entry) -> Self {
         let (mobile, state, why) = match entry {
             Entry::Absent => (None, "absent", None),
             Entry::Enrolled(mobile) => (Some(mobile.as_str().to_owned()), "enabled", None),
             Entry::Disabled(mobile) => (Some(mobile.as_str().to_owned()), "disabled", None),
-            Entry::Bad(why) => (None, "bad", Some(why.as_str())),
+            Entry::Bad(why) => (None, "bad", Some(why.to_string())),
         };
         Self { mobile, state, why }
     }
 
-    fn masked(entry: &'a Entry) -> Self {
+    fn masked(entry: &Entry) -> Self {
         let mut fields = Self::whole(entry);
         if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = entry {
             fields.mobile = Some(mobile.masked());

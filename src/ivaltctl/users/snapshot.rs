@@ -8,10 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use super::entries::line_ends;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{
-    Entry, Found, Lines, Mobile, Register, Unusable, names_without_quotes, scan,
-};
+use ivalt_core::users::{Entry, Found, Lines, Mobile, Register, names_without_quotes, scan};
 
 /// Whose entries are kept.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +42,7 @@ impl<'a> Snapshot<'a> {
         text: &str,
         format: MobileFormat,
         selection: &Selection<'a>,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, Problem> {
         let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
@@ -51,7 +50,7 @@ impl<'a> Snapshot<'a> {
             before: &before,
         };
         let watcher =
-            scan(text, Watcher::new(selection)).map_err(|not_toml| lines.not_toml(&not_toml))?;
+            scan(text, Watcher::new(selection)).map_err(|not_toml| lines.not_toml(not_toml))?;
         Ok(watcher.finish(&lines, format))
     }
 
