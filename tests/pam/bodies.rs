@@ -14,11 +14,11 @@ use support::server::{Certificate, Server, Tls, answer, close_by_reset, send};
 
 const CLOSED: &str = "answer: the server closed the connection";
 const NO_HTTP: &str = "answer: not an HTTP answer";
-const NO_OBJECT: &str = "answer: HTTP 200 without a JSON object that has one status";
-const FOREIGN: &str = "answer: HTTP 200 in an encoding that was not asked for";
+const NO_OBJECT: &str = "answer: HTTP 200: body is not a JSON object with exactly one \"status\"";
+const FOREIGN: &str = "answer: HTTP 200: unexpected content or transfer encoding";
 const TIMEOUT_IN_ANSWER: &str = "timeout after 2 s in answer";
 const LONG_HEAD: &str = "answer: headers longer than 8 KiB";
-const TOO_LONG: &str = "answer: HTTP 200 longer than 64 KiB";
+const TOO_LONG: &str = "answer: HTTP 200: body longer than 64 KiB";
 
 fn verified() -> Ends {
     Ends::verified(200)
@@ -478,8 +478,10 @@ fn documents_that_are_no_success() {
             Ends::rejected(200),
         ));
     }
-    let none =
-        Ends::unavailable("answer: HTTP 204 without a JSON object that has one status").http(204);
+    let none = Ends::unavailable(
+        "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
+    )
+    .http(204);
     rows.push(row(
         "204 with nothing",
         "HTTP/1.1 204 No Content\r\n\r\n",

@@ -95,7 +95,7 @@ fn refusals_ask_again_with_the_reason_in_the_prompt() {
     let prompts = [
         PROMPT.to_owned(),
         format!("iVALT refused the token: outside the allowed area. {PROMPT}"),
-        format!("iVALT refused the token: outside the allowed time zone. {PROMPT}"),
+        format!("iVALT refused the token: outside the allowed hours. {PROMPT}"),
     ];
     assert_eq!(
         (report.prompts(), report.told()),
@@ -199,24 +199,28 @@ fn what_is_no_answer_is_unavailable_and_asked_once() {
         (
             "garbage",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "empty",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "html",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "http-204",
             "204",
-            "answer: HTTP 204 without a JSON object that has one status",
+            "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
         ),
-        ("oversize", "200", "answer: HTTP 200 longer than 64 KiB"),
+        (
+            "oversize",
+            "200",
+            "answer: HTTP 200: body longer than 64 KiB",
+        ),
         ("hang-up", "", "answer: the server closed the connection"),
         (
             "half-body",
@@ -422,14 +426,20 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
         ("esc\x1b[31m", "characters outside token.charset"),
         (
             "\x08\n\r\x7fINCORRECT",
-            "sshd's dummy answer; it bars this login",
+            "sshd sent its dummy password; it has already denied this login",
         ),
         (
             "\x08\n\r\x7fINCORRECT\x08\n\r\x7fINC",
-            "sshd's dummy answer; it bars this login",
+            "sshd sent its dummy password; it has already denied this login",
         ),
-        ("\x08", "sshd's dummy answer; it bars this login"),
-        ("\x08\n\r\x7f", "sshd's dummy answer; it bars this login"),
+        (
+            "\x08",
+            "sshd sent its dummy password; it has already denied this login",
+        ),
+        (
+            "\x08\n\r\x7f",
+            "sshd sent its dummy password; it has already denied this login",
+        ),
     ] {
         let report = Case::against(&ivalt)
             .answer(answer)
@@ -667,7 +677,7 @@ fn the_same_token_is_sent_once() {
         (line.get("attempts"), line.get("http")),
         ("3".into(), String::new())
     );
-    assert_eq!(line.get("cause"), "the same token again, not sent");
+    assert_eq!(line.get("cause"), "token already tried; not sent again");
     let report = Case::against(&ivalt)
         .argument("try_first_pass")
         .authtok("reject-2")
@@ -849,11 +859,11 @@ fn unknown_and_contradicting_arguments_deny() {
     for (word, cause) in [
         (
             "nullok",
-            "argument in pam.d: \"nullok\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"nullok\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
         ),
         (
             "key=SECRET",
-            "argument in pam.d: \"key\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"key\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
         ),
         (
             "config=ivalt.toml",
