@@ -70,8 +70,7 @@ fn ask_token(prompt: &str) -> Result<Secret, Refused> {
     let token = ask_secret(prompt)?.trimmed();
     if token.is_empty() || !token.as_bytes().iter().all(u8::is_ascii_graphic) {
         return Err(Refused(
-            "that is no token: one word of visible ASCII characters is needed; nothing was sent"
-                .into(),
+            "not a token: expected one word of printable ASCII; nothing was sent".into(),
         ));
     }
     Ok(token)

@@ -77,12 +77,9 @@ fn show(origin: &Origin, report: &Report, message: Option<&str>) {
     );
     terminal::say(terminal::styled(style, verdict));
     if let Some(message) = message {
-        terminal::say(format_args!("the person reads: {message}"));
+        terminal::say(format_args!("user sees: {message}"));
     }
-    terminal::say(format_args!(
-        "the log would say: {}",
-        log_line::line(origin, report)
-    ));
+    terminal::say(format_args!("log line: {}", log_line::line(origin, report)));
 }
 
 /// The fields of the log line; numbers as numbers, where there is one.

@@ -135,13 +135,9 @@ fn what_cannot_be_a_token_is_not_sent() {
         (
             &["validate-token", "--user", "alice"][..],
             "two words\n",
-            "that is no token",
+            "not a token",
         ),
-        (
-            &["validate-token", "--user", "alice"],
-            "\n",
-            "that is no token",
-        ),
+        (&["validate-token", "--user", "alice"], "\n", "not a token"),
         (&["validate-token", "--user", "alice"], "", "end of file"),
         (
             &["validate-token", "--user", "bob"],

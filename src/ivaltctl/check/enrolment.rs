@@ -145,8 +145,8 @@ impl UsersCheck<'_> {
         let found = unknown.map(|name| {
             let shown = quote_log_value(name.as_bytes());
             let what = format!(
-                "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
-                 an account of that name"
+                "{shown} is enrolled, but there is no such account: the entry has no effect until there is an account \
+                 of that name"
             );
             let fix = format!("ivaltctl users remove {shown}");
             finding(Severity::Warning, "unknown-account", self.file, what, fix)
@@ -163,12 +163,12 @@ impl UsersCheck<'_> {
         let found = shared.map(|names| {
             let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
             let what = format!(
-                "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
+                "{} share one mobile: its holder passes iVALT for all of these accounts",
                 shown.join(" and ")
             );
+            let last = shown.last().map_or("NAME", String::as_str);
             let fix = format!(
-                "if that is not meant: ivaltctl users add {} MOBILE",
-                shown.last().map_or("NAME", String::as_str)
+                "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
             );
             finding(Severity::Warning, "shared-mobile", self.file, what, fix)
         });
@@ -208,7 +208,7 @@ impl UsersCheck<'_> {
             ),
             (true, false) => (
                 Severity::Warning,
-                "nobody is enrolled: nobody is asked for iVALT, all get past without a token",
+                "nobody is enrolled: nobody is asked for iVALT, everybody logs in without a token",
             ),
             (false, _) => (
                 Severity::Warning,
@@ -258,10 +258,10 @@ impl UsersCheck<'_> {
         let name = quote_log_value(account.name.as_bytes());
         let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
-            format!("{name} is privileged and not enrolled: it will not get in through {services}")
+            format!("{name} is privileged and not enrolled: it cannot log in through {services}")
         } else {
             format!(
-                "{name} is privileged and not enrolled: it gets past {services} without a token"
+                "{name} is privileged and not enrolled: it logs in through {services} without a token"
             )
         };
         let fix = format!("ivaltctl users add {name} MOBILE");

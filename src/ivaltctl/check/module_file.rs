@@ -63,7 +63,7 @@ fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
         path.display()
     );
     let fix = format!(
-        "install -o root -g root -m 0644 libpam_ivalt.so {}, or take the line out",
+        "install -o root -g root -m 0644 libpam_ivalt.so {}, or remove the line",
         path.display()
     );
     vec![Finding {
@@ -93,7 +93,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
             return None;
         };
         let what = format!(
-            "{what}: whoever may write it can put a module there that lets anybody in, as root"
+            "{what}: anyone who can write it can install a module that lets anyone in, as root"
         );
         Some(finding(
             Severity::LetsIn,

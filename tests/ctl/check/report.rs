@@ -40,7 +40,7 @@ fn the_worst_stands_first_and_all_is_counted() {
             "lets in /etc/ssh/sshd_config:2 [sshd-pam-off]",
             "locks out /etc/ivalt/users.toml:3 [bad-entry]",
             "warning /etc/ivalt/users.toml [users-readable]",
-            "1 lets in, 1 locks out, 1 warning",
+            "3 problems: 1 lets users in, 1 locks users out, 1 warning",
             "services that ask iVALT: sshd, sudo, sudo-i",
         ]
     );

@@ -69,7 +69,7 @@ fn disabled_and_enabled_again_is_byte_for_byte_the_same() {
     assert_eq!(store.done(&["disable", "root"]).stdout, "root: disabled\n");
     assert_eq!(
         store.done(&["disable", "root"]).stdout,
-        "root: is disabled already\n"
+        "root: is already disabled\n"
     );
     assert!(
         store
@@ -85,7 +85,7 @@ fn disabled_and_enabled_again_is_byte_for_byte_the_same() {
 fn what_was_done_for_machines() {
     let store = Store::with("[users]\n");
     let file = store.users_file().display().to_string();
-    let unknown = "no.body: this machine knows no such account";
+    let unknown = "no.body: no such account on this machine";
     for (words, said) in [
         (
             ["add", "no.body", "+14155550100"].as_slice(),

@@ -129,19 +129,17 @@ fn without_root_the_way_is_named() {
     let sudo = "sudo ivaltctl --config ivalt.toml users";
     assert_eq!(
         nobody(&["list"]),
-        format!("ivaltctl: ivalt.toml: must not be read by you; run: {sudo} list\n")
+        format!("ivaltctl: ivalt.toml: permission denied; run: {sudo} list\n")
     );
     // As an administrator may leave them, and the module accepts with another effective user id.
     fs::set_permissions(&config, PermissionsExt::from_mode(0o600)).unwrap();
     chown(&config, Some(65534), None).unwrap();
     assert_eq!(
         nobody(&["show", "a b"]),
-        format!("ivaltctl: users.toml: must not be read by you; run: {sudo} show 'a b'\n")
+        format!("ivaltctl: users.toml: permission denied; run: {sudo} show 'a b'\n")
     );
     assert_eq!(
         nobody(&["add", "root", "+916283974746"]),
-        format!(
-            "ivaltctl: users.toml: must not be changed by you; run: {sudo} add root +916283974746\n"
-        )
+        format!("ivaltctl: users.toml: permission denied; run: {sudo} add root +916283974746\n")
     );
 }

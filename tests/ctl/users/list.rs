@@ -19,9 +19,9 @@ fn what_stands_there_is_listed_as_a_login_would_read_it() {
     );
     assert_eq!(
         called.stderr,
-        "ivaltctl: warning: first.last: this machine knows no such account\n\
-         ivaltctl: warning: bad: this machine knows no such account\n\
-         ivaltctl: warning: twice: this machine knows no such account\n"
+        "ivaltctl: warning: first.last: no such account on this machine\n\
+         ivaltctl: warning: bad: no such account on this machine\n\
+         ivaltctl: warning: twice: no such account on this machine\n"
     );
     assert_eq!(store.text(), FILE);
 }

@@ -122,7 +122,7 @@ fn a_second_writer_waits_and_then_gives_up() {
     let mut waiting = start(&store, &["add", "root", "+14155550100"]);
     let called = store.call(&["add", "bin", "+14155550101"]);
     assert_eq!((called.status, called.stdout.as_str()), (1, ""));
-    let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; look for it: fuser -v ";
+    let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; find it: fuser -v ";
     assert!(called.stderr.contains(sentence), "{}", called.stderr);
     assert_eq!(waiting.wait().unwrap().code(), Some(1));
     // Who only reads does not wait.
