@@ -77,7 +77,8 @@ pub struct CheckArgs {
 ///
 /// The file is the one that users_file of the settings names; the settings may still lack the API key. Comments, order
 /// and all other lines stay as they are. The file is replaced atomically: a reader, even after a crash, finds the old
-/// one or the new one. Accounts that this machine does not know, and users who share a mobile, are pointed out. Exit status: 0 done, 1 refused, nothing changed.
+/// one or the new one. Accounts that this machine does not know, and users who share a mobile, are pointed out.
+/// Exit status: 0 done, 1 refused, nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl users list

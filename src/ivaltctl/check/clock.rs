@@ -66,5 +66,5 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
     }]
 }
 
-/// What sets a clock right.
+/// The command that keeps a clock right.
 pub const FIX: &str = "timedatectl set-ntp true";

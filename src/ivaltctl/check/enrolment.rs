@@ -219,7 +219,7 @@ impl UsersCheck<'_> {
         vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
     }
 
-    /// Not enrolled may be meant, so it is a warning for each; when of those who administer the machine by sudo none can
+    /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators can
     /// pass, nobody can take it back either.
     fn privileged(&self) -> Vec<Finding> {
         if !self.asked() {

@@ -24,7 +24,7 @@ fn a_healthy_system_gives_nothing() {
 }
 
 #[test]
-fn the_worst_stands_first_and_all_is_counted() {
+fn the_worst_comes_first_and_all_is_counted() {
     let system = System::healthy();
     system
         .replace(SSHD, "UsePAM yes", "UsePAM no")
@@ -52,7 +52,7 @@ fn the_worst_stands_first_and_all_is_counted() {
 }
 
 #[test]
-fn a_root_that_is_none_is_refused() {
+fn a_root_that_is_not_a_folder_is_refused() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
     let output = command
         .args(["check", "--root", "/no/such/folder"])

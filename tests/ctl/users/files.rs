@@ -29,7 +29,7 @@ fn the_trust_rules_hold_for_changes() {
 }
 
 #[test]
-fn the_first_user_makes_the_file() {
+fn the_first_user_creates_the_file() {
     let store = Store::empty();
     store.refused(
         &["list"],
@@ -45,7 +45,7 @@ fn the_first_user_makes_the_file() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_not_made() {
+fn a_missing_folder_is_not_created() {
     let store = Store::empty();
     let settings = format!(
         "users_file = \"{}/no/users.toml\"\n",
@@ -97,7 +97,7 @@ fn a_new_file_belongs_to_root_in_a_folder_of_a_group() {
 }
 
 #[test]
-fn without_root_the_way_is_named() {
+fn without_root_sudo_is_suggested() {
     if no_root("becomes somebody else") {
         return;
     }
