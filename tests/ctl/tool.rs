@@ -43,6 +43,18 @@ pub fn with_config(config: &Path, words: &[&str], typed: &str) -> Called {
     ivaltctl_typed(&[&["--config", config], words].concat(), typed)
 }
 
+/// As on a machine without settings: below an empty folder, in a mount namespace of its own.
+pub fn without_etc_ivalt(words: &[&str]) -> Called {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-ec"])
+        .arg("mount -t tmpfs tmpfs /etc/ivalt; exec \"$0\" \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_ivaltctl"))
+        .args(words)
+        .stdin(Stdio::null());
+    called(command.output().expect("unshare starts"))
+}
+
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
     command

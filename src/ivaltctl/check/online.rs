@@ -1,46 +1,44 @@
-//! `--online`: the way to iVALT, step by step, and what it would do to a login.
+//! `--online`: the connection to iVALT, step by step, and what its faults do to a login.
 //!
-//! No token is made up: iVALT documents no operation that proves the API key without a person, but `api/v1/auth`, for
-//! hosts that have client credentials. Without them, nothing but the head of an empty request is sent, and no key.
+//! No token is made up: the only operation that proves the API key without a user is `api/v1/auth`, for hosts that have
+//! client credentials. Without them, nothing but the head of an empty request is sent, and no key.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::clock;
-use super::patient::{Patient, finding, line_of};
+use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
 use crate::{surroundings, terminal};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
 
-/// A certificate that ends sooner should have been renewed.
+/// A certificate that ends within so many days should have been renewed.
 const DAYS: i64 = 14;
-/// A clock that is off by more.
-const TOLERANCE: u64 = 300;
 
-/// One step on the way.
+/// One step of the connection.
 #[derive(Debug, Serialize)]
-pub struct Step {
+pub struct ProbeStep {
     /// `dns`, `connect`, `tls`, `request`, `answer`, `api/v1/auth`.
     pub step: String,
     /// How long it took.
     pub ms: u64,
-    /// What came of it.
+    /// What was seen, or what failed.
     pub said: String,
 }
 
-/// Asks every iVALT the settings name.
-pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
+/// Probes every iVALT that the settings name.
+pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeStep> {
     let mut steps = Vec::new();
-    for (file, settings) in patient.usable() {
-        let api = below(patient, &settings.api);
+    for (file, settings) in context.usable() {
+        let api = with_real_paths(context, &settings.api);
         let surroundings = surroundings();
-        // Roots that cannot be used are the settings' affair.
+        // Roots that cannot be used are a finding about the settings.
         let client = Client::new(&api, surroundings.trust, surroundings.platform);
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
@@ -52,16 +50,16 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
                 quote_log_value(api.url.as_bytes())
             ));
         }
-        let visit = Visit {
-            patient,
+        let check = ApiCheck {
+            context,
             file,
             settings,
         };
         let probe = client.probe();
-        steps.extend(visit.steps(&probe));
-        findings.extend(visit.findings(&probe));
+        steps.extend(check.steps(&probe));
+        findings.extend(check.findings(&probe));
         if let (None, Some(credentials)) = (&probe.failed, &api.client) {
-            let (step, found) = visit.authenticate(&mut client, credentials);
+            let (step, found) = check.authenticate(&mut client, credentials);
             steps.push(step);
             findings.extend(found);
         }
@@ -69,8 +67,8 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
     steps
 }
 
-/// The same settings with their certificates where they really are.
-fn below(patient: &Patient, api: &Api) -> Api {
+/// The same settings, with the real path of the certificates of a system below a folder.
+fn with_real_paths(context: &CheckContext, api: &Api) -> Api {
     let client = api.client.as_ref().map(|client| ClientCredentials {
         id: client.id.clone(),
         secret: client.secret.clone(),
@@ -78,36 +76,36 @@ fn below(patient: &Patient, api: &Api) -> Api {
     Api {
         url: api.url.clone(),
         key: api.key.clone(),
-        ca_file: api.ca_file.as_deref().map(|path| patient.root.real(path)),
+        ca_file: api.ca_file.as_deref().map(|path| context.root.real(path)),
         proxy: api.proxy.clone(),
         client,
         ..*api
     }
 }
 
-struct Visit<'a> {
-    patient: &'a Patient<'a>,
+struct ApiCheck<'a> {
+    context: &'a CheckContext<'a>,
     file: &'a Path,
     settings: &'a Settings,
 }
 
-impl Visit<'_> {
-    fn steps(&self, probe: &Probe) -> Vec<Step> {
-        let steps = probe.times.iter().map(|(stage, time)| Step {
+impl ApiCheck<'_> {
+    fn steps(&self, probe: &Probe) -> Vec<ProbeStep> {
+        let steps = probe.times.iter().map(|(stage, time)| ProbeStep {
             step: stage.to_string(),
             ms: milliseconds(*time),
             said: match &probe.failed {
                 Some((failed, cause)) if failed == stage => cause.clone(),
-                _ => said(probe, *stage),
+                _ => result(probe, *stage),
             },
         });
         steps.collect()
     }
 
-    fn finding(&self, severity: Severity, id: &'static str, what: &str, mend: &str) -> Finding {
+    fn finding(&self, severity: Severity, id: &'static str, what: &str, fix: &str) -> Finding {
         Finding {
-            line: line_of(self.patient.root, self.file, "url"),
-            ..finding(severity, id, self.file, what, mend)
+            line: line_of(self.context.root, self.file, "url"),
+            ..finding(severity, id, self.file, what, fix)
         }
     }
 
@@ -128,7 +126,7 @@ impl Visit<'_> {
         findings
     }
 
-    /// What the module calls unavailable; by policy, that denies or lets in.
+    /// What the module calls unavailable; by policy, that denies users or lets them in.
     fn unavailable(&self, stage: Stage, cause: &str) -> Finding {
         let (severity, consequence) = match self.settings.policy.unavailable {
             Tolerance::Deny => (
@@ -137,35 +135,34 @@ impl Visit<'_> {
             ),
             Tolerance::Ignore => (
                 Severity::LetsIn,
-                "everybody gets past without a token, by policy.unavailable",
+                "everybody logs in without a token, because of policy.unavailable",
             ),
         };
         let host = self.host();
-        let (id, mend) = match stage {
+        let (id, fix) = match stage {
             Stage::Dns => (
                 "online-dns",
-                format!("look at it: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
+                format!("inspect: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
             ),
             Stage::Connect => (
                 "online-connect",
-                format!("look at it: curl -v https://{host}/; then firewall, or api.proxy"),
+                format!("inspect: curl -v https://{host}/; then firewall, or api.proxy"),
             ),
             Stage::Tls => (
                 "online-tls",
                 format!(
-                    "look at it: openssl s_client -connect {host}:443 -servername {host}; then clock, api.ca_file"
+                    "inspect: openssl s_client -connect {host}:443 -servername {host}; then clock, api.ca_file"
                 ),
             ),
-            Stage::Request | Stage::Answer => (
-                "online-answer",
-                format!("look at it: curl -v https://{host}/"),
-            ),
+            Stage::Request | Stage::Answer => {
+                ("online-answer", format!("inspect: curl -v https://{host}/"))
+            }
         };
         let what = format!(
             "{}: {consequence} (unavailable)",
             quote_log_value(cause.as_bytes()).trim_matches('"')
         );
-        self.finding(severity, id, &what, &mend)
+        self.finding(severity, id, &what, &fix)
     }
 
     fn host(&self) -> String {
@@ -185,31 +182,34 @@ impl Visit<'_> {
     fn certificate(&self, der: &[u8]) -> Option<Finding> {
         let days = days_left(&X509Certificate::from_der(der).ok()?.1);
         let what = format!(
-            "iVALT's certificate ends in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
+            "iVALT's certificate expires in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
              renewed"
         );
-        let mend = "whoever runs the server of api.url must renew it; ask them";
+        let fix = "ask the operator of the server in api.url to renew it";
         (days < DAYS)
-            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, mend))
+            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, fix))
     }
 
     fn clock(&self, date: &str) -> Option<Finding> {
-        let off = now().abs_diff(http_date(date)?);
+        let theirs = httpdate::parse_http_date(date).ok()?;
+        let difference = SystemTime::now()
+            .duration_since(theirs)
+            .unwrap_or_else(|ahead| ahead.duration());
         let what = format!(
             "the clock differs from iVALT's by {} minutes: when it is far off, iVALT's certificate is refused and \
              everybody who is asked is denied (unavailable)",
-            off / 60
+            difference.as_secs() / 60
         );
-        (off > TOLERANCE)
-            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::mend()))
+        (difference > clock::TOLERANCE)
+            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::FIX))
     }
 
-    /// The one operation that proves this host's key without asking about a person.
+    /// The one operation that proves this host's key without a user's token.
     fn authenticate(
         &self,
         client: &mut Client,
         credentials: &ClientCredentials,
-    ) -> (Step, Option<Finding>) {
+    ) -> (ProbeStep, Option<Finding>) {
         let exchange = client.authenticate_client(credentials);
         let (said, found) = match &exchange.answer {
             Answer::Verified => ("success".to_owned(), None),
@@ -225,15 +225,15 @@ impl Visit<'_> {
             Answer::Rejected(said) => {
                 let words = quote_log_value(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
-                let mend = "correct both, or take both out";
+                let fix = "correct both, or remove both";
                 (
                     format!("refused: {words}"),
-                    Some(self.finding(Severity::Warning, "online-client-refused", &what, mend)),
+                    Some(self.finding(Severity::Warning, "online-client-refused", &what, fix)),
                 )
             }
             Answer::Unusable(cause, _) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),
         };
-        let step = Step {
+        let step = ProbeStep {
             step: "api/v1/auth".to_owned(),
             ms: milliseconds(exchange.elapsed),
             said,
@@ -242,8 +242,8 @@ impl Visit<'_> {
     }
 }
 
-/// What was seen in a step that went well.
-fn said(probe: &Probe, stage: Stage) -> String {
+/// What was seen in a step that succeeded.
+fn result(probe: &Probe, stage: Stage) -> String {
     match (stage, &probe.tls) {
         (Stage::Dns, _) => {
             let addresses: Vec<_> = probe
@@ -274,62 +274,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-}
-
 fn days_left(certificate: &X509Certificate) -> i64 {
-    let now = i64::try_from(now()).unwrap_or(i64::MAX);
-    certificate
-        .validity()
-        .not_after
-        .timestamp()
-        .saturating_sub(now)
-        / 86_400
-}
-
-/// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`; RFC 9110 section 5.6.7.
-fn http_date(date: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let words: Vec<_> = date
-        .split([' ', ':'])
-        .filter(|word| !word.is_empty())
-        .collect();
-    let [_, day, month, year, hour, minute, second, "GMT"] = words[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let [day, year, hour, minute, second] = [day, year, hour, minute, second]
-        .map(|word| word.parse::<u64>().ok().filter(|number| *number < 10_000));
-    // Years begin in March, so that the leap day is their last.
-    let year = year?.checked_sub(u64::from(month < 3))?;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day?.checked_sub(1)?;
-    let days =
-        (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)?;
-    Some(days * 86_400 + hour? * 3600 + minute? * 60 + second?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_http() {
-        for (date, expected) in [
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
-            ("Fri, 01 Mar 2024 00:00:00 GMT", Some(1_709_251_200)),
-            ("yesterday", None),
-            ("Sun, 06 Foo 1994 08:49:37 GMT", None),
-            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
-        ] {
-            assert_eq!(http_date(date), expected, "{date}");
-        }
-    }
+    let end = certificate.validity().not_after.timestamp();
+    end.saturating_sub(ASN1Time::now().timestamp()) / 86_400
 }

@@ -1,4 +1,4 @@
-//! The CSV file of `users import`: columns name, mobile and perhaps enabled.
+//! The CSV file of `users import`: the columns name, mobile and, optionally, enabled.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -8,6 +8,7 @@ use csv::ByteRecord;
 
 use super::names;
 use crate::Refused;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::trusted_file::LARGE;
 use ivalt_core::users::Mobile;
@@ -16,22 +17,13 @@ use ivalt_core::users::Mobile;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
     /// The line of the file, as an editor counts.
-    pub line: u64,
+    pub line: usize,
     /// The account.
     pub name: String,
-    /// Checked.
+    /// The mobile number, valid.
     pub mobile: Mobile,
-    /// Whether the person may log in.
+    /// Whether the user may log in.
     pub enabled: bool,
-}
-
-/// What is wrong with a row.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The line of the file, as an editor counts.
-    pub line: u64,
-    /// A sentence without the mobile.
-    pub what: String,
 }
 
 /// All rows, good and bad.
@@ -39,7 +31,7 @@ pub struct Problem {
 pub struct Table {
     /// Those that can be used.
     pub rows: Vec<Row>,
-    /// Those that cannot.
+    /// What is wrong with the others, without the mobile; lines are those an editor shows.
     pub problems: Vec<Problem>,
 }
 
@@ -70,7 +62,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// Takes the rows apart.
+/// Parses the rows.
 pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
     // Spreadsheets write a byte-order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -81,30 +73,30 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
     };
     let (mut table, mut columns, mut seen) = (Table::default(), None, HashMap::new());
     for record in reader(bytes).byte_records().flatten() {
-        let line = lines.of(&record);
-        // What spreadsheets leave below the last row.
+        let line = lines.line_of(&record);
+        // Spreadsheets leave empty rows below the last one.
         if record.iter().all(<[u8]>::is_empty) {
             continue;
         }
         let row = match &columns {
             Some(columns) => Columns::row(columns, &record, line, format),
-            None => match Columns::of(&record) {
+            None => match Columns::from_header(&record) {
                 Some(Ok(header)) => {
                     columns = Some(header);
                     continue;
                 }
                 Some(Err(what)) => {
-                    table.problems.push(Problem { line, what });
+                    table.problems.push(Problem::invalid(what).in_line(line));
                     return table;
                 }
                 None => columns
-                    .insert(Columns::by_default())
+                    .insert(Columns::default_order())
                     .row(&record, line, format),
             },
         };
-        match row.and_then(|row| once(row, &mut seen)) {
+        match row.and_then(|row| reject_duplicate(row, &mut seen)) {
             Ok(row) => table.rows.push(row),
-            Err(what) => table.problems.push(Problem { line, what }),
+            Err(what) => table.problems.push(Problem::invalid(what).in_line(line)),
         }
     }
     table
@@ -129,11 +121,11 @@ fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
 struct LineCounter<'a> {
     bytes: &'a [u8],
     at: usize,
-    line: u64,
+    line: usize,
 }
 
 impl LineCounter<'_> {
-    fn of(&mut self, record: &ByteRecord) -> u64 {
+    fn line_of(&mut self, record: &ByteRecord) -> usize {
         let begin = record.position().map_or(0, csv::Position::byte);
         let mut begin = usize::try_from(begin)
             .unwrap_or(0)
@@ -142,23 +134,20 @@ impl LineCounter<'_> {
             begin += 1;
         }
         let passed = &self.bytes[self.at..begin];
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
         self.at = begin;
         self.line
     }
 }
 
-fn once(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
+fn reject_duplicate(row: Row, seen: &mut HashMap<String, usize>) -> Result<Row, String> {
     match seen.insert(row.name.clone(), row.line) {
         None => Ok(row),
-        Some(line) => Err(format!(
-            "{}: stands in line {line}, too; keep one",
-            row.name
-        )),
+        Some(line) => Err(format!("{}: is also in line {line}; keep one", row.name)),
     }
 }
 
-/// Which field is what.
+/// The position of each column.
 struct Columns {
     name: usize,
     mobile: usize,
@@ -167,7 +156,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn by_default() -> Self {
+    fn default_order() -> Self {
         Self {
             name: 0,
             mobile: 1,
@@ -176,24 +165,24 @@ impl Columns {
         }
     }
 
-    /// If the record is a header: a column that we would pass over may be one that somebody relies on.
-    fn of(record: &ByteRecord) -> Option<Result<Self, String>> {
+    /// `None` if the record is not a header. An unknown column is an error: somebody may rely on it.
+    fn from_header(record: &ByteRecord) -> Option<Result<Self, String>> {
         let titles: Vec<String> = record
             .iter()
             .map(|title| String::from_utf8_lossy(title).to_ascii_lowercase())
             .collect();
-        let place = |wanted: &str| titles.iter().position(|title| title == wanted);
-        let (name, mobile) = (place("name")?, place("mobile")?);
-        let enabled = place("enabled");
+        let position = |wanted: &str| titles.iter().position(|title| title == wanted);
+        let (name, mobile) = (position("name")?, position("mobile")?);
+        let enabled = position("enabled");
         let known = 2 + usize::from(enabled.is_some());
         let unknown = |title: &&String| !["name", "mobile", "enabled"].contains(&title.as_str());
         if let Some(title) = titles.iter().find(unknown) {
             return Some(Err(format!(
-                "\"{title}\" is no column here; known are name, mobile and enabled"
+                "unknown column \"{title}\"; expected name, mobile and enabled"
             )));
         }
         if titles.len() != known {
-            return Some(Err("a column stands twice; keep one".to_owned()));
+            return Some(Err("a column is defined twice; keep one".to_owned()));
         }
         Some(Ok(Self {
             name,
@@ -203,20 +192,20 @@ impl Columns {
         }))
     }
 
-    fn row(&self, record: &ByteRecord, line: u64, format: MobileFormat) -> Result<Row, String> {
+    fn row(&self, record: &ByteRecord, line: usize, format: MobileFormat) -> Result<Row, String> {
         let mut fields = Vec::with_capacity(3);
         for field in record {
             fields.push(std::str::from_utf8(field).map_err(|_| "is not UTF-8")?);
         }
         if !(2..=self.count).contains(&fields.len()) {
             return Err(format!(
-                "has {} columns; write name,mobile or name,mobile,enabled",
+                "has {} columns; expected name,mobile or name,mobile,enabled",
                 fields.len()
             ));
         }
-        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
         let name = field(self.name).to_owned();
-        if let Some(why) = names::why_not(&name) {
+        if let Some(why) = names::invalid_reason(&name) {
             return Err(why.to_owned());
         }
         let Some(mobile) = Mobile::parse(field(self.mobile), format) else {
@@ -225,13 +214,12 @@ impl Columns {
                 ivalt_core::users::not_a_mobile(format)
             ));
         };
-        let enabled = self.enabled.map_or("", field);
-        match enabled.to_ascii_lowercase().as_str() {
-            "" | "true" | "yes" => Ok((true, name)),
-            "false" | "no" => Ok((false, name)),
-            _ => Err(format!("{name}: enabled must be true or false")),
-        }
-        .map(|(enabled, name)| Row {
+        let enabled = match self.enabled.map_or("", field).to_ascii_lowercase().as_str() {
+            "" | "true" | "yes" => true,
+            "false" | "no" => false,
+            _ => return Err(format!("{name}: enabled must be true or false")),
+        };
+        Ok(Row {
             line,
             name,
             mobile,
@@ -244,7 +232,7 @@ impl Columns {
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Vec<(u64, String, String, bool)> {
+    fn rows(text: &str) -> Vec<(usize, String, String, bool)> {
         let table = parse(text.as_bytes(), MobileFormat::E164);
         assert_eq!(table.problems, [], "{text}");
         let row = |row: Row| {
@@ -258,17 +246,17 @@ mod tests {
         table.rows.into_iter().map(row).collect()
     }
 
-    fn problems(text: &str) -> Vec<(u64, String)> {
+    fn problems(text: &str) -> Vec<(usize, String)> {
         let table = parse(text.as_bytes(), MobileFormat::E164);
         table
             .problems
             .into_iter()
-            .map(|problem| (problem.line, problem.what))
+            .map(|problem| (problem.line.unwrap(), problem.what))
             .collect()
     }
 
     #[test]
-    fn one_row_in_every_dress() {
+    fn one_row_in_every_form() {
         let expected = |line| vec![(line, "alice".to_owned(), "+14155550100".to_owned(), true)];
         for (line, text) in [
             (1, "alice,+14155550100"),
@@ -293,19 +281,25 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_row_is_told() {
+    fn every_bad_row_is_reported() {
         let text = "alice,+14155550100\nbob\n:,+14155550100\ncarol,0\nalice,+14155550100\ndave,+14155550100,maybe\n\
             erin,+14155550100,true,x\n";
         let expected = [
-            (2, "has 1 columns; write name,mobile or name,mobile,enabled"),
-            (3, "no account can have a name with : or /"),
+            (
+                2,
+                "has 1 columns; expected name,mobile or name,mobile,enabled",
+            ),
+            (3, "an account name cannot contain : or /"),
             (
                 4,
                 "carol: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100",
             ),
-            (5, "alice: stands in line 1, too; keep one"),
+            (5, "alice: is also in line 1; keep one"),
             (6, "dave: enabled must be true or false"),
-            (7, "has 4 columns; write name,mobile or name,mobile,enabled"),
+            (
+                7,
+                "has 4 columns; expected name,mobile or name,mobile,enabled",
+            ),
         ];
         assert_eq!(
             problems(text),
@@ -316,17 +310,17 @@ mod tests {
     }
 
     #[test]
-    fn a_header_we_do_not_know_is_refused() {
+    fn an_unknown_header_is_refused() {
         assert_eq!(
             problems("name,mobile,disabled\nalice,+14155550100,true"),
             [(
                 1,
-                "\"disabled\" is no column here; known are name, mobile and enabled".to_owned()
+                "unknown column \"disabled\"; expected name, mobile and enabled".to_owned()
             )]
         );
         assert_eq!(
             problems("name,mobile,mobile\n"),
-            [(1, "a column stands twice; keep one".to_owned())]
+            [(1, "a column is defined twice; keep one".to_owned())]
         );
     }
 }

@@ -1,21 +1,21 @@
-//! Names of accounts: which can be one, and which is one.
+//! Names of accounts: which are possible, and which exist.
 
 use nix::unistd::User;
 
 /// Why no account of Linux can have this name, if none can.
 ///
-/// `DOM\user`, `user@realm`, blanks and capitals come from real directories, so this is generous.
-pub fn why_not(name: &str) -> Option<&'static str> {
+/// `DOM\user`, `user@realm`, spaces and capitals come from real directories, so they are accepted.
+pub fn invalid_reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("the name is empty")
     } else if name.len() > 256 {
         Some("the name is longer than 256 bytes")
     } else if name.contains(char::is_control) {
-        Some("the name holds a control character")
+        Some("the name contains a control character")
     } else if name.contains([':', '/']) {
-        Some("no account can have a name with : or /")
+        Some("an account name cannot contain : or /")
     } else if name.starts_with('-') || matches!(name, "." | "..") {
-        Some("no account can have such a name")
+        Some("not a possible account name")
     } else if name.trim() != name {
         Some("the name begins or ends with white space")
     } else {
@@ -23,7 +23,7 @@ pub fn why_not(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the machine knows the account, local or by NSS (LDAP, SSSD …); `None` if it cannot be told.
+/// Whether this machine knows the account, locally or by NSS (LDAP, SSSD …); `None` if that cannot be determined.
 pub fn is_known(name: &str) -> Option<bool> {
     User::from_name(name).ok().map(|user| user.is_some())
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_real_directories_are_names() {
+    fn names_of_real_directories_are_accepted() {
         for name in [
             "alice",
             "first.last",
@@ -46,28 +46,28 @@ mod tests {
             "42",
             "+nis",
         ] {
-            assert_eq!(why_not(name), None, "{name}");
+            assert_eq!(invalid_reason(name), None, "{name}");
         }
     }
 
     #[test]
-    fn what_no_account_can_be_called() {
+    fn impossible_names_are_refused() {
         for (name, why) in [
             ("", "the name is empty"),
-            ("a\nb", "the name holds a control character"),
-            ("a\0", "the name holds a control character"),
-            ("a\x1b[31m", "the name holds a control character"),
-            ("a\u{85}", "the name holds a control character"),
-            ("a:b", "no account can have a name with : or /"),
-            ("../a", "no account can have a name with : or /"),
-            ("-rf", "no account can have such a name"),
-            ("..", "no account can have such a name"),
+            ("a\nb", "the name contains a control character"),
+            ("a\0", "the name contains a control character"),
+            ("a\x1b[31m", "the name contains a control character"),
+            ("a\u{85}", "the name contains a control character"),
+            ("a:b", "an account name cannot contain : or /"),
+            ("../a", "an account name cannot contain : or /"),
+            ("-rf", "not a possible account name"),
+            ("..", "not a possible account name"),
             (" a", "the name begins or ends with white space"),
             ("a ", "the name begins or ends with white space"),
         ] {
-            assert_eq!(why_not(name), Some(why), "{name:?}");
+            assert_eq!(invalid_reason(name), Some(why), "{name:?}");
         }
-        assert_eq!(why_not(&"a".repeat(256)), None);
-        assert!(why_not(&"a".repeat(257)).is_some());
+        assert_eq!(invalid_reason(&"a".repeat(256)), None);
+        assert!(invalid_reason(&"a".repeat(257)).is_some());
     }
 }
