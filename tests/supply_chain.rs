@@ -9,7 +9,13 @@ use serde_json::Value;
 type Crate = (String, String);
 
 /// The packages of the workspace.
-const OWN: [&str; 4] = ["ivalt-core", "pam_ivalt", "ivaltctl", "pam_ivalt-tests"];
+const OWN: [&str; 5] = [
+    "ivalt-core",
+    "pam_ivalt",
+    "ivaltctl",
+    "pam_ivalt-tests",
+    "pam_ivalt-test-macros",
+];
 /// Those that make a file which is installed.
 const SHIPPED: [&str; 2] = ["pam_ivalt", "ivaltctl"];
 

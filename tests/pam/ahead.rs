@@ -9,7 +9,7 @@ use crate::table::{self, SUCCESS, url, with_lines};
 use support::certificates::Certificate;
 use support::codes::PAM_CONV_ERR;
 use support::server::{Server, answer, black_hole, hold, reset};
-use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, no_stage};
+use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, sandbox_test};
 
 /// How long the person takes here.
 const TYPING: Duration = Duration::from_millis(700);
@@ -44,11 +44,8 @@ fn beyond(report: &Report, person: Duration) -> Duration {
     Duration::from_millis(report.authenticate().elapsed_ms).saturating_sub(person)
 }
 
-#[test]
+#[sandbox_test]
 fn it_stands_before_the_answer_and_carries_the_request() {
-    if no_stage() {
-        return;
-    }
     let server = right();
     let report = case(&url(&server), [typed("accept-1")]).run();
     let line = expect(&report, VERIFIED);
@@ -66,11 +63,8 @@ fn it_stands_before_the_answer_and_carries_the_request() {
     assert!(elapsed < 500, "the person's typing is in it: {elapsed} ms");
 }
 
-#[test]
+#[sandbox_test]
 fn the_prompt_does_not_wait_for_it() {
-    if no_stage() {
-        return;
-    }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -82,11 +76,8 @@ fn the_prompt_does_not_wait_for_it() {
     assert!(waited < Duration::from_millis(250), "{waited:?}");
 }
 
-#[test]
+#[sandbox_test]
 fn who_gives_up_is_not_kept_whatever_the_network_does() {
-    if no_stage() {
-        return;
-    }
     let silent = Server::raw(|stream| hold(&stream));
     let closing = Server::raw(|stream| reset(&stream));
     let living = right();
@@ -99,11 +90,8 @@ fn who_gives_up_is_not_kept_whatever_the_network_does() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
-    if no_stage() {
-        return;
-    }
     let server = Server::tired_once(Duration::from_millis(200));
     let report = case(&url(&server), [typed("accept-1")]).run();
     expect(&report, VERIFIED);
@@ -113,11 +101,8 @@ fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn what_failed_meanwhile_is_tried_anew_and_what_fails_still_is_told() {
-    if no_stage() {
-        return;
-    }
     let long = Duration::from_millis(1500);
     let server = Server::tls(Certificate::Expired, |_| {});
     let answers = [Act::slowly("accept-1", long).into(), "accept-2".into()];
@@ -131,11 +116,8 @@ fn what_failed_meanwhile_is_tried_anew_and_what_fails_still_is_told() {
     assert_eq!((server.connections(), server.requests()), (3, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn the_time_counts_from_the_answer() {
-    if no_stage() {
-        return;
-    }
     // Longer than `timeout_seconds` before the answer, and silence after it.
     let silent = Server::tls(Certificate::Valid, |tls| hold(&tls.sock));
     let long = Duration::from_millis(2500);
@@ -146,11 +128,8 @@ fn the_time_counts_from_the_answer() {
     assert!(beyond(&report, long) >= Duration::from_millis(1900));
 }
 
-#[test]
+#[sandbox_test]
 fn every_attempt_has_its_own() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .answer(typed("reject-1"))
@@ -163,11 +142,8 @@ fn every_attempt_has_its_own() {
     assert_eq!(ivalt.connections().len(), 3);
 }
 
-#[test]
+#[sandbox_test]
 fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let disabled = "[users]\nalice = { mobile = \"+916283974746\", enabled = false }\n";
     expect(
@@ -198,11 +174,8 @@ fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_setting_turns_it_off() {
-    if no_stage() {
-        return;
-    }
     let server = right();
     let case = with_lines(
         case(&url(&server), [typed("accept-1")]),
@@ -219,11 +192,8 @@ fn a_setting_turns_it_off() {
 }
 
 /// Signals are blocked in it (`Case::run` looks), and a host that allows no further process gets none.
-#[test]
+#[sandbox_test]
 fn without_a_thread_the_work_is_done_after_the_answer() {
-    if no_stage() {
-        return;
-    }
     // Root may exceed RLIMIT_NPROC.
     if no_root("becoming somebody else needs root") {
         return;
@@ -250,11 +220,8 @@ fn without_a_thread_the_work_is_done_after_the_answer() {
     assert_eq!((server.connections(), server.requests()), (1, 1));
 }
 
-#[test]
+#[sandbox_test]
 fn a_thread_that_is_still_at_work_is_harmless_at_the_prompt() {
-    if no_stage() {
-        return;
-    }
     let silent = Server::raw(|stream| hold(&stream));
     let report = case(&url(&silent), [typed("accept-1")]).run();
     table::unavailable_after("silent", &report, "timeout after 2 s in tls", TYPING);
@@ -262,11 +229,8 @@ fn a_thread_that_is_still_at_work_is_harmless_at_the_prompt() {
     assert_eq!((silent.connections(), silent.requests()), (1, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn many_of_them_leave_nothing_behind() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .calls(&[Entry::Authenticate])

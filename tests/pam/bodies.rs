@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::expect::{EXHAUSTED, REJECTED, VERIFIED, expect};
 use crate::table::*;
-use support::no_stage;
+use support::sandbox_test;
 use support::server::{Certificate, Server, Tls, answer, close_by_reset, send};
 
 const CLOSED: &str = "answer: the server closed the connection";
@@ -77,11 +77,8 @@ const NO_LENGTHS: [&str; 9] = [
     "18446744073709551616",
 ];
 
-#[test]
+#[sandbox_test]
 fn lengths_right_and_wrong() {
-    if no_stage() {
-        return;
-    }
     assert_eq!(SUCCESS.len(), 35);
     let with = |lines: &str, ends: Ends| row(lines, raw(lines, SUCCESS), ends);
     let mut rows: Vec<_> = NO_LENGTHS
@@ -104,11 +101,8 @@ fn lengths_right_and_wrong() {
 }
 
 /// Chunks count more than a length (RFC 9112 section 6.3); HTTP/1.0 has none.
-#[test]
+#[sandbox_test]
 fn lengths_beside_chunks() {
-    if no_stage() {
-        return;
-    }
     let chunks = one_chunk(SUCCESS);
     let with = |lines: &str| row(lines, raw(lines, &chunks), verified());
     let old = b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
@@ -137,11 +131,8 @@ fn chunk_of_each_byte() -> Vec<u8> {
     chunks.chain(*b"0\r\n\r\n").collect()
 }
 
-#[test]
+#[sandbox_test]
 fn chunks_well_made() {
-    if no_stage() {
-        return;
-    }
     let with = |name, body: Vec<u8>| row(name, chunked(&body), verified());
     check_answers(&[
         with("two", two_chunks("\r\n0\r\n\r\n")),
@@ -157,11 +148,8 @@ fn chunks_well_made() {
     ]);
 }
 
-#[test]
+#[sandbox_test]
 fn chunks_badly_made() {
-    if no_stage() {
-        return;
-    }
     let bad = |name, body: Vec<u8>| row(name, chunked(&body), no(NO_HTTP));
     let cut = |name, body: Vec<u8>| row(name, chunked(&body), no(CLOSED));
     check_answers(&[
@@ -193,11 +181,8 @@ const BROKEN_BODIES: [&str; 5] = [
 ];
 
 /// A refusal whose body breaks off or is in a foreign coding stays a refusal, and an outage stays an outage.
-#[test]
+#[sandbox_test]
 fn a_broken_refusal_is_no_outage() {
-    if no_stage() {
-        return;
-    }
     let long = format!("\r\n{}", " ".repeat(65_537));
     let with = |status: u16, rest: &str, ends: Ends| {
         row(
@@ -221,11 +206,8 @@ fn a_broken_refusal_is_no_outage() {
     check_tolerantly(&rows);
 }
 
-#[test]
+#[sandbox_test]
 fn a_refusal_that_stalls_is_no_outage() {
-    if no_stage() {
-        return;
-    }
     let server = Server::tls(Certificate::Valid, |tls| {
         send(
             tls,
@@ -260,11 +242,8 @@ const FOREIGN_TRANSFERS: [&str; 5] = [
     "transfer-encoding: identity",
 ];
 
-#[test]
+#[sandbox_test]
 fn codings_that_were_not_asked_for() {
-    if no_stage() {
-        return;
-    }
     let mut rows = Vec::new();
     for line in FOREIGN_CODINGS.into_iter().chain(FOREIGN_TRANSFERS) {
         rows.push(row(line, raw(line, SUCCESS), no(FOREIGN)));
@@ -287,11 +266,8 @@ fn codings_that_were_not_asked_for() {
     check_answers(&rows);
 }
 
-#[test]
+#[sandbox_test]
 fn bodies_around_the_limit() {
-    if no_stage() {
-        return;
-    }
     let mut rows = Vec::new();
     for (size, ends) in [
         (65_536, verified()),
@@ -312,11 +288,8 @@ fn bodies_around_the_limit() {
     check_answers(&rows);
 }
 
-#[test]
+#[sandbox_test]
 fn heads_around_the_limit() {
-    if no_stage() {
-        return;
-    }
     let head = |size: usize| {
         let bare = raw("x-long: ", b"").len();
         raw(&format!("x-long: {}", "x".repeat(size - bare)), SUCCESS)
@@ -335,11 +308,8 @@ fn heads_around_the_limit() {
     ]);
 }
 
-#[test]
+#[sandbox_test]
 fn headers_of_every_kind() {
-    if no_stage() {
-        return;
-    }
     let with = |line: &str| answer("200 OK", &format!("{line}\r\n"), SUCCESS);
     let mut rows: Vec<_> = [
         "x-a: \u{e4}",
@@ -458,11 +428,8 @@ const OTHER_WORDS: &[&str] = &[
     "ѕuccess",
 ];
 
-#[test]
+#[sandbox_test]
 fn documents_that_are_no_success() {
-    if no_stage() {
-        return;
-    }
     let deep = |size: usize| format!("{}{}", "[".repeat(size), "]".repeat(size));
     let computed = [deep(1_000), deep(30_000), r#"{"a":"#.repeat(10_000)];
     let computed = computed.iter().map(String::as_bytes);
@@ -497,11 +464,8 @@ fn named(body: &[u8]) -> String {
     body.escape_ascii().take(60).map(char::from).collect()
 }
 
-#[test]
+#[sandbox_test]
 fn documents_that_are_one() {
-    if no_stage() {
-        return;
-    }
     let deep = format!(
         r#"{{"x":{}{},"status":"success"}}"#,
         "[".repeat(1_000),
@@ -582,11 +546,8 @@ fn said_everywhere(name: &str, words: &str) -> Vec<Answered> {
     ]
 }
 
-#[test]
+#[sandbox_test]
 fn ivalts_words_reach_no_log_and_no_terminal_raw() {
-    if no_stage() {
-        return;
-    }
     let long = "\u{1b}x".repeat(4_000);
     let words = FOREIGN_WORDS.into_iter().chain([("long", long.as_str())]);
     let rows: Vec<_> = words
@@ -595,11 +556,8 @@ fn ivalts_words_reach_no_log_and_no_terminal_raw() {
     check_answers(&rows);
 }
 
-#[test]
+#[sandbox_test]
 fn what_is_no_text_is_not_repeated() {
-    if no_stage() {
-        return;
-    }
     let with = |name, body: &[u8]| row(name, answer("403 X", "", body), Ends::rejected(403));
     let value = |name, value: serde_json::Value| {
         let error = json!({"code": value, "detail": value});
@@ -630,11 +588,8 @@ fn what_is_no_text_is_not_repeated() {
 }
 
 /// The next prompt is a terminal, too.
-#[test]
+#[sandbox_test]
 fn the_next_prompt_repeats_none_of_ivalts_words() {
-    if no_stage() {
-        return;
-    }
     let words = "\u{1b}[31m geofence\r\n\u{202e}";
     let body = json!({"status": "error", "error": {"code": words, "detail": words}}).to_string();
     let server = Server::answering(answer("403 X", "", body.as_bytes()));
@@ -759,11 +714,8 @@ const ENDLESS_OR_CUT: [Row; 8] = [
     ),
 ];
 
-#[test]
+#[sandbox_test]
 fn answers_that_come_slowly_or_break_off() {
-    if no_stage() {
-        return;
-    }
     let fault = |(name, cause, act): Row| Fault {
         name,
         server: Server::tls(Certificate::Valid, act),
@@ -775,11 +727,8 @@ fn answers_that_come_slowly_or_break_off() {
 
 /// Without TLS's goodbye a body that ends with the connection may have been cut by anybody on the way (RFC 8446
 /// section 6.1). ureq does not tell; an object that has its end is whole all the same, and half an object is none.
-#[test]
+#[sandbox_test]
 fn a_cut_answer_counts_only_if_its_object_is_whole() {
-    if no_stage() {
-        return;
-    }
     let cut = |body: &[u8], close: fn(&Tls)| {
         let bytes = raw("", body);
         Server::tls(Certificate::Valid, move |tls| {

@@ -2,7 +2,7 @@
 
 use crate::expect::*;
 use support::codes::*;
-use support::{Act, Answer, Case, Conversation, Entry, StandIn, Style, no_stage};
+use support::{Act, Answer, Case, Conversation, Entry, StandIn, Style, sandbox_test};
 
 const PROMPT: &str = "iVALT token: ";
 const REFUSED: &str = "iVALT refused the token.";
@@ -10,11 +10,8 @@ const NOT_SET_UP: &str = "iVALT is not set up for this account.";
 const UNREACHABLE: &str = "iVALT cannot be reached.";
 const BROKEN: &str = "iVALT is not set up correctly on this system; please tell its administrator.";
 
-#[test]
+#[sandbox_test]
 fn an_accepted_token_lets_in() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .rhost("203.0.113.7")
@@ -61,11 +58,8 @@ fn an_accepted_token_lets_in() {
     assert_eq!(requests[0]["headers"]["user-agent"], agent);
 }
 
-#[test]
+#[sandbox_test]
 fn white_space_around_a_token_is_not_sent() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     expect(
         &Case::against(&ivalt).answer(" \taccept-1\r\n").run(),
@@ -74,11 +68,8 @@ fn white_space_around_a_token_is_not_sent() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-#[test]
+#[sandbox_test]
 fn refusals_ask_again_with_the_reason_in_the_prompt() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .answer("geofence")
@@ -110,11 +101,8 @@ fn refusals_ask_again_with_the_reason_in_the_prompt() {
     assert_eq!(expect(&report, VERIFIED).get("attempts"), "3");
 }
 
-#[test]
+#[sandbox_test]
 fn one_attempt_is_no_maxtries() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt);
     let settings = case.settings(&ivalt).set("token", "attempts", 1);
@@ -131,11 +119,8 @@ fn one_attempt_is_no_maxtries() {
     assert_eq!(ivalt.tokens(), ["geofence"]);
 }
 
-#[test]
+#[sandbox_test]
 fn every_way_to_refuse_is_a_refusal() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (token, http, code, detail) in [
         (
@@ -174,11 +159,8 @@ fn every_way_to_refuse_is_a_refusal() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn what_is_no_answer_is_unavailable_and_asked_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (token, http, cause) in [
         ("http-500", "500", "answer: HTTP 500"),
@@ -247,11 +229,8 @@ fn what_is_no_answer_is_unavailable_and_asked_once() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_refused_api_key_is_the_hosts_fault() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt);
     let settings = case.settings(&ivalt).set("api", "key", "wrong-key");
@@ -275,11 +254,8 @@ fn a_refused_api_key_is_the_hosts_fault() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn who_is_not_enrolled_is_asked_like_all_others() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ncarol = { mobile = \"+916283974747\", enabled = false }\ndave = 5\n";
     for (user, row, mobile) in [
@@ -312,11 +288,8 @@ fn who_is_not_enrolled_is_asked_like_all_others() {
     assert_eq!((ivalt.requests().len(), ivalt.connections().len()), (0, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn unenrolled_is_ignored_only_by_policy_and_only_without_any_entry() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\ncarol = { mobile = \"+916283974747\", enabled = false }\ndave = 5\n";
     for (user, row, prompts) in [
@@ -340,11 +313,8 @@ fn unenrolled_is_ignored_only_by_policy_and_only_without_any_entry() {
     assert_eq!(case.with_settings(&settings).run().code(), PAM_SUCCESS);
 }
 
-#[test]
+#[sandbox_test]
 fn unavailable_is_ignored_only_by_policy() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let tolerant = |token: &str| {
         let case = Case::against(&ivalt).answer(token);
@@ -363,11 +333,8 @@ fn unavailable_is_ignored_only_by_policy() {
     expect(&tolerant("accept-1"), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn no_answer_is_a_denial_without_a_request() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let no_reply = Act {
         no_reply: true,
@@ -408,11 +375,8 @@ fn no_answer_is_a_denial_without_a_request() {
     assert_eq!(ivalt.tokens(), ["http-503"]);
 }
 
-#[test]
+#[sandbox_test]
 fn malformed_tokens_never_leave_and_may_be_corrected() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let long = "x".repeat(513);
     for (answer, cause) in [
@@ -466,11 +430,8 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
     assert_eq!(ivalt.tokens().len(), 2);
 }
 
-#[test]
+#[sandbox_test]
 fn charset_and_lengths_are_obeyed() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (charset, min, max, answer, row, cause) in [
         (
@@ -522,11 +483,8 @@ fn charset_and_lengths_are_obeyed() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_password_is_never_sent() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for answer in ["accept-password", " accept-password ", "accept-password\n"] {
         let report = Case::against(&ivalt)
@@ -556,11 +514,8 @@ fn a_password_is_never_sent() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-#[test]
+#[sandbox_test]
 fn use_first_pass_never_asks() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = |authtok: &str| {
         Case::against(&ivalt)
@@ -592,11 +547,8 @@ fn use_first_pass_never_asks() {
     assert_eq!(ivalt.tokens(), ["accept-1", "reject-1"]);
 }
 
-#[test]
+#[sandbox_test]
 fn try_first_pass_asks_when_there_is_none_or_it_is_refused() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = || Case::against(&ivalt).argument("try_first_pass");
     let report = case().authtok("accept-1").run();
@@ -651,11 +603,8 @@ fn try_first_pass_asks_when_there_is_none_or_it_is_refused() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn the_same_token_is_sent_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .answer("reject-1")
@@ -677,11 +626,8 @@ fn the_same_token_is_sent_once() {
     assert_eq!(ivalt.tokens(), ["reject-1", "reject-2"]);
 }
 
-#[test]
+#[sandbox_test]
 fn the_user_is_who_he_is_after_the_prompt() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
     let becomes = |user: &str| Act {
@@ -715,11 +661,8 @@ fn the_user_is_who_he_is_after_the_prompt() {
 
 /// PAM_USER changes at the first prompt and that token is refused: the second token must be judged by the new user's
 /// mobile, not by the old one's.
-#[test]
+#[sandbox_test]
 fn a_user_who_changed_stays_changed_at_the_next_prompt() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
     let becomes = Act {
@@ -742,11 +685,8 @@ fn a_user_who_changed_stays_changed_at_the_next_prompt() {
     assert_eq!(mobiles, ["+14155550100", "+14155550100"]);
 }
 
-#[test]
+#[sandbox_test]
 fn the_name_is_asked_for_when_the_application_has_none() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .without_user()
@@ -758,11 +698,8 @@ fn the_name_is_asked_for_when_the_application_has_none() {
     expect(&Case::against(&ivalt).without_user().run(), UNANSWERED);
 }
 
-#[test]
+#[sandbox_test]
 fn mobiles_go_out_as_the_settings_say() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (format, written, sent) in [
         ("e164", "+91 6283-974.746", "+916283974746"),
@@ -778,11 +715,8 @@ fn mobiles_go_out_as_the_settings_say() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn prompt_and_echo_are_the_administrators() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let settings = case
@@ -797,11 +731,8 @@ fn prompt_and_echo_are_the_administrators() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn silence_and_delay_are_obeyed() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt).silent().answer("http-503").run();
     expect(&report, UNAVAILABLE);
@@ -820,11 +751,8 @@ fn silence_and_delay_are_obeyed() {
     assert!((1_000_000..=3_000_000).contains(&delay), "{delay}");
 }
 
-#[test]
+#[sandbox_test]
 fn debug_adds_the_steps_to_the_one_line() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let line = expect(
         &Case::against(&ivalt)
@@ -840,11 +768,8 @@ fn debug_adds_the_steps_to_the_one_line() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn unknown_and_contradicting_arguments_deny() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (word, cause) in [
         (
@@ -895,11 +820,8 @@ fn sent(ivalt: &StandIn) -> Vec<(String, String)> {
         .collect()
 }
 
-#[test]
+#[sandbox_test]
 fn token_and_face_are_asked_for_and_both_must_pass() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = token_and_face(&ivalt)
         .answer("accept-1")
@@ -926,11 +848,8 @@ fn token_and_face_are_asked_for_and_both_must_pass() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_refused_token_keeps_the_face_back_and_both_are_asked_for_again() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let answers = [
         "reject-1",
@@ -957,11 +876,8 @@ fn a_refused_token_keeps_the_face_back_and_both_are_asked_for_again() {
     assert_eq!(operations, [global, global, user, global, user]);
 }
 
-#[test]
+#[sandbox_test]
 fn a_face_alone_lets_nobody_in() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let run = |answers: &[&str]| {
         let case = token_and_face(&ivalt);
@@ -998,11 +914,8 @@ fn a_face_alone_lets_nobody_in() {
     assert_eq!(ivalt.requests().len(), before);
 }
 
-#[test]
+#[sandbox_test]
 fn token_and_face_with_a_first_pass() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = token_and_face(&ivalt)
         .argument("try_first_pass")
@@ -1026,11 +939,8 @@ fn token_and_face_with_a_first_pass() {
     assert_eq!(ivalt.tokens().len(), 2);
 }
 
-#[test]
+#[sandbox_test]
 fn who_is_not_enrolled_is_asked_for_both_like_all_others() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = token_and_face(&ivalt)
         .user("bob")
@@ -1042,11 +952,8 @@ fn who_is_not_enrolled_is_asked_for_both_like_all_others() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn the_other_entry_points() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let others = [
         Entry::AcctMgmt,
@@ -1070,11 +977,8 @@ fn the_other_entry_points() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn called_again_on_one_handle_it_asks_again() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .calls(&[Entry::Authenticate; 3])
@@ -1089,11 +993,8 @@ fn called_again_on_one_handle_it_asks_again() {
     assert_eq!(report.log_lines().len(), 3);
 }
 
-#[test]
+#[sandbox_test]
 fn the_policy_for_outages_covers_nothing_else() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ncarol = { mobile = \"+916283974747\", enabled = false }\n";
     let tolerant = |user: &str| {
@@ -1121,11 +1022,8 @@ fn the_policy_for_outages_covers_nothing_else() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_changed_user_is_not_excused_by_policy() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let becomes = Act {
         set_user: Some("bob".into()),
@@ -1137,11 +1035,8 @@ fn a_changed_user_is_not_excused_by_policy() {
     expect(&case.with_settings(&settings).run(), NOT_ENROLLED);
 }
 
-#[test]
+#[sandbox_test]
 fn a_refusal_is_told_as_an_error() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt).answer("http-503").run();
     let styles: Vec<_> = report
@@ -1152,11 +1047,8 @@ fn a_refusal_is_told_as_an_error() {
     assert_eq!(styles, [Style::EchoOn, Style::Error]);
 }
 
-#[test]
+#[sandbox_test]
 fn the_dummy_of_sshd_is_no_password_and_a_password_no_typing_error() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     // sshd gives the password prompt the same dummy, as long as what was typed there.
     let report = Case::against(&ivalt).authtok("\x08").answer("\x08").run();
@@ -1169,11 +1061,8 @@ fn the_dummy_of_sshd_is_no_password_and_a_password_no_typing_error() {
     expect(&report, PASSWORD);
 }
 
-#[test]
+#[sandbox_test]
 fn elapsed_is_the_sum_of_what_ivalt_took() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let elapsed = |case: Case| {
         expect(&case.run(), VERIFIED)
@@ -1193,11 +1082,8 @@ fn elapsed_is_the_sum_of_what_ivalt_took() {
 }
 
 /// README: `http`, `code` and `detail` belong to the last answer; an empty line is none.
-#[test]
+#[sandbox_test]
 fn a_refused_token_is_in_the_log_though_the_person_gives_up() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let line = Case::against(&ivalt)
         .answer("reject-1")
@@ -1210,11 +1096,8 @@ fn a_refused_token_is_in_the_log_though_the_person_gives_up() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn the_line_speaks_of_the_last_answer() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (last, http, detail) in [
         ("garbage", "200", ""),
@@ -1232,11 +1115,8 @@ fn the_line_speaks_of_the_last_answer() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn nodelay_counts_also_beside_an_error() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .argument("bogus")
@@ -1256,11 +1136,8 @@ fn nodelay_counts_also_beside_an_error() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_first_pass_is_trimmed_like_an_answer() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     expect(
         &Case::against(&ivalt)
@@ -1272,11 +1149,8 @@ fn a_first_pass_is_trimmed_like_an_answer() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-#[test]
+#[sandbox_test]
 fn digits_are_digits() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("0123456789");
     let settings = case
@@ -1288,11 +1162,8 @@ fn digits_are_digits() {
 }
 
 /// Beside a module that succeeds, one that says PAM_IGNORE changes nothing; any error of it would.
-#[test]
+#[sandbox_test]
 fn the_other_entry_points_stand_in_nobodys_way() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (kind, entry) in [
         ("account", Entry::AcctMgmt),

@@ -9,7 +9,8 @@ use crate::expect::*;
 use support::codes::*;
 use support::server::Server;
 use support::{
-    Case, DevLog, Disposition, Entry, Interrupt, Severity, StandIn, TempDir, module_path, no_stage,
+    Case, DevLog, Disposition, Entry, Interrupt, Severity, StandIn, TempDir, module_path,
+    sandbox_test,
 };
 
 /// The caller's environment: a proxy and an authority of his own, both really there.
@@ -39,11 +40,8 @@ fn hostile(case: Case, hostile: &StandIn) -> Case {
     .fold(case, |case, (name, value)| case.env(name, value))
 }
 
-#[test]
+#[sandbox_test]
 fn the_callers_environment_is_not_read() {
-    if no_stage() {
-        return;
-    }
     let (ivalt, evil) = (StandIn::start(), StandIn::start());
     let case = hostile(Case::against(&ivalt), &evil).answer("accept-1");
     expect(&case.run(), VERIFIED);
@@ -62,11 +60,8 @@ fn the_callers_environment_is_not_read() {
 
 /// ureq asks for a proxy of the environment before it hears that there is to be none, and glibc's resolver for its own
 /// options. What they say has no effect, see above; anything further would be new.
-#[test]
+#[sandbox_test]
 fn no_other_variable_is_asked_for() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let asked = case.dir().join("asked");
@@ -83,11 +78,8 @@ fn no_other_variable_is_asked_for() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for kind in [
         DevLog::Missing,
@@ -108,11 +100,8 @@ fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let dir = TempDir::new();
     let case = Case::against(&ivalt).preload(&compiled("clock_fails_once", &dir));
@@ -142,11 +131,8 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
 }
 
 /// The clock fails in the thread that connects: the person does not notice, the connection is made after the answer.
-#[test]
+#[sandbox_test]
 fn a_panic_in_the_thread_that_connects_costs_nothing() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let dir = TempDir::new();
     let case = Case::against(&ivalt).preload(&compiled("clock_fails_elsewhere", &dir));
@@ -172,11 +158,8 @@ pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
     library
 }
 
-#[test]
+#[sandbox_test]
 fn signals_stay_the_hosts() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt).answer("slow-400").answer("accept-1");
     case.script
@@ -204,11 +187,8 @@ fn signals_stay_the_hosts() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_server_that_hangs_up_raises_no_sigpipe() {
-    if no_stage() {
-        return;
-    }
     // pam-client leaves SIGPIPE deadly.
     let server = Server::raw(|stream| support::server::reset(&stream));
     let ivalt = StandIn::start();
@@ -219,11 +199,8 @@ fn a_server_that_hangs_up_raises_no_sigpipe() {
     expect(&case.with_settings(&settings).run(), UNAVAILABLE);
 }
 
-#[test]
+#[sandbox_test]
 fn many_calls_in_one_process_leave_nothing_behind() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .calls(&[Entry::Authenticate, Entry::Setcred])
@@ -237,11 +214,8 @@ fn many_calls_in_one_process_leave_nothing_behind() {
     assert_eq!((report.log_lines().len(), ivalt.requests().len()), (50, 50));
 }
 
-#[test]
+#[sandbox_test]
 fn a_host_with_a_poor_life_is_served() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let gone = TempDir::new();
     let mut case = Case::against(&ivalt).answer("accept-1");
@@ -254,11 +228,8 @@ fn a_host_with_a_poor_life_is_served() {
     expect(&case.run(), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn without_a_network_it_denies_at_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt).answer("accept-1");
     case.script.no_network = true;
@@ -267,11 +238,8 @@ fn without_a_network_it_denies_at_once() {
     assert!(report.authenticate().elapsed_ms < 1_000);
 }
 
-#[test]
+#[sandbox_test]
 fn nothing_is_connected_or_open_while_the_person_types() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("reject-1").answer("reject-2");
     let settings = case.settings(&ivalt).set("api", "preconnect", false);
@@ -285,7 +253,13 @@ fn nothing_is_connected_or_open_while_the_person_types() {
     }
 }
 
+/// And not another checkout's that shares the target folder.
 #[test]
-fn the_module_is_where_the_tests_look() {
-    assert!(module_path().ends_with("libpam_ivalt.so"));
+fn the_module_is_built_from_this_checkout() {
+    let sources = std::fs::read_to_string(module_path().with_extension("d")).unwrap();
+    let entry_points = support::checkout().join("src/module/lib.rs");
+    assert!(
+        sources.contains(entry_points.to_str().unwrap()),
+        "{sources}"
+    );
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::codes::*;
-use support::{Case, DevLog, StandIn, no_stage, users, write_file};
+use support::{Case, DevLog, StandIn, sandbox_test, users, write_file};
 
 /// A release build is as fast as the module that is shipped.
 const ROUNDS: u32 = if cfg!(debug_assertions) {
@@ -27,11 +27,8 @@ fn case(ivalt: &StandIn) -> Case {
 }
 
 /// Resident memory stays as it was after the first hundred; no descriptor and no thread is left.
-#[test]
+#[sandbox_test]
 fn very_many_logins_in_one_process() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let tokens = ["accept-", "accept-", "reject-", "body:"];
     let report = case(&ivalt).rounds(ROUNDS, &tokens).run();
@@ -59,11 +56,8 @@ fn very_many_logins_in_one_process() {
 /// Every file is read as one of those that stood there, never as a bit of both: each server knows its own key only and
 /// has a certificate of its own, and each mobile is one that stood in a whole file. Between the two files there is no
 /// such promise.
-#[test]
+#[sandbox_test]
 fn files_that_are_replaced_meanwhile() {
-    if no_stage() {
-        return;
-    }
     let rounds = ROUNDS / 4;
     let keys = ["key-of-the-first".to_owned(), "K2".repeat(1_000)];
     let servers = [StandIn::with_key(&keys[0]), StandIn::with_key(&keys[1])];
@@ -121,11 +115,8 @@ fn replace_in_turn(over: &AtomicBool, path: &Path, texts: &[String; 2], pause: D
 }
 
 /// A login waits for its log for a second at most, however little room there is in it.
-#[test]
+#[sandbox_test]
 fn a_log_that_cannot_keep_up() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = case(&ivalt)
         .dev_log(DevLog::Slow)

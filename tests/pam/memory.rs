@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::expect::*;
@@ -14,7 +13,7 @@ use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, reset};
-use support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_stage, skipped};
+use support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_program, sandbox_test};
 
 const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 
@@ -32,17 +31,6 @@ fn valgrind(arguments: &[&str]) -> Vec<OsString> {
         .chain(kept)
         .chain(words)
         .collect()
-}
-
-/// Says so where this machine has no valgrind.
-fn no_valgrind() -> bool {
-    let version = valgrind(&["--version"]);
-    let found = Command::new(&version[0]).args(&version[1..]).output();
-    if no_stage() || found.is_ok_and(|output| output.status.success()) {
-        return no_stage();
-    }
-    skipped("there is no valgrind");
-    true
 }
 
 /// Runs the case under valgrind, and panics with what valgrind says if that is anything.
@@ -93,9 +81,9 @@ fn hasty(server: &Server) -> Case {
 }
 
 /// One process, as sudo calls again and again.
-#[test]
+#[sandbox_test]
 fn answers_of_every_kind() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -130,9 +118,9 @@ fn answers_of_every_kind() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn servers_that_fail() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0")
@@ -184,9 +172,9 @@ fn servers_that_fail() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn ways_to_a_server() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let server = Server::answering(answer("200 OK", "", SUCCESS));
@@ -210,9 +198,9 @@ fn ways_to_a_server() {
     expect(&checked(through(&way)), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn names() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let Some(list) = servers(&[
@@ -234,9 +222,9 @@ fn names() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn users_and_settings_that_cannot_be_used() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -255,9 +243,9 @@ fn users_and_settings_that_cannot_be_used() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn hosts_of_every_kind() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -298,9 +286,9 @@ fn hosts_of_every_kind() {
     expect(&checked(password), PASSWORD);
 }
 
-#[test]
+#[sandbox_test]
 fn a_panic() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();

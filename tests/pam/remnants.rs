@@ -9,7 +9,7 @@ use crate::hosts::compiled;
 use crate::proxies::proxy;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, trusted_authority};
-use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, no_stage, users};
+use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, sandbox_test, users};
 
 /// Long enough to be hunted, never the same.
 fn secret(beginning: &str, seed: u32) -> String {
@@ -98,11 +98,8 @@ impl Secrets {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn after_tokens_that_were_judged() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     expect(
@@ -139,11 +136,8 @@ fn after_tokens_that_were_judged() {
     assert!(ivalt.tokens().contains(&secrets.tokens[3]));
 }
 
-#[test]
+#[sandbox_test]
 fn after_answers_that_are_not_sent() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let settings = |case: Case| {
@@ -168,11 +162,8 @@ fn after_answers_that_are_not_sent() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn after_passwords_that_are_sent_because_the_administrator_wants_it() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let case = |word: &str| {
@@ -191,11 +182,8 @@ fn after_passwords_that_are_sent_because_the_administrator_wants_it() {
     expect(&refused.answer(secrets.accepted()).run(), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn after_outages() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -227,11 +215,8 @@ fn after_outages() {
 }
 
 /// What iVALT repeats comes in by other buffers than those it went out by.
-#[test]
+#[sandbox_test]
 fn after_answers_that_repeat_everything() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let said = format!("{} and {}", secrets.tokens[0], secrets.key);
     let refusal =
@@ -257,11 +242,8 @@ fn after_answers_that_repeat_everything() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn after_a_way_through_a_proxy() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
@@ -282,11 +264,8 @@ fn after_a_way_through_a_proxy() {
     expect(&case.with_settings(&settings).run(), UNAVAILABLE);
 }
 
-#[test]
+#[sandbox_test]
 fn after_settings_that_are_refused() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let key = &secrets.key;
@@ -319,11 +298,8 @@ fn after_settings_that_are_refused() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn after_a_key_in_a_file_of_its_own() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let case = secrets.case(&ivalt);
@@ -344,11 +320,8 @@ fn after_a_key_in_a_file_of_its_own() {
     expect(&case.run(), MISCONFIGURED);
 }
 
-#[test]
+#[sandbox_test]
 fn after_a_panic() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let dir = TempDir::new();

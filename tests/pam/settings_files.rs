@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::expect::*;
 use crate::spoil::*;
-use support::{Case, StandIn, no_root, no_stage};
+use support::{Case, StandIn, no_root, sandbox_test};
 
 /// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
 const SPOILED: [(Spoil, &str); 11] = [
@@ -78,9 +78,9 @@ fn refused(case: Case, path: &Path, prefix: &str, sentence: &str, fix: &str) {
     assert_eq!(report.prompts(), [] as [&str; 0]);
 }
 
-#[test]
+#[sandbox_test]
 fn settings_that_cannot_be_trusted() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -93,11 +93,8 @@ fn settings_that_cannot_be_trusted() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn settings_that_are_no_text() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (text, sentence) in [
         (
@@ -126,11 +123,8 @@ fn settings_that_are_no_text() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn the_largest_settings_are_read() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     pad(&case.config(), 1 << 20);
@@ -149,9 +143,9 @@ fn with_key_file(ivalt: &StandIn) -> Case {
     case.with_settings(&settings)
 }
 
-#[test]
+#[sandbox_test]
 fn a_key_file_is_read_and_must_be_trusted() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -184,9 +178,9 @@ fn with_ca_copy(ivalt: &StandIn) -> Case {
     case.with_settings(&settings)
 }
 
-#[test]
+#[sandbox_test]
 fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -212,9 +206,9 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
 }
 
 /// Without `ca_file` the system's bundle counts, also where the distribution makes it a symbolic link.
-#[test]
+#[sandbox_test]
 fn the_systems_roots_are_the_default() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -243,9 +237,9 @@ fn the_systems_roots_are_the_default() {
 }
 
 /// A setuid host may run with an effective user other than root; its files are believed, besides root's.
-#[test]
+#[sandbox_test]
 fn files_of_the_effective_user_are_believed() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();

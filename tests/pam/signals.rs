@@ -14,7 +14,7 @@ use support::codes::*;
 use support::server::{Server, reset};
 use support::{
     Act, Case, DevLog, Disposition, Interrupt, LogLine, Report, StandIn, example, helper_module,
-    module_path, no_stage, users,
+    module_path, sandbox_test, users,
 };
 
 /// SIGALRM every millisecond, with a handler and without `SA_RESTART`: every system call that waits is interrupted.
@@ -51,11 +51,8 @@ fn unavailable(report: &Report, cause: &str) {
     assert!(report.signals[&libc::SIGALRM].here > 100, "no storm");
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_changes_no_answer() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (answer, row) in [
         ("slow-400", VERIFIED),
@@ -73,11 +70,8 @@ fn a_storm_of_signals_changes_no_answer() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_stops_no_clock() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     // A backlog that is full: the kernel leaves further connections unanswered.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -111,11 +105,8 @@ fn full_backlog(listener: &TcpListener) {
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_and_a_full_log() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (answer, code) in [
         ("accept-1", PAM_SUCCESS),
@@ -129,11 +120,8 @@ fn a_storm_of_signals_and_a_full_log() {
 }
 
 /// Of every stage; pam-client leaves SIGPIPE deadly.
-#[test]
+#[sandbox_test]
 fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let gone = Server::raw(drop);
     let rude = Server::raw(|stream| reset(&stream));
@@ -148,11 +136,8 @@ fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn the_hosts_child_is_the_hosts() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (disposition, blocked) in [
         (Disposition::Count, vec![]),
@@ -183,11 +168,8 @@ fn the_hosts_child_is_the_hosts() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_host_that_is_stopped_goes_on_where_it_was() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let typing = Act::slowly("accept-1", Duration::from_millis(400));
     for (answer, requests) in [(typing.into(), 0), ("slow-400".into(), 1)] {
@@ -209,11 +191,8 @@ fn a_host_that_is_stopped_goes_on_where_it_was() {
 }
 
 /// The time stands still for nobody: what came too late, because the host was stopped, is not taken.
-#[test]
+#[sandbox_test]
 fn a_host_that_is_stopped_for_too_long_is_denied() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("slow-3000").answer("accept-1");
     let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
@@ -233,11 +212,8 @@ fn a_host_that_is_stopped_for_too_long_is_denied() {
 }
 
 /// One stack, two lines of ours: each asks, each logs, and both must be satisfied.
-#[test]
+#[sandbox_test]
 fn twice_in_one_stack() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for copy in [false, true] {
         for (first, second, code) in [
@@ -277,11 +253,8 @@ fn twice_in_one_stack() {
 }
 
 /// A module that starts threads beside ours: they are not ours to join, and do not disturb.
-#[test]
+#[sandbox_test]
 fn beside_a_module_with_threads() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let beside = format!(
         "auth optional {} thread",
@@ -321,11 +294,8 @@ fn crowd(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
 }
 
 /// Two threads with a handle each, fifty times; every second token is one to which iVALT has no answer.
-#[test]
+#[sandbox_test]
 fn in_two_threads_at_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let numbers = [("alice", "+916283974746"), ("bob", "+14155550100")];
     // Without a function of the application's own, libpam itself would sleep.
@@ -362,11 +332,8 @@ fn in_two_threads_at_once() {
 }
 
 /// A process that forks between two calls on its handle: parent and child go on, each for itself.
-#[test]
+#[sandbox_test]
 fn after_a_fork() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let (codes, lines) = crowd(&Case::against(&ivalt), "fork");
     assert_eq!(codes, [[PAM_SUCCESS]; 3]);

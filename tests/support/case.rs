@@ -410,16 +410,15 @@ impl Observed {
                 self.status, self.stderr
             );
         };
-        assert_eq!(report.skip, None, "ask support::no_stage() first");
+        assert_eq!(report.skip, None, "mark the test #[sandbox_test]");
         report
     }
 }
 
-/// Whether this machine refuses pam-client its private `/dev`; then says so, with the name of the test.
-///
-/// `if support::no_stage() { return; }` is the first line of every test that runs a case.
+/// Whether this machine refuses pam-client its private `/dev`; then says so, with the name of the test. Asked by every
+/// [`sandbox_test`](crate::sandbox_test).
 #[must_use]
-pub fn no_stage() -> bool {
+pub fn sandbox_unavailable() -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let ask = || {
         Case::new("pam_deny.so")

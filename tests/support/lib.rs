@@ -1,9 +1,8 @@
 //! What integration tests share: the PAM application, a stack for it, the stand-in for iVALT, files, log lines.
 //!
 //! ```ignore
-//! #[test]
+//! #[support::sandbox_test]
 //! fn accepted() {
-//!     if support::no_stage() { return; }
 //!     let ivalt = support::StandIn::start();
 //!     let report = support::Case::against(&ivalt).answer("accept-1").run();
 //!     assert_eq!(report.code(), support::codes::PAM_SUCCESS);
@@ -36,9 +35,11 @@ pub mod trace;
 mod words;
 
 pub use artifacts::{checkout, example, helper_module, module_path};
-pub use case::{Case, Observed, SERVICE, no_program, no_root, no_stage, skipped};
+pub use case::sandbox_unavailable as no_stage;
+pub use case::{Case, Observed, SERVICE, no_program, no_root, sandbox_unavailable, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
+pub use pam_ivalt_test_macros::sandbox_test;
 pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
 pub use script::{
     Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
