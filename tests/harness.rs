@@ -478,9 +478,9 @@ fn the_module_meets_the_stand_in() {
 #[sandbox_test]
 fn copies_of_secrets_are_found_where_a_module_leaves_them() {
     let secret = "a token as long as a secret must be, ".repeat(4);
-    let hunted = |case: Case| case.hunt("the token", &secret);
+    let watched = |case: Case| case.must_not_leak("the token", &secret);
     // It gives back the answer unwiped.
-    let observed = hunted(Case::new(helper_module("pam_misbehave")))
+    let observed = watched(Case::new(helper_module("pam_misbehave")))
         .answer(Text::hidden(&secret))
         .observe();
     let changes = observed.report().changes();
@@ -491,7 +491,7 @@ fn copies_of_secrets_are_found_where_a_module_leaves_them() {
     assert!(found("Authenticate") && found("End"), "{changes:?}");
     // Neither libpam nor pam-client leaves any.
     let clean = Case::new("pam_permit.so").hidden_authtok(&secret);
-    assert_eq!(hunted(clean).run().code(), PAM_SUCCESS);
+    assert_eq!(watched(clean).run().code(), PAM_SUCCESS);
     let shown = Case::new("pam_permit.so")
         .hidden_authtok(&secret)
         .show_authtok();
@@ -502,9 +502,9 @@ fn copies_of_secrets_are_found_where_a_module_leaves_them() {
 fn what_many_rounds_pile_up_is_counted() {
     let case = Case::new(helper_module("pam_misbehave")).argument("descriptor");
     let report = case.rounds(150, &["a", "b"]).observe().report().clone();
-    let endured = report.endured();
-    assert_eq!(endured.codes, [(PAM_SUCCESS, 150)].into());
-    assert_eq!(endured.end.descriptors, endured.warm.descriptors + 50);
+    let soak = report.soak();
+    assert_eq!(soak.codes, [(PAM_SUCCESS, 150)].into());
+    assert_eq!(soak.end.descriptors, soak.warm.descriptors + 50);
     let case = Case::new("pam_deny.so").rounds(3, &["a"]);
-    assert_eq!(case.run().endured().codes, [(PAM_AUTH_ERR, 3)].into());
+    assert_eq!(case.run().soak().codes, [(PAM_AUTH_ERR, 3)].into());
 }

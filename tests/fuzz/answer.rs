@@ -57,7 +57,7 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
     Client::validate_against(sent, secret(KEY), MOBILE, &secret(TOKEN))
 }
 
-/// The judgement, kind by kind, against INTERFACE.md read another way.
+/// The judgement, kind by kind, against debian/interface.md read another way.
 fn as_body(status: u16, body: &[u8]) {
     let judged = judge(status, Ok(body));
     let value = serde_json::from_slice::<Value>(body).ok();

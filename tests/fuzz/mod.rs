@@ -5,9 +5,9 @@
 pub mod answer;
 pub mod application;
 pub mod arguments;
+pub mod call;
 pub mod conversation;
 pub mod items;
-pub mod play;
 mod promises;
 pub mod settings;
 pub mod users;

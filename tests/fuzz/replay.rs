@@ -29,26 +29,26 @@ fn users_replayed() {
 
 #[test]
 fn arguments_replayed() {
-    replay_on_stage("arguments", arguments::run);
+    replay_in_sandbox("arguments", arguments::run);
 }
 
 #[test]
 fn conversation_replayed() {
-    replay_on_stage("conversation", conversation::run);
+    replay_in_sandbox("conversation", conversation::run);
 }
 
 #[test]
 fn items_replayed() {
-    replay_on_stage("items", items::run);
+    replay_in_sandbox("items", items::run);
 }
 
-/// A thread of its own: the stage it enters is left with its end, and the other tests do not notice.
-fn replay_on_stage(target: &'static str, run: fn(&[u8])) {
+/// A thread of its own: the sandbox that it enters ends with it, and the other tests do not notice.
+fn replay_in_sandbox(target: &'static str, run: fn(&[u8])) {
     // syslog(3), with which libpam speaks, is the whole process's.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = std::thread::spawn(move || {
-        if let Err(reason) = application::enter_stage(module()) {
+        if let Err(reason) = application::enter_sandbox(module()) {
             // Past libtest, which hides what a passing test prints.
             let _ = writeln!(std::io::stderr(), "SKIPPED {target}_replayed: {reason}");
             return;

@@ -1,4 +1,4 @@
-//! Every row of INTERFACE's table, what may ask again, what is sent, and what the person sees.
+//! Every row of debian/interface.md's table, what may ask again, what is sent, and what the user sees.
 
 use crate::expect::*;
 use support::codes::*;
@@ -1012,13 +1012,13 @@ fn the_policy_for_outages_covers_nothing_else() {
     expect(&tolerant("alice").argument("bogus").run(), MISCONFIGURED);
     let case = tolerant("alice");
     let not_toml = case.dir().write("not.toml", "[", 0o600);
-    let spoil = Act {
+    let corrupt = Act {
         set_user: Some("dora".into()),
         renames: vec![(not_toml, case.users_file())],
         answer: Some("accept-1".into()),
         ..Act::default()
     };
-    expect(&case.answer(spoil).run(), MISCONFIGURED);
+    expect(&case.answer(corrupt).run(), MISCONFIGURED);
     assert_eq!(ivalt.requests().len(), 0);
 }
 

@@ -1,5 +1,5 @@
-//! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the host
-//! lives, nothing hangs, and nobody gets in unverified.
+//! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the
+//! application lives, nothing hangs, and nobody gets in unverified.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use support::{Case, Entry, Report, Severity, StandIn, helper_module, sandbox_tes
 
 const INTERNAL: Row = Row("deny", "internal", PAM_ABORT, Severity::Critical);
 
-/// One run with a soft limit during the call; a host that dies of it has no report.
+/// One run with a soft limit during the call; an application that dies of it has no report.
 fn limited(case: Case, limit: &str, value: u64) -> Report {
     let mut case = case.answer("accept-1").limit(Duration::from_secs(20));
     case.script.soft_limits.insert(limit.to_owned(), value);

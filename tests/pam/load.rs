@@ -32,20 +32,20 @@ fn very_many_logins_in_one_process() {
     let ivalt = StandIn::start();
     let tokens = ["accept-", "accept-", "reject-", "body:"];
     let report = case(&ivalt).rounds(ROUNDS, &tokens).run();
-    let endured = report.endured();
-    println!("{ROUNDS} logins: {endured:?}");
+    let soak = report.soak();
+    println!("{ROUNDS} logins: {soak:?}");
     let quarter = ROUNDS / 4;
     let codes = [
         (PAM_SUCCESS, 2 * quarter),
         (PAM_AUTH_ERR, quarter),
         (PAM_AUTHINFO_UNAVAIL, quarter),
     ];
-    assert_eq!(endured.codes, codes.into());
-    assert_eq!(endured.logged, ROUNDS as usize);
+    assert_eq!(soak.codes, codes.into());
+    assert_eq!(soak.logged, ROUNDS as usize);
     let sent = ivalt.tokens();
     let each = (0..ROUNDS as usize).map(|number| format!("{}{number}", tokens[number % 4]));
     assert_eq!(sent, Vec::from_iter(each));
-    let (warm, end) = (&endured.warm, &endured.end);
+    let (warm, end) = (&soak.warm, &soak.end);
     assert_eq!(
         (warm.descriptors, warm.threads),
         (end.descriptors, end.threads)
@@ -82,7 +82,7 @@ fn files_that_are_replaced_meanwhile() {
         over.store(true, Ordering::Relaxed);
         let observed = observed.expect("a run within its limit");
         assert_eq!(
-            observed.report().endured().codes,
+            observed.report().soak().codes,
             [(PAM_SUCCESS, rounds)].into()
         );
     });
@@ -122,7 +122,7 @@ fn a_log_that_cannot_keep_up() {
         .dev_log(DevLog::Slow)
         .rounds(6, &["accept-"])
         .run();
-    let endured = report.endured();
-    assert_eq!(endured.codes, [(PAM_SUCCESS, 6)].into());
-    assert!((800..2_000).contains(&endured.longest_ms), "{endured:?}");
+    let soak = report.soak();
+    assert_eq!(soak.codes, [(PAM_SUCCESS, 6)].into());
+    assert!((800..2_000).contains(&soak.longest_ms), "{soak:?}");
 }

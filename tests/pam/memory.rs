@@ -6,9 +6,9 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::dns::{self, Kind, servers};
 use crate::expect::*;
-use crate::hosts::compiled;
-use crate::names::{self, Kind, servers};
+use crate::isolation::compiled;
 use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
@@ -212,11 +212,11 @@ fn names() {
     };
     let server = Server::answering(answer("200 OK", "", SUCCESS));
     expect(
-        &checked(names::case("valid.example", server.port, 30, &list[..1])),
+        &checked(dns::case("valid.example", server.port, 30, &list[..1])),
         VERIFIED,
     );
     for dead in &list[1..] {
-        let case = names::case("valid.example", server.port, 1, &[*dead]);
+        let case = dns::case("valid.example", server.port, 1, &[*dead]);
         let line = expect(&checked(case), UNAVAILABLE);
         assert!(line.get("cause").starts_with("dns: "), "{line:?}");
     }

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use crate::corrupt::*;
 use crate::expect::*;
-use crate::spoil::*;
 use support::{Case, StandIn, no_root, sandbox_test};
 
 /// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
-const SPOILED: [(Spoil, &str); 11] = [
+const CORRUPTED: [(Corrupt, &str); 11] = [
     (
         remove,
         "does not exist; create it: install -o root -g root -m 0600 /dev/null PATH",
@@ -48,7 +48,7 @@ const SPOILED: [(Spoil, &str); 11] = [
 ];
 
 /// Modes that only a file with a secret must not have.
-const READABLE: [(Spoil, &str); 3] = [
+const READABLE: [(Corrupt, &str); 3] = [
     (
         |path| mode(path, 0o640),
         "holds a secret and is readable by group or others (mode 0640); run: chmod 0600 PATH",
@@ -84,10 +84,10 @@ fn settings_that_cannot_be_trusted() {
         return;
     }
     let ivalt = StandIn::start();
-    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+    for (corrupt, sentence) in CORRUPTED.iter().chain(&READABLE) {
         let case = Case::against(&ivalt);
         let path = case.config();
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "", sentence, "0600");
     }
     assert_eq!(ivalt.connections().len(), 0);
@@ -150,10 +150,10 @@ fn a_key_file_is_read_and_must_be_trusted() {
     }
     let ivalt = StandIn::start();
     expect(&with_key_file(&ivalt).answer("accept-1").run(), VERIFIED);
-    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+    for (corrupt, sentence) in CORRUPTED.iter().chain(&READABLE) {
         let case = with_key_file(&ivalt);
         let path = case.dir().join("api.key");
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "api.key_file: ", sentence, "0600");
     }
     let case = with_key_file(&ivalt);
@@ -185,10 +185,10 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
     }
     let ivalt = StandIn::start();
     expect(&with_ca_copy(&ivalt).answer("accept-1").run(), VERIFIED);
-    for (spoil, sentence) in SPOILED {
+    for (corrupt, sentence) in CORRUPTED {
         let case = with_ca_copy(&ivalt);
         let path = case.dir().join("ca.pem");
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "api.ca_file: ", sentence, "go-w");
     }
     for text in [
@@ -236,7 +236,7 @@ fn the_systems_roots_are_the_default() {
     expect(&case.run(), MISCONFIGURED);
 }
 
-/// A setuid host may run with an effective user other than root; its files are believed, besides root's.
+/// A setuid application may run with an effective user other than root; its files are believed, besides root's.
 #[sandbox_test]
 fn files_of_the_effective_user_are_believed() {
     if no_root(OWNER) {

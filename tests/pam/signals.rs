@@ -1,5 +1,5 @@
-//! Signals of the host during a call, and hosts that use the module in unusual ways: they get their signals, their
-//! children and their answers.
+//! Signals of the application during a call, and applications that use the module in unusual ways: they get their
+//! signals, their children and their answers.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -30,7 +30,7 @@ fn in_a_storm(mut case: Case) -> Report {
     let taken = report.signals[&libc::SIGALRM];
     assert_eq!(
         taken.elsewhere, 0,
-        "no thread of ours takes the host's signals"
+        "no thread of ours takes the application's signals"
     );
     report
 }
@@ -119,7 +119,7 @@ fn a_storm_of_signals_and_a_full_log() {
     }
 }
 
-/// Of every stage; pam-client leaves SIGPIPE deadly.
+/// In every phase of a request; pam-client leaves SIGPIPE deadly.
 #[sandbox_test]
 fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
     let ivalt = StandIn::start();
@@ -151,7 +151,7 @@ fn the_hosts_child_is_the_hosts() {
         let observed = case.observe();
         let report = observed.report();
         expect(report, VERIFIED);
-        // It waits where the host blocks it; that it does is what pam-client sees.
+        // It waits where the application blocks it; that it does is what pam-client sees.
         let waits = report.changes().iter().any(|change| change.contains("Pnd"));
         assert_eq!(waits, !blocked.is_empty(), "{:?}", report.changes());
         assert!(
@@ -190,7 +190,7 @@ fn a_host_that_is_stopped_goes_on_where_it_was() {
     }
 }
 
-/// The time stands still for nobody: what came too late, because the host was stopped, is not taken.
+/// The time stands still for nobody: what came too late, because the application was stopped, is not taken.
 #[sandbox_test]
 fn a_host_that_is_stopped_for_too_long_is_denied() {
     let ivalt = StandIn::start();
@@ -269,10 +269,10 @@ fn beside_a_module_with_threads() {
     assert_eq!(observed.report().log_line().reason(), "verified");
 }
 
-/// What pam-crowd says: codes, and our log lines.
-fn crowd(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
+/// What pam-concurrent says: codes, and our log lines.
+fn concurrent(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
     case.write_service_file();
-    let mut program = Command::new(example("pam-crowd"));
+    let mut program = Command::new(example("pam-concurrent"));
     program
         .arg(case.dir().path())
         .arg(&case.script.service)
@@ -302,7 +302,7 @@ fn in_two_threads_at_once() {
     let case = Case::against(&ivalt)
         .users(&users(&numbers))
         .argument("nodelay");
-    let (codes, lines) = crowd(&case, "threads");
+    let (codes, lines) = concurrent(&case, "threads");
     assert_eq!(
         codes,
         vec![[PAM_SUCCESS, PAM_AUTHINFO_UNAVAIL].repeat(25); 2]
@@ -335,7 +335,7 @@ fn in_two_threads_at_once() {
 #[sandbox_test]
 fn after_a_fork() {
     let ivalt = StandIn::start();
-    let (codes, lines) = crowd(&Case::against(&ivalt), "fork");
+    let (codes, lines) = concurrent(&Case::against(&ivalt), "fork");
     assert_eq!(codes, [[PAM_SUCCESS]; 3]);
     assert!(
         lines

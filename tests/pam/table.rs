@@ -63,7 +63,7 @@ pub fn unavailable(name: &str, report: &Report, cause: &str) {
     in_time(name, report.authenticate());
 }
 
-/// The same where the person took so long before.
+/// The same where the user took so long before.
 #[track_caller]
 pub fn unavailable_after(name: &str, report: &Report, cause: &str, typing: Duration) {
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause, "{name}");
@@ -136,7 +136,7 @@ impl Answered {
     }
 }
 
-/// A row of INTERFACE's table, and the fields that belong to iVALT's answer.
+/// A row of debian/interface.md's table, and the fields that belong to iVALT's answer.
 #[derive(Clone, Debug)]
 pub struct Ends {
     row: Row,
@@ -208,7 +208,7 @@ impl Ends {
     fn sentence(&self) -> &'static [&'static str] {
         match self.row.1 {
             "verified" => &[],
-            // Another module may let in; the person is told nothing.
+            // Another module may let in; the user is told nothing.
             _ if self.row.0 == "ignore" => &[],
             "token-rejected" if self.code == "INVALID_GEOFENCE" => &[OUTSIDE],
             "token-rejected" => &[REFUSED],

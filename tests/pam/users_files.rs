@@ -1,8 +1,8 @@
 //! `users.toml` in every state, and every name an application may come with.
 //! The messages about what stands in the file are held by the unit tests of `src/users.rs`.
 
+use crate::corrupt::*;
 use crate::expect::*;
-use crate::spoil::*;
 use support::{Case, StandIn, Text, no_root, sandbox_test};
 
 #[track_caller]
@@ -19,7 +19,7 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
         return;
     }
     let ivalt = StandIn::start();
-    let spoiled: [(Spoil, &str); 7] = [
+    let corrupted: [(Corrupt, &str); 7] = [
         (
             remove,
             "users.toml: does not exist; create it: install -o root -g root -m 0600 /dev/null /",
@@ -49,9 +49,9 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
             "users.toml: is larger than 64 MiB; look at it: ls -l /",
         ),
     ];
-    for (spoil, sentence) in spoiled {
+    for (corrupt, sentence) in corrupted {
         let case = Case::against(&ivalt);
-        spoil(&case.users_file());
+        corrupt(&case.users_file());
         refused(case, sentence);
     }
     assert_eq!(ivalt.connections().len(), 0);

@@ -9,7 +9,7 @@ use support::libpam::{self, PamHandle, STRING_ITEMS};
 
 /// The handler of this signal comes with a process's first thread, and stays: glibc's `SIGSETXID`.
 const SIGSETXID: c_int = 33;
-/// Lines of `/proc/self/status` that are the host's affair.
+/// Lines of `/proc/self/status` that are the application's affair.
 const STATUS: [&str; 13] = [
     "Umask",
     "Uid",
@@ -187,7 +187,7 @@ fn locale() -> String {
     }
 }
 
-/// Children alive or waiting to be reaped, without reaping them: their SIGCHLD would be the host's.
+/// Children alive or waiting to be reaped, without reaping them: their SIGCHLD would be the application's.
 fn children() -> String {
     // SAFETY: all zero is a valid siginfo_t, and waitid(2) fills it.
     let (result, child) = unsafe {

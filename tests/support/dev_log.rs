@@ -9,7 +9,7 @@ use super::script::{DevLog, SLOW};
 
 const PATH: &str = "/dev/log";
 /// The ident this process gives to openlog(3), as su and sudo give theirs.
-const IDENT: &std::ffi::CStr = c"pam-client-host";
+const IDENT: &std::ffi::CStr = c"pam-client-log";
 /// Text of the datagrams that show which ident is in force.
 const PROBE: &std::ffi::CStr = c"which ident is this?";
 
@@ -77,7 +77,7 @@ impl Drop for Log {
     }
 }
 
-/// A process, because a thread would be one of the host's.
+/// A process, because a thread would be one of the application's.
 fn read_slowly(socket: &UnixDatagram) -> io::Result<libc::pid_t> {
     // SAFETY: this process has one thread, and the child does what may be done after fork(2) until it is killed.
     unsafe {
@@ -115,7 +115,7 @@ fn make_fifo() -> io::Result<()> {
     super::sandbox::done(unsafe { libc::mkfifo(c"/dev/log".as_ptr(), 0o666) })
 }
 
-/// A host that logs has its connection open before it calls libpam; so libpam's own lines open nothing new.
+/// An application that logs has its connection open before it calls libpam; so libpam's own lines open nothing new.
 fn open_syslog() {
     // SAFETY: the ident is static, as openlog(3) keeps the pointer.
     unsafe { libc::openlog(IDENT.as_ptr(), libc::LOG_NDELAY, libc::LOG_USER) };

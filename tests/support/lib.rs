@@ -17,12 +17,12 @@ mod case;
 pub mod certificates;
 pub mod codes;
 pub mod dev_log;
-pub mod disguise;
 mod files;
 pub mod finding_table;
 pub mod libpam;
 pub mod log_line;
 pub mod man_page;
+pub mod obfuscate;
 mod reading;
 pub mod report;
 pub mod sandbox;
@@ -40,9 +40,7 @@ pub use case::{Case, Observed, SERVICE, no_program, no_root, sandbox_unavailable
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
 pub use pam_ivalt_test_macros::sandbox_test;
-pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
-pub use script::{
-    Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
-};
+pub use report::{Call, Entry, Footprint, Message, Report, SoakResult, Style, Taken};
+pub use script::{Act, Answer, Conversation, DevLog, Disposition, Interrupt, Script, Soak, Text};
 pub use settings::{Settings, users};
 pub use stand_in::StandIn;

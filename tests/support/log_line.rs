@@ -1,4 +1,4 @@
-//! The one log line, taken apart as INTERFACE.md promises it; every departure is a panic that shows the line.
+//! The one log line, taken apart as debian/interface.md promises it; every departure is a panic that shows the line.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -45,9 +45,9 @@ pub struct LogLine {
     pub facility: u8,
     /// How loud.
     pub severity: Severity,
-    /// The host's name.
+    /// The application's ident.
     pub ident: String,
-    /// The host's process.
+    /// The application's process.
     pub pid: u32,
     /// In the tag: `pam_ivalt(SERVICE:auth):`.
     pub service: String,

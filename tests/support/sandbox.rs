@@ -16,7 +16,7 @@ const DEVICES: [&str; 8] = [
     "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts",
 ];
 
-/// Builds the stage. The inner error is a machine that grants no private mounts: a reason to skip, not to fail.
+/// Builds it. The inner error is a machine that grants no private mounts: a reason to skip, not to fail.
 pub fn build(script: &Script) -> io::Result<Result<(), String>> {
     if let Err(error) = separate(script.no_network) {
         return Ok(Err(format!("no private mount namespace here: {error}")));

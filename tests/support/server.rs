@@ -1,4 +1,4 @@
-//! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would mend the fault.
+//! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would repair the fault.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,7 +32,7 @@ fn tls_config(
 
 /// What a server noted.
 #[derive(Default)]
-struct Journal {
+struct ServerLog {
     connections: AtomicUsize,
     /// Of requests that came whole.
     tokens: Mutex<Vec<String>>,
@@ -43,7 +43,7 @@ struct Journal {
 pub struct Server {
     pub port: u16,
     address: SocketAddr,
-    journal: Arc<Journal>,
+    log: Arc<ServerLog>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,14 +96,14 @@ impl Server {
     pub fn tired_once(idle: Duration) -> Self {
         let config = tls_config(Certificate::Valid, rustls::ALL_VERSIONS);
         let tired = AtomicBool::new(false);
-        Self::start(loopback(), move |stream, journal| {
+        Self::start(loopback(), move |stream, log| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             if !tired.swap(true, Ordering::SeqCst) {
                 stream.set_read_timeout(Some(idle)).unwrap();
             }
             let mut tls = StreamOwned::new(connection, stream);
             if let Some(token) = read_request(&mut tls) {
-                journal.tokens.lock().unwrap().push(token);
+                log.tokens.lock().unwrap().push(token);
                 send_all(&mut tls, &answer("200 OK", "", br#"{"status":"success"}"#));
             }
             tls.conn.send_close_notify();
@@ -116,11 +116,11 @@ impl Server {
         config: Arc<ServerConfig>,
         act: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(listener, move |stream, journal| {
+        Self::start(listener, move |stream, log| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = StreamOwned::new(connection, stream);
             if let Some(token) = read_request(&mut tls) {
-                journal.tokens.lock().unwrap().push(token.clone());
+                log.tokens.lock().unwrap().push(token.clone());
                 act(&mut tls, &token);
             }
         })
@@ -128,11 +128,11 @@ impl Server {
 
     fn start(
         listener: TcpListener,
-        act: impl Fn(TcpStream, &Journal) + Send + Sync + 'static,
+        act: impl Fn(TcpStream, &ServerLog) + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
-        let journal = Arc::<Journal>::default();
-        let shared = Arc::clone(&journal);
+        let log = Arc::<ServerLog>::default();
+        let shared = Arc::clone(&log);
         let thread = thread::spawn(move || {
             let act = Arc::new(act);
             for stream in listener
@@ -141,17 +141,17 @@ impl Server {
                 .take_while(|_| !shared.over.load(Ordering::SeqCst))
             {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                let (act, journal) = (Arc::clone(&act), Arc::clone(&shared));
+                let (act, log) = (Arc::clone(&act), Arc::clone(&shared));
                 stream
                     .set_read_timeout(Some(Duration::from_secs(20)))
                     .unwrap();
-                thread::spawn(move || act(stream, &journal));
+                thread::spawn(move || act(stream, &log));
             }
         });
         Self {
             port: address.port(),
             address,
-            journal,
+            log,
             thread: Some(thread),
         }
     }
@@ -163,17 +163,17 @@ impl Server {
 
     /// The tokens of these requests, in order.
     pub fn tokens(&self) -> Vec<String> {
-        self.journal.tokens.lock().unwrap().clone()
+        self.log.tokens.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
-        self.journal.connections.load(Ordering::SeqCst)
+        self.log.connections.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.journal.over.store(true, Ordering::SeqCst);
+        self.log.over.store(true, Ordering::SeqCst);
         // Wakes the listener.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disguise::disguised;
+use super::obfuscate::obfuscated;
 use super::script::{Act, Answer, Text};
 
 impl From<&str> for Text {
@@ -18,10 +18,10 @@ impl From<String> for Text {
 }
 
 impl Text {
-    /// A secret of which copies are hunted.
+    /// A secret that must not leak.
     pub fn hidden(secret: &str) -> Self {
-        Self::Disguised {
-            disguised: disguised(secret.as_bytes()),
+        Self::Obfuscated {
+            obfuscated: obfuscated(secret.as_bytes()),
         }
     }
 }

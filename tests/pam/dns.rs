@@ -416,7 +416,7 @@ fn the_hosts_file_is_asked() {
     expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
 }
 
-/// With a handler and without `SA_RESTART`, or with none: then the host is gone at once.
+/// With a handler and without `SA_RESTART`, or with none: then the application is gone at once.
 #[sandbox_test]
 fn signals_while_a_dead_name_server_is_asked() {
     let Some(list) = servers(&[Kind::Silent]) else {

@@ -1,20 +1,20 @@
-//! The connection that is made while the person types, and the moment between connecting and answering.
+//! The connection that is made while the user types, and the moment between connecting and answering.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::corrupt::give_away;
 use crate::expect::*;
-use crate::spoil::give_away;
 use crate::table::{self, SUCCESS, url, with_lines};
 use support::certificates::Certificate;
 use support::codes::PAM_CONV_ERR;
 use support::server::{Server, answer, black_hole, hold, reset};
 use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, sandbox_test};
 
-/// How long the person takes here.
+/// How long the user takes here.
 const TYPING: Duration = Duration::from_millis(700);
 
-/// Our module against this URL; the person answers so.
+/// Our module against this URL; the user answers so.
 fn case(url: &str, answers: impl IntoIterator<Item = Answer>) -> Case {
     let mut case = table::case(url);
     case.script.answers = answers.into_iter().collect();
@@ -39,9 +39,9 @@ fn right() -> Server {
     Server::answering(answer("200 OK", "", SUCCESS))
 }
 
-/// What the call took beyond the person's own time.
-fn beyond(report: &Report, person: Duration) -> Duration {
-    Duration::from_millis(report.authenticate().elapsed_ms).saturating_sub(person)
+/// What the call took beyond the user's own time.
+fn beyond(report: &Report, typing: Duration) -> Duration {
+    Duration::from_millis(report.authenticate().elapsed_ms).saturating_sub(typing)
 }
 
 #[sandbox_test]
@@ -60,7 +60,7 @@ fn it_stands_before_the_answer_and_carries_the_request() {
         "{asked:?}"
     );
     let elapsed: u64 = line.get("elapsed_ms").parse().unwrap();
-    assert!(elapsed < 500, "the person's typing is in it: {elapsed} ms");
+    assert!(elapsed < 500, "the user's typing is in it: {elapsed} ms");
 }
 
 #[sandbox_test]
@@ -69,7 +69,7 @@ fn the_prompt_does_not_wait_for_it() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let _hole = black_hole(address);
-    // Asked at once, the person gives up after 400 ms; waiting for the connection would take two seconds more.
+    // Asked at once, the user gives up after 400 ms; waiting for the connection would take two seconds more.
     let report = case(&format!("https://{address}"), [gives_up()]).run();
     expect(&report, UNANSWERED);
     let waited = beyond(&report, Duration::from_millis(400));
@@ -110,7 +110,7 @@ fn what_failed_meanwhile_is_tried_anew_and_what_fails_still_is_told() {
     table::unavailable_after("expired", &report, "tls: certificate expired", long);
     assert_eq!((server.connections(), server.requests()), (2, 0));
 
-    // Refused a moment ago: not tried again, the person has waited already.
+    // Refused a moment ago: not tried again, the user has waited already.
     let report = case(&url(&server), ["accept-1".into(), "accept-2".into()]).run();
     table::unavailable("expired", &report, "tls: certificate expired");
     assert_eq!((server.connections(), server.requests()), (3, 0));
@@ -191,7 +191,7 @@ fn a_setting_turns_it_off() {
     );
 }
 
-/// Signals are blocked in it (`Case::run` looks), and a host that allows no further process gets none.
+/// Signals are blocked in it (`Case::run` looks), and an application that allows no further process gets none.
 #[sandbox_test]
 fn without_a_thread_the_work_is_done_after_the_answer() {
     // Root may exceed RLIMIT_NPROC.

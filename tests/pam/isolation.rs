@@ -1,5 +1,6 @@
-//! What the module must leave alone in its host, and what a host may do to it. `Case::run` itself fails when threads,
-//! descriptors, signals, environment, working directory or umask changed, or anything was printed.
+//! What the module must leave alone in the application's process, and what an application may do to the module.
+//! `Case::run` itself fails when threads, descriptors, signals, environment, working directory or umask changed, or
+//! anything was printed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +14,7 @@ use support::{
     sandbox_test,
 };
 
-/// The caller's environment: a proxy and an authority of his own, both really there.
+/// The caller's environment: a proxy and an authority of their own, both really there.
 fn hostile(case: Case, hostile: &StandIn) -> Case {
     let proxy = format!("http://127.0.0.1:{}", hostile.port());
     let (ca, keys) = (
@@ -48,7 +49,7 @@ fn the_callers_environment_is_not_read() {
     assert!(!case.dir().join("keys").exists());
     assert_eq!(evil.connections().len(), 0);
 
-    // The caller's authority does not make his server believable, whatever he answers.
+    // The caller's authority does not make that server believable, whatever it answers.
     let settings = case.settings(&ivalt).set("api", "url", evil.url());
     let line = expect(&case.with_settings(&settings).run(), UNAVAILABLE);
     assert!(
@@ -130,7 +131,7 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-/// The clock fails in the thread that connects: the person does not notice, the connection is made after the answer.
+/// The clock fails in the thread that connects: the user does not notice, the connection is made after the answer.
 #[sandbox_test]
 fn a_panic_in_the_thread_that_connects_costs_nothing() {
     let ivalt = StandIn::start();
@@ -178,7 +179,7 @@ fn signals_stay_the_hosts() {
     assert!(taken.here > 20, "{taken:?}");
     assert_eq!(
         taken.elsewhere, 0,
-        "no thread of ours takes the host's signals"
+        "no thread of ours takes the application's signals"
     );
     assert_eq!(
         ivalt.requests().len(),

@@ -5,7 +5,7 @@ use std::ffi::{CString, c_int};
 
 use support::log_line::LogLine;
 
-/// What the person does at one prompt.
+/// What the user does at one prompt.
 #[derive(Debug, Default)]
 pub struct Act {
     /// The reply; NULL without.
@@ -42,7 +42,7 @@ impl Act {
 
 /// What goes in. Items that are `None` are not set.
 #[derive(Debug, Default)]
-pub struct Play {
+pub struct Call {
     /// The module's arguments.
     pub words: Vec<CString>,
     /// `PAM_USER`

@@ -1,4 +1,4 @@
-//! The person, and whoever pretends to be one: answers, names and conversations of every kind. Nothing foreign reaches
+//! The user, and anyone who pretends to be one: answers, names and conversations of every kind. Nothing foreign reaches
 //! the log or a terminal raw, and what is no answer lets nobody in.
 
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ fn every_byte() -> Vec<u8> {
     (1..=255).collect()
 }
 
-/// What a log reader's terminal and the person's would get: ASCII that prints.
+/// What a log reader's terminal and the user's would get: ASCII that prints.
 #[track_caller]
 fn nothing_raw(report: &Report) {
     let prints = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -271,7 +271,7 @@ fn nothing_is_printed_on_the_hosts_terminal() {
     expect(&broken.run(), MISCONFIGURED);
 }
 
-/// A host that leaves Ctrl-C to the system, as su does, is gone at once, wherever the call stands.
+/// An application that leaves Ctrl-C to the system, as su does, is gone at once, wherever the call stands.
 #[sandbox_test]
 fn a_host_that_dies_of_ctrl_c_dies_at_once() {
     let ivalt = StandIn::start();
@@ -300,7 +300,7 @@ fn a_host_that_dies_of_ctrl_c_dies_at_once() {
     }
 }
 
-/// A host that counts Ctrl-C and goes on, as sudo does, gets an answer all the same: the call is not repeated.
+/// An application that counts Ctrl-C and goes on, as sudo does, gets an answer all the same: the call is not repeated.
 #[sandbox_test]
 fn a_host_that_survives_ctrl_c_gets_its_answer() {
     let ivalt = StandIn::start();

@@ -1,17 +1,17 @@
-//! No copy of token, API key or password is left in the host's memory after a call: not on the heap, freed or in use,
-//! not on the stack. `Case::run` fails where one is found; what is hunted is in pam-client in disguise only.
+//! No copy of token, API key or password is left in the application's memory after a call: not on the heap, freed or in
+//! use, not on the stack. `Case::run` fails where one is found; pam-client holds the secrets obfuscated only.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::hosts::compiled;
+use crate::isolation::compiled;
 use crate::proxies::proxy;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, trusted_authority};
 use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, sandbox_test, users};
 
-/// Long enough to be hunted, never the same.
+/// Long enough to be searched for, never the same.
 fn secret(beginning: &str, seed: u32) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
@@ -49,10 +49,10 @@ impl Secrets {
         Text::hidden(&self.tokens[0])
     }
 
-    fn hunted(&self, case: Case) -> Case {
+    fn must_not_leak(&self, case: Case) -> Case {
         let case = case
-            .hunt("the key", &self.key)
-            .hunt("the password", &self.password);
+            .must_not_leak("the key", &self.key)
+            .must_not_leak("the password", &self.password);
         let names = [
             "the accepted token",
             "the first token",
@@ -62,14 +62,14 @@ impl Secrets {
         names
             .iter()
             .zip(&self.tokens)
-            .fold(case, |case, (name, token)| case.hunt(name, token))
+            .fold(case, |case, (name, token)| case.must_not_leak(name, token))
     }
 
-    /// Settings whose key is the hunted one.
+    /// Settings with this key.
     fn case(&self, ivalt: &StandIn) -> Case {
         let case = Case::against(ivalt);
         let settings = self.settings(&case, ivalt);
-        self.hunted(case.with_settings(&settings))
+        self.must_not_leak(case.with_settings(&settings))
     }
 
     fn settings(&self, case: &Case, ivalt: &StandIn) -> Settings {
@@ -87,7 +87,7 @@ impl Secrets {
             ca.display(),
         );
         let config = format!("config={}", case.config().display());
-        self.hunted(case.settings_text(&text).argument(&config))
+        self.must_not_leak(case.settings_text(&text).argument(&config))
     }
 
     fn at(&self, server: &Server) -> Case {
