@@ -27,6 +27,15 @@ pub const UNAVAILABLE: Row = Row(
 );
 pub const MISCONFIGURED: Row = Row("deny", "misconfigured", PAM_SERVICE_ERR, Severity::Error);
 
+/// What the user reads.
+pub const PROMPT: &str = "iVALT token: ";
+pub const REFUSED: &str = "iVALT refused the token.";
+pub const OUTSIDE: &str = "iVALT refused the token: outside the allowed area.";
+pub const NOT_SET_UP: &str = "iVALT is not set up for this account.";
+pub const UNREACHABLE: &str = "iVALT cannot be reached.";
+pub const BROKEN: &str =
+    "iVALT is not set up correctly on this system; please tell its administrator.";
+
 /// Code, one log line, level, facility and delay, all at once; gives the line for more.
 ///
 /// The stack holds our module alone, so libpam's code is ours, but for an ignored module: then libpam denies.

@@ -12,10 +12,10 @@ pub const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 /// `api.timeout_seconds` here.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-const REFUSED: &str = "iVALT refused the token.";
-const OUTSIDE: &str = "iVALT refused the token: outside the allowed area.";
-const UNREACHABLE: &str = "iVALT cannot be reached.";
-const BROKEN: &str = "iVALT is not set up correctly on this system; please tell its administrator.";
+/// Values of `cause`.
+pub const CLOSED: &str = "answer: the server closed the connection";
+pub const NO_OBJECT: &str = "answer: HTTP 200 without a JSON object that has one status";
+pub const TIMEOUT_IN_ANSWER: &str = "timeout after 2 s in answer";
 
 /// Our module against this URL; alice has two tokens to give.
 pub fn case(url: &str) -> Case {
@@ -286,4 +286,24 @@ fn transactions(report: &Report) -> Vec<Report> {
         ..Report::default()
     };
     (0..=last).map(one).collect()
+}
+
+/// Let in with HTTP 200.
+pub fn verified() -> Ends {
+    Ends::verified(200)
+}
+
+/// Unavailable with HTTP 200.
+pub fn outage(cause: &str) -> Ends {
+    Ends::unavailable(cause).http(200)
+}
+
+/// A 200 with these headers and bytes, lengths as they are given.
+pub fn raw(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = headers
+        .lines()
+        .fold("HTTP/1.1 200 OK\r\n".to_owned(), |head, line| {
+            head + line + "\r\n"
+        });
+    [head.as_bytes(), b"\r\n", body].concat()
 }
