@@ -1,4 +1,5 @@
-//! What is linked into the module and into ivaltctl: held to deny.toml, and told in full by scripts/sbom.
+//! What is linked into the module and into ivaltctl: held to deny.toml, and told in full by scripts/sbom. deny.toml is
+//! cargo-deny's, which takes longer to compile than everything here; `cargo tree` knows as much.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -60,9 +61,10 @@ fn crates(edges: &str, packages: &[&str]) -> BTreeMap<Crate, String> {
         let version = version.trim_start_matches('v');
         ((name.to_owned(), version.to_owned()), licence.to_owned())
     });
-    named
-        .filter(|((name, _), _)| !OWN.contains(&name.as_str()))
-        .collect()
+    let foreign = named.filter(|((name, _), _)| !OWN.contains(&name.as_str()));
+    let crates: BTreeMap<_, _> = foreign.collect();
+    assert!(!crates.is_empty(), "nothing below {packages:?}: {text}");
+    crates
 }
 
 fn linked_into(packages: &[&str]) -> BTreeMap<Crate, String> {

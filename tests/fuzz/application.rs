@@ -59,6 +59,7 @@ struct State {
 thread_local! {
     /// The module under test.
     static MODULE: Cell<Option<Module>> = const { Cell::new(None) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
     static LOG: OnceCell<Log> = const { OnceCell::new() };
     static STATE: RefCell<State> = RefCell::default();
 }
@@ -140,6 +141,12 @@ fn keep_panic_hook() {
     let hook = std::panic::take_hook();
     perform(Call::default());
     std::panic::set_hook(hook);
+    assert_eq!(calls(), 1, "libpam does not reach the module");
+}
+
+/// How often libpam has called the module in this thread: an input that libpam refuses proves nothing.
+pub fn calls() -> usize {
+    CALLS.get()
 }
 
 /// Makes `call`, and panics if a promise is broken. `None` when libpam itself refused.
@@ -261,6 +268,7 @@ unsafe extern "C" fn enter_module(
     if with_state(|state| std::mem::replace(&mut state.entered, true)) {
         return PAM_IGNORE;
     }
+    CALLS.set(CALLS.get() + 1);
     let (words, authtok) = with_state(|state| {
         let call = &mut state.call;
         (std::mem::take(&mut call.words), call.authtok.take())
@@ -291,7 +299,8 @@ fn note_user(handle: *mut PamHandle) {
 
 /// Of this thread, which shares them with nobody.
 fn descriptors() -> usize {
-    fs::read_dir("/proc/thread-self/fd").map_or(0, Iterator::count)
+    let entries = fs::read_dir("/proc/thread-self/fd").expect("/proc");
+    entries.count()
 }
 
 /// # Safety

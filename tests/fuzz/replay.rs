@@ -54,6 +54,7 @@ fn replay_in_sandbox(target: &'static str, run: fn(&[u8])) {
             return;
         }
         replay(target, run);
+        assert!(application::calls() > 1, "no input of {target} gets there");
     });
     thread
         .join()
@@ -74,7 +75,7 @@ fn module() -> application::Module {
 }
 
 fn replay(target: &str, run: fn(&[u8])) {
-    let mut failed = 0;
+    let (mut replayed, mut failed) = (0, 0);
     for kind in ["seeds", "regressions"] {
         let folder = support::checkout()
             .join("tests/fuzz")
@@ -83,6 +84,7 @@ fn replay(target: &str, run: fn(&[u8])) {
         let inputs = fs::read_dir(&folder).into_iter().flatten();
         for path in inputs.map(|entry| entry.unwrap().path()) {
             let input = fs::read(&path).unwrap();
+            replayed += 1;
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(&input))) {
                 let words = payload.downcast_ref::<String>().map(String::as_str);
                 let words = words.or(payload.downcast_ref::<&str>().copied());
@@ -93,4 +95,5 @@ fn replay(target: &str, run: fn(&[u8])) {
         }
     }
     assert_eq!(failed, 0, "inputs of {target} that fail");
+    assert!(replayed > 0, "no inputs of {target}");
 }

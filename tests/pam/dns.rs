@@ -376,15 +376,17 @@ fn a_black_hole_before_a_living_address() {
     );
 }
 
-/// IPv6 comes first as a rule (RFC 6724); a machine without it is left out.
+/// IPv6 comes first as a rule (RFC 6724); a machine without it says so.
 #[sandbox_test]
 fn one_family_dead_and_the_other_alive() {
     let Some(list) = servers(&[Kind::Both(Ipv6Addr::LOCALHOST, Ipv4Addr::LOCALHOST)]) else {
         return;
     };
-    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let mut addresses: Vec<SocketAddr> = vec![(Ipv4Addr::LOCALHOST, 0).into()];
-    addresses.extend(v6.then_some(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))));
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => addresses.push((Ipv6Addr::LOCALHOST, 0).into()),
+        Err(error) => skipped(&format!("its half with IPv6: {error}")),
+    }
     for address in addresses {
         let server = Server::answering_at(address, answer("200 OK", "", SUCCESS));
         let report = case("valid.example", server.port, 5, &list).run();

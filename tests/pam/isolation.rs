@@ -102,7 +102,7 @@ fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
 }
 
 #[sandbox_test]
-fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
+fn a_panic_inside_is_a_denial_with_a_log_line_and_the_application_lives_on() {
     let ivalt = StandIn::start();
     let dir = TempDir::new();
     let case = Case::against(&ivalt).preload(&compiled("clock_fails_once", &dir));
@@ -216,7 +216,7 @@ fn many_calls_in_one_process_leave_nothing_behind() {
 }
 
 #[sandbox_test]
-fn a_host_with_a_poor_life_is_served() {
+fn an_application_in_poor_circumstances_is_served() {
     let ivalt = StandIn::start();
     let gone = TempDir::new();
     let mut case = Case::against(&ivalt).answer("accept-1");
@@ -240,11 +240,12 @@ fn without_a_network_it_denies_at_once() {
 }
 
 #[sandbox_test]
-fn nothing_is_connected_or_open_while_the_person_types() {
+fn nothing_is_connected_or_open_while_the_user_types() {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("reject-1").answer("reject-2");
     let settings = case.settings(&ivalt).set("api", "preconnect", false);
     let report = case.with_settings(&settings).run();
+    assert_eq!(report.prompts().len(), 3);
     for message in report.messages() {
         assert_eq!(
             (message.descriptors.len(), message.threads.len()),

@@ -8,7 +8,7 @@ const PASSWORD: &str = "pw-5d1e8b";
 const TOKEN: &str = "tok-2b6c4d";
 const MOBILE: &str = "6283974746";
 
-/// Everything that anybody but iVALT gets to see.
+/// Everything that anyone but iVALT gets to see.
 fn seen(report: &Report) -> String {
     let messages = report
         .messages()
@@ -22,6 +22,8 @@ fn seen(report: &Report) -> String {
 
 #[track_caller]
 fn nothing_of_it(name: &str, report: &Report) {
+    // Silence would prove nothing.
+    report.log_line();
     let seen = seen(report);
     for secret in [KEY, PASSWORD, TOKEN, MOBILE] {
         assert!(!seen.contains(secret), "{name} shows {secret}: {seen}");
@@ -156,7 +158,6 @@ fn a_mobile_written_in_another_way_is_scrubbed_too() {
             .set("token", "mobile_format", format)
             .set("token", "attempts", 1);
         let detail = case.with_settings(&settings).run().log_line().get("detail");
-        let digits = detail.bytes().filter(u8::is_ascii_digit).count();
-        assert!(digits < 7, "{format}: {detail}");
+        assert_eq!(detail, "***", "{format}");
     }
 }

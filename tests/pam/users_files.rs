@@ -205,6 +205,7 @@ fn foreign_items_are_harmless_in_the_log() {
         (evil.to_owned(), evil.to_owned())
     );
     assert_eq!(line.bytes("ruser"), b"\x80\xff");
+    assert_eq!(report.prompts().len(), 2);
     assert!(
         report
             .prompts()

@@ -187,9 +187,10 @@ impl Thread {
     }
 }
 
-/// Numbers that stand as names in a folder of `/proc`.
+/// Numbers that are names in a folder of `/proc`. Without them there would never be a change.
 fn numbers(folder: &str) -> Vec<i32> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let entries = entries.flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()

@@ -1,4 +1,4 @@
-//! A `/dev` and a few files of this process's own: the machine's stay as they are.
+//! A `/dev` and a few files of this process's own: the machine's stay as they are, and its settings are not seen.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::ptr;
 
 use super::script::Script;
@@ -15,6 +17,9 @@ use super::script::Script;
 const DEVICES: [&str; 8] = [
     "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts",
 ];
+
+/// Where a machine on which the module is installed has its own settings.
+const SETTINGS: &str = "/etc/ivalt";
 
 /// Builds it. The inner error is a machine that grants no private mounts: a reason to skip, not to fail.
 pub fn build(script: &Script) -> io::Result<Result<(), String>> {
@@ -37,7 +42,24 @@ pub fn build(script: &Script) -> io::Result<Result<(), String>> {
 fn private_mounts() -> io::Result<()> {
     let everything = libc::MS_REC | libc::MS_PRIVATE;
     mount(Path::new("none"), Path::new("/"), None, everything)?;
+    hide(Path::new(SETTINGS))?;
     private_dev()
+}
+
+/// An empty folder in the place of this one, if there is one.
+fn hide(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    mount(Path::new("tmpfs"), folder, Some(c"tmpfs"), libc::MS_NOSUID)
+}
+
+/// A sandbox for another program, without a script.
+pub fn build_for(command: &mut Command) {
+    // SAFETY: between fork and exec; the child has one thread, and glibc allows it to allocate.
+    unsafe {
+        command.pre_exec(|| build(&Script::default())?.map_err(io::Error::other));
+    }
 }
 
 /// As root at once, otherwise through a user namespace in which everybody keeps their own number.
