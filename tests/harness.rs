@@ -100,7 +100,7 @@ fn every_fault_is_noticed() {
         ("directory", "working directory: \"/\" -> \"/proc\""),
         ("umask", "Umask: \"0022\" -> \"0000\""),
         ("locale", "locale: \"C\" -> \"C.UTF-8\""),
-        ("ident", "ident of syslog(3): \"pam-client-host: "),
+        ("ident", "ident of syslog(3): \"pam-client-log: "),
         ("alarm", "interval timer: \"none\" -> \"running\""),
         ("user", "PAM_USER: \"alice\" -> \"root\""),
         (
@@ -138,7 +138,7 @@ fn output_delays_and_log_lines_are_caught() {
     assert!((500_000..=1_500_000).contains(&delay), "{delay}");
     let log = misbehaving("log").run();
     assert!(
-        log.log()[0].ends_with(" pam-client-host: misbehave"),
+        log.log()[0].ends_with(" pam-client-log: misbehave"),
         "{:?}",
         log.log()
     );
@@ -169,7 +169,7 @@ fn the_status_of_the_hosts_child_is_the_hosts() {
         let changes = case.observe().report().changes();
         let told = changes
             .iter()
-            .filter(|change| change.ends_with("the status of the host's child was taken"));
+            .filter(|change| change.ends_with("the status of the application's child was taken"));
         assert_eq!(told.count(), taken, "{fault}: {changes:?}");
     }
 }
@@ -184,7 +184,7 @@ fn descriptors_are_closed_as_scripted() {
 
 #[sandbox_test]
 fn run_does_not_forgive() {
-    panics("the module left traces in its host", || {
+    panics("the module left traces in the application", || {
         misbehaving("descriptor").run();
     });
 }
