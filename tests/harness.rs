@@ -162,7 +162,7 @@ fn a_terminal_shows_what_is_printed() {
 }
 
 #[sandbox_test]
-fn the_status_of_the_hosts_child_is_the_hosts() {
+fn the_status_of_the_applications_child_is_its_own() {
     for (fault, taken) in [("", 0), ("waits", 1)] {
         let mut case = misbehaving(fault);
         case.script.child_ms = Some(0);
@@ -199,7 +199,7 @@ fn a_hanging_module_is_killed() {
 }
 
 #[sandbox_test]
-fn a_crash_is_told() {
+fn a_crash_is_reported() {
     panics(
         "no report, pam-client ended with signal: 6 (SIGABRT)",
         || {
@@ -235,7 +235,7 @@ fn conversations_go_as_scripted() {
 }
 
 #[sandbox_test]
-fn the_host_may_rename_its_user_at_the_prompt() {
+fn the_application_may_change_its_user_at_the_prompt() {
     let act = Act {
         answer: Some("x".into()),
         set_user: Some("bob".into()),
@@ -297,7 +297,7 @@ fn items_reach_libpam_byte_for_byte() {
 }
 
 #[sandbox_test]
-fn no_log_keeps_nobody_waiting() {
+fn a_log_that_is_out_of_order_delays_nothing() {
     for kind in [
         DevLog::Missing,
         DevLog::Full,
@@ -315,7 +315,7 @@ fn no_log_keeps_nobody_waiting() {
 }
 
 #[sandbox_test]
-fn a_full_log_hangs_whoever_trusts_syslog() {
+fn a_full_log_hangs_modules_that_trust_syslog() {
     panics("killed", || {
         misbehaving("log")
             .dev_log(DevLog::Full)
@@ -342,7 +342,7 @@ fn the_machine_keeps_its_dev_and_its_hosts() {
 }
 
 #[sandbox_test]
-fn signals_of_the_host_go_on() {
+fn signals_of_the_application_keep_coming() {
     let slow = Act::slowly("x", Duration::from_millis(300));
     let mut case = Case::new(helper_module("pam_misbehave")).answer(slow);
     case.script.signals.insert(10, Disposition::Count);
@@ -357,7 +357,7 @@ fn signals_of_the_host_go_on() {
 }
 
 #[sandbox_test]
-fn a_thread_that_takes_the_hosts_signals_is_noticed() {
+fn a_thread_that_takes_the_applications_signals_is_noticed() {
     let slow = Act::slowly("x", Duration::from_millis(200));
     let mut case = Case::new(helper_module("pam_misbehave"))
         .argument("thread")
@@ -372,7 +372,7 @@ fn a_thread_that_takes_the_hosts_signals_is_noticed() {
 }
 
 #[sandbox_test]
-fn surroundings_are_as_scripted() {
+fn the_process_is_set_up_as_scripted() {
     let mut case = misbehaving("descriptor").env("RUST_BACKTRACE", "1");
     case.script.cwd = Some("/tmp".into());
     case.script.umask = Some(0o077);

@@ -181,7 +181,7 @@ fn licences_are_read_as_spdx_means_them() {
     }
 }
 
-/// All of Cargo.lock from one registry, with checksums: no git, no folder, no registry of somebody's own.
+/// All of Cargo.lock from one registry, with checksums: no git, no folder, no private registry.
 #[test]
 fn every_source_is_the_one_registry() {
     let sources: BTreeSet<_> = packages()

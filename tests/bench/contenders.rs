@@ -6,7 +6,7 @@ use crate::Fault;
 use crate::options::Options;
 use crate::setup::{Distance, MOBILE, Roots, Setup, USER};
 
-/// One way of asking iVALT, or a floor below all of them.
+/// One program that asks iVALT, or a floor below all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contender {
     pub kind: Kind,

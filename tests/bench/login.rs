@@ -8,7 +8,7 @@ use crate::Fault;
 use crate::setup::Setup;
 use support::trace::Trace;
 
-/// What `clock` and the program it ran told.
+/// What `clock` and the program it ran reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Login {
     /// From the start of the process to its end.

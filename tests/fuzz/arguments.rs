@@ -38,7 +38,7 @@ fn obeyed(words: &[&[u8]], seen: &Seen) {
     assert_eq!(reason, expected, "{}", seen.raw);
 }
 
-/// The path of `config=`, or `None` when something stands there that cannot be obeyed.
+/// The path of `config=`, or `None` when something there cannot be obeyed.
 fn config<'a>(words: &[&'a [u8]]) -> Option<&'a [u8]> {
     let others = ["debug", "nodelay", "try_first_pass", "use_first_pass"];
     let mut path: &[u8] = b"/etc/ivalt/ivalt.toml";

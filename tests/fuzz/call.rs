@@ -84,7 +84,7 @@ pub struct Seen {
     pub items: Vec<(&'static str, Vec<u8>)>,
     /// How many descriptors were open before and after.
     pub descriptors: [usize; 2],
-    /// The one log line, as it stood there.
+    /// The one log line, unchanged.
     pub raw: String,
 }
 

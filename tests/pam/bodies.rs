@@ -13,7 +13,7 @@ const FOREIGN: &str = "answer: HTTP 200 in an encoding that was not asked for";
 const LONG_HEAD: &str = "answer: headers longer than 8 KiB";
 const TOO_LONG: &str = "answer: HTTP 200 longer than 64 KiB";
 
-/// Unavailable without a status: the head was not even understood.
+/// Unavailable without a status: the head is not HTTP.
 fn no_http() -> Ends {
     Ends::unavailable(NO_HTTP)
 }

@@ -254,7 +254,7 @@ fn what_ivalt_says_reaches_no_terminal() {
 }
 
 #[sandbox_test]
-fn nothing_is_printed_on_the_hosts_terminal() {
+fn nothing_is_printed_on_the_applications_terminal() {
     let ivalt = StandIn::start();
     for (answer, row) in [
         ("accept-1", VERIFIED),
@@ -271,9 +271,9 @@ fn nothing_is_printed_on_the_hosts_terminal() {
     expect(&broken.run(), MISCONFIGURED);
 }
 
-/// An application that leaves Ctrl-C to the system, as su does, is gone at once, wherever the call stands.
+/// An application that leaves Ctrl-C to the system, as su does, is gone at once, whatever the call is waiting for.
 #[sandbox_test]
-fn a_host_that_dies_of_ctrl_c_dies_at_once() {
+fn an_application_that_dies_of_ctrl_c_dies_at_once() {
     let ivalt = StandIn::start();
     let at_the_prompt = Act::slowly("accept-1", Duration::from_secs(20));
     for (answer, requests) in [(Answer::from(at_the_prompt), 0), ("slow-20000".into(), 1)] {
@@ -302,7 +302,7 @@ fn a_host_that_dies_of_ctrl_c_dies_at_once() {
 
 /// An application that counts Ctrl-C and goes on, as sudo does, gets an answer all the same: the call is not repeated.
 #[sandbox_test]
-fn a_host_that_survives_ctrl_c_gets_its_answer() {
+fn an_application_that_survives_ctrl_c_gets_its_answer() {
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .answer("slow-700")

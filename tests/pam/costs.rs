@@ -32,7 +32,7 @@ fn every_further_token_is_one_more_of_each() {
 }
 
 #[sandbox_test]
-fn nobody_connects_for_who_cannot_get_in() {
+fn nothing_is_connected_for_users_who_cannot_get_in() {
     let ivalt = StandIn::start();
     for (entry, row) in [
         ("", NOT_ENROLLED),

@@ -73,7 +73,7 @@ fn name_server(kind: Kind) -> io::Result<Ipv4Addr> {
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const AAAA: u16 = 28;
-/// Where the question's name stands in every message (RFC 1035 section 4.1.4).
+/// Where the question's name is in every message (RFC 1035 section 4.1.4).
 const ASKED_NAME: [u8; 2] = [0xc0, 12];
 
 /// RFC 1035 section 4: header, the question again, and the answers.

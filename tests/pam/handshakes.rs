@@ -44,7 +44,7 @@ fn alert(version: u8, level: u8, description: u8) -> Vec<u8> {
 const OLD_SUITE: [u8; 2] = [0xc0, 0x09];
 const SUITE: [u8; 2] = [0xc0, 0x2b];
 
-/// Answers the ClientHello with these bytes, then does as told.
+/// Answers the ClientHello with these bytes, then does this.
 fn answering(bytes: Vec<u8>, then: fn(&TcpStream)) -> Server {
     Server::raw(move |mut stream| {
         let _ = stream.read(&mut [0; 4096]);

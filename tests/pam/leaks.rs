@@ -243,15 +243,15 @@ fn after_answers_that_repeat_everything() {
 }
 
 #[sandbox_test]
-fn after_a_way_through_a_proxy() {
+fn after_a_request_through_a_proxy() {
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
-    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    let open = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
     let case = secrets.case(&ivalt).answer(secrets.accepted());
     let settings = secrets.settings(&case, &ivalt).set(
         "api",
         "proxy",
-        format!("http://u:{}@127.0.0.1:{}", secrets.password, way.port),
+        format!("http://u:{}@127.0.0.1:{}", secrets.password, open.port),
     );
     expect(&case.with_settings(&settings).run(), VERIFIED);
     let refusing = proxy("HTTP/1.1 403 Forbidden\r\n\r\n", Duration::ZERO);

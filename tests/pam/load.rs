@@ -53,8 +53,8 @@ fn very_many_logins_in_one_process() {
     assert!(end.rss_kib <= warm.rss_kib + 128, "{warm:?} {end:?}");
 }
 
-/// Every file is read as one of those that stood there, never as a bit of both: each server knows its own key only and
-/// has a certificate of its own, and each mobile is one that stood in a whole file. Between the two files there is no
+/// Every file is read as one of those that were there, never as a mixture: each server knows its own key only and
+/// has a certificate of its own, and each mobile is from a whole file. Between the two files there is no
 /// such promise.
 #[sandbox_test]
 fn files_that_are_replaced_meanwhile() {

@@ -40,7 +40,7 @@ fn elapsed_is_the_sum_of_what_ivalt_took() {
     assert!(typed < 1_000, "{typed}");
 }
 
-/// README: `http`, `code` and `detail` belong to the last answer; an empty line is none.
+/// `http`, `code` and `detail` belong to the last answer of iVALT; an empty line is not sent and gets no answer.
 #[sandbox_test]
 fn a_refused_token_is_in_the_log_though_the_user_gives_up() {
     let ivalt = StandIn::start();

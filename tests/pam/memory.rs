@@ -66,17 +66,11 @@ fn checked(case: Case) -> Report {
     report.clone()
 }
 
-fn patient(server: &Server) -> Case {
+/// Our module against this server, with this `api.timeout_seconds`; valgrind makes everything slow.
+fn within(server: &Server, seconds: u64) -> Case {
     case_within(
         &format!("https://127.0.0.1:{}", server.port),
-        Duration::from_secs(30),
-    )
-}
-
-fn hasty(server: &Server) -> Case {
-    case_within(
-        &format!("https://127.0.0.1:{}", server.port),
-        Duration::from_secs(3),
+        Duration::from_secs(seconds),
     )
 }
 
@@ -135,7 +129,7 @@ fn servers_that_fail() {
     for (case, cause) in [
         (refused, "connect: connection refused"),
         (
-            patient(&Server::raw(|stream| reset(&stream))),
+            within(&Server::raw(|stream| reset(&stream)), 30),
             "tls: connection reset",
         ),
     ] {
@@ -146,7 +140,7 @@ fn servers_that_fail() {
         hold(&stream);
     });
     assert_eq!(
-        expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+        expect(&checked(within(&server, 30)), UNAVAILABLE).get("cause"),
         "tls: the server does not speak TLS"
     );
     let server = Server::raw(|mut stream| {
@@ -154,7 +148,7 @@ fn servers_that_fail() {
         hold(&stream);
     });
     assert_eq!(
-        expect(&checked(hasty(&server)), UNAVAILABLE).get("cause"),
+        expect(&checked(within(&server, 3)), UNAVAILABLE).get("cause"),
         "timeout after 3 s in tls"
     );
     for (kind, cause) in [
@@ -166,7 +160,7 @@ fn servers_that_fail() {
     ] {
         let server = Server::tls(kind, |_| {});
         assert_eq!(
-            expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+            expect(&checked(within(&server, 30)), UNAVAILABLE).get("cause"),
             cause
         );
     }
@@ -188,7 +182,7 @@ fn ways_to_a_server() {
     expect(&checked(case.bind(hosts, "/etc/hosts")), VERIFIED);
     let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
     let through = |way: &Server| {
-        let case = patient(&server);
+        let case = within(&server, 30);
         let text = std::fs::read_to_string(case.config()).unwrap();
         case.settings_text(&format!(
             "{text}proxy = \"http://127.0.0.1:{}\"\n",

@@ -45,7 +45,7 @@ fn beyond(report: &Report, typing: Duration) -> Duration {
 }
 
 #[sandbox_test]
-fn it_stands_before_the_answer_and_carries_the_request() {
+fn it_is_made_before_the_answer_and_carries_the_request() {
     let server = right();
     let report = case(&url(&server), [typed("accept-1")]).run();
     let line = expect(&report, VERIFIED);
@@ -77,7 +77,7 @@ fn the_prompt_does_not_wait_for_it() {
 }
 
 #[sandbox_test]
-fn who_gives_up_is_not_kept_whatever_the_network_does() {
+fn giving_up_is_not_delayed_whatever_the_network_does() {
     let silent = Server::raw(|stream| hold(&stream));
     let closing = Server::raw(|stream| reset(&stream));
     let living = right();
@@ -102,7 +102,7 @@ fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
 }
 
 #[sandbox_test]
-fn what_failed_meanwhile_is_tried_anew_and_what_fails_still_is_told() {
+fn what_failed_meanwhile_is_tried_again_and_what_still_fails_is_reported() {
     let long = Duration::from_millis(1500);
     let server = Server::tls(Certificate::Expired, |_| {});
     let answers = [Act::slowly("accept-1", long).into(), "accept-2".into()];
@@ -143,7 +143,7 @@ fn every_attempt_has_its_own() {
 }
 
 #[sandbox_test]
-fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
+fn nothing_is_connected_for_users_who_cannot_get_in_or_are_not_asked() {
     let ivalt = StandIn::start();
     let disabled = "[users]\nalice = { mobile = \"+916283974746\", enabled = false }\n";
     expect(

@@ -1,4 +1,4 @@
-//! A proxy of the settings: what it may do wrong, and that it stands between us and nobody we trust.
+//! A proxy of the settings: what it may do wrong, and that it need not be trusted.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -66,7 +66,7 @@ fn a_proxy_of_the_settings_is_used() {
     assert_eq!(evil.requests(), 0);
 }
 
-/// A proxy that reads the CONNECT and answers it with these bytes, then does as told.
+/// A proxy that reads the CONNECT and answers it with these bytes, then does this.
 fn answering(reply: &'static [u8], then: fn(&TcpStream)) -> Server {
     Server::raw(move |mut client| {
         read_head(&client);

@@ -1,5 +1,5 @@
 //! `ivalt.toml`, `key_file` and `ca_file` in every state a file can be in: each denies with file and remedy.
-//! The messages about what stands in the file are held by the unit tests of `src/config.rs`.
+//! The messages about its contents are held by the unit tests of `src/core/settings.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::corrupt::*;
 use crate::expect::*;
 use support::{Case, StandIn, no_root, sandbox_test};
 
-/// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
+/// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it means the path.
 const CORRUPTED: [(Corrupt, &str); 11] = [
     (
         remove,
@@ -259,7 +259,7 @@ fn files_of_the_effective_user_are_believed() {
     let case = case.with_settings(&settings);
     give_away(&config);
     expect(&case.run(), VERIFIED);
-    // Root's are believed by everybody who can read them; here, nobody but root can.
+    // Root's are believed by every user who can read them; here, only root can.
     std::os::unix::fs::chown(&config, Some(0), None).unwrap();
     expect(&case.run(), MISCONFIGURED);
 }

@@ -169,7 +169,7 @@ fn the_hosts_child_is_the_hosts() {
 }
 
 #[sandbox_test]
-fn a_host_that_is_stopped_goes_on_where_it_was() {
+fn an_application_that_is_stopped_continues_where_it_was() {
     let ivalt = StandIn::start();
     let typing = Act::slowly("accept-1", Duration::from_millis(400));
     for (answer, requests) in [(typing.into(), 0), ("slow-400".into(), 1)] {
@@ -190,7 +190,7 @@ fn a_host_that_is_stopped_goes_on_where_it_was() {
     }
 }
 
-/// The time stands still for nobody: what came too late, because the application was stopped, is not taken.
+/// The time-out also counts while the application is stopped: what came too late is not taken.
 #[sandbox_test]
 fn a_host_that_is_stopped_for_too_long_is_denied() {
     let ivalt = StandIn::start();
@@ -270,13 +270,13 @@ fn beside_a_module_with_threads() {
 }
 
 /// What pam-concurrent says: codes, and our log lines.
-fn concurrent(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
+fn concurrent(case: &Case, mode: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
     case.write_service_file();
     let mut program = Command::new(example("pam-concurrent"));
     program
         .arg(case.dir().path())
         .arg(&case.script.service)
-        .arg(way);
+        .arg(mode);
     let said = program.env_clear().output().unwrap();
     let errors = String::from_utf8_lossy(&said.stderr);
     assert!(

@@ -127,8 +127,8 @@ fn answers_that_come_slowly_or_break_off() {
     all_unavailable(SLOW.into_iter().chain(ENDLESS_OR_CUT).map(fault).collect());
 }
 
-/// Without TLS's goodbye a body that ends with the connection may have been cut by anybody on the way (RFC 8446
-/// section 6.1). ureq does not tell; an object that has its end is whole all the same, and half an object is none.
+/// Without TLS's goodbye a body that ends with the connection may have been cut by an attacker (RFC 8446
+/// section 6.1). ureq does not report it; an object that has its end is whole all the same, and half an object is not JSON.
 #[sandbox_test]
 fn a_cut_answer_counts_only_if_its_object_is_whole() {
     let cut = |body: &[u8], close: fn(&Tls)| {

@@ -52,7 +52,7 @@ impl Body {
     }
 }
 
-/// INTERFACE's rows, once more and in another way than the module has them.
+/// The rows of debian/interface.md, derived once more and in another manner than the module's.
 fn expected(status: u16, body: Body) -> Ends {
     let (code, detail) = body.words();
     let nothing = Ends::unavailable(&format!(
@@ -62,7 +62,7 @@ fn expected(status: u16, body: Body) -> Ends {
     match (status / 100, status, body) {
         // No final answer, but that the protocol is another now.
         (1, 101, _) => broken,
-        // ureq wants 100 without headers; below the others a final answer is missing, and a body is none.
+        // ureq wants 100 without headers; below the others a final answer is missing, and a body is not one.
         (1, _, Body::Empty) if status != 100 => Ends::unavailable(CLOSED),
         (1, ..) => Ends::unavailable(NO_HTTP),
         // These never have a body (RFC 9110 section 6.4.1).

@@ -208,7 +208,7 @@ impl Ends {
     fn sentence(&self) -> &'static [&'static str] {
         match self.row.1 {
             "verified" => &[],
-            // Another module may let in; the user is told nothing.
+            // Another module may let in; the user sees nothing.
             _ if self.row.0 == "ignore" => &[],
             "token-rejected" if self.code == "INVALID_GEOFENCE" => &[OUTSIDE],
             "token-rejected" => &[REFUSED],
@@ -229,7 +229,7 @@ pub fn check_answers(rows: &[Answered]) {
     check_with("", rows);
 }
 
-/// The same where the administrator lets an outage pass: what is none must still deny.
+/// The same where the policy ignores an outage: everything else must still deny.
 pub fn check_tolerantly(rows: &[Answered]) {
     let rows: Vec<_> = rows.iter().cloned().map(Answered::tolerated).collect();
     check_with("[policy]\nunavailable = \"ignore\"\n", &rows);

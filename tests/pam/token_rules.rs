@@ -1,4 +1,4 @@
-//! What counts as a token: charset, lengths, and sshd's dummy, which is none.
+//! What counts as a token: charset, lengths, and sshd's dummy password, which is not a token.
 
 use crate::expect::*;
 use support::{Case, StandIn, sandbox_test};

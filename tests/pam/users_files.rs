@@ -1,5 +1,5 @@
 //! `users.toml` in every state, and every name an application may come with.
-//! The messages about what stands in the file are held by the unit tests of `src/users.rs`.
+//! The messages about its contents are held by the unit tests of `src/core/users.rs`.
 
 use crate::corrupt::*;
 use crate::expect::*;

@@ -26,7 +26,7 @@ impl Child {
         }
     }
 
-    /// Waits for it; in words when somebody else has.
+    /// Waits for it; in words when another thread or module has.
     pub fn missing_status(&self) -> Option<String> {
         let mut status = 0;
         loop {

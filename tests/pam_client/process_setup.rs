@@ -94,7 +94,7 @@ pub fn taken(script: &Script) -> BTreeMap<i32, Taken> {
     let counting = script
         .signals
         .iter()
-        .filter(|(_, way)| matches!(way, Disposition::Count));
+        .filter(|(_, disposition)| matches!(disposition, Disposition::Count));
     let load = |counters: &[AtomicU32; 65], signal: i32| {
         let counter = usize::try_from(signal)
             .ok()

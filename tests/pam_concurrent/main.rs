@@ -32,7 +32,7 @@ struct Outcome {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [confdir, service, way] = words.as_slice() else {
+    let [confdir, service, mode] = words.as_slice() else {
         return Err("usage: pam-concurrent CONFDIR SERVICE threads|fork".into());
     };
     sandbox::build(&Script::default())??;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         confdir: CString::new(confdir.as_str())?,
         service: CString::new(service.as_str())?,
     };
-    let outcome = match way.as_str() {
+    let outcome = match mode.as_str() {
         "threads" => application.threads(&log),
         "fork" => application.fork(&log),
         _ => return Err("the last word is threads or fork".into()),

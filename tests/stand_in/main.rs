@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// One thread serves everybody: waiting answers are timers, so 64 at once do not disturb each other.
+/// One thread serves all clients: waiting answers are timers, so 64 at once do not disturb each other.
 fn run(arguments: Arguments) -> Result<Infallible, Box<dyn Error>> {
     let request_log = RequestLog::start(&arguments.dir)?;
     let certificates = certificates::issue()?;
@@ -70,7 +70,7 @@ async fn serve(
     let listener = TcpListener::bind((arguments.address, arguments.port)).await?;
     let port = listener.local_addr()?.port();
     request_log.announce(port)?;
-    // Whoever started us may have closed the pipe already, content with the port file.
+    // The program that started us may have closed the pipe already: the port file is enough for it.
     let _ = writeln!(
         std::io::stdout(),
         "ivalt-stand-in: https://127.0.0.1:{port}, requests in {}",

@@ -228,7 +228,7 @@ impl Case {
         self
     }
 
-    /// What stands at `/dev/log`.
+    /// What is at `/dev/log`.
     pub fn dev_log(mut self, kind: DevLog) -> Self {
         self.script.dev_log = kind;
         self
@@ -256,7 +256,7 @@ impl Case {
         self
     }
 
-    /// Standard input, output and error are a terminal; what is seen there is told as stdout.
+    /// Standard input, output and error are a terminal; what is seen there is reported as stdout.
     pub fn on_a_terminal(mut self) -> Self {
         self.terminal = true;
         self

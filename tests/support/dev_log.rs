@@ -1,4 +1,4 @@
-//! What stands at `/dev/log`, and what arrived there.
+//! What is at `/dev/log`, and what arrived there.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -52,7 +52,7 @@ impl Log {
         }
     }
 
-    /// The ident with which syslog(3) of this process speaks now; only where somebody listens. Drain first.
+    /// The ident with which syslog(3) of this process speaks now; only where the log is read. Drain first.
     pub fn ident(&self) -> Option<String> {
         if self.kind != DevLog::Socket {
             return None;
@@ -60,7 +60,7 @@ impl Log {
         // SAFETY: the format has no conversions and is NUL-terminated.
         unsafe { libc::syslog(libc::LOG_DEBUG, PROBE.as_ptr()) };
         let line = receive(self.socket.as_ref()?).unwrap_or_else(|| "nothing came".to_owned());
-        // `<15>Mon dd hh:mm:ss IDENT: text`; IDENT[PID] if somebody has set LOG_PID.
+        // `<15>Mon dd hh:mm:ss IDENT: text`; IDENT[PID] if a module has set LOG_PID.
         line.get(20..).map(str::to_owned)
     }
 }

@@ -51,7 +51,7 @@ pub struct LogLine {
     pub pid: u32,
     /// In the tag: `pam_ivalt(SERVICE:auth):`.
     pub service: String,
-    /// Unescaped, in the order they stood.
+    /// Unescaped, in their order.
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -66,7 +66,7 @@ impl LogLine {
         datagram.contains(": pam_ivalt(")
     }
 
-    /// Of a key that always stands there; bytes that are not UTF-8 replaced.
+    /// Of a key that is always there; bytes that are not UTF-8 replaced.
     pub fn get(&self, key: &str) -> String {
         String::from_utf8_lossy(self.bytes(key)).into_owned()
     }

@@ -60,7 +60,7 @@ pub struct Call {
     pub rss_kib: u64,
     /// What the user was asked and told.
     pub messages: Vec<Message>,
-    /// What libpam gave the `PAM_FAIL_DELAY` function: 0 when nobody asked for a delay, and off by up to a half.
+    /// What libpam gave the `PAM_FAIL_DELAY` function: 0 when no delay was asked for, and off by up to a half.
     pub fail_delays_us: Vec<u32>,
     /// Datagrams that reached `/dev/log`; for a FIFO or a file, what was written there.
     pub log: Vec<String>,

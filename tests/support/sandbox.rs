@@ -27,7 +27,7 @@ pub fn build(script: &Script) -> io::Result<Result<(), String>> {
         return Ok(Err(format!("no private mount namespace here: {error}")));
     }
     match private_mounts() {
-        // Some systems grant everybody the namespace and then nothing in it.
+        // Some systems grant every user the namespace and then nothing in it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(Err(format!("no private mounts here: {error}")));
         }
@@ -62,7 +62,7 @@ pub fn build_for(command: &mut Command) {
     }
 }
 
-/// As root at once, otherwise through a user namespace in which everybody keeps their own number.
+/// As root at once, otherwise through a user namespace in which every user id stays the same.
 fn separate(no_network: bool) -> io::Result<()> {
     let flags = libc::CLONE_NEWNS | if no_network { libc::CLONE_NEWNET } else { 0 };
     // SAFETY: geteuid(2), getegid(2) take nothing and always succeed.

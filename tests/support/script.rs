@@ -59,7 +59,7 @@ pub struct Script {
     pub child_ms: Option<u64>,
     /// Descriptors that the application has closed; some callers of setuid programs close 0, 1 and 2.
     pub closed: Vec<i32>,
-    /// What stands at `/dev/log`.
+    /// What is at `/dev/log`.
     pub dev_log: DevLog,
     /// Files bound over others, in this process only: `[from, to]`.
     pub binds: Vec<(PathBuf, PathBuf)>,
@@ -154,7 +154,7 @@ pub enum Conversation {
     /// A function that answers from the script.
     #[default]
     Scripted,
-    /// No function; cron and other applications without anybody in front of them.
+    /// No function; cron and other applications without a user in front of them.
     NullPointer,
 }
 
@@ -183,16 +183,16 @@ pub struct Interrupt {
     pub every_ms: u64,
 }
 
-/// What stands at `/dev/log`.
+/// What is at `/dev/log`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DevLog {
-    /// A socket somebody reads.
+    /// A socket that is read.
     #[default]
     Socket,
     /// Nothing.
     Missing,
-    /// A socket whose queue is full, and nobody reads.
+    /// A socket whose queue is full and that is not read.
     Full,
     /// A socket whose queue is full, and every [`SLOW`] one datagram is read.
     Slow,
