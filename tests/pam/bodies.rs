@@ -9,9 +9,9 @@ use support::sandbox_test;
 use support::server::{Certificate, Server, answer, send};
 
 const NO_HTTP: &str = "answer: not an HTTP answer";
-const FOREIGN: &str = "answer: HTTP 200 in an encoding that was not asked for";
+const FOREIGN: &str = "answer: HTTP 200: unexpected content or transfer encoding";
 const LONG_HEAD: &str = "answer: headers longer than 8 KiB";
-const TOO_LONG: &str = "answer: HTTP 200 longer than 64 KiB";
+const TOO_LONG: &str = "answer: HTTP 200: body longer than 64 KiB";
 
 /// Unavailable without a status: the head is not HTTP.
 fn no_http() -> Ends {

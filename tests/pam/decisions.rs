@@ -66,24 +66,28 @@ fn what_is_no_answer_is_unavailable_and_asked_once() {
         (
             "garbage",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "empty",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "html",
             "200",
-            "answer: HTTP 200 without a JSON object that has one status",
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"",
         ),
         (
             "http-204",
             "204",
-            "answer: HTTP 204 without a JSON object that has one status",
+            "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
         ),
-        ("oversize", "200", "answer: HTTP 200 longer than 64 KiB"),
+        (
+            "oversize",
+            "200",
+            "answer: HTTP 200: body longer than 64 KiB",
+        ),
         ("hang-up", "", "answer: the server closed the connection"),
         (
             "half-body",

@@ -106,8 +106,10 @@ fn documents_that_are_no_success() {
             Ends::rejected(200),
         ));
     }
-    let none =
-        Ends::unavailable("answer: HTTP 204 without a JSON object that has one status").http(204);
+    let none = Ends::unavailable(
+        "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
+    )
+    .http(204);
     rows.push(row(
         "204 with nothing",
         "HTTP/1.1 204 No Content\r\n\r\n",

@@ -10,11 +10,11 @@ fn unknown_and_contradicting_arguments_deny() {
     for (word, cause) in [
         (
             "nullok",
-            "argument in pam.d: \"nullok\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"nullok\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
         ),
         (
             "key=SECRET",
-            "argument in pam.d: \"key\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"key\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
         ),
         (
             "config=ivalt.toml",

@@ -57,6 +57,10 @@ fn an_endless_answer_is_not_read_to_its_end() {
         while tls.write_all(&[b'x'; 16_384]).is_ok() {}
     });
     let report = run(&server);
-    unavailable("endless", &report, "answer: HTTP 200 longer than 64 KiB");
+    unavailable(
+        "endless",
+        &report,
+        "answer: HTTP 200: body longer than 64 KiB",
+    );
     assert!(report.authenticate().elapsed_ms < 1_500);
 }

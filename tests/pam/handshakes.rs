@@ -14,7 +14,7 @@ use support::sandbox_test;
 use support::server::{Certificate, Server, answer, close_by_reset, hold, reset};
 
 const NO_TLS: &str = "tls: the server does not speak TLS";
-const BROKEN: &str = "tls: the server breaks the rules of TLS";
+const BROKEN: &str = "tls: TLS protocol violation";
 const NOTHING_IN_COMMON: &str = "tls: no TLS version or cipher suite in common";
 const CLOSED: &str = "tls: the server closed the connection";
 const RESET: &str = "tls: connection reset";
@@ -283,19 +283,16 @@ const UNBELIEVABLE: [(Certificate, &str); 15] = [
     (Certificate::ExpiredIntermediate, "tls: certificate expired"),
     (
         Certificate::IssuedByServer,
-        "tls: certificate issued by one that is no authority",
+        "tls: certificate issuer is not a CA",
     ),
     (
         Certificate::ForbiddenName,
-        "tls: certificate for a name its authority must not issue",
+        "tls: certificate violates a name constraint of its CA",
     ),
-    (
-        Certificate::TooDeep,
-        "tls: certificate of an authority too far down",
-    ),
+    (Certificate::TooDeep, "tls: certificate CA path too long"),
     (
         Certificate::OfAuthority,
-        "tls: certificate is an authority's, not a server's",
+        "tls: certificate is a CA's, not a server's",
     ),
     (
         Certificate::BrokenSignature,
@@ -307,7 +304,7 @@ const UNBELIEVABLE: [(Certificate, &str); 15] = [
     ),
     (
         Certificate::UnknownExtension,
-        "tls: certificate with a critical extension nobody here knows",
+        "tls: certificate with an unsupported critical extension",
     ),
 ];
 

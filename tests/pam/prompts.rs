@@ -22,7 +22,7 @@ fn refusals_ask_again_with_the_reason_in_the_prompt() {
     let prompts = [
         PROMPT.to_owned(),
         format!("iVALT refused the token: outside the allowed area. {PROMPT}"),
-        format!("iVALT refused the token: outside the allowed time zone. {PROMPT}"),
+        format!("iVALT refused the token: outside the allowed hours. {PROMPT}"),
     ];
     assert_eq!(
         (report.prompts(), report.told()),

@@ -89,7 +89,7 @@ fn reset_in_the_tunnel(mut client: &TcpStream) {
 type Row = (&'static str, &'static [u8], fn(&TcpStream), &'static str);
 
 const NO_HTTP: &str = "connect: the proxy does not speak HTTP";
-const INCOMPLETE: &str = "connect: no whole answer from the proxy";
+const INCOMPLETE: &str = "connect: incomplete answer from the proxy";
 const TIMEOUT_IN_CONNECT: &str = "timeout after 2 s in connect";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 

@@ -105,7 +105,7 @@ fn the_same_token_is_sent_once() {
         (line.get("attempts"), line.get("http")),
         ("3".into(), String::new())
     );
-    assert_eq!(line.get("cause"), "the same token again, not sent");
+    assert_eq!(line.get("cause"), "token already tried; not sent again");
     let report = Case::against(&ivalt)
         .argument("try_first_pass")
         .authtok("reject-2")

@@ -16,14 +16,14 @@ const CORRUPTED: [(Corrupt, &str); 11] = [
     ),
     (
         link,
-        "is a symbolic link; name the file itself: readlink -f PATH",
+        "is a symbolic link; use the real path: readlink -f PATH",
     ),
-    (directory, "is not a regular file; look at it: ls -ld PATH"),
-    (fifo, "is not a regular file; look at it: ls -ld PATH"),
-    (socket, "is not a regular file; look at it: ls -ld PATH"),
+    (directory, "is not a regular file; inspect: ls -ld PATH"),
+    (fifo, "is not a regular file; inspect: ls -ld PATH"),
+    (socket, "is not a regular file; inspect: ls -ld PATH"),
     (
         link_to_nothing,
-        "is a symbolic link; name the file itself: readlink -f PATH",
+        "is a symbolic link; use the real path: readlink -f PATH",
     ),
     (
         give_away,
@@ -39,11 +39,11 @@ const CORRUPTED: [(Corrupt, &str); 11] = [
     ),
     (
         |path| pad(path, (1 << 20) + 1),
-        "is larger than 1 MiB; look at it: ls -l PATH",
+        "is larger than 1 MiB; inspect: ls -l PATH",
     ),
     (
         |path| pad(path, 2 << 20),
-        "is larger than 1 MiB; look at it: ls -l PATH",
+        "is larger than 1 MiB; inspect: ls -l PATH",
     ),
 ];
 
@@ -111,7 +111,7 @@ fn settings_that_are_no_text() {
         ),
         (
             b"[api]\nkey = \"k\"\nkeys = 1\n",
-            ":3: api.keys: is not a setting; here it is one of `url`, `key`, ",
+            ":3: api.keys: unknown setting; expected one of `url`, `key`, ",
         ),
     ] {
         let case = Case::against(&ivalt);
@@ -199,7 +199,7 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
         let case = with_ca_copy(&ivalt);
         let path = case.dir().write("ca.pem", text, 0o644);
         let sentence =
-            "holds no certificate in PEM form; look at it: openssl x509 -in PATH -noout -text";
+            "holds no certificate in PEM form; inspect: openssl x509 -in PATH -noout -text";
         refused(case, &path, "", sentence, "");
     }
     assert_eq!(ivalt.requests().len(), 1);

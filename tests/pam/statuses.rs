@@ -56,7 +56,7 @@ impl Body {
 fn expected(status: u16, body: Body) -> Ends {
     let (code, detail) = body.words();
     let nothing = Ends::unavailable(&format!(
-        "answer: HTTP {status} without a JSON object that has one status"
+        "answer: HTTP {status}: body is not a JSON object with exactly one \"status\""
     ));
     let broken = Ends::unavailable(&format!("answer: HTTP {status}")).http(status);
     match (status / 100, status, body) {

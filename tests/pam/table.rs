@@ -14,7 +14,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Values of `cause`.
 pub const CLOSED: &str = "answer: the server closed the connection";
-pub const NO_OBJECT: &str = "answer: HTTP 200 without a JSON object that has one status";
+pub const NO_OBJECT: &str =
+    "answer: HTTP 200: body is not a JSON object with exactly one \"status\"";
 pub const TIMEOUT_IN_ANSWER: &str = "timeout after 2 s in answer";
 
 /// Our module against this URL; alice has two tokens to give.

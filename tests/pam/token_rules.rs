@@ -14,14 +14,20 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
         ("esc\x1b[31m", "characters outside token.charset"),
         (
             "\x08\n\r\x7fINCORRECT",
-            "sshd's dummy answer; it bars this login",
+            "sshd sent its dummy password; it has already denied this login",
         ),
         (
             "\x08\n\r\x7fINCORRECT\x08\n\r\x7fINC",
-            "sshd's dummy answer; it bars this login",
+            "sshd sent its dummy password; it has already denied this login",
         ),
-        ("\x08", "sshd's dummy answer; it bars this login"),
-        ("\x08\n\r\x7f", "sshd's dummy answer; it bars this login"),
+        (
+            "\x08",
+            "sshd sent its dummy password; it has already denied this login",
+        ),
+        (
+            "\x08\n\r\x7f",
+            "sshd sent its dummy password; it has already denied this login",
+        ),
     ] {
         let report = Case::against(&ivalt)
             .answer(answer)

@@ -38,15 +38,15 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
         ),
         (
             link,
-            "users.toml: is a symbolic link; name the file itself: readlink -f /",
+            "users.toml: is a symbolic link; use the real path: readlink -f /",
         ),
         (
             directory,
-            "users.toml: is not a regular file; look at it: ls -ld /",
+            "users.toml: is not a regular file; inspect: ls -ld /",
         ),
         (
             |path| pad(path, (64 << 20) + 1),
-            "users.toml: is larger than 64 MiB; look at it: ls -l /",
+            "users.toml: is larger than 64 MiB; inspect: ls -l /",
         ),
     ];
     for (corrupt, sentence) in corrupted {
@@ -84,11 +84,11 @@ fn what_is_not_toml_refuses_everybody() {
         ),
         (
             format!("{good}[users]\n").into_bytes(),
-            "users.toml:3: [users] stands twice; keep one",
+            "users.toml:3: [users] is defined twice; keep one",
         ),
         (
             b"alice = \"+916283974746\"\n".to_vec(),
-            "users.toml:1: \"alice\" stands outside [users]; move it below the line [users]",
+            "users.toml:1: \"alice\" is outside [users]; move it below the line [users]",
         ),
     ] {
         let case = Case::against(&ivalt);
@@ -127,7 +127,7 @@ fn bad_entries_say_file_line_and_name_and_leave_the_others() {
         (
             "bob = { mobile = \"+14155550100\", enable = false }",
             "bob",
-            "\"enable\" is not known here; known are mobile and enabled",
+            "unknown key \"enable\"; expected mobile or enabled",
         ),
         (
             "first.last = \"+14155550100\"",
@@ -137,7 +137,7 @@ fn bad_entries_say_file_line_and_name_and_leave_the_others() {
         (
             "bob = \"+14155550100\"\nbob = \"+14155550100\"",
             "bob",
-            "stands twice, in lines 3 and 4; keep one",
+            "is defined twice, in lines 3 and 4; keep one",
         ),
     ] {
         let users = format!("[users]\nalice = \"+91 6283-974746\"\n{entry}\n");
@@ -149,7 +149,7 @@ fn bad_entries_say_file_line_and_name_and_leave_the_others() {
                 .run(),
             BAD_ENTRY,
         );
-        let at = if what.starts_with("stands twice") {
+        let at = if what.starts_with("is defined twice") {
             4
         } else {
             3

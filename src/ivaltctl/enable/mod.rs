@@ -14,17 +14,17 @@ use std::path::Path;
 
 use similar::TextDiff;
 
-use super::command_line::{Disable, Enable};
+use super::command_line::{DisableArgs, EnableArgs};
 use super::finding::{Finding, Severity};
 use super::replace::replace;
 use super::root::Root;
-use super::terminal::{self, BAD, GOOD};
+use super::terminal::{self, ERROR, OK};
 use super::{Exit, Refused, check};
 use journal::{Change, Content, Journal, Journals, State};
 pub use way_back::wait;
 
 /// Switches iVALT on for a service.
-pub fn enable(enable: &Enable, config: &Path) -> Result<Exit, Refused> {
+pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
     let service = plain_name(&enable.service)?;
     let journals = Journals::open(&root)?;
@@ -34,7 +34,7 @@ pub fn enable(enable: &Enable, config: &Path) -> Result<Exit, Refused> {
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
-    if !enable.yes && !terminal::agree("Write this?") {
+    if !enable.yes && !terminal::confirm("Write this?") {
         return Err(Refused("nothing was changed".into()));
     }
     let mut journal = Journal::new(service, enable.confirm_within, changes);
@@ -71,7 +71,7 @@ pub fn confirm() -> Result<Exit, Refused> {
 }
 
 /// Switches iVALT off: the files are as they were before.
-pub fn disable(disable: &Disable) -> Result<Exit, Refused> {
+pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     let root = Root::new(&disable.root);
     let service = plain_name(&disable.service)?;
     let journals = Journals::open(&root)?;
@@ -85,7 +85,7 @@ pub fn disable(disable: &Disable) -> Result<Exit, Refused> {
     show(&journal.changes, |change| {
         (&change.after.0, bytes_of(&change.before))
     });
-    if !disable.yes && !terminal::agree("Write this?") {
+    if !disable.yes && !terminal::confirm("Write this?") {
         return Err(Refused("nothing was changed".into()));
     }
     put_back(&root, &journal)?;
@@ -149,7 +149,7 @@ fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<()
         return Ok(());
     }
     check::show(&dangerous);
-    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; mend the above first".into()))
+    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first".into()))
 }
 
 /// Every change as a diff.
@@ -164,8 +164,8 @@ fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a 
             .to_string();
         for line in diff.lines() {
             terminal::say(match line.as_bytes().first() {
-                Some(b'+') => terminal::painted(GOOD, line),
-                Some(b'-') => terminal::painted(BAD, line),
+                Some(b'+') => terminal::styled(OK, line),
+                Some(b'-') => terminal::styled(ERROR, line),
                 _ => line.to_owned(),
             });
         }
@@ -272,7 +272,7 @@ fn read(root: &Root, change: &Change) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn say_what_next(journal: &Journal, enable: &Enable) {
+fn say_what_next(journal: &Journal, enable: &EnableArgs) {
     let service = &journal.service;
     if journal.state == State::Confirmed {
         terminal::say(format_args!(
@@ -286,7 +286,7 @@ fn say_what_next(journal: &Journal, enable: &Enable) {
         seconds => format!("{seconds} s"),
     };
     let what = format!("{service}: iVALT is switched on for {time}");
-    terminal::say(terminal::painted(GOOD, what));
+    terminal::say(terminal::styled(OK, what));
     terminal::say("Keep this session. Log in from a second one; if that works: ivaltctl confirm");
     terminal::say(
         "Without it, everything is put back by itself; only a reboot before leaves it as it is.",

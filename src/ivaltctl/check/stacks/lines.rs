@@ -41,7 +41,7 @@ fn broken(patient: &mut Patient, step: &Step, fault: &Fault) {
 
 /// A fault in words, with what it does.
 fn words(fault: &Fault) -> Words {
-    let (id, what, mend) = match fault {
+    let (id, what, fix) = match fault {
         Fault::Type(word) => (
             "broken-line",
             format!("\"{}\" is no type of line", word.escape_debug()),
@@ -70,11 +70,11 @@ fn words(fault: &Fault) -> Words {
         Fault::GivenUp(file) => (
             "broken-include",
             format!("libpam gives up on {}", file.escape_debug()),
-            "mend that file: its last line ends with a backslash, or it includes what is not there",
+            "fix that file: its last line ends with a backslash, or it includes what is not there",
         ),
     };
     let what = format!("{what}; libpam puts a step there that denies");
-    Words::new(id, what, mend)
+    Words::new(id, what, fix)
 }
 
 fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
@@ -88,7 +88,7 @@ fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Modul
             control(step).escape_debug(),
             module.name().escape_debug(),
         ),
-        mend: line(patient.kind, "required", module),
+        fix: line(patient.kind, "required", module),
     };
     let run = patient
         .smoothest(|run| run.answers.iter().any(|(asked, _)| *asked == at))
@@ -111,7 +111,7 @@ fn missing(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
             "{} is not there; libpam denies in its place",
             module.path.escape_debug()
         ),
-        mend: format!(
+        fix: format!(
             "install {}, or correct its name: {}",
             module.name().escape_debug(),
             line(patient.kind, &control(step), module)

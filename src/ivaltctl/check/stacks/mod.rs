@@ -103,7 +103,7 @@ impl<'a> Patient<'a> {
             file: Some(place.file.clone()),
             line: Some(place.line),
             what: format!("service {}: {}", self.service, what.what),
-            mend: what.mend,
+            fix: what.fix,
         };
         self.found.push(Diagnosis { finding, proof });
     }
@@ -151,15 +151,15 @@ impl<'a> Patient<'a> {
 struct Words {
     id: &'static str,
     what: String,
-    mend: String,
+    fix: String,
 }
 
 impl Words {
-    fn new(id: &'static str, what: impl Into<String>, mend: impl Into<String>) -> Self {
+    fn new(id: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             id,
             what: what.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 }

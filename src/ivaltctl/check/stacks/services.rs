@@ -65,7 +65,7 @@ pub fn shared(root: &Root, names: &BTreeSet<String>) -> Vec<Finding> {
         severity: Severity::Warning,
         id: "shared-file",
         what: format!("pam_ivalt covers every service that includes this file, with those that have no network or nobody to ask (polkit, desktops): {}", names.join(", ")),
-        mend: "move the line to the file of each service that is meant, below the include".to_owned(),
+        fix: "move the line to the file of each service that is meant, below the include".to_owned(),
         file: Some(place.file),
         line: Some(place.line),
     }).collect()
@@ -133,14 +133,14 @@ pub fn doubts(service: &str, read: &Service) -> Vec<Diagnosis> {
         ),
     };
     let one = |doubt: &pam_d::Doubt| {
-        let (what, mend) = words(doubt.what);
+        let (what, fix) = words(doubt.what);
         said(
             "ambiguous-line",
             Severity::Warning,
             Some(doubt.place.file.clone()),
             Some(doubt.place.line),
             format!("service {service}: {what}"),
-            mend.to_owned(),
+            fix.to_owned(),
         )
     };
     read.doubts.iter().map(one).collect()
@@ -153,17 +153,17 @@ pub fn unusable(root: &Root, service: &str, unusable: &Unusable) -> Vec<Diagnosi
     if !file.iter().chain([&unusable.place.file]).any(mentions) {
         return Vec::new();
     }
-    let (what, mend) = given_up(&unusable.why);
+    let (what, fix) = given_up(&unusable.why);
     let what = format!("service {service}: {what}; every call of libpam ends with PAM_ABORT");
     let Place { file, line } = unusable.place.clone();
-    let (id, mend) = ("unusable-service", mend.to_owned());
+    let (id, fix) = ("unusable-service", fix.to_owned());
     vec![said(
         id,
         Severity::LocksOut,
         Some(file),
         Some(line),
         what,
-        mend,
+        fix,
     )]
 }
 
@@ -198,7 +198,7 @@ fn said(
     file: Option<PathBuf>,
     line: Option<usize>,
     what: String,
-    mend: String,
+    fix: String,
 ) -> Diagnosis {
     let finding = Finding {
         severity,
@@ -206,7 +206,7 @@ fn said(
         file,
         line,
         what,
-        mend,
+        fix,
     };
     Diagnosis {
         finding,

@@ -32,7 +32,7 @@ fn bad_argument(patient: &mut Patient, at: usize, module: &Module, why: &str) {
     let words = Words {
         id: "bad-argument",
         what: format!("{why}; pam_ivalt denies everybody (misconfigured)"),
-        mend: format!(
+        fix: format!(
             "for instance: {}",
             line(patient.kind, &super::control(step), &plain)
         ),
@@ -68,8 +68,8 @@ fn first_pass(patient: &mut Patient, at: usize, module: &Module, wish: FirstPass
     };
     let mut without = module.clone();
     without.arguments.retain(|argument| argument != word);
-    let mend = line(patient.kind, &super::control(&steps[at]), &without);
-    let words = Words::new(id, format!("{word}: {what}"), mend);
+    let fix = line(patient.kind, &super::control(&steps[at]), &without);
+    let words = Words::new(id, format!("{word}: {what}"), fix);
     let run = patient.imagine(at, PAM_CONV_ERR);
     patient.find(words, severity, &steps[at].place, Some(&run));
 }
@@ -89,7 +89,7 @@ fn twice(patient: &mut Patient) {
     let words = Words {
         id: "asked-twice",
         what: "one login passes pam_ivalt twice: the person is asked for two tokens".to_owned(),
-        mend: "remove this line".to_owned(),
+        fix: "remove this line".to_owned(),
     };
     patient.find(words, Severity::Warning, &steps[second].place, None);
 }
@@ -110,7 +110,7 @@ fn before_password(patient: &mut Patient) {
     let words = Words {
         id: "before-password",
         what: "strangers reach iVALT without knowing a password, and a password typed as the token cannot be told from one and is sent".to_owned(),
-        mend: format!("move the line below line {} of {}: {}", below.place.line, below.place.file.display(), line(patient.kind, &super::control(&steps[first]), module)),
+        fix: format!("move the line below line {} of {}: {}", below.place.line, below.place.file.display(), line(patient.kind, &super::control(&steps[first]), module)),
     };
     patient.find(words, Severity::Warning, &steps[first].place, None);
 }
@@ -122,7 +122,7 @@ pub fn does_nothing(patient: &mut Patient) {
         let words = Words {
             id: "does-nothing",
             what: format!("pam_ivalt does nothing for {}", patient.kind.word()),
-            mend: "remove this line; auth alone asks for a token".to_owned(),
+            fix: "remove this line; auth alone asks for a token".to_owned(),
         };
         patient.find(words, Severity::Warning, &steps[at].place, None);
     }

@@ -67,14 +67,14 @@ fn denial(patient: &mut Patient) {
             control(culprit).escape_debug(),
             code_name(code),
         );
-        let mend = match undone {
+        let fix = match undone {
             Some(culprit) => format!("write bad for reset in {}", control(culprit).escape_debug()),
             None => line(patient.kind, right_control(step), module),
         };
         let words = Words {
             id: "denial-does-not-deny",
             what,
-            mend,
+            fix,
         };
         patient.find(words, Severity::LetsIn, &culprit.place, Some(&run));
     }
@@ -136,8 +136,8 @@ fn bypass(patient: &mut Patient, at: usize, severity: Severity, run: &Run) {
         name(step),
         code_name(code)
     );
-    let (place, mend) = way_round(patient, at, severity);
-    patient.find(Words { id, what, mend }, severity, &place, Some(run));
+    let (place, fix) = way_round(patient, at, severity);
+    patient.find(Words { id, what, fix }, severity, &place, Some(run));
 }
 
 /// Where to put our line, or how to keep the other one from ending our stack.
@@ -157,8 +157,8 @@ fn way_round(patient: &Patient, at: usize, severity: Severity) -> (Place, String
         );
     }
     if let Some((include, name)) = included(step, ours) {
-        let mend = format!("{}    substack    {name}", patient.kind.word());
-        return (include, mend);
+        let fix = format!("{}    substack    {name}", patient.kind.word());
+        return (include, fix);
     }
     let target = match step.actions[PAM_SUCCESS] {
         Action::Jump(_) => format!("move below the line the jump leads to: {own}"),
@@ -251,9 +251,8 @@ fn jumps(patient: &mut Patient) {
                 name(step),
                 code_name(code)
             ),
-            mend:
-                "count the lines that follow in this stack, a substack as one, and jump over less"
-                    .to_owned(),
+            fix: "count the lines that follow in this stack, a substack as one, and jump over less"
+                .to_owned(),
         };
         let run = patient
             .smoothest(|run| run.answers.contains(&(at, code)))
@@ -319,7 +318,7 @@ fn passwords(patient: &mut Patient) {
         let words = Words {
             id: "password-denied",
             what: format!("who gives {} the right password is denied: {} leads to a line that denies", name(step), control(step).escape_debug()),
-            mend: "count again how many lines the jump must leave out, pam_ivalt's among them, or move pam_ivalt below the block".to_owned(),
+            fix: "count again how many lines the jump must leave out, pam_ivalt's among them, or move pam_ivalt below the block".to_owned(),
         };
         patient.find(words, Severity::LocksOut, &step.place, Some(&run));
     }
@@ -343,7 +342,7 @@ fn token_alone(patient: &mut Patient) {
             "{} ends the stack when the token is right: the token replaces the password",
             control(&steps[at]).escape_debug()
         ),
-        mend: line(patient.kind, "required", module),
+        fix: line(patient.kind, "required", module),
     };
     patient.find(words, Severity::Warning, &steps[at].place, Some(&run));
 }
@@ -367,7 +366,7 @@ fn fragile(patient: &mut Patient) {
             "{} ignores a denial; it denies only because no other module lets in yet",
             control(&steps[at]).escape_debug()
         ),
-        mend: line(patient.kind, right_control(&steps[at]), module),
+        fix: line(patient.kind, right_control(&steps[at]), module),
     };
     patient.find(words, Severity::Warning, &steps[at].place, Some(&run));
 }
@@ -390,7 +389,7 @@ pub fn account(patient: &mut Patient) {
     let words = Words {
         id: "account-line",
         what,
-        mend: "remove this line; auth alone asks for a token".to_owned(),
+        fix: "remove this line; auth alone asks for a token".to_owned(),
     };
     let run = patient.smoothest(|_| true).cloned();
     patient.find(words, severity, &steps[at].place, run.as_ref());
