@@ -35,7 +35,6 @@ pub mod trace;
 mod words;
 
 pub use artifacts::{checkout, example, helper_module, module_path};
-pub use case::sandbox_unavailable as no_stage;
 pub use case::{Case, Observed, SERVICE, no_program, no_root, sandbox_unavailable, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
