@@ -110,10 +110,10 @@ fn every_fault_is_noticed() {
     ];
     for (fault, change) in faults {
         // Time for a thread to come to life.
-        let act = Act::slowly("token", Duration::from_millis(50));
+        let reply = Reply::slowly("token", Duration::from_millis(50));
         let mut case = Case::new(helper_module("pam_misbehave"))
             .argument(fault)
-            .answer(act);
+            .answer(reply);
         case.script.umask = Some(0o022);
         let observed = case.observe();
         let changes = observed.report().changes();
@@ -218,7 +218,7 @@ fn conversations_go_as_scripted() {
     assert_eq!(code(Text::Bytes(vec![0xff, 0xfe]).into()), PAM_SUCCESS);
     let repeat = ("x".to_owned(), 100_000);
     assert_eq!(code(Text::Repeated { repeat }.into()), PAM_SUCCESS);
-    assert_eq!(code(Act::error(PAM_ABORT).into()), PAM_ABORT);
+    assert_eq!(code(Reply::error(PAM_ABORT).into()), PAM_ABORT);
     assert_eq!(
         misbehaving("")
             .calls(&[Entry::Authenticate; 2])
@@ -229,19 +229,21 @@ fn conversations_go_as_scripted() {
     let mut nobody = misbehaving("");
     nobody.script.conversation = script::Conversation::NullPointer;
     assert_eq!(nobody.observe().report().code(), PAM_SYSTEM_ERR);
-    let slow = Act::slowly("x", Duration::from_millis(300));
+    let slow = Reply::slowly("x", Duration::from_millis(300));
     let slow = Case::new(helper_module("pam_misbehave")).answer(slow).run();
     assert!(slow.authenticate().elapsed_ms >= 300);
 }
 
 #[sandbox_test]
 fn the_application_may_change_its_user_at_the_prompt() {
-    let act = Act {
+    let reply = Reply {
         answer: Some("x".into()),
         set_user: Some("bob".into()),
-        ..Act::default()
+        ..Reply::default()
     };
-    let report = Case::new(helper_module("pam_misbehave")).answer(act).run();
+    let report = Case::new(helper_module("pam_misbehave"))
+        .answer(reply)
+        .run();
     assert_eq!(report.authenticate().items["PAM_USER"], "bob");
 }
 
@@ -343,7 +345,7 @@ fn the_machine_keeps_its_dev_and_its_hosts() {
 
 #[sandbox_test]
 fn signals_of_the_application_keep_coming() {
-    let slow = Act::slowly("x", Duration::from_millis(300));
+    let slow = Reply::slowly("x", Duration::from_millis(300));
     let mut case = Case::new(helper_module("pam_misbehave")).answer(slow);
     case.script.signals.insert(10, Disposition::Count);
     case.script.interrupt = Some(Interrupt {
@@ -358,7 +360,7 @@ fn signals_of_the_application_keep_coming() {
 
 #[sandbox_test]
 fn a_thread_that_takes_the_applications_signals_is_noticed() {
-    let slow = Act::slowly("x", Duration::from_millis(200));
+    let slow = Reply::slowly("x", Duration::from_millis(200));
     let mut case = Case::new(helper_module("pam_misbehave"))
         .argument("thread")
         .answer(slow);

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::ptr::{self, NonNull};
 
-use super::call::{Act, Call, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 use super::promises::Promises;
 use support::dev_log::Log;
 use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
@@ -323,32 +323,32 @@ unsafe extern "C" fn converse(
         let message = &**messages;
         (message.style, CStr::from_ptr(message.text).to_bytes())
     };
-    let (act, handle) = with_state(|state| {
+    let (reply, handle) = with_state(|state| {
         state.seen.said.push((style, text.to_vec()));
-        (state.act(style), state.handle)
+        (state.reply(style), state.handle)
     });
-    if let (Some(user), Some(handle)) = (&act.user, handle) {
+    if let (Some(user), Some(handle)) = (&reply.user, handle) {
         set_item(handle.as_ptr(), libpam::PAM_USER, Some(user));
         note_user(handle.as_ptr());
     }
-    if act.code == libpam::PAM_SUCCESS && !act.no_array {
-        let reply = act.reply.iter().map(|reply| reply.to_bytes().to_vec());
-        with_state(|state| state.seen.replies.extend(reply));
+    if reply.code == libpam::PAM_SUCCESS && !reply.no_array {
+        let text = reply.text.iter().map(|text| text.to_bytes().to_vec());
+        with_state(|state| state.seen.replies.extend(text));
         // SAFETY: where the module wants the array.
-        unsafe { *replies = allocate(&act) };
+        unsafe { *replies = allocate(&reply) };
     }
-    act.code
+    reply.code
 }
 
 /// From malloc(3), because the module frees it.
-fn allocate(act: &Act) -> *mut PamResponse {
-    let (count, code) = if act.too_many { (2, -1) } else { (1, 0) };
+fn allocate(reply: &Reply) -> *mut PamResponse {
+    let (count, code) = if reply.too_many { (2, -1) } else { (1, 0) };
     // SAFETY: calloc(3) gives room for that many responses, or NULL; strdup(3) copies a C string.
     unsafe {
         let array = libc::calloc(count, size_of::<PamResponse>()).cast::<PamResponse>();
         if let Some(first) = array.as_mut() {
-            let reply = act.reply.as_ref();
-            first.text = reply.map_or(ptr::null_mut(), |reply| libc::strdup(reply.as_ptr()));
+            let text = reply.text.as_ref();
+            first.text = text.map_or(ptr::null_mut(), |text| libc::strdup(text.as_ptr()));
             first.code = code;
         }
         array
@@ -356,12 +356,12 @@ fn allocate(act: &Act) -> *mut PamResponse {
 }
 
 impl State {
-    /// Only prompts use up acts.
-    fn act(&mut self, style: c_int) -> Act {
+    /// Only prompts use up replies.
+    fn reply(&mut self, style: c_int) -> Reply {
         match style {
-            1 | 2 => self.call.acts.pop_front(),
-            _ => Some(Act::code(self.call.message_code)),
+            1 | 2 => self.call.replies.pop_front(),
+            _ => Some(Reply::code(self.call.message_code)),
         }
-        .unwrap_or_else(|| Act::code(libpam::PAM_CONV_ERR))
+        .unwrap_or_else(|| Reply::code(libpam::PAM_CONV_ERR))
     }
 }

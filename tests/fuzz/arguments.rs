@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::application::{CONFIG, DIGITS, perform};
-use super::call::{Act, Call, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 
 /// One word after another, NUL between them.
 pub fn run(input: &[u8]) {
@@ -14,7 +14,7 @@ pub fn run(input: &[u8]) {
         words: words.iter().map(|word| c_string(word)).collect(),
         user: Some(c"alice".to_owned()),
         authtok: Some(c"hunter-Wh1sp3r0ut".to_owned()),
-        acts: [Act::reply(b"token-Wh1sp3r0ut")].into(),
+        replies: [Reply::text(b"token-Wh1sp3r0ut")].into(),
         ..Call::default()
     };
     let seen = perform(call).expect("libpam has nothing against it");

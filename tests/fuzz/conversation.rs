@@ -1,7 +1,7 @@
 //! What comes back from the conversation: any bytes, none, errors, too much, and another user meanwhile.
 
 use super::application::{CONFIG, DIGITS, perform};
-use super::call::{Act, Call, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 
 /// Records with NUL between them: letters that choose the circumstances, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
 /// not set), then one record for each prompt, whose first byte says what it is.
@@ -13,7 +13,7 @@ pub fn run(input: &[u8]) {
     let call = Call {
         user: user.map(c_string),
         authtok: password.map(c_string),
-        acts: records.map(act).collect(),
+        replies: records.map(reply).collect(),
         ..circumstances.call()
     };
     let Some(seen) = perform(call) else {
@@ -98,27 +98,27 @@ impl Circumstances<'_> {
 
 /// `t` and a reply, `e` and the code of an error, `u` and a user before a vertical bar before a reply, `m` and a reply
 /// among too many, `n` no array at all; anything else is a reply that is NULL.
-fn act(record: &[u8]) -> Act {
+fn reply(record: &[u8]) -> Reply {
     let Some((kind, rest)) = record.split_first() else {
-        return Act::default();
+        return Reply::default();
     };
     match kind {
-        b't' => Act::reply(rest),
-        b'e' => Act::code(rest.first().map_or(19, |code| (*code).into())),
+        b't' => Reply::text(rest),
+        b'e' => Reply::code(rest.first().map_or(19, |code| (*code).into())),
         b'u' => {
             let mut parts = rest.splitn(2, |byte| *byte == b'|');
             let user = parts.next().map(c_string);
-            let act = parts.next().map_or_else(Act::default, Act::reply);
-            Act { user, ..act }
+            let reply = parts.next().map_or_else(Reply::default, Reply::text);
+            Reply { user, ..reply }
         }
-        b'm' => Act {
+        b'm' => Reply {
             too_many: true,
-            ..Act::reply(rest)
+            ..Reply::text(rest)
         },
-        b'n' => Act {
+        b'n' => Reply {
             no_array: true,
-            ..Act::default()
+            ..Reply::default()
         },
-        _ => Act::default(),
+        _ => Reply::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! PAM's items, as an application or an earlier module sets them.
 
 use super::application::{CONFIG, perform};
-use super::call::{Act, Call, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 use super::promises::cut;
 
 /// `PAM_USER`, `PAM_RHOST`, `PAM_TTY`, `PAM_RUSER`, `PAM_SERVICE`, `PAM_AUTHTOK` and the answer, NUL between them;
@@ -20,8 +20,8 @@ pub fn run(input: &[u8]) {
         service: set(service),
         authtok: set(authtok),
         // The same to every prompt: without PAM_USER the first one asks for the name.
-        acts: (0..4)
-            .map(|_| answer.map_or_else(Act::default, Act::reply))
+        replies: (0..4)
+            .map(|_| answer.map_or_else(Reply::default, Reply::text))
             .collect(),
         ..Call::default()
     };

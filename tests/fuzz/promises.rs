@@ -36,10 +36,10 @@ impl Promises {
     /// For this call.
     #[must_use]
     pub fn for_call(call: &Call) -> Self {
-        let replies = || call.acts.iter().filter_map(|act| act.reply.as_ref());
+        let replies = || call.replies.iter().filter_map(|reply| reply.text.as_ref());
         let hidden = replies().chain(&call.authtok).map(|text| text.to_bytes());
         let hidden = hidden.filter_map(telling).chain([SECRET]);
-        let users = call.acts.iter().filter_map(|act| act.user.as_ref());
+        let users = call.replies.iter().filter_map(|reply| reply.user.as_ref());
         // Asked for the name, a user may type anything: that is the name then.
         let names = replies().filter(|_| call.user.is_none());
         let items = [

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::expect::*;
 use crate::running::{has_begun, signal};
 use support::codes::*;
-use support::{Act, Answer, Case, Entry, Report, StandIn, Text, sandbox_test};
+use support::{Answer, Case, Entry, Reply, Report, StandIn, Text, sandbox_test};
 
 /// Everything that C lets into a string.
 fn every_byte() -> Vec<u8> {
@@ -39,7 +39,7 @@ fn a_conversation_may_fail_with_any_code() {
     let ivalt = StandIn::start();
     for code in (1..=32).chain([-1, 255, i32::MAX, i32::MIN]) {
         let report = Case::against(&ivalt)
-            .answer(Act::error(code))
+            .answer(Reply::error(code))
             .answer("accept-1")
             .run();
         let line = expect(&report, UNANSWERED);
@@ -60,14 +60,14 @@ fn a_conversation_may_fail_with_any_code() {
 #[sandbox_test]
 fn a_conversation_may_fail_at_the_second_question() {
     let ivalt = StandIn::start();
-    let no_reply = || Act {
+    let no_reply = || Reply {
         no_reply: true,
-        ..Act::default()
+        ..Reply::default()
     };
     let ends: [(&str, Answer); 4] = [
         (
             "PAM_CONV_ERR, as sudo on Ctrl-C",
-            Act::error(PAM_CONV_ERR).into(),
+            Reply::error(PAM_CONV_ERR).into(),
         ),
         ("success without replies", no_reply().into()),
         ("a reply of NULL", Answer::Nothing),
@@ -101,8 +101,8 @@ fn a_conversation_may_fail_at_the_second_question() {
 fn a_conversation_may_fail_when_asked_for_the_name() {
     let ivalt = StandIn::start();
     let ends: [Answer; 3] = [
-        Act::error(PAM_CONV_ERR).into(),
-        Act::error(PAM_ABORT).into(),
+        Reply::error(PAM_CONV_ERR).into(),
+        Reply::error(PAM_ABORT).into(),
         Answer::Nothing,
     ];
     for end in ends {
@@ -275,7 +275,7 @@ fn nothing_is_printed_on_the_applications_terminal() {
 #[sandbox_test]
 fn an_application_that_dies_of_ctrl_c_dies_at_once() {
     let ivalt = StandIn::start();
-    let at_the_prompt = Act::slowly("accept-1", Duration::from_secs(20));
+    let at_the_prompt = Reply::slowly("accept-1", Duration::from_secs(20));
     for (answer, requests) in [(Answer::from(at_the_prompt), 0), ("slow-20000".into(), 1)] {
         for signal_number in [libc::SIGINT, libc::SIGHUP, libc::SIGTERM] {
             let before = ivalt.requests().len();

@@ -2,7 +2,7 @@
 
 use crate::expect::*;
 use support::codes::*;
-use support::{Act, Answer, Case, Conversation, StandIn, sandbox_test};
+use support::{Answer, Case, Conversation, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
 fn every_way_to_refuse_is_a_refusal() {
@@ -225,17 +225,17 @@ fn unavailable_is_ignored_only_by_policy() {
 #[sandbox_test]
 fn no_answer_is_a_denial_without_a_request() {
     let ivalt = StandIn::start();
-    let no_reply = Act {
+    let no_reply = Reply {
         no_reply: true,
-        ..Act::default()
+        ..Reply::default()
     };
     let answers: [(&str, Answer); 6] = [
         ("empty", "".into()),
         ("white space", " \t ".into()),
         ("a reply of NULL", Answer::Nothing),
         ("no reply", no_reply.into()),
-        ("PAM_CONV_ERR", Act::error(PAM_CONV_ERR).into()),
-        ("PAM_ABORT", Act::error(PAM_ABORT).into()),
+        ("PAM_CONV_ERR", Reply::error(PAM_CONV_ERR).into()),
+        ("PAM_ABORT", Reply::error(PAM_ABORT).into()),
     ];
     for (name, answer) in answers {
         let report = Case::against(&ivalt)
@@ -283,11 +283,11 @@ fn the_policy_for_outages_covers_nothing_else() {
     expect(&tolerant("alice").argument("bogus").run(), MISCONFIGURED);
     let case = tolerant("alice");
     let not_toml = case.dir().write("not.toml", "[", 0o600);
-    let corrupt = Act {
+    let corrupt = Reply {
         set_user: Some("dora".into()),
         renames: vec![(not_toml, case.users_file())],
         answer: Some("accept-1".into()),
-        ..Act::default()
+        ..Reply::default()
     };
     expect(&case.answer(corrupt).run(), MISCONFIGURED);
     assert_eq!(ivalt.requests().len(), 0);
@@ -296,10 +296,10 @@ fn the_policy_for_outages_covers_nothing_else() {
 #[sandbox_test]
 fn a_changed_user_is_not_excused_by_policy() {
     let ivalt = StandIn::start();
-    let becomes = Act {
+    let becomes = Reply {
         set_user: Some("bob".into()),
         answer: Some("accept-1".into()),
-        ..Act::default()
+        ..Reply::default()
     };
     let case = Case::against(&ivalt).answer(becomes);
     let settings = case.settings(&ivalt).set("policy", "unenrolled", "ignore");

@@ -12,7 +12,7 @@ use crate::running::{has_begun, signal};
 use crate::table::with_lines;
 use crate::table::{self, SUCCESS, at_once};
 use support::server::{Server, answer, black_hole};
-use support::{Act, Case, Disposition, Entry, Interrupt, StandIn, sandbox_test, skipped};
+use support::{Case, Disposition, Entry, Interrupt, Reply, StandIn, sandbox_test, skipped};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -488,11 +488,11 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
     std::fs::write(etc.join("resolv.conf"), resolv_conf(&list[..1])).unwrap();
     std::fs::write(etc.join("resolv.new"), resolv_conf(&list[1..])).unwrap();
     case.script.binds = vec![(etc, "/etc".into())];
-    let replace = Act {
+    let replace = Reply {
         answer: Some("accept-2".into()),
         renames: vec![("/etc/resolv.new".into(), "/etc/resolv.conf".into())],
         delay_ms: 10,
-        ..Act::default()
+        ..Reply::default()
     };
     let report = case.answer(replace).limit(Duration::from_secs(30)).run();
     let lines = report.log_lines();

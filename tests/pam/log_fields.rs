@@ -1,7 +1,7 @@
 //! What the fields of the log line belong to: steps, times, iVALT's last answer.
 
 use crate::expect::*;
-use support::{Act, Case, StandIn, sandbox_test};
+use support::{Case, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
 fn debug_adds_the_steps_to_the_one_line() {
@@ -35,7 +35,7 @@ fn elapsed_is_the_sum_of_what_ivalt_took() {
             .answer("slow-310"),
     );
     assert!((600..3_000).contains(&twice), "{twice}");
-    let typing = Act::slowly("accept-1", std::time::Duration::from_millis(1_500));
+    let typing = Reply::slowly("accept-1", std::time::Duration::from_millis(1_500));
     let typed = elapsed(Case::against(&ivalt).answer(typing));
     assert!(typed < 1_000, "{typed}");
 }

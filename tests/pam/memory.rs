@@ -13,7 +13,9 @@ use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, reset};
-use support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_program, sandbox_test};
+use support::{
+    Case, Conversation, Entry, Reply, Report, StandIn, TempDir, no_program, sandbox_test,
+};
 
 const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 
@@ -254,10 +256,10 @@ fn hosts_of_every_kind() {
     let empty = Case::against(&ivalt)
         .calls(&calls)
         .answer("")
-        .answer(Act::error(PAM_CONV_ERR));
-    let no_reply = Act {
+        .answer(Reply::error(PAM_CONV_ERR));
+    let no_reply = Reply {
         no_reply: true,
-        ..Act::default()
+        ..Reply::default()
     };
     assert_eq!(
         checked(empty.answer(no_reply)).codes(Entry::Authenticate),

@@ -9,7 +9,7 @@ use crate::table::{self, SUCCESS, url, with_lines};
 use support::certificates::Certificate;
 use support::codes::PAM_CONV_ERR;
 use support::server::{Server, answer, black_hole, hold, reset};
-use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, sandbox_test};
+use support::{Answer, Case, Entry, Reply, Report, StandIn, no_root, sandbox_test};
 
 /// How long the user takes here.
 const TYPING: Duration = Duration::from_millis(700);
@@ -22,15 +22,15 @@ fn case(url: &str, answers: impl IntoIterator<Item = Answer>) -> Case {
 }
 
 fn typed(token: &str) -> Answer {
-    Act::slowly(token, TYPING).into()
+    Reply::slowly(token, TYPING).into()
 }
 
 /// Ctrl-C in most applications, after a while.
 fn gives_up() -> Answer {
-    let interrupted = Act {
+    let interrupted = Reply {
         error: Some(PAM_CONV_ERR),
         delay_ms: 400,
-        ..Act::default()
+        ..Reply::default()
     };
     interrupted.into()
 }
@@ -105,7 +105,7 @@ fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
 fn what_failed_meanwhile_is_tried_again_and_what_still_fails_is_reported() {
     let long = Duration::from_millis(1500);
     let server = Server::tls(Certificate::Expired, |_| {});
-    let answers = [Act::slowly("accept-1", long).into(), "accept-2".into()];
+    let answers = [Reply::slowly("accept-1", long).into(), "accept-2".into()];
     let report = case(&url(&server), answers).run();
     table::unavailable_after("expired", &report, "tls: certificate expired", long);
     assert_eq!((server.connections(), server.requests()), (2, 0));
@@ -121,7 +121,7 @@ fn the_time_counts_from_the_answer() {
     // Longer than `timeout_seconds` before the answer, and silence after it.
     let silent = Server::tls(Certificate::Valid, |tls| hold(&tls.sock));
     let long = Duration::from_millis(2500);
-    let answers = [Act::slowly("accept-1", long).into()];
+    let answers = [Reply::slowly("accept-1", long).into()];
     let report = case(&url(&silent), answers).run();
     table::unavailable_after("silent", &report, "timeout after 2 s in answer", long);
     assert_eq!((silent.connections(), silent.requests()), (1, 1));
@@ -160,11 +160,11 @@ fn nothing_is_connected_for_users_who_cannot_get_in_or_are_not_asked() {
             .run(),
         NOT_ENROLLED,
     );
-    let becomes = Act {
+    let becomes = Reply {
         set_user: Some("bob".into()),
         answer: Some("accept-1".into()),
         delay_ms: 10,
-        ..Act::default()
+        ..Reply::default()
     };
     let unasked = Case::against(&ivalt).argument("use_first_pass");
     expect(&unasked.run(), UNANSWERED);
@@ -250,5 +250,5 @@ fn many_of_them_leave_nothing_behind() {
 }
 
 fn gives_up_at_once() -> Answer {
-    Act::error(PAM_CONV_ERR).into()
+    Reply::error(PAM_CONV_ERR).into()
 }

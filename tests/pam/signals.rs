@@ -13,7 +13,7 @@ use crate::running::{has_begun, signal};
 use support::codes::*;
 use support::server::{Server, reset};
 use support::{
-    Act, Case, DevLog, Disposition, Interrupt, LogLine, Report, StandIn, example, helper_module,
+    Case, DevLog, Disposition, Interrupt, LogLine, Reply, Report, StandIn, example, helper_module,
     module_path, sandbox_test, users,
 };
 
@@ -171,7 +171,7 @@ fn the_hosts_child_is_the_hosts() {
 #[sandbox_test]
 fn an_application_that_is_stopped_continues_where_it_was() {
     let ivalt = StandIn::start();
-    let typing = Act::slowly("accept-1", Duration::from_millis(400));
+    let typing = Reply::slowly("accept-1", Duration::from_millis(400));
     for (answer, requests) in [(typing.into(), 0), ("slow-400".into(), 1)] {
         let before = ivalt.requests().len();
         let mut case = Case::against(&ivalt);

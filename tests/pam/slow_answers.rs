@@ -118,9 +118,9 @@ const ENDLESS_OR_CUT: [Row; 8] = [
 
 #[sandbox_test]
 fn answers_that_come_slowly_or_break_off() {
-    let fault = |(name, cause, act): Row| Fault {
+    let fault = |(name, cause, serve): Row| Fault {
         name,
-        server: Server::tls(Certificate::Valid, act),
+        server: Server::tls(Certificate::Valid, serve),
         cause,
         met: (1, 1),
     };

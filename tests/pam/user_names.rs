@@ -1,16 +1,16 @@
 //! Whose token it is: `PAM_USER` as it is after the prompt.
 
 use crate::expect::*;
-use support::{Act, Case, StandIn, sandbox_test};
+use support::{Case, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
 fn the_user_is_who_he_is_after_the_prompt() {
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
-    let becomes = |user: &str| Act {
+    let becomes = |user: &str| Reply {
         set_user: Some(user.into()),
         answer: Some("accept-1".into()),
-        ..Act::default()
+        ..Reply::default()
     };
     let report = Case::against(&ivalt)
         .users(users)
@@ -42,10 +42,10 @@ fn the_user_is_who_he_is_after_the_prompt() {
 fn a_user_who_changed_stays_changed_at_the_next_prompt() {
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
-    let becomes = Act {
+    let becomes = Reply {
         set_user: Some("dora".into()),
         answer: Some("reject-1".into()),
-        ..Act::default()
+        ..Reply::default()
     };
     let case = Case::against(&ivalt).users(users);
     let report = case.answer(becomes).answer("accept-2").run();

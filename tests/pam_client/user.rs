@@ -13,7 +13,7 @@ use crate::process_snapshot::ProcessSnapshot;
 use support::dev_log::Log;
 use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
 use support::report::{Message, Style};
-use support::script::{Act, Answer, Conversation, Script};
+use support::script::{Answer, Conversation, Reply, Script};
 
 /// Lives at one address as long as the handle that knows it.
 pub struct User {
@@ -78,9 +78,9 @@ impl User {
     ) -> Result<Option<Vec<Option<CString>>>, Refusal> {
         let mut replies = Vec::new();
         for (style, text) in said {
-            let act = self.next_act(style);
-            let no_reply = act.no_reply;
-            replies.push(self.perform(style, text, act)?);
+            let reply = self.next_reply(style);
+            let no_reply = reply.no_reply;
+            replies.push(self.perform(style, text, reply)?);
             if no_reply {
                 return Ok(None);
             }
@@ -89,23 +89,23 @@ impl User {
     }
 
     /// Only prompts use up answers.
-    fn next_act(&mut self, style: Style) -> Act {
-        let error = |code| Act {
+    fn next_reply(&mut self, style: Style) -> Reply {
+        let error = |code| Reply {
             error: Some(code),
-            ..Act::default()
+            ..Reply::default()
         };
         if !matches!(style, Style::EchoOff | Style::EchoOn) {
             return match self.message_code {
-                libpam::PAM_SUCCESS => Act::default(),
+                libpam::PAM_SUCCESS => Reply::default(),
                 code => error(code),
             };
         }
         match self.answers.pop_front() {
-            Some(Answer::Act(act)) => act,
-            Some(Answer::Nothing) => Act::default(),
-            Some(Answer::Text(text)) => Act {
+            Some(Answer::Reply(reply)) => reply,
+            Some(Answer::Nothing) => Reply::default(),
+            Some(Answer::Text(text)) => Reply {
                 answer: Some(text),
-                ..Act::default()
+                ..Reply::default()
             },
             None => error(libpam::PAM_CONV_ERR),
         }
@@ -116,17 +116,17 @@ impl User {
         &mut self,
         style: Style,
         text: String,
-        act: Act,
+        reply: Reply,
     ) -> Result<Option<CString>, Refusal> {
-        sleep(Duration::from_millis(act.delay_ms));
+        sleep(Duration::from_millis(reply.delay_ms));
         self.observe_call(style, text);
-        for (from, to) in &act.renames {
+        for (from, to) in &reply.renames {
             std::fs::rename(from, to).map_err(|_| libpam::PAM_CONV_ERR)?;
         }
-        if let Some(user) = act.set_user {
+        if let Some(user) = reply.set_user {
             self.set_user(&user.bytes());
         }
-        match (act.error, act.answer) {
+        match (reply.error, reply.answer) {
             (Some(code), _) => Err(code),
             (None, Some(answer)) => Ok(Some(c_string(answer.bytes()))),
             (None, None) => Ok(None),

@@ -40,6 +40,6 @@ pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
 pub use pam_ivalt_test_macros::sandbox_test;
 pub use report::{Call, Entry, Footprint, Message, Report, SoakResult, Style, Taken};
-pub use script::{Act, Answer, Conversation, DevLog, Disposition, Interrupt, Script, Soak, Text};
+pub use script::{Answer, Conversation, DevLog, Disposition, Interrupt, Reply, Script, Soak, Text};
 pub use settings::{Settings, users};
 pub use stand_in::StandIn;

@@ -114,13 +114,13 @@ pub enum Answer {
     /// Types this.
     Text(Text),
     /// Anything unusual.
-    Act(Act),
+    Reply(Reply),
 }
 
 /// An answer with circumstances.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Act {
+pub struct Reply {
     /// The text; a reply whose text is NULL when null.
     pub answer: Option<Text>,
     /// The conversation returns this code and no reply.

@@ -48,15 +48,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Hands every connection to `act`, before any TLS.
-    pub fn raw(act: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        Self::start(loopback(), move |stream, _| act(stream))
+    /// Hands every connection to `serve`, before any TLS.
+    pub fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::start(loopback(), move |stream, _| serve(stream))
     }
 
-    /// Shakes hands with `certificate`, reads the request, then lets `act` answer.
-    pub fn tls(certificate: Certificate, act: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
+    /// Shakes hands with `certificate`, reads the request, then lets `serve` answer.
+    pub fn tls(certificate: Certificate, serve: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
         let config = tls_config(certificate, rustls::ALL_VERSIONS);
-        Self::listening(loopback(), config, move |tls, _| act(tls))
+        Self::listening(loopback(), config, move |tls, _| serve(tls))
     }
 
     /// Answers with exactly these bytes, then closes.
@@ -114,38 +114,38 @@ impl Server {
     fn listening(
         listener: TcpListener,
         config: Arc<ServerConfig>,
-        act: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
+        serve: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
     ) -> Self {
         Self::start(listener, move |stream, log| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = StreamOwned::new(connection, stream);
             if let Some(token) = read_request(&mut tls) {
                 log.tokens.lock().unwrap().push(token.clone());
-                act(&mut tls, &token);
+                serve(&mut tls, &token);
             }
         })
     }
 
     fn start(
         listener: TcpListener,
-        act: impl Fn(TcpStream, &ServerLog) + Send + Sync + 'static,
+        serve: impl Fn(TcpStream, &ServerLog) + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
         let log = Arc::<ServerLog>::default();
         let shared = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            let act = Arc::new(act);
+            let serve = Arc::new(serve);
             for stream in listener
                 .incoming()
                 .map_while(Result::ok)
                 .take_while(|_| !shared.over.load(Ordering::SeqCst))
             {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                let (act, log) = (Arc::clone(&act), Arc::clone(&shared));
+                let (serve, log) = (Arc::clone(&serve), Arc::clone(&shared));
                 stream
                     .set_read_timeout(Some(Duration::from_secs(20)))
                     .unwrap();
-                thread::spawn(move || act(stream, &log));
+                thread::spawn(move || serve(stream, &log));
             }
         });
         Self {

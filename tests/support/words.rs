@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::obfuscate::obfuscated;
-use super::script::{Act, Answer, Text};
+use super::script::{Answer, Reply, Text};
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
@@ -38,13 +38,13 @@ impl<T: Into<Text>> From<T> for Answer {
     }
 }
 
-impl From<Act> for Answer {
-    fn from(act: Act) -> Self {
-        Self::Act(act)
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
     }
 }
 
-impl Act {
+impl Reply {
     /// Answers after a while.
     pub fn slowly(answer: impl Into<Text>, delay: Duration) -> Self {
         Self {
