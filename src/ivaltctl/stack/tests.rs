@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::super::pam_d::{self, CODES, Code, Kind, Step, What};
 use super::super::root::Root;
 use super::decide;
-use support::{Case, DevLog, Entry, TempDir, helper_module, no_stage};
+use support::{Case, DevLog, Entry, TempDir, helper_module, sandbox_test};
 
 /// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
 const ANSWERS: [Code; 10] = [0, 0, 0, 0, 0, 7, 7, 10, 12, 25];
@@ -217,11 +217,8 @@ fn real(folder: &Path) -> (Code, Vec<String>) {
     )
 }
 
-#[test]
+#[sandbox_test]
 fn random_stacks_end_as_libpam_ends_them() {
-    if no_stage() {
-        return;
-    }
     let seen = RefCell::new(BTreeMap::new());
     let cases = std::env::var("STACKS")
         .ok()
