@@ -5,8 +5,7 @@
 //! | [`command_line`] | every word that may be typed, with its help |
 //! | [`terminal`] | what is asked and said |
 //! | [`root`] | the system that is looked at: this one, or one below a folder |
-//! | [`pam_d`] | the files of pam.d, as libpam reads them |
-//! | [`stack`] | what a stack decides, as libpam decides |
+//! | [`pam_stack`] | the files of pam.d as libpam reads them, and what a stack decides |
 //! | [`finding`] | something that is wrong, and what mends it |
 //! | [`check`] | the doctor |
 //! | [`users`] | users.toml, edited |
@@ -23,10 +22,9 @@ mod command_line;
 mod documents;
 mod enable;
 mod finding;
-mod pam_d;
+mod pam_stack;
 mod replace;
 mod root;
-mod stack;
 mod terminal;
 mod users;
 mod verify;
@@ -97,7 +95,7 @@ fn obey(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Enable(words) => enable::enable(words, &line.config),
         Command::Confirm(_) => enable::confirm(),
         Command::Disable(words) => enable::disable(words),
-        Command::WayBack { service } => enable::wait(service),
+        Command::Rollback { service } => enable::wait(service),
         Command::Verify(verify) => verify::run(verify, &line.config),
         Command::Api(operation) => api::run(operation, &line.config),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),

@@ -68,7 +68,7 @@ fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
     let real = root.real(file);
     let read = surroundings().trust.read(&real, Readers::Anybody, LARGE);
     let bytes = read.map_err(|refused| {
-        let sentence = root.as_the_system_says(&refused.to_string());
+        let sentence = root.strip_root_prefix(&refused.to_string());
         let missing = fs::symlink_metadata(&real).is_err();
         let id = if missing {
             "users-missing"
@@ -307,7 +307,7 @@ impl Register<'_> {
 /// root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
-    let granted = sudo::grantees(root);
+    let granted = sudo::subjects(root);
     let of_groups = granted
         .groups
         .iter()

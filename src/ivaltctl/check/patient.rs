@@ -125,7 +125,7 @@ fn load(root: &Root, path: &Path) -> Result<Settings, Unusable> {
     let trust = surroundings().trust;
     let refused = |why, sentence: String| Unusable {
         why,
-        sentence: root.as_the_system_says(&sentence),
+        sentence: root.strip_root_prefix(&sentence),
     };
     let bytes = trust
         .read(&real, Readers::OwnerOnly, SMALL)

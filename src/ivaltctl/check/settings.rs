@@ -146,7 +146,7 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     };
     match trust.read(&root.real(bundle), Readers::Anybody, SMALL) {
         Err(refused) => {
-            let sentence = root.as_the_system_says(&refused.to_string());
+            let sentence = root.strip_root_prefix(&refused.to_string());
             let (_, what, mend) = apart(&sentence, bundle);
             vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
         }
@@ -229,7 +229,7 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
     {
         Ok(pem) => certificates(bundle, &pem),
         Err(refused) => {
-            let sentence = root.as_the_system_says(&refused.to_string());
+            let sentence = root.strip_root_prefix(&refused.to_string());
             let (_, what, mend) = apart(&sentence, bundle);
             vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
         }

@@ -24,7 +24,7 @@ struct Rule {
 
 /// Whom sudoers gives rights.
 #[derive(Debug, Default)]
-pub struct Grantees {
+pub struct SudoSubjects {
     pub users: Vec<String>,
     pub groups: Vec<String>,
 }
@@ -46,16 +46,16 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
 }
 
 /// Whom sudoers names: groups by `%`, users by their name. Where it cannot be read, the groups distributions use.
-pub fn grantees(root: &Root) -> Grantees {
+pub fn subjects(root: &Root) -> SudoSubjects {
     let rules = rules(root);
     if rules.is_empty() {
         let groups = ["sudo", "wheel", "admin"].map(str::to_owned).to_vec();
-        return Grantees {
+        return SudoSubjects {
             groups,
-            ..Grantees::default()
+            ..SudoSubjects::default()
         };
     }
-    let mut grantees = Grantees::default();
+    let mut subjects = SudoSubjects::default();
     for rule in rules.iter().filter(|rule| is_grant(&rule.text)) {
         let subject = rule.text.split('=').next().unwrap_or_default();
         // The last word before `=` is the host.
@@ -65,12 +65,12 @@ pub fn grantees(root: &Root) -> Grantees {
             .map_or("", |(users, _)| users);
         for name in users.split(',').map(str::trim) {
             match name.strip_prefix('%') {
-                Some(group) => grantees.groups.push(group.to_owned()),
-                None => grantees.users.push(name.to_owned()),
+                Some(group) => subjects.groups.push(group.to_owned()),
+                None => subjects.users.push(name.to_owned()),
             }
         }
     }
-    grantees
+    subjects
 }
 
 fn is_grant(text: &str) -> bool {

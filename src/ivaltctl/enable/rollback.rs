@@ -1,4 +1,4 @@
-//! The process that puts everything back unless somebody confirms. It outlives the terminal and the connection from
+//! The process that rolls everything back unless it is confirmed. It outlives the terminal and the connection from
 //! which `enable` was called.
 
 use std::io::{BufRead, BufReader};
@@ -7,23 +7,23 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::journal::{Journal, Journals, State, peek};
-use super::{put_back, read};
+use super::saved_state::{Phase, SavedState, StateDir, read_unlocked};
+use super::{read, restore};
 use crate::root::Root;
 use crate::{Exit, Refused, terminal};
 
 /// What the waiting process says once it no longer depends on its parent.
 const READY: &str = "waiting";
 
-/// Starts it, and returns when it no longer depends on this process.
+/// Starts it, and returns once it no longer depends on this process.
 ///
 /// # Errors
 /// It could not be started; then there must be no change.
-pub fn start(journal: &Journal) -> Result<(), Refused> {
-    if under_systemd(journal) {
+pub fn start(state: &SavedState) -> Result<(), Refused> {
+    if under_systemd(state) {
         return Ok(());
     }
-    let mut child = way_back(journal)?
+    let mut child = command(state)?
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -38,96 +38,96 @@ pub fn start(journal: &Journal) -> Result<(), Refused> {
     let _ = child.kill();
     let _ = child.wait();
     Err(Refused(
-        "the process that would put everything back could not be started".into(),
+        "the process that would roll everything back could not be started".into(),
     ))
 }
 
-fn way_back(journal: &Journal) -> Result<Command, Refused> {
+fn command(state: &SavedState) -> Result<Command, Refused> {
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .arg("way-back")
-        .arg(&journal.service)
+        .arg("rollback")
+        .arg(&state.service)
         .current_dir("/")
         .env_clear();
     Ok(command)
 }
 
 /// logind may kill what a session leaves behind (`KillUserProcesses`); a service of systemd's own is not the session's.
-fn under_systemd(journal: &Journal) -> bool {
-    let Ok(way_back) = way_back(journal) else {
+fn under_systemd(state: &SavedState) -> bool {
+    let Ok(rollback) = command(state) else {
         return false;
     };
     if !Path::new("/run/systemd/system").exists() {
         return false;
     }
-    let unit = format!("--unit=ivaltctl-way-back-{}", journal.service);
+    let unit = format!("--unit=ivaltctl-rollback-{}", state.service);
     let mut run = Command::new("/usr/bin/systemd-run");
     run.args(["--quiet", "--collect", "--property=Type=exec", &unit, "--"]);
-    run.arg(way_back.get_program()).args(way_back.get_args());
+    run.arg(rollback.get_program()).args(rollback.get_args());
     run.stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     run.status().is_ok_and(|status| status.success())
 }
 
-/// `ivaltctl way-back SERVICE`: waits for the confirmation, and undoes the change when it does not come.
+/// `ivaltctl rollback SERVICE`: waits for the confirmation, and rolls back when it does not come.
 pub fn wait(service: &str) -> Result<Exit, Refused> {
     // Fails where systemd has done it already.
     let _ = nix::unistd::setsid();
     let root = Root::new(Path::new("/"));
-    let Some(journal) = peek(&root, service)?.filter(|journal| journal.state == State::Pending)
+    let Some(state) = read_unlocked(&root, service)?.filter(|state| state.phase == Phase::Pending)
     else {
         return Ok(Exit::Done);
     };
     terminal::say(READY);
-    let left = journal
+    let remaining = state
         .until
         .duration_since(SystemTime::now())
         .unwrap_or_default();
     // By a clock that nobody sets.
-    let deadline = Instant::now() + left;
+    let deadline = Instant::now() + remaining;
     while Instant::now() < deadline {
-        if !waits(&root, &journal) {
+        if !is_pending(&root, &state) {
             return Ok(Exit::Done);
         }
         sleep(Duration::from_millis(200).min(deadline.saturating_duration_since(Instant::now())));
     }
-    undo_in_the_end(&root, &journal)
+    rollback_with_retry(&root, &state)
 }
 
-/// A full disk or a second ivaltctl must not keep the door locked: it is tried for a day.
-fn undo_in_the_end(root: &Root, journal: &Journal) -> Result<Exit, Refused> {
-    let mut tries = 24 * 60 * 6;
+/// A full disk or a second ivaltctl must not keep administrators locked out: it is tried for a day.
+fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    let mut tries_left = 24 * 60 * 6;
     loop {
-        tries -= 1;
-        match undo(root, journal) {
-            Err(_) if tries > 0 => sleep(Duration::from_secs(10)),
+        tries_left -= 1;
+        match rollback(root, state) {
+            Err(_) if tries_left > 0 => sleep(Duration::from_secs(10)),
             done => return done,
         }
     }
 }
 
-/// A journal that cannot be read just now confirms nothing.
-fn waits(root: &Root, journal: &Journal) -> bool {
-    peek(root, &journal.service).map_or(true, |now| now.as_ref() == Some(journal))
+/// A state that cannot be read just now confirms nothing.
+fn is_pending(root: &Root, state: &SavedState) -> bool {
+    read_unlocked(root, &state.service).map_or(true, |now| now.as_ref() == Some(state))
 }
 
-/// Also where somebody edited a file meanwhile: nobody has confirmed that a login works with it. It is kept.
-fn undo(root: &Root, journal: &Journal) -> Result<Exit, Refused> {
-    let journals = Journals::open(root)?;
-    if journals.load(&journal.service)?.as_ref() != Some(journal) {
+/// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
+fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    let states = StateDir::open(root)?;
+    if states.load(&state.service)?.as_ref() != Some(state) {
         return Ok(Exit::Done);
     }
-    for change in &journal.changes {
-        let now = read(root, change)?.unwrap_or_default();
+    for change in &state.changes {
+        let now = read(root, &change.path)?.unwrap_or_default();
         if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
-            journals.keep(&change.path, &now)?;
+            states.keep(&change.path, &now)?;
         }
     }
-    put_back(root, journal)?;
-    journals.save(&Journal {
-        state: State::PutBack,
-        ..journal.clone()
+    restore(root, state)?;
+    states.save(&SavedState {
+        phase: Phase::RolledBack,
+        ..state.clone()
     })?;
     Ok(Exit::Done)
 }
