@@ -6,9 +6,9 @@ use std::ffi::CString;
 use std::path::Path;
 
 use ivalt_core::arguments::Arguments;
-use ivalt_core::authenticate::Report;
 use ivalt_core::decision::{DECISIONS, Decision};
 use ivalt_core::log_line::{Origin, fields};
+use ivalt_core::report::Report;
 use ivalt_core::settings::{MobileFormat, Settings};
 use ivalt_core::trusted_file::Trust;
 use ivalt_core::users::{Entry, Mobile, look_up};
@@ -171,10 +171,11 @@ fn every_key_of_a_user_stands_in_the_man_page() {
     std::fs::write(&path, "[users]\nalice = { no_such_key = 1 }\n").unwrap();
     let entry = look_up(&path, trust(), b"alice", MobileFormat::E164);
     std::fs::remove_dir_all(&folder).unwrap();
-    let Ok(Entry::Bad(complaint)) = entry else {
+    let Ok(Entry::Bad(problem)) = entry else {
         panic!("{entry:?}");
     };
-    let known = complaint.split_once("known are ").unwrap().1;
+    let sentence = problem.to_string();
+    let known = sentence.split_once("known are ").unwrap().1;
     let lines = section(IVALT_USERS_TOML_5, "Entries");
     let man: Vec<_> = items(&lines, "Cm").iter().map(|item| item.head).collect();
     assert_eq!(man, known.split(" and ").collect::<Vec<_>>());
@@ -289,23 +290,39 @@ fn the_fragments_for_pam_are_those_of_readme_and_man_page() {
     }
 }
 
+/// No other package can make a `Proof`; within `ivalt_core` the story alone does, once.
 #[test]
 fn success_and_ignore_have_one_producer_each() {
-    let story = include_str!("../src/core/authenticate.rs");
-    let others = [
-        include_str!("../src/module/application.rs"),
-        include_str!("../src/core/conversation.rs"),
-        include_str!("../src/core/users.rs"),
-    ];
-    for (made, times) in [
-        ("Ok(Decision::Allow)", 1),
-        ("Ok(Decision::Ignore(Tolerated::Unenrolled))", 1),
-        ("Ok(Decision::Ignore(Tolerated::Unavailable))", 1),
-        ("|()| Verified", 1),
+    let mut sources = files_below(&support::checkout().join("src"));
+    sources.sort();
+    let made_in = |made: &str| {
+        let texts = sources.iter().map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            (path, text.matches(made).count())
+        });
+        texts
+            .filter(|(_, times)| *times > 0)
+            .map(|(path, times)| (path.file_name().unwrap().to_str().unwrap(), times))
+            .collect::<Vec<_>>()
+    };
+    for made in [
+        "Ok(Decision::Allow(proof))",
+        "Ok(Decision::Ignore(Tolerated::Unenrolled))",
+        "Ok(Decision::Ignore(Tolerated::Unavailable))",
+        "Proof::of_validated_token()",
     ] {
-        assert_eq!(story.matches(made).count(), times, "{made}");
-        assert!(others.iter().all(|text| !text.contains(made)), "{made}");
+        assert_eq!(made_in(made), [("authenticate.rs", 1)], "{made}");
     }
+    // Whatever makes one, under whichever name; and the list of all decisions, which only tests have.
+    assert_eq!(
+        made_in("Decision::Ignore(Tolerated"),
+        [("authenticate.rs", 2), ("decision.rs", 2)]
+    );
+    assert_eq!(made_in("Proof(()"), [("decision.rs", 2)]);
+    assert_eq!(
+        made_in("of_validated_token"),
+        [("authenticate.rs", 1), ("decision.rs", 1)]
+    );
 }
 
 /// fail2ban counts a denial, or its filter says that it does not; a new reason must be judged.

@@ -8,10 +8,11 @@ use proptest::option;
 use proptest::prelude::*;
 
 use ivalt_core::api::{Answer, judge};
-use ivalt_core::authenticate::Report;
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{Origin, line};
 use ivalt_core::plain_lines::without_others;
+use ivalt_core::problem::Problem;
+use ivalt_core::report::Report;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
 use support::log_line;
@@ -71,7 +72,7 @@ proptest! {
             let entry = look_up_in(Path::new("users.toml"), text.as_bytes(), wanted.as_bytes(), MobileFormat::E164);
             entry.map_err(drop).map(|entry| match entry {
                 // Its sentence has the line.
-                Entry::Bad(_) => Entry::Bad(String::new()),
+                Entry::Bad(problem) => Entry::Bad(Problem::new(problem.kind, "")),
                 entry => entry,
             })
         };

@@ -1,6 +1,6 @@
-//! How a person is asked or told, and every sentence a person sees.
+//! The application that wants a user authenticated, how the user is asked or told, and every sentence a user sees.
 //!
-//! Sentences are plain, end before the prompt they stand in, and say nothing of the inside: who is refused is
+//! Sentences are plain, end before the prompt they stand in, and say nothing of the inside: anyone who is refused is
 //! not yet authenticated.
 
 use crate::decision::Refusal;
@@ -22,7 +22,7 @@ pub enum Echo {
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoAnswer;
 
-/// A person at the other end.
+/// The user at the other end.
 pub trait Conversation {
     /// Asks, and waits for the answer.
     ///
@@ -34,6 +34,30 @@ pub trait Conversation {
     fn tell(&mut self, sentence: &str);
 }
 
+/// The application that wants a user authenticated, beyond its conversation.
+pub trait Application: Conversation {
+    /// `PAM_USER`, as bytes; asked for if the application has not set it.
+    ///
+    /// # Errors
+    /// Nobody answered, or the handle is broken.
+    fn user(&mut self) -> Result<Vec<u8>, ApplicationError>;
+
+    /// `PAM_AUTHTOK`, the password an earlier module took.
+    ///
+    /// # Errors
+    /// The handle is broken.
+    fn password(&mut self) -> Result<Option<Secret>, ApplicationError>;
+}
+
+/// What can be wrong with an application.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ApplicationError {
+    /// It asked for the user's name, and nobody answered.
+    NoAnswer,
+    /// libpam refused an item; the words say which.
+    Broken(&'static str),
+}
+
 /// Which factor iVALT named, found in its `code` or `detail`.
 fn refused_factor(code: &str, detail: &str) -> Option<&'static str> {
     let names = |factor: &str| {
@@ -41,10 +65,12 @@ fn refused_factor(code: &str, detail: &str) -> Option<&'static str> {
             .iter()
             .any(|text| text.to_ascii_lowercase().contains(factor))
     };
-    match () {
-        () if names("geofenc") => Some("outside the allowed area"),
-        () if names("timezone") => Some("outside the allowed time zone"),
-        () => None,
+    if names("geofenc") {
+        Some("outside the allowed area")
+    } else if names("timezone") {
+        Some("outside the allowed time zone")
+    } else {
+        None
     }
 }
 

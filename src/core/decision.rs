@@ -1,16 +1,27 @@
 //! What one call decides, and why. No input, no output, no PAM numbers.
 
-/// The end of every call. Failure is where a call starts; `Allow` and `Ignore` have one producer each,
-/// both in [`crate::authenticate`].
+/// The end of every call. Failure is where a call starts; `Allow` and each `Ignore` have one producer, all in
+/// [`crate::authenticate`].
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// iVALT verified the token for this user's mobile.
-    Allow,
+    /// The user has proved to be who they say they are.
+    Allow(Proof),
     /// The administrator's policy says that this case is not ours to judge.
     Ignore(Tolerated),
     /// Everything else.
     Deny(Refusal),
+}
+
+/// That iVALT verified the token for this user's mobile, and where asked for the face. No other package can make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof(());
+
+impl Proof {
+    /// Of a token, and where asked for a face, that iVALT has just accepted.
+    pub(crate) fn of_validated_token() -> Self {
+        Self(())
+    }
 }
 
 /// The two cases a policy may tolerate.
@@ -35,7 +46,8 @@ pub enum Refusal {
     Unanswered,
     /// The answer cannot be a token.
     MalformedToken,
-    /// The answer is sshd's own, for a login that it bars; the same reason in the log, other words for the person.
+    /// The answer is sshd's own, for a login that it has already denied; the same reason in the log, other words for the
+    /// user.
     DummyOfSshd,
     /// The answer is the password that an earlier module took.
     PasswordAsToken,
@@ -56,7 +68,7 @@ pub enum Refusal {
 /// Every decision there is, for the tests that hold documents and code together.
 #[cfg(feature = "testing")]
 pub const DECISIONS: [Decision; 16] = [
-    Decision::Allow,
+    Decision::Allow(Proof(())),
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
     Decision::Deny(Refusal::NotEnrolled),
@@ -79,7 +91,7 @@ impl Decision {
     #[must_use]
     pub fn outcome(self) -> &'static str {
         match self {
-            Self::Allow => "allow",
+            Self::Allow(_) => "allow",
             Self::Ignore(_) => "ignore",
             Self::Deny(_) => "deny",
         }
@@ -89,7 +101,7 @@ impl Decision {
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Allow => "verified",
+            Self::Allow(_) => "verified",
             Self::Ignore(Tolerated::Unenrolled) => "unenrolled",
             Self::Ignore(Tolerated::Unavailable) => "unavailable",
             Self::Deny(refusal) => refusal.reason(),

@@ -1,18 +1,23 @@
 //! What the PAM module and `ivaltctl` share: from settings, users and a typed token to one decision and its log line.
 //! It knows nothing of PAM's numbers.
 //!
-//! Read it from the top; what stands lower in this table knows nothing of what stands above it:
+//! Read it from the top; what is lower in this table knows nothing of what is above it:
 //!
 //! | module | what it does |
 //! | --- | --- |
 //! | [`authenticate`] | the story: from request to decision |
+//! | `token` | where tokens come from, and which answers are worth sending |
+//! | `denial` | the only place where errors become reasons |
 //! | [`log_line`] | the one log line |
+//! | [`report`] | what a call leaves for the log |
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
-//! | [`conversation`] | how a user is asked or told, and every sentence a user sees |
-//! | [`arguments`], [`settings`], [`users`] | words and files into typed values |
-//! | [`plain_lines`] | what of `users.toml` need not be parsed |
+//! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
+//! | [`users`] | `users.toml`: whose mobile is whose |
+//! | [`settings`] | `ivalt.toml`, into values that need no further checks |
+//! | [`arguments`] | the words after the module's name in pam.d |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
 //! | [`trusted_file`] | opens a file, then judges the open handle |
+//! | [`problem`] | what is wrong with a file, as data |
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`secret`] | bytes that redact and wipe themselves |
 //! | [`sys`] | what std has no safe word for: name look-up, threads, poll; the only `unsafe` here |
@@ -41,11 +46,15 @@ pub mod arguments;
 pub mod authenticate;
 pub mod conversation;
 pub mod decision;
+mod denial;
 pub mod log_line;
 pub mod plain_lines;
+pub mod problem;
+pub mod report;
 pub mod secret;
 pub mod settings;
 pub mod sys;
+mod token;
 pub mod toml_events;
 pub mod trusted_file;
 pub mod users;

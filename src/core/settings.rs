@@ -11,9 +11,10 @@ use toml::de::{DeTable, Deserializer as TomlDeserializer};
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
 use crate::toml_events::{self, Check};
-use crate::trusted_file::{Readers, Refused, SMALL, Trust};
+use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// The settings, in the order of ivalt.toml(5).
 #[derive(Debug)]
@@ -144,29 +145,13 @@ impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
     }
 }
 
-/// A sentence for the administrator: file, line, key, what is wrong. It never quotes a value, which may be a secret.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Misconfigured(String);
-
-impl fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<Refused> for Misconfigured {
-    fn from(refused: Refused) -> Self {
-        Self(refused.to_string())
-    }
-}
-
 impl Settings {
     /// Reads `ivalt.toml` and, where it names one, the key file.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and key.
-    pub fn load(path: &Path, trust: Trust) -> Result<Self, Misconfigured> {
-        let bytes = Zeroizing::new(trust.read(path, Readers::OwnerOnly, SMALL)?);
+    pub fn load(path: &Path, trust: Trust) -> Result<Self, Problem> {
+        let bytes = Zeroizing::new(trust.read(path, ReadPermission::OwnerOnly, SMALL)?);
         Self::parse(path, utf8(path, &bytes)?, trust)
     }
 
@@ -174,7 +159,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::load`].
-    pub fn parse(path: &Path, text: &str, trust: Trust) -> Result<Self, Misconfigured> {
+    pub fn parse(path: &Path, text: &str, trust: Trust) -> Result<Self, Problem> {
         let source = Source { path, text };
         let document = source.parse()?;
         source.settings(document, trust)
@@ -195,8 +180,8 @@ impl Enrolment {
     ///
     /// # Errors
     /// As [`Settings::load`], but for the API key.
-    pub fn load(path: &Path, trust: Trust) -> Result<Self, Misconfigured> {
-        let bytes = Zeroizing::new(trust.read(path, Readers::OwnerOnly, SMALL)?);
+    pub fn load(path: &Path, trust: Trust) -> Result<Self, Problem> {
+        let bytes = Zeroizing::new(trust.read(path, ReadPermission::OwnerOnly, SMALL)?);
         let text = utf8(path, &bytes)?;
         let source = Source { path, text };
         let document = source.parse()?;
@@ -310,55 +295,58 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn parse(&self) -> Result<Document, Misconfigured> {
+    fn parse(&self) -> Result<Document, Problem> {
         // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
         let source = toml_parser::Source::new(self.text);
         toml_events::walk(source, &mut Check(source))
-            .map_err(|error| self.at(&(error.at..error.at), "", &error.what))?;
+            .map_err(|error| self.locate(&(error.at..error.at), error.problem))?;
         let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
         Document::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
     }
 
     /// What only shows in the whole: keys that stand twice, numbers and dates that cannot be.
-    fn not_toml(&self, error: &toml::de::Error) -> Misconfigured {
+    fn not_toml(&self, error: &toml::de::Error) -> Problem {
         let span = error.span().unwrap_or(0..0);
         match error.message() {
-            "duplicate key" => self.at(
-                &span,
-                self.text.get(span.clone()).unwrap_or_default(),
-                "stands twice; keep one",
-            ),
+            "duplicate key" => self
+                .at(
+                    &span,
+                    self.text.get(span.clone()).unwrap_or_default(),
+                    "stands twice",
+                )
+                .fix("keep one"),
             message => self.at(&span, "", &format!("is not TOML: {message}")),
         }
     }
 
     /// serde's messages quote the value; this takes only place, key and what was expected.
-    fn explain(&self, error: &toml::de::Error) -> Misconfigured {
+    fn explain(&self, error: &toml::de::Error) -> Problem {
         let span = error.span().unwrap_or(0..0);
         let key = key_of(&error.to_string());
         let expected = expected(error.message()).unwrap_or("something else");
         if error.message().starts_with("unknown field") {
             let name = self.text.get(span.clone()).unwrap_or_default();
-            return self.at(
-                &span,
-                &join(&key, name),
-                &format!("is not a setting; here it is {expected}"),
-            );
+            return self
+                .at(&span, &join(&key, name), "is not a setting")
+                .fix(format!("here it is {expected}"));
         }
         self.at(&span, &key, &format!("must be {expected}"))
     }
 
-    fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Misconfigured {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    /// `what` is wrong with the value of `key`, or with the text where there is none.
+    fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Problem {
         let colon = if key.is_empty() { "" } else { ": " };
-        Misconfigured(format!(
-            "{}:{line}: {key}{colon}{what}",
-            self.path.display()
-        ))
+        let what = format!("{key}{colon}{what}");
+        self.locate(span, Problem::new(ProblemKind::Invalid, what))
     }
 
-    fn settings(&self, document: Document, trust: Trust) -> Result<Settings, Misconfigured> {
+    fn locate(&self, span: &Range<usize>, problem: Problem) -> Problem {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        problem.in_file(self.path).in_line(line)
+    }
+
+    fn settings(&self, document: Document, trust: Trust) -> Result<Settings, Problem> {
         let Document {
             users_file,
             api,
@@ -374,7 +362,7 @@ impl Source<'_> {
         })
     }
 
-    fn lengths(&self, token: &Token) -> Result<(), Misconfigured> {
+    fn lengths(&self, token: &Token) -> Result<(), Problem> {
         if token.min_length.get_ref().get() <= token.max_length.get() {
             return Ok(());
         }
@@ -385,7 +373,7 @@ impl Source<'_> {
         ))
     }
 
-    fn api(&self, raw: RawApi, trust: Trust) -> Result<Api, Misconfigured> {
+    fn api(&self, raw: RawApi, trust: Trust) -> Result<Api, Problem> {
         Ok(Api {
             url: raw.url,
             key: self.key(raw.key, raw.key_file, trust)?,
@@ -402,31 +390,26 @@ impl Source<'_> {
         key: Option<Spanned<Secret>>,
         file: Option<Spanned<AbsolutePath>>,
         trust: Trust,
-    ) -> Result<Secret, Misconfigured> {
+    ) -> Result<Secret, Problem> {
         match (key, file) {
             (Some(key), None) => self.header_value(&key.span(), "api.key", key.get_ref()),
             (None, Some(file)) => {
                 let path = &file.get_ref().0;
-                let content = trust.read(path, Readers::OwnerOnly, SMALL);
-                let content =
-                    content.map_err(|refused| Misconfigured(format!("api.key_file: {refused}")))?;
+                let content = trust.read(path, ReadPermission::OwnerOnly, SMALL);
+                let content = content.map_err(|problem| problem.of_kind(ProblemKind::KeyFile))?;
                 let content = Secret::new(content);
                 self.header_value(&file.span(), "api.key_file", &content)
             }
             (Some(_), Some(file)) => Err(self.two_keys(&file)),
-            (None, None) => Err(Misconfigured(format!(
-                "{}: api.key: is missing; set it, or api.key_file, under [api]",
-                self.path.display()
-            ))),
+            (None, None) => Err(Problem::new(ProblemKind::Invalid, "api.key: is missing")
+                .in_file(self.path)
+                .fix("set it, or api.key_file, under [api]")),
         }
     }
 
-    fn two_keys(&self, file: &Spanned<AbsolutePath>) -> Misconfigured {
-        self.at(
-            &file.span(),
-            "api.key_file",
-            "stands beside api.key; keep one of the two",
-        )
+    fn two_keys(&self, file: &Spanned<AbsolutePath>) -> Problem {
+        self.at(&file.span(), "api.key_file", "stands beside api.key")
+            .fix("keep one of the two")
     }
 
     /// An API key goes out as an HTTP header value, RFC 9110 section 5.5.
@@ -435,7 +418,7 @@ impl Source<'_> {
         span: &Range<usize>,
         key: &str,
         value: &Secret,
-    ) -> Result<Secret, Misconfigured> {
+    ) -> Result<Secret, Problem> {
         let value = value.trimmed();
         let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
         if visible && (1..=4096).contains(&value.as_bytes().len()) {
@@ -452,7 +435,7 @@ impl Source<'_> {
         &self,
         id: Option<Spanned<String>>,
         secret: Option<Spanned<Secret>>,
-    ) -> Result<Option<ClientCredentials>, Misconfigured> {
+    ) -> Result<Option<ClientCredentials>, Problem> {
         match (id, secret) {
             (None, None) => Ok(None),
             (Some(id), Some(secret)) => Ok(Some(ClientCredentials {
@@ -474,17 +457,17 @@ impl Source<'_> {
 }
 
 /// The bytes of `path` as text.
-fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Misconfigured> {
+fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()]
             .iter()
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        Misconfigured(format!(
-            "{}:{line}: is not UTF-8; write the file again as UTF-8 text",
-            path.display()
-        ))
+        Problem::new(ProblemKind::Invalid, "is not UTF-8")
+            .in_file(path)
+            .in_line(line)
+            .fix("write the file again as UTF-8 text")
     })
 }
 

@@ -5,6 +5,8 @@ use toml_parser::decoder::Encoding;
 use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
 
+use crate::problem::{Problem, ProblemKind};
+
 /// Arrays and inline tables may stand in each other this deep, as in `toml` itself.
 const MAX_DEPTH: u32 = 80;
 
@@ -13,8 +15,17 @@ const MAX_DEPTH: u32 = 80;
 pub struct NotToml {
     /// Offset in bytes.
     pub at: usize,
-    /// What is wrong there.
-    pub what: String,
+    /// What is wrong there; it does not know its file.
+    pub problem: Problem,
+}
+
+impl NotToml {
+    /// `what` is wrong at an offset.
+    #[must_use]
+    pub fn at(at: usize, what: String) -> Self {
+        let problem = Problem::new(ProblemKind::Invalid, what);
+        Self { at, problem }
+    }
 }
 
 /// Hands every event of `source` to `receiver`.
@@ -25,10 +36,9 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
     let mut tokens = Vec::new();
     for token in source.lex() {
         // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec of its own accord aborts the host.
-        tokens.try_reserve(1).map_err(|_| NotToml {
-            at: 0,
-            what: "is too large for the memory there is".to_owned(),
-        })?;
+        tokens
+            .try_reserve(1)
+            .map_err(|_| NotToml::at(0, "is too large for the memory there is".to_owned()))?;
         tokens.push(token);
     }
     let mut first: Option<ParseError> = None;
@@ -43,10 +53,10 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
             .unexpected()
             .or(error.context())
             .map_or(0, |span| span.start());
-        Err(NotToml {
+        Err(NotToml::at(
             at,
-            what: format!("is not TOML: {}", error.description()),
-        })
+            format!("is not TOML: {}", error.description()),
+        ))
     })
 }
 

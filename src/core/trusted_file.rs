@@ -1,10 +1,11 @@
 //! Files are opened first and judged by their open handle, so that what is judged is what is read.
 
-use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::problem::{Problem, ProblemKind};
 
 /// Size limit of settings, key and certificate files, in bytes.
 pub const SMALL: u64 = 1 << 20;
@@ -20,98 +21,80 @@ pub struct Trust {
 
 /// Who may read a file besides its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readers {
+pub enum ReadPermission {
     /// Nobody: the file holds a secret.
     OwnerOnly,
     /// Anybody.
     Anybody,
 }
 
-/// Why a file was not read, and what mends it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
-    path: PathBuf,
-    what: String,
-    mend: String,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path.display(), self.what, self.mend)
-    }
-}
-
 impl Trust {
     /// Reads the whole of `path` if it can be trusted: no symbolic link, a regular file of a trusted
-    /// owner, closed to foreign writers (and readers, for `Readers::OwnerOnly`), at most `limit` bytes.
+    /// owner, closed to foreign writers (and readers, for `ReadPermission::OwnerOnly`), at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Refused`] names the path, what is wrong and the command that mends it.
-    pub fn read(self, path: &Path, readers: Readers, limit: u64) -> Result<Vec<u8>, Refused> {
-        self.read_opened(path, open(path, libc::O_NOFOLLOW), readers, limit)
+    /// The path, what is wrong and the command that fixes it.
+    pub fn read(
+        self,
+        path: &Path,
+        permission: ReadPermission,
+        limit: u64,
+    ) -> Result<Vec<u8>, Problem> {
+        self.read_opened(path, open(path, libc::O_NOFOLLOW), permission, limit)
     }
 
     /// As [`Trust::read`] for a path fixed in the code, which a distribution may make a symbolic link.
     ///
     /// # Errors
     /// As [`Trust::read`].
-    pub fn read_system_file(self, path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
-        self.read_opened(path, open(path, 0), Readers::Anybody, limit)
+    pub fn read_system_file(self, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
+        self.read_opened(path, open(path, 0), ReadPermission::Anybody, limit)
     }
 
     fn read_opened(
         self,
         path: &Path,
         opened: io::Result<File>,
-        readers: Readers,
+        permission: ReadPermission,
         limit: u64,
-    ) -> Result<Vec<u8>, Refused> {
-        let refuse = |(what, mend): (String, String)| Refused {
-            path: path.into(),
-            what,
-            mend,
-        };
-        let file = opened.map_err(|error| refuse(why_not_opened(path, &error)))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| refuse(unreadable(path, &error)))?;
-        self.judge(path, &metadata, readers, limit)
-            .map_err(refuse)?;
-        let bytes = read_at_most(file, metadata.len(), limit);
-        match bytes.map_err(|error| refuse(unreadable(path, &error)))? {
-            Some(bytes) => Ok(bytes),
-            None => Err(refuse(too_large(path, limit))),
-        }
+    ) -> Result<Vec<u8>, Problem> {
+        let file = opened.map_err(|error| why_not_opened(path, &error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        self.judge(path, &metadata, permission, limit)?;
+        read_at_most(file, metadata.len(), limit)
+            .map_err(|error| unreadable(path, &error))?
+            .ok_or_else(|| too_large(path, limit))
     }
 
     fn judge(
         self,
         path: &Path,
         metadata: &Metadata,
-        readers: Readers,
+        permission: ReadPermission,
         limit: u64,
-    ) -> Result<(), (String, String)> {
+    ) -> Result<(), Problem> {
         let shown = path.display();
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-        let (right, readable) = match readers {
-            Readers::OwnerOnly => ("0600", mode & 0o044 != 0),
-            Readers::Anybody => ("go-w", false),
+        let (right, readable) = match permission {
+            ReadPermission::OwnerOnly => ("0600", mode & 0o044 != 0),
+            ReadPermission::Anybody => ("go-w", false),
         };
+        let chmod = format!("chmod {right} {shown}");
         if !metadata.is_file() {
             return Err(not_a_file(path));
         }
         if owner != 0 && owner != self.effective_uid {
             let what = format!("belongs to user id {owner}, not to root");
-            return Err((what, format!("run: chown root:root {shown}")));
+            return Err(untrusted(path, what).run(format!("chown root:root {shown}")));
         }
         if mode & 0o022 != 0 {
             let what = format!("is writable by group or others (mode {mode:04o})");
-            return Err((what, format!("run: chmod {right} {shown}")));
+            return Err(untrusted(path, what).run(chmod));
         }
         if readable {
             let what =
                 format!("holds a secret and is readable by group or others (mode {mode:04o})");
-            return Err((what, format!("run: chmod {right} {shown}")));
+            return Err(untrusted(path, what).run(chmod));
         }
         if metadata.len() > limit {
             Err(too_large(path, limit))
@@ -141,38 +124,43 @@ fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-fn why_not_opened(path: &Path, error: &io::Error) -> (String, String) {
+fn why_not_opened(path: &Path, error: &io::Error) -> Problem {
     let shown = path.display();
     match error.raw_os_error() {
-        Some(libc::ELOOP) => (
-            "is a symbolic link".into(),
-            format!("name the file itself: readlink -f {shown}"),
-        ),
-        Some(libc::ENOENT) => (
-            "does not exist".into(),
-            format!("create it: install -o root -g root -m 0600 /dev/null {shown}"),
-        ),
+        Some(libc::ELOOP) => untrusted(path, "is a symbolic link")
+            .fix(format!("name the file itself: readlink -f {shown}")),
+        Some(libc::ENOENT) => Problem::new(ProblemKind::Missing, "does not exist")
+            .in_file(path)
+            .fix(format!(
+                "create it: install -o root -g root -m 0600 /dev/null {shown}"
+            )),
         // A socket cannot be opened; Linux says ENXIO for it.
         Some(libc::ENXIO) => not_a_file(path),
         _ => unreadable(path, error),
     }
 }
 
-fn not_a_file(path: &Path) -> (String, String) {
-    (
-        "is not a regular file".into(),
-        format!("look at it: ls -ld {}", path.display()),
-    )
+fn untrusted(path: &Path, what: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Untrusted, what).in_file(path)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> (String, String) {
-    let mend = format!("look at it: namei -l {}", path.display());
-    (format!("cannot be read ({})", error.kind()), mend)
+fn not_a_file(path: &Path) -> Problem {
+    untrusted(path, "is not a regular file").fix(format!("look at it: ls -ld {}", path.display()))
 }
 
-fn too_large(path: &Path, limit: u64) -> (String, String) {
-    let what = format!("is larger than {} MiB", limit >> 20);
-    (what, format!("look at it: ls -l {}", path.display()))
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let kind = match error.kind() {
+        ErrorKind::PermissionDenied => ProblemKind::PermissionDenied,
+        _ => ProblemKind::Unreadable,
+    };
+    Problem::new(kind, format!("cannot be read ({})", error.kind()))
+        .in_file(path)
+        .fix(format!("look at it: namei -l {}", path.display()))
+}
+
+fn too_large(path: &Path, limit: u64) -> Problem {
+    untrusted(path, format!("is larger than {} MiB", limit >> 20))
+        .fix(format!("look at it: ls -l {}", path.display()))
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
 
 use crate::plain_lines::without_others;
+use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 use crate::toml_events::{self, NotToml};
-use crate::trusted_file::{LARGE, Readers, Refused, Trust};
+use crate::trusted_file::{LARGE, ReadPermission, Trust};
 
 /// A mobile number: personal data, so `Debug` shows what the log may show.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,24 +79,8 @@ pub enum Entry {
     Enrolled(Mobile),
     /// This mobile, with `enabled = false`.
     Disabled(Mobile),
-    /// Something that cannot be used; the sentence names file, line and user.
-    Bad(String),
-}
-
-/// Why nobody can be looked up: a sentence with file and line.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unusable(String);
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<Refused> for Unusable {
-    fn from(refused: Refused) -> Self {
-        Self(refused.to_string())
-    }
+    /// Something that cannot be used.
+    Bad(Problem),
 }
 
 /// Looks `name` up in the file at `path`, byte for byte.
@@ -107,8 +92,8 @@ pub fn look_up(
     trust: Trust,
     name: &[u8],
     format: MobileFormat,
-) -> Result<Entry, Unusable> {
-    let bytes = trust.read(path, Readers::Anybody, LARGE)?;
+) -> Result<Entry, Problem> {
+    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
     look_up_in(path, &bytes, name, format)
 }
 
@@ -121,7 +106,7 @@ pub fn look_up_in(
     bytes: &[u8],
     name: &[u8],
     format: MobileFormat,
-) -> Result<Entry, Unusable> {
+) -> Result<Entry, Problem> {
     let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
     let lines = Lines {
         path,
@@ -132,7 +117,7 @@ pub fn look_up_in(
     if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, &lines, format)) {
         return Ok(entry);
     }
-    let one = scan(text, One::new(wanted)).map_err(|not_toml| lines.not_toml(&not_toml))?;
+    let one = scan(text, One::new(wanted)).map_err(|not_toml| lines.not_toml(not_toml))?;
     Ok(one.found.entry(&lines, name, format))
 }
 
@@ -148,12 +133,11 @@ fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) ->
 ///
 /// # Errors
 /// It is not UTF-8.
-pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Unusable> {
+pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
-        lines.unusable(
-            error.valid_up_to(),
-            "is not UTF-8; write the file again as UTF-8 text",
-        )
+        let problem = Problem::new(ProblemKind::Invalid, "is not UTF-8")
+            .fix("write the file again as UTF-8 text");
+        lines.locate(error.valid_up_to(), problem)
     })
 }
 
@@ -175,26 +159,24 @@ impl Lines<'_> {
 
     /// Why nobody can be looked up in such a file.
     #[must_use]
-    pub fn not_toml(&self, not_toml: &NotToml) -> Unusable {
-        self.unusable(not_toml.at, &not_toml.what)
+    pub fn not_toml(&self, not_toml: NotToml) -> Problem {
+        self.locate(not_toml.at, not_toml.problem)
     }
 
-    fn unusable(&self, at: usize, what: &str) -> Unusable {
-        Unusable(format!(
-            "{}:{}: {what}",
-            self.path.display(),
-            self.number(at)
-        ))
+    fn locate(&self, at: usize, problem: Problem) -> Problem {
+        problem.in_file(self.path).in_line(self.number(at))
     }
 
-    fn bad(&self, at: usize, name: &[u8], what: &str) -> Entry {
-        let name = String::from_utf8_lossy(name);
-        Entry::Bad(format!(
-            "{}:{}: {name}: {what}",
-            self.path.display(),
-            self.number(at)
-        ))
+    /// `problem` is about the entry of `name`.
+    fn bad(&self, at: usize, name: &[u8], problem: Problem) -> Entry {
+        let what = format!("{}: {}", String::from_utf8_lossy(name), problem.what);
+        Entry::Bad(self.locate(at, Problem { what, ..problem }))
     }
+}
+
+/// What is wrong with an entry.
+fn invalid(what: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Invalid, what)
 }
 
 /// Whom the file is asked about.
@@ -254,7 +236,7 @@ pub struct Found<'i> {
     table: bool,
     mobile: Option<(usize, Cow<'i, str>)>,
     enabled: Option<bool>,
-    problem: Option<(usize, String)>,
+    problem: Option<(usize, Problem)>,
     /// Where the name stands with its dots unquoted, and the whole of it.
     unquoted: Option<(usize, String)>,
     /// Where the name is the first part of such a name, or a table with a key we do not know: who can tell?
@@ -266,8 +248,9 @@ impl Hash for Found<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
         (self.mobile(), self.enabled).hash(state);
-        for sentence in [&self.problem, &self.unquoted, &self.first_part] {
-            sentence.as_ref().map(|(_, what)| what).hash(state);
+        self.problem.as_ref().map(|(_, what)| what).hash(state);
+        for name in [&self.unquoted, &self.first_part] {
+            name.as_ref().map(|(_, name)| name).hash(state);
         }
     }
 }
@@ -282,26 +265,24 @@ impl<'i> Found<'i> {
     /// Where the name stands first.
     #[must_use]
     pub fn at(&self) -> Option<usize> {
-        let first_part = self.first_part.as_ref().or(self.unquoted.as_ref());
-        let elsewhere = first_part.or(self.problem.as_ref()).map(|(at, _)| *at);
+        let named = self.first_part.as_ref().or(self.unquoted.as_ref());
+        let named = named.map(|(at, _)| *at);
+        let elsewhere = named.or(self.problem.as_ref().map(|(at, _)| *at));
         self.definitions.first().copied().or(elsewhere)
     }
 
     /// The judgement.
     #[must_use]
     pub fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
-        if let Some((at, what)) = self.complaint(lines) {
-            return lines.bad(at, name, &what);
+        if let Some((at, problem)) = self.fault(lines) {
+            return lines.bad(at, name, problem);
         }
         let Some(&first) = self.definitions.first() else {
             return Entry::Absent;
         };
         let Some((at, written)) = self.mobile else {
-            return lines.bad(
-                first,
-                name,
-                r#"has no mobile; write { mobile = "+14155550100" }"#,
-            );
+            let problem = invalid("has no mobile").fix(r#"write { mobile = "+14155550100" }"#);
+            return lines.bad(first, name, problem);
         };
         match (Mobile::parse(&written, format), self.enabled) {
             (None, _) => lines.bad(at, name, not_a_mobile(format)),
@@ -311,7 +292,7 @@ impl<'i> Found<'i> {
     }
 
     /// What is wrong with the form of the entry, if anything, and where.
-    fn complaint(&mut self, lines: &Lines) -> Option<(usize, String)> {
+    fn fault(&mut self, lines: &Lines) -> Option<(usize, Problem)> {
         let quotes = |(at, dotted): (usize, String)| (at, needs_quotes(&dotted));
         let first_part = self.first_part.take().map(quotes);
         match self.definitions.as_slice() {
@@ -325,10 +306,9 @@ impl<'i> Found<'i> {
             [_] => self.problem.take(),
             [first, second, ..] => {
                 let (one, other) = (lines.number(*first), lines.number(*second));
-                Some((
-                    *second,
-                    format!("stands twice, in lines {one} and {other}; keep one"),
-                ))
+                let what = format!("stands twice, in lines {one} and {other}");
+                let twice = Problem::new(ProblemKind::DefinedTwice, what);
+                Some((*second, twice.fix("keep one")))
             }
         }
     }
@@ -340,7 +320,8 @@ impl<'i> Found<'i> {
             Value::Text(mobile) => self.mobile = Some((at, mobile)),
             Value::Table => self.table = true,
             Value::Flag(_) | Value::Other => {
-                self.complain(at, r#"must be a mobile in quotes, like "+14155550100""#)
+                let what = r#"must be a mobile in quotes, like "+14155550100""#;
+                self.note(at, invalid(what));
             }
         }
     }
@@ -361,9 +342,9 @@ impl<'i> Found<'i> {
                 self.define_by_dotted_key(at);
                 self.set(at, key, value);
             }
-            [key, ..] if in_table => self.complain(at, &not_known(key)),
+            [key, ..] if in_table => self.note(at, not_known(key)),
             [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
-                self.complain(at, &not_known(key))
+                self.note(at, not_known(key))
             }
             _ => drop(self.first_part.get_or_insert((at, path[1..].join(".")))),
         }
@@ -373,39 +354,35 @@ impl<'i> Found<'i> {
     fn set(&mut self, at: usize, key: &str, value: Value<'i>) {
         match (key, value) {
             ("mobile", Value::Text(_)) if self.mobile.is_some() => {
-                self.complain(at, "mobile stands twice; keep one")
+                self.note(at, invalid("mobile stands twice").fix("keep one"))
             }
             ("enabled", Value::Flag(_)) if self.enabled.is_some() => {
-                self.complain(at, "enabled stands twice; keep one")
+                self.note(at, invalid("enabled stands twice").fix("keep one"))
             }
             ("mobile", Value::Text(mobile)) => self.mobile = Some((at, mobile)),
             ("enabled", Value::Flag(enabled)) => self.enabled = Some(enabled),
-            ("mobile", _) => self.complain(
-                at,
-                r#"mobile must be a string in quotes, like "+14155550100""#,
-            ),
-            ("enabled", _) => self.complain(at, "enabled must be true or false"),
-            (_, _) => self.complain(at, &not_known(key)),
+            ("mobile", _) => {
+                let what = r#"mobile must be a string in quotes, like "+14155550100""#;
+                self.note(at, invalid(what));
+            }
+            ("enabled", _) => self.note(at, invalid("enabled must be true or false")),
+            (_, _) => self.note(at, not_known(key)),
         }
     }
 
-    fn complain(&mut self, at: usize, what: &str) {
-        self.problem.get_or_insert_with(|| (at, what.to_owned()));
+    /// The first problem is the one that is told.
+    fn note(&mut self, at: usize, problem: Problem) {
+        self.problem.get_or_insert((at, problem));
     }
 }
 
-fn needs_quotes(dotted: &str) -> String {
-    format!(
-        r#"a name with dots needs quotes; write "{}" = "+14155550100""#,
-        shown(dotted)
-    )
+fn needs_quotes(dotted: &str) -> Problem {
+    let dotted = shown(dotted);
+    invalid("a name with dots needs quotes").fix(format!(r#"write "{dotted}" = "+14155550100""#))
 }
 
-fn not_known(key: &str) -> String {
-    format!(
-        "\"{}\" is not known here; known are mobile and enabled",
-        shown(key)
-    )
+fn not_known(key: &str) -> Problem {
+    invalid(format!("\"{}\" is not known here", shown(key))).fix("known are mobile and enabled")
 }
 
 /// A key as a message may show it: where somebody swapped name and mobile, the mobile is the key.
@@ -419,13 +396,13 @@ fn shown(key: &str) -> &str {
 
 /// What is wrong with it, and how it is written.
 #[must_use]
-pub fn not_a_mobile(format: MobileFormat) -> &'static str {
+pub fn not_a_mobile(format: MobileFormat) -> Problem {
     match format {
         MobileFormat::E164 => {
-            "the mobile is not E.164; write + and 7 to 15 digits, like +14155550100"
+            invalid("the mobile is not E.164").fix("write + and 7 to 15 digits, like +14155550100")
         }
         MobileFormat::National => {
-            "the mobile is not a number; write 7 to 15 digits, like 4155550100"
+            invalid("the mobile is not a number").fix("write 7 to 15 digits, like 4155550100")
         }
     }
 }
@@ -463,7 +440,7 @@ pub struct Walk<'i, R> {
     /// Where the last key stands.
     pub at: usize,
     users_tables: usize,
-    misplaced: Option<(usize, String)>,
+    misplaced: Option<NotToml>,
 }
 
 impl<'i, R: Register<'i>> Walk<'i, R> {
@@ -487,7 +464,7 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
     /// Something stands outside `[users]`.
     pub fn finish(self) -> Result<R, NotToml> {
         match self.misplaced {
-            Some((at, what)) => Err(NotToml { at, what }),
+            Some(misplaced) => Err(misplaced),
             None => Ok(self.register),
         }
     }
@@ -515,8 +492,7 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
     fn users_table(&mut self) {
         self.users_tables += 1;
         if self.users_tables > 1 {
-            self.misplaced
-                .get_or_insert((self.at, "[users] stands twice; keep one".to_owned()));
+            self.refuse(invalid("[users] stands twice").fix("keep one"));
         }
     }
 
@@ -528,11 +504,14 @@ impl<'i, R: Register<'i>> Walk<'i, R> {
 
     fn misplace(&mut self) {
         let key = self.path.join(".");
-        let what = format!(
-            "\"{}\" stands outside [users]; move it below the line [users]",
-            shown(&key)
-        );
-        self.misplaced.get_or_insert((self.at, what));
+        let problem = invalid(format!("\"{}\" stands outside [users]", shown(&key)))
+            .fix("move it below the line [users]");
+        self.refuse(problem);
+    }
+
+    fn refuse(&mut self, problem: Problem) {
+        let at = self.at;
+        self.misplaced.get_or_insert(NotToml { at, problem });
     }
 
     /// A value is complete: back to the table it stands in.
@@ -658,7 +637,7 @@ mod tests {
 
     fn bad(text: &str, name: &str) -> String {
         match entry(text, name) {
-            Ok(Entry::Bad(what)) => what,
+            Ok(Entry::Bad(problem)) => problem.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -846,7 +825,8 @@ mod tests {
         assert!(
             !entry("['+14155550100']", "alice")
                 .unwrap_err()
-                .what
+                .problem
+                .to_string()
                 .contains("4155550100")
         );
     }
@@ -897,7 +877,8 @@ mod tests {
             ("users = 3\n", 1, "\"users\" stands outside [users]"),
             ("[users]\n[users]\n", 2, "[users] stands twice; keep one"),
         ] {
-            let NotToml { at, what: sentence } = entry(text, "alice").unwrap_err();
+            let NotToml { at, problem } = entry(text, "alice").unwrap_err();
+            let sentence = problem.to_string();
             assert_eq!(
                 text[..at].matches('\n').count() + 1,
                 line,

@@ -1,11 +1,11 @@
-//! `ivaltctl api`: one operation of iVALT's API, and what it said.
+//! `ivaltctl api`: sends one operation of iVALT's API and shows the answer.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::command_line::{Api, Operation};
-use super::terminal::{self, BAD, DOUBTFUL, GOOD, ask, ask_secret};
+use super::command_line::{ApiArgs, Operation};
+use super::terminal::{self, ERROR, OK, WARN, ask, ask_secret};
 use super::{Exit, Refused, surroundings};
 use ivalt_core::api::{Answer, Client, Exchange, Said};
 use ivalt_core::log_line::harmless;
@@ -14,24 +14,24 @@ use ivalt_core::settings::{ClientCredentials, Settings};
 use ivalt_core::users::{self, Entry, Mobile};
 
 /// Sends one operation and shows the verdict.
-pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
+pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
     let surroundings = surroundings();
     let settings = Settings::load(config, surroundings.trust)?;
-    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.kernel)?;
+    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.platform)?;
     client.check_roots()?;
-    let exchange = match &api.operation {
+    let exchange = match &args.operation {
         Operation::ValidateToken { mobile, user } => {
-            let mobile = mobile_of(mobile.as_deref(), user.as_deref(), &settings)?;
-            client.validate_global_rest_auth(mobile.as_str(), &token("iVALT token: ")?)
+            let mobile = mobile_number(mobile.as_deref(), user.as_deref(), &settings)?;
+            client.validate_global_rest_auth(mobile.as_str(), &ask_token("iVALT token: ")?)
         }
         Operation::ValidateUser => {
-            let auth_token = token("iVALT token: ")?;
-            client.validate_user(&token("iVALT face token: ")?, &auth_token)
+            let auth_token = ask_token("iVALT token: ")?;
+            client.validate_user(&ask_token("iVALT face token: ")?, &auth_token)
         }
         Operation::ClientAuth => client.authenticate_client(&credentials(settings.api.client)?),
     };
-    let verdict = Verdict::of(&exchange);
-    if api.json {
+    let verdict = ApiVerdict::new(&exchange);
+    if args.json {
         terminal::say(verdict.json(&exchange));
     } else {
         verdict.show(&exchange);
@@ -39,7 +39,7 @@ pub fn run(api: &Api, config: &Path) -> Result<Exit, Refused> {
     Ok(verdict.exit)
 }
 
-fn mobile_of(
+fn mobile_number(
     mobile: Option<&str>,
     user: Option<&str>,
     settings: &Settings,
@@ -52,7 +52,7 @@ fn mobile_of(
         (None, Some(user)) => {
             return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
                 Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
-                Entry::Bad(why) => Err(Refused(why)),
+                Entry::Bad(why) => Err(why.into()),
                 Entry::Absent => Err(Refused(format!(
                     "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
                     settings.users_file.display()
@@ -65,8 +65,8 @@ fn mobile_of(
     })
 }
 
-/// What the module would not send, the tool does not send either: empty answers and what is no visible ASCII.
-fn token(prompt: &str) -> Result<Secret, Refused> {
+/// The module sends neither empty answers nor anything but visible ASCII, so the tool does not either.
+fn ask_token(prompt: &str) -> Result<Secret, Refused> {
     let token = ask_secret(prompt)?.trimmed();
     if token.is_empty() || !token.as_bytes().iter().all(u8::is_ascii_graphic) {
         return Err(Refused(
@@ -77,8 +77,8 @@ fn token(prompt: &str) -> Result<Secret, Refused> {
     Ok(token)
 }
 
-fn credentials(of_settings: Option<ClientCredentials>) -> Result<ClientCredentials, Refused> {
-    if let Some(client) = of_settings {
+fn credentials(configured: Option<ClientCredentials>) -> Result<ClientCredentials, Refused> {
+    if let Some(client) = configured {
         return Ok(client);
     }
     let id = ask("client id: ")?;
@@ -86,16 +86,16 @@ fn credentials(of_settings: Option<ClientCredentials>) -> Result<ClientCredentia
     Ok(ClientCredentials { id, secret })
 }
 
-/// An answer in the tool's words.
-struct Verdict<'a> {
+/// iVALT's answer in the tool's words.
+struct ApiVerdict<'a> {
     exit: Exit,
     word: &'static str,
     cause: &'a str,
     said: Option<&'a Said>,
 }
 
-impl<'a> Verdict<'a> {
-    fn of(exchange: &'a Exchange) -> Self {
+impl<'a> ApiVerdict<'a> {
+    fn new(exchange: &'a Exchange) -> Self {
         let (exit, word, cause, said) = match &exchange.answer {
             Answer::Verified => (Exit::Done, "success", "", None),
             Answer::Rejected(said) => (Exit::Refused, "refused", "", Some(said)),
@@ -125,14 +125,14 @@ impl<'a> Verdict<'a> {
         self.said.map_or("", |said| &said.detail)
     }
 
-    /// One line for each thing there is something to say about.
+    /// One line for each value that is not empty.
     fn show(&self, exchange: &Exchange) {
         let style = match self.exit {
-            Exit::Done => GOOD,
-            Exit::Unavailable => DOUBTFUL,
-            _ => BAD,
+            Exit::Done => OK,
+            Exit::Unavailable => WARN,
+            _ => ERROR,
         };
-        terminal::say(terminal::painted(style, self.word));
+        terminal::say(terminal::styled(style, self.word));
         let http = exchange.http.map(|status| status.to_string());
         for (name, value) in [
             ("http", http.unwrap_or_default().as_str()),

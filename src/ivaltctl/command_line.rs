@@ -1,4 +1,4 @@
-//! Every word that may be typed. Help, suggestions for typos, completion and the man page's table come from here.
+//! Commands and options: help, suggestions for typos and completion come from here, and the man page is tested against it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use ivalt_core::arguments::DEFAULT_CONFIG;
 const EXAMPLES: &str = "Examples:
   ivaltctl users add alice +14155550100    enrol alice
   ivaltctl verify alice                    try alice's token, as a login would
-  ivaltctl check                           what is wrong, and what mends it
+  ivaltctl check                           what is wrong, and what fixes it
   ivaltctl enable sshd                     switch iVALT on for ssh, with a way back
   ivaltctl confirm                         keep it, once a second login has worked";
 
@@ -29,13 +29,16 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Check(Check),
-    Users(Users),
-    Verify(Verify),
-    Api(Api),
-    Enable(Enable),
-    Confirm(Confirm),
-    Disable(Disable),
+    Check(CheckArgs),
+    Users(UsersArgs),
+    Verify(VerifyArgs),
+    Api(ApiArgs),
+    Enable(EnableArgs),
+    /// Keep what `enable` has changed
+    #[command(after_help = "Examples:
+  ivaltctl confirm")]
+    Confirm,
+    Disable(DisableArgs),
     /// Wait for the confirmation and undo the change without one; `enable` starts it
     #[command(hide = true)]
     Rollback {
@@ -51,7 +54,7 @@ pub enum Command {
     },
 }
 
-/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what mends it
+/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what fixes it
 ///
 /// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets in or locks out.
 #[derive(Args, Debug)]
@@ -59,7 +62,7 @@ pub enum Command {
   ivaltctl check
   ivaltctl check --online      ask iVALT, too
   ivaltctl check --root /mnt   the system below /mnt, this one is not asked")]
-pub struct Check {
+pub struct CheckArgs {
     /// Look up, connect and ask iVALT, too
     #[arg(long)]
     pub online: bool,
@@ -82,7 +85,7 @@ pub struct Check {
   ivaltctl users list
   ivaltctl users add alice +14155550100
   ivaltctl users disable alice")]
-pub struct Users {
+pub struct UsersArgs {
     #[command(subcommand)]
     pub command: UsersCommand,
     /// Report as JSON
@@ -165,7 +168,7 @@ pub enum UsersCommand {
   ivaltctl enable sshd
   ivaltctl enable sudo --confirm-within 10m
   ivaltctl enable sshd --yes    for scripts")]
-pub struct Enable {
+pub struct EnableArgs {
     /// The name of its file in /etc/pam.d: sshd, sudo, su, login …
     pub service: String,
     /// How long to wait for the confirmation: 30s, 5m, 1h
@@ -179,17 +182,11 @@ pub struct Enable {
     pub root: PathBuf,
 }
 
-/// Keep what `enable` has changed
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  ivaltctl confirm")]
-pub struct Confirm {}
-
 /// Switch iVALT off for a service: its files are as they were before `enable`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl disable sshd")]
-pub struct Disable {
+pub struct DisableArgs {
     /// The name of its file in /etc/pam.d
     pub service: String,
     /// Do not ask
@@ -208,7 +205,7 @@ pub struct Disable {
   ivaltctl verify alice
   ivaltctl verify alice --service sshd    with the module's arguments in /etc/pam.d/sshd
   printf '%s\\n' \"$token\" | ivaltctl verify alice --json")]
-pub struct Verify {
+pub struct VerifyArgs {
     /// The account
     pub name: String,
     /// As if this service had asked: with the settings its line in /etc/pam.d names
@@ -228,7 +225,7 @@ pub struct Verify {
   ivaltctl api validate-token --mobile +14155550100
   printf '%s\\n%s\\n' \"$token\" \"$face\" | ivaltctl api validate-user
   ivaltctl api client-auth --json")]
-pub struct Api {
+pub struct ApiArgs {
     #[command(subcommand)]
     pub operation: Operation,
     /// Report as JSON
@@ -290,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_words_is_sound() {
+    fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
     }
 

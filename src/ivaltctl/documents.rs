@@ -1,5 +1,5 @@
-//! Holds the command line, the doctor's findings and ivaltctl(8) together, both ways. Compiled into the unit tests,
-//! where the code's own lists are at hand.
+//! Holds the command line, the findings of `check` and ivaltctl(8) together, both ways. A unit test, since the code's
+//! own lists are not public.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,8 +16,8 @@ const PAGE: &str = include_str!("../../debian/ivaltctl.8");
 
 /// What clap adds to every command by itself.
 const OF_CLAP: [&str; 4] = ["--help", "--version", "-V", "-h"];
-/// Literals of the doctor that look like ids and are names of others.
-const NAMES_OF_OTHERS: [&str; 7] = [
+/// Literals of `check` that look like ids of findings and are not.
+const NOT_IDS: [&str; 7] = [
     "cinnamon-screensaver",
     "gdm-password",
     "keyboard-interactive",
@@ -29,7 +29,7 @@ const NAMES_OF_OTHERS: [&str; 7] = [
 /// Ids of one word, which nothing tells from other words; the tests that provoke findings hold these, too.
 const IDS_OF_ONE_WORD: [&str; 2] = ["bypassed", "selinux"];
 
-/// Command by command, what may be typed behind it: options as they are typed, names of values.
+/// For each command its options, as they are typed, and the names of its values.
 type Words = BTreeMap<String, BTreeSet<String>>;
 
 fn words_of_code(command: &Command, name: &str, words: &mut Words) {
@@ -63,7 +63,7 @@ fn options(line: &str) -> impl Iterator<Item = String> {
         .into_iter()
 }
 
-/// The same from COMMANDS; the command line's own options stand in DESCRIPTION.
+/// The same from COMMANDS; the options of ivaltctl itself are in DESCRIPTION.
 fn words_of_man() -> Words {
     let mut words = Words::new();
     let mut name = String::new();
@@ -77,7 +77,7 @@ fn words_of_man() -> Words {
             name = command.to_owned();
             let values = values.split_whitespace().map(str::to_owned);
             let twice = words.insert(name.clone(), values.collect());
-            assert_eq!(twice, None, "{name} stands twice");
+            assert_eq!(twice, None, "{name} is listed twice");
         } else if line.starts_with(".It Fl ") {
             words.entry(name.clone()).or_default().extend(options(line));
         }
@@ -86,7 +86,7 @@ fn words_of_man() -> Words {
 }
 
 #[test]
-fn every_command_option_and_value_stands_in_the_man_page() {
+fn every_command_option_and_value_is_in_the_man_page() {
     let mut code = Words::new();
     words_of_code(&CommandLine::command(), "", &mut code);
     code.entry(String::new())
@@ -125,9 +125,9 @@ fn the_synopsis_is_complete() {
     }
 }
 
-/// What README and the pages tell people to type.
+/// The commands in README and in the man pages.
 #[test]
-fn nobody_is_told_to_type_what_is_no_command() {
+fn documented_commands_exist() {
     let mut code = Words::new();
     words_of_code(&CommandLine::command(), "", &mut code);
     let texts = [
@@ -169,7 +169,7 @@ fn must_be_a_command(typed: &str, code: &Words) {
 }
 
 #[test]
-fn every_exit_status_stands_in_the_man_page() {
+fn every_exit_status_is_in_the_man_page() {
     // A new one must be added here, and there.
     let number = |exit: Exit| match exit {
         Exit::Done
@@ -194,12 +194,12 @@ fn every_exit_status_stands_in_the_man_page() {
 }
 
 #[test]
-fn every_finding_stands_in_the_man_page() {
+fn every_finding_is_in_the_man_page() {
     let folder = support::checkout().join("src/ivaltctl/check");
     let mut literals = BTreeSet::new();
     collect(&folder, &mut literals);
     let is_id = |word: &str| word.contains('-') || IDS_OF_ONE_WORD.contains(&word);
-    let others = NAMES_OF_OTHERS.map(str::to_owned);
+    let others = NOT_IDS.map(str::to_owned);
     assert!(
         others.iter().all(|name| literals.contains(name)),
         "{others:?}"
@@ -210,7 +210,7 @@ fn every_finding_stands_in_the_man_page() {
         .collect();
     let page: BTreeSet<String> = table().into_keys().map(str::to_owned).collect();
     assert!(page.len() > 80, "{}", page.len());
-    assert_eq!(page, code, "debian/ivaltctl.8 and src/ctl/check");
+    assert_eq!(page, code, "debian/ivaltctl.8 and src/ivaltctl/check");
 }
 
 /// Literals of small letters and hyphens, those of unit tests left out.

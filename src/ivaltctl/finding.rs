@@ -1,10 +1,10 @@
-//! Something that is wrong, what it does to a login, and what mends it.
+//! Something that is wrong, what it does to a login, and how to fix it.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// How bad it is; the order counts.
+/// How bad it is, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -16,19 +16,19 @@ pub enum Severity {
     LetsIn,
 }
 
-/// One result of the doctor.
+/// One result of `ivaltctl check`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// A name that stays: for scripts, tests and the man page.
+    /// A stable name: for scripts, tests and the man page.
     pub id: &'static str,
-    /// Where it stands, as the checked system calls it.
+    /// Where it is, by its path in the checked system.
     pub file: Option<PathBuf>,
     /// From 1.
     pub line: Option<usize>,
     /// What is wrong, and what will happen to a login because of it.
     pub what: String,
-    /// The command or the text that mends it.
-    pub mend: String,
+    /// The command or the text that fixes it.
+    pub fix: String,
 }

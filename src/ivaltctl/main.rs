@@ -1,18 +1,19 @@
-//! `ivaltctl`, the administration tool of pam_ivalt: enrol, check, try, switch on and back off.
+//! `ivaltctl`, the administration tool of pam_ivalt: enrol users, check the system, try a token, enable and disable
+//! services.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! | --- | --- |
-//! | [`command_line`] | every word that may be typed, with its help |
-//! | [`terminal`] | what is asked and said |
-//! | [`root`] | the system that is looked at: this one, or one below a folder |
-//! | [`pam_stack`] | the files of pam.d as libpam reads them, and what a stack decides |
-//! | [`finding`] | something that is wrong, and what mends it |
-//! | [`check`] | the doctor |
-//! | [`users`] | users.toml, edited |
-//! | [`replace`] | one file in the place of another |
-//! | [`enable`] | switched on, confirmed or put back, switched off |
-//! | [`verify`] | the module's own story with the terminal as conversation |
-//! | [`api`] | one operation of iVALT's API, and what it said |
+//! | [`command_line`] | commands and options, with their help |
+//! | [`terminal`] | prompts and output |
+//! | [`root`] | the system that is checked: this one, or one below a folder |
+//! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
+//! | [`finding`] | something that is wrong, and how to fix it |
+//! | [`check`] | all checks of `ivaltctl check` |
+//! | [`users`] | edits users.toml |
+//! | [`replace`] | replaces a file atomically |
+//! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
+//! | [`verify`] | authenticates as the module does, with the terminal as conversation |
+//! | [`api`] | sends one operation of iVALT's API and shows the answer |
 #![deny(unsafe_code)]
 
 mod api;
@@ -34,11 +35,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{Command, CommandLine};
-use ivalt_core::authenticate::Surroundings;
+use ivalt_core::authenticate::Context;
 use ivalt_core::sys;
 use ivalt_core::trusted_file::Trust;
 
-/// What the shell gets to know; the numbers are INTERFACE's.
+/// The exit status; the numbers are those of debian/interface.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -56,7 +57,7 @@ pub enum Exit {
     Usage = 64,
 }
 
-/// Why a command did nothing: a sentence for the administrator that names what, where, and the mend.
+/// Why a command did nothing: a sentence for the administrator that says what, where, and the fix.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
@@ -68,7 +69,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 
 fn main() -> ExitCode {
     let exit = match CommandLine::try_parse() {
-        Ok(line) => obey(&line).unwrap_or_else(|Refused(why)| {
+        Ok(line) => run(&line).unwrap_or_else(|Refused(why)| {
             terminal::complain(&why);
             Exit::Refused
         }),
@@ -77,9 +78,9 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Help and version are asked for; everything else is a mistake.
+/// Help and version were asked for; everything else is wrong usage.
 fn usage(error: &clap::Error) -> Exit {
-    // Nobody may be there to read it.
+    // The reader may have gone away.
     let _ = error.print();
     if error.use_stderr() {
         Exit::Usage
@@ -88,25 +89,25 @@ fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-fn obey(line: &CommandLine) -> Result<Exit, Refused> {
+fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
-        Command::Check(check) => check::run(check, &line.config),
-        Command::Users(users) => users::run(users, &line.config),
-        Command::Enable(words) => enable::enable(words, &line.config),
-        Command::Confirm(_) => enable::confirm(),
-        Command::Disable(words) => enable::disable(words),
+        Command::Check(args) => check::run(args, &line.config),
+        Command::Users(args) => users::run(args, &line.config),
+        Command::Enable(args) => enable::enable(args, &line.config),
+        Command::Confirm => enable::confirm(),
+        Command::Disable(args) => enable::disable(args),
         Command::Rollback { service } => enable::wait(service),
-        Command::Verify(verify) => verify::run(verify, &line.config),
-        Command::Api(operation) => api::run(operation, &line.config),
+        Command::Verify(args) => verify::run(args, &line.config),
+        Command::Api(args) => api::run(args, &line.config),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),
     }
 }
 
-/// What the story needs of this process. The tool trusts the same files as the module would.
-fn surroundings() -> Surroundings {
+/// What `authenticate` needs of this process. The tool trusts the same files as the module would.
+fn surroundings() -> Context {
     let effective_uid = nix::unistd::geteuid().as_raw();
-    Surroundings {
+    Context {
         trust: Trust { effective_uid },
-        kernel: sys::lent(),
+        platform: sys::platform(),
     }
 }

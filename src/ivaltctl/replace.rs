@@ -1,4 +1,4 @@
-//! A file is replaced as a whole: whoever reads it, or pulls the plug, finds the old one or the new one.
+//! Replaces a file atomically: a reader, or the next boot after a power cut, finds the old one or the new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// The label by which SELinux lets sshd read the file.
 const LABEL: &str = "security.selinux";
 
-/// Puts `bytes` in the place of the file at `path`, by a rename in its folder (rename(2) is atomic), with the owner,
-/// mode and SELinux label of the old file. A new one is root's, with `new_mode`. Only one program at a time may do this
-/// for a file: what a killed one left in its folder is taken away. `unless` may still object at the last moment.
+/// Replaces the file at `path` by `bytes`, by a rename in its folder (rename(2) is atomic), with the owner, mode and
+/// SELinux label of the old file. A new one is root's, with `new_mode`. Only one process at a time may do this for a
+/// file: what a killed one left in its folder is removed. `last_check` may still refuse, just before the rename.
 ///
 /// # Errors
 /// Nothing has changed then.
@@ -19,25 +19,24 @@ pub fn replace(
     path: &Path,
     bytes: &[u8],
     new_mode: u32,
-    unless: impl FnOnce() -> io::Result<()>,
+    last_check: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
-    let new = beside(path, "new");
+    let new = sibling(path, "new");
     let done = write(path, &new, bytes, new_mode)
-        .and_then(|()| unless())
+        .and_then(|()| last_check())
         .and_then(|()| fs::rename(&new, path));
     if done.is_err() {
-        // Of no use to anybody, and the next writer would remove it anyway.
         let _ = fs::remove_file(&new);
         return done;
     }
-    // Without this the name may still be the old file's after a power cut; there is no way back from here.
+    // Without this the name may still be the old file's after a power cut; the change itself can no longer fail.
     let folder = path.parent().unwrap_or(Path::new("/"));
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
 /// `/etc/ivalt/.users.toml.WHAT`
-pub fn beside(path: &Path, what: &str) -> PathBuf {
+pub fn sibling(path: &Path, what: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".");
@@ -68,12 +67,12 @@ fn keep_attributes(path: &Path, new: &File, new_mode: u32) -> io::Result<()> {
         .open(path);
     let old = match old {
         Ok(old) => old,
-        Err(error) if error.kind() == ErrorKind::NotFound => return of_root(new, new_mode),
+        Err(error) if error.kind() == ErrorKind::NotFound => return give_to_root(new, new_mode),
         Err(error) => return Err(error),
     };
     let metadata = old.metadata()?;
-    let mine = new.metadata()?;
-    if (metadata.uid(), metadata.gid()) != (mine.uid(), mine.gid()) {
+    let created = new.metadata()?;
+    if (metadata.uid(), metadata.gid()) != (created.uid(), created.gid()) {
         fchown(new, Some(metadata.uid()), Some(metadata.gid()))?;
     }
     new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
@@ -82,7 +81,7 @@ fn keep_attributes(path: &Path, new: &File, new_mode: u32) -> io::Result<()> {
 }
 
 /// A folder with the set-group-id bit would give another group.
-fn of_root(new: &File, mode: u32) -> io::Result<()> {
+fn give_to_root(new: &File, mode: u32) -> io::Result<()> {
     if nix::unistd::geteuid().is_root() {
         fchown(new, Some(0), Some(0))?;
     }

@@ -1,4 +1,4 @@
-//! What is asked and said. Secrets come from the terminal without echo, or from standard input, one a line.
+//! Prompts and output. Secrets come from the terminal without echo, or from standard input, one a line.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use ivalt_core::authenticate::{Host, HostError};
-use ivalt_core::conversation::{Conversation, Echo, NoAnswer};
+use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
 
 /// All is well.
-pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// Look at it.
-pub const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
-/// Mend it.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const OK: Style = AnsiColor::Green.on_default().bold();
+/// Somebody should look at it.
+pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// Somebody must fix it.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// A line to standard output. A reader that went away (`| head`) is no fault.
 pub fn say(text: impl Display) {
@@ -30,52 +29,53 @@ pub fn complain(text: impl Display) {
 }
 
 /// The text in a colour; anstream takes it out again where no terminal reads.
-pub fn painted(style: Style, text: impl Display) -> String {
+pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Foreign text without what a terminal would obey or hide: control characters, turned directions, invisible ones.
-pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+/// Foreign text with everything escaped that a terminal would act on or hide: control characters, changes of direction,
+/// invisible ones.
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '"' | '\'' | '\\' => plain.push(c),
-            _ => plain.extend(c.escape_debug()),
+            '"' | '\'' | '\\' => visible.push(c),
+            _ => visible.extend(c.escape_debug()),
         }
     }
-    plain
+    visible
 }
 
-/// A line on the terminal as long as something takes longer than a second; gone when it is dropped.
+/// A line on the terminal, shown when something takes longer than a second; erased when it is dropped.
 #[derive(Debug)]
-pub struct Notice(Option<(Sender<()>, JoinHandle<()>)>);
+pub struct ProgressHint(Option<(Sender<()>, JoinHandle<()>)>);
 
-impl Notice {
-    /// Says what is being done; nothing where no terminal reads.
-    pub fn after_a_second(doing: String) -> Self {
+impl ProgressHint {
+    /// Shows what is being done; nothing where no terminal reads.
+    pub fn after_a_second(action: String) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);
         }
         let (done, waiting) = mpsc::channel();
-        let teller = thread::spawn(move || {
+        let printer = thread::spawn(move || {
             if waiting.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
             let mut screen = io::stderr();
-            let _ = write!(screen, "{} …", plain(&doing));
+            let _ = write!(screen, "{} …", visible(&action));
             let _ = waiting.recv();
             // Back to the beginning of the line, and erase it.
             let _ = write!(screen, "\r\x1b[K");
         });
-        Self(Some((done, teller)))
+        Self(Some((done, printer)))
     }
 }
 
-impl Drop for Notice {
+impl Drop for ProgressHint {
     fn drop(&mut self) {
-        if let Some((done, teller)) = self.0.take() {
+        if let Some((done, printer)) = self.0.take() {
             drop(done);
-            let _ = teller.join();
+            let _ = printer.join();
         }
     }
 }
@@ -93,7 +93,7 @@ pub fn ask_secret(prompt: &str) -> io::Result<Secret> {
     read_line().map(|line| Secret::new(line.into_bytes()))
 }
 
-/// Asks for something that may be seen; the answer without white space around it.
+/// Asks for something that is not secret; the answer without white space around it.
 ///
 /// # Errors
 /// As [`ask_secret`].
@@ -103,8 +103,8 @@ pub fn ask(prompt: &str) -> io::Result<String> {
     Ok(read_line()?.trim().to_owned())
 }
 
-/// Asks for consent; anything but yes, the end of input included, is a no.
-pub fn agree(question: &str) -> bool {
+/// Asks for confirmation; anything but yes, the end of input included, is a no.
+pub fn confirm(question: &str) -> bool {
     let answer = ask(&format!("{question} [y/N] ")).unwrap_or_default();
     matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
 }
@@ -117,12 +117,12 @@ fn read_line() -> io::Result<String> {
     }
 }
 
-/// The person at the terminal, in the place of an application of PAM.
+/// The user at the terminal, in place of a PAM application.
 pub struct Terminal {
     /// The account to try.
     pub user: String,
-    /// The last thing said to the person.
-    pub told: Option<String>,
+    /// The last message shown to the user.
+    pub last_message: Option<String>,
 }
 
 impl Conversation for Terminal {
@@ -131,16 +131,16 @@ impl Conversation for Terminal {
     }
 
     fn tell(&mut self, sentence: &str) {
-        self.told = Some(sentence.to_owned());
+        self.last_message = Some(sentence.to_owned());
     }
 }
 
-impl Host for Terminal {
-    fn user(&mut self) -> Result<Vec<u8>, HostError> {
+impl Application for Terminal {
+    fn user(&mut self) -> Result<Vec<u8>, ApplicationError> {
         Ok(self.user.clone().into_bytes())
     }
 
-    fn password(&mut self) -> Result<Option<Secret>, HostError> {
+    fn password(&mut self) -> Result<Option<Secret>, ApplicationError> {
         Ok(None)
     }
 }

@@ -1,4 +1,4 @@
-//! `ivaltctl verify`: the module's own story, with the terminal as conversation.
+//! `ivaltctl verify`: authenticates as the module does, with the terminal as conversation.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -6,79 +6,78 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::command_line::Verify;
+use super::command_line::VerifyArgs;
 use super::root::Root;
-use super::terminal::{self, BAD, DOUBTFUL, GOOD, Terminal};
+use super::terminal::{self, ERROR, OK, Terminal, WARN};
 use super::{Exit, Refused, check, surroundings};
 use ivalt_core::arguments::DEFAULT_CONFIG;
-use ivalt_core::authenticate::{Report, authenticate};
+use ivalt_core::authenticate::authenticate;
 use ivalt_core::decision::Decision;
 use ivalt_core::log_line::{self, Origin};
+use ivalt_core::report::Report;
 
 /// Tries a user's token and shows the decision.
-pub fn run(verify: &Verify, config: &Path) -> Result<Exit, Refused> {
-    let words = arguments(verify, config)?;
-    let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
+pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
+    let arguments = arguments(args, config)?;
+    let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
     let mut terminal = Terminal {
-        user: verify.name.clone(),
-        told: None,
+        user: args.name.clone(),
+        last_message: None,
     };
     let mut report = Report {
-        user: verify.name.clone().into_bytes(),
+        user: args.name.clone().into_bytes(),
         ..Report::default()
     };
-    authenticate(&words, &mut terminal, surroundings(), &mut report);
+    authenticate(&arguments, &mut terminal, surroundings(), &mut report);
     let origin = Origin {
-        service: verify.service.clone().into_bytes(),
+        service: args.service.clone().into_bytes(),
         ..Origin::default()
     };
-    if verify.json {
+    if args.json {
         terminal::say(json(&origin, &report));
     } else {
-        show(&origin, &report, terminal.told.as_deref());
+        show(&origin, &report, terminal.last_message.as_deref());
     }
     Ok(match report.decision {
-        Decision::Allow => Exit::Done,
+        Decision::Allow(_) => Exit::Done,
         Decision::Ignore(_) => Exit::Ignored,
         Decision::Deny(_) => Exit::Refused,
     })
 }
 
-/// Those of the service's line in pam.d, if it has one, without those that take the token from another module; else
-/// the settings of the command line.
-fn arguments(verify: &Verify, config: &Path) -> Result<Vec<CString>, Refused> {
+/// The module's arguments: those of the service's line in pam.d, if it has one, without those that take the token from
+/// another module; else the settings of the command line.
+fn arguments(args: &VerifyArgs, config: &Path) -> Result<Vec<CString>, Refused> {
     let lines = check::lines_with_ivalt(&Root::new(Path::new("/")));
-    let line = lines
-        .into_iter()
-        .find(|line| line.service == verify.service);
+    let line = lines.into_iter().find(|line| line.service == args.service);
     let own = line.map_or(Vec::new(), |line| line.arguments).into_iter();
-    let mut words: Vec<_> = own
-        .filter(|word| !word.ends_with("_first_pass"))
+    let mut arguments: Vec<_> = own
+        .filter(|argument| !argument.ends_with("_first_pass"))
         .map(CString::new)
         .collect::<Result<_, _>>()?;
-    // The last one counts. The default of the command line does not outdo the service's.
-    if config != Path::new(DEFAULT_CONFIG) || words.is_empty() {
-        words.push(CString::new(
+    // The last `config=` counts. The default of the command line does not override the service's.
+    if config != Path::new(DEFAULT_CONFIG) || arguments.is_empty() {
+        arguments.push(CString::new(
             [b"config=", config.as_os_str().as_bytes()].concat(),
         )?);
     }
-    Ok(words)
+    Ok(arguments)
 }
 
-fn show(origin: &Origin, report: &Report, told: Option<&str>) {
+fn show(origin: &Origin, report: &Report, message: Option<&str>) {
     let style = match report.decision {
-        Decision::Allow => GOOD,
-        Decision::Ignore(_) => DOUBTFUL,
-        Decision::Deny(_) => BAD,
+        Decision::Allow(_) => OK,
+        Decision::Ignore(_) => WARN,
+        Decision::Deny(_) => ERROR,
     };
     let verdict = format!(
         "{}: {}",
         report.decision.outcome(),
         report.decision.reason()
     );
-    terminal::say(terminal::painted(style, verdict));
-    if let Some(sentence) = told {
-        terminal::say(format_args!("the person reads: {sentence}"));
+    terminal::say(terminal::styled(style, verdict));
+    if let Some(message) = message {
+        terminal::say(format_args!("the person reads: {message}"));
     }
     terminal::say(format_args!(
         "the log would say: {}",

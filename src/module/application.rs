@@ -8,8 +8,7 @@ use ::pam::conv::Conv;
 use ::pam::items::{AuthTok, Item, RHost, RUser, Service, Tty, User};
 use ::pam::module::{PamHandle, PamResult};
 
-use ivalt_core::authenticate::{Host, HostError};
-use ivalt_core::conversation::{Conversation, Echo, NoAnswer};
+use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::log_line::Origin;
 use ivalt_core::secret::Secret;
 
@@ -23,13 +22,13 @@ unsafe extern "C" {
 const FAIL_DELAY_MICROSECONDS: c_uint = 2_000_000;
 
 /// One call of an application through libpam.
-pub struct PamHost<'a> {
+pub struct PamApplication<'a> {
     pub handle: &'a mut PamHandle,
     /// `PAM_SILENT`: the application wants no messages.
     pub silent: bool,
 }
 
-impl PamHost<'_> {
+impl PamApplication<'_> {
     /// Who asked, as far as libpam knows.
     pub fn origin(&self) -> Origin {
         Origin {
@@ -62,11 +61,11 @@ impl PamHost<'_> {
         function.is_some_and(|function| !function.is_null())
     }
 
-    fn user_item(&self) -> Result<Option<Vec<u8>>, HostError> {
+    fn user_item(&self) -> Result<Option<Vec<u8>>, ApplicationError> {
         let user = self
             .handle
             .get_item::<User>()
-            .map_err(|_| HostError::Broken("libpam refuses PAM_USER"))?;
+            .map_err(|_| ApplicationError::Broken("libpam refuses PAM_USER"))?;
         Ok(user.map(|user| user.to_bytes().to_vec()))
     }
 }
@@ -79,7 +78,7 @@ fn bytes<'a, T>(item: PamResult<Option<T>>, text: impl FnOnce(T) -> &'a CStr) ->
         .unwrap_or_default()
 }
 
-impl Conversation for PamHost<'_> {
+impl Conversation for PamApplication<'_> {
     fn ask(&mut self, prompt: &str, echo: Echo) -> Result<Secret, NoAnswer> {
         let style = match echo {
             Echo::On => PAM_PROMPT_ECHO_ON,
@@ -110,8 +109,8 @@ impl Conversation for PamHost<'_> {
     }
 }
 
-impl Host for PamHost<'_> {
-    fn user(&mut self) -> Result<Vec<u8>, HostError> {
+impl Application for PamApplication<'_> {
+    fn user(&mut self) -> Result<Vec<u8>, ApplicationError> {
         if let Some(user) = self.user_item()? {
             return Ok(user);
         }
@@ -119,14 +118,14 @@ impl Host for PamHost<'_> {
             // Its result is of no use for names that are not UTF-8; the item it has set is.
             let _ = self.handle.get_user(None);
         }
-        self.user_item()?.ok_or(HostError::NoAnswer)
+        self.user_item()?.ok_or(ApplicationError::NoAnswer)
     }
 
-    fn password(&mut self) -> Result<Option<Secret>, HostError> {
+    fn password(&mut self) -> Result<Option<Secret>, ApplicationError> {
         let password = self
             .handle
             .get_item::<AuthTok>()
-            .map_err(|_| HostError::Broken("libpam refuses PAM_AUTHTOK"))?;
+            .map_err(|_| ApplicationError::Broken("libpam refuses PAM_AUTHTOK"))?;
         Ok(password.map(|password| Secret::new(password.as_bytes().to_vec())))
     }
 }

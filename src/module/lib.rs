@@ -14,11 +14,13 @@ use ::pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
 use ::pam::macros::invoke_hook;
 use ::pam::module::PamHandle;
 
-use application::PamHost;
+use application::PamApplication;
 use ivalt_core::arguments::{Arguments, Delay};
-use ivalt_core::authenticate::{Report, Surroundings, authenticate};
+use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
+use ivalt_core::report::Report;
+use ivalt_core::sys::platform;
 use ivalt_core::trusted_file::Trust;
 
 /// A `pam_sm_*` function as libpam calls it. pam-bindings' own macro makes the same six, but theirs say nothing in the
@@ -73,20 +75,20 @@ entry_point!(pam_sm_chauthtok, |_, _, _| PamResultCode::PAM_IGNORE, || {});
 fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> PamResultCode {
     silence_panics();
     let (mut report, mut origin) = (Report::default(), Origin::default());
-    let mut host = PamHost {
+    let mut application = PamApplication {
         handle,
         silent: flags & PAM_SILENT != 0,
     };
-    guarded(&mut report, |report| {
-        (origin, report.user) = (host.origin(), host.known_user());
+    catch_panic(&mut report, |report| {
+        (origin, report.user) = (application.origin(), application.known_user());
         match memory::for_a_call() {
-            Ok(()) => authenticate(words, &mut host, surroundings(), report),
+            Ok(()) => authenticate(words, &mut application, context(), report),
             Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
         }
     });
     log_line::write(&origin, &report);
     if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {
-        host.ask_for_delay();
+        application.ask_for_delay();
     }
     code(report.decision)
 }
@@ -103,7 +105,7 @@ fn log_broken_handle() {
 /// The code for every decision; pam(3).
 pub(crate) fn code(decision: Decision) -> PamResultCode {
     match decision {
-        Decision::Allow => PamResultCode::PAM_SUCCESS,
+        Decision::Allow(_) => PamResultCode::PAM_SUCCESS,
         Decision::Ignore(_) => PamResultCode::PAM_IGNORE,
         Decision::Deny(refusal) => match refusal {
             Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {
@@ -122,14 +124,14 @@ pub(crate) fn code(decision: Decision) -> PamResultCode {
     }
 }
 
-/// What this process lends to the story.
+/// What the story needs of this process.
 #[must_use]
-pub fn surroundings() -> Surroundings {
+pub fn context() -> Context {
     // SAFETY: geteuid(2) takes nothing and always succeeds.
     let effective_uid = unsafe { libc::geteuid() };
-    Surroundings {
+    Context {
         trust: Trust { effective_uid },
-        kernel: ivalt_core::sys::lent(),
+        platform: platform(),
     }
 }
 
@@ -154,7 +156,7 @@ fn silence_panics() {
 }
 
 /// Runs `story`; a panic in it leaves a denial and the place of the panic.
-fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
+fn catch_panic(report: &mut Report, story: impl FnOnce(&mut Report)) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| story(report))) {
         report.decision = Decision::Deny(Refusal::Internal);
         report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
@@ -168,6 +170,7 @@ fn guarded(report: &mut Report, story: impl FnOnce(&mut Report)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ivalt_core::decision::DECISIONS;
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no /dev/log")]
@@ -207,16 +210,18 @@ mod tests {
     #[test]
     fn a_panic_is_a_denial_with_its_place() {
         silence_panics();
+        let allow = DECISIONS[0];
+        assert_eq!(code(allow), PamResultCode::PAM_SUCCESS);
         let mut report = Report::default();
-        guarded(&mut report, |report| {
+        catch_panic(&mut report, |report| {
             report.user = b"alice".to_vec();
-            report.decision = Decision::Allow;
+            report.decision = allow;
             panic!("secret");
         });
         assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
         assert_eq!(code(report.decision), PamResultCode::PAM_ABORT);
         assert!(
-            report.cause.starts_with("panic at src/pam/mod.rs:"),
+            report.cause.starts_with("panic at src/module/lib.rs:"),
             "{}",
             report.cause
         );
@@ -236,7 +241,7 @@ mod tests {
         silence_panics();
         let mut report = Report::default();
         let line = line!() + 1;
-        guarded(&mut report, |_| std::panic::panic_any(Bomb));
+        catch_panic(&mut report, |_| std::panic::panic_any(Bomb));
         assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
         let place = format!("{}:{line}", file!());
         assert!(report.cause.contains(&place), "{}", report.cause);

@@ -5,5 +5,4 @@ mod check;
 mod command_line;
 mod tool;
 mod users;
-mod users_writing;
 mod verify;

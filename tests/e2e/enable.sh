@@ -162,7 +162,7 @@ enable_refuses_what_would_lock_out_case() {
     write_ivalt_settings
     sed -i '/^alice\|^root/d' /etc/ivalt/users.toml
     tool 1 enable sudo --yes
-    expect_told 'nothing was changed; mend the above first'
+    expect_told 'nothing was changed; fix the above first'
     expect_untouched
 }
 

@@ -12,15 +12,14 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
-use super::Kernel;
 use super::answer::{Answer, Said, judge};
 use super::preconnect::{Ahead, Berth, FromBerth, IntoBerth, LookUpUnlessConnected};
 use super::roots::Roots;
-use super::transport::{
-    CallingThreadResolver, Line, LookUp, LookUpFailed, Progress, Stage, Tcp, Tls,
-};
+use super::transport::{CallingThreadResolver, Line, Progress, Stage, Tcp, Tls};
+use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
 use crate::settings::{Api, ClientCredentials};
+use crate::sys::{LookUp, LookUpFailed, Platform};
 use crate::trusted_file::Trust;
 
 /// The longest answer that is read, in bytes.
@@ -59,7 +58,7 @@ pub struct Client {
     /// Where the agent finds the connection that was made ahead.
     berth: Berth,
     pub(super) route: Route,
-    kernel: Kernel,
+    platform: Platform,
     ahead: Option<Ahead>,
 }
 
@@ -119,14 +118,16 @@ impl Client {
     /// Reads the trusted roots; connects nowhere yet.
     ///
     /// # Errors
-    /// A sentence for the administrator: the roots or the proxy cannot be used.
-    pub fn new(api: &Api, trust: Trust, kernel: Kernel) -> Result<Self, String> {
+    /// The roots or the proxy cannot be used.
+    pub fn new(api: &Api, trust: Trust, platform: Platform) -> Result<Self, Problem> {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
-        let proxy = proxy
-            .map_err(|_| "api.proxy: must be a URL of the form http://host:port".to_owned())?;
+        let proxy = proxy.map_err(|_| {
+            let what = "api.proxy: must be a URL of the form http://host:port";
+            Problem::new(ProblemKind::Invalid, what)
+        })?;
         let route = Route {
             roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
-            look_up: kernel.look_up,
+            look_up: platform.look_up,
             progress: Progress::begin(api.timeout),
         };
         let (config, berth) = (config(api.timeout, proxy), Berth::default());
@@ -145,13 +146,13 @@ impl Client {
             agent: Agent::with_parts(config, way, resolver),
             berth,
             route,
-            kernel,
+            platform,
             ahead: None,
         })
     }
 
     /// Begins to connect, so that the next request can leave at once. Nothing is sent, and nobody waits for it.
-    pub fn connect_ahead(&mut self) {
+    pub fn preconnect(&mut self) {
         // The last one is over before the next begins.
         self.ahead = None;
         self.route.progress.restart(self.timeout);
@@ -163,19 +164,15 @@ impl Client {
         };
         let config = self.agent.config().clone();
         let agent = Agent::with_parts(config, way, self.route.resolver());
-        self.ahead = Ahead::begin(self.kernel, agent, &self.url, line, berth);
+        self.ahead = Ahead::begin(self.platform, agent, &self.url, line, berth);
     }
 
     /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
     ///
     /// # Errors
-    /// A sentence for the administrator.
-    pub fn check_roots(&self) -> Result<(), String> {
-        self.route
-            .roots
-            .client_config()
-            .map(drop)
-            .map_err(|error| error.to_string())
+    /// There are none.
+    pub fn check_roots(&self) -> Result<(), Problem> {
+        self.route.roots.client_config().map(drop)
     }
 
     /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
@@ -248,7 +245,7 @@ impl Client {
             return Ok(());
         };
         self.route.progress.go_on(self.timeout);
-        match ahead.arrive(self.kernel, &self.route.progress)? {
+        match ahead.arrive(self.platform, &self.route.progress)? {
             Some(waiting) => self.berth.moor(waiting),
             None => self.route.progress.restart(self.route.progress.left()),
         }

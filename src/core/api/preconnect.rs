@@ -13,8 +13,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Timeout};
 
-use super::Kernel;
 use super::transport::{Enough, Line, Progress, Stage};
+use crate::sys::Platform;
 
 /// Idle time-outs of servers and firewalls begin at a minute; an older connection is made anew.
 const FRESH: Duration = Duration::from_secs(50);
@@ -139,7 +139,7 @@ impl Ahead {
     /// Sends `agent` ahead, whose connections end in `berth` and can be cut by `line`. `None` where no thread can be
     /// had: then the connection is made after the answer.
     pub fn begin(
-        kernel: Kernel,
+        platform: Platform,
         agent: Agent,
         url: &str,
         line: Line,
@@ -151,7 +151,7 @@ impl Ahead {
             let error = agent.post(url).send_empty().err();
             let _ = sender.send((Instant::now(), error));
         };
-        let thread = Some((kernel.spawn)(Box::new(way)).ok()?);
+        let thread = Some((platform.spawn)(Box::new(way)).ok()?);
         Some(Self {
             thread,
             over,
@@ -166,7 +166,7 @@ impl Ahead {
     /// It failed while it was waited for, or a moment before.
     pub fn arrive(
         mut self,
-        kernel: Kernel,
+        platform: Platform,
         progress: &Progress,
     ) -> Result<Option<Box<dyn Transport>>, Error> {
         let (since, error) = match self.over.try_recv() {
@@ -175,7 +175,7 @@ impl Ahead {
             Ok(over) => over,
         };
         match error {
-            Some(Error::Other(error)) if error.is::<Enough>() => Ok(self.fresh(kernel, since)),
+            Some(Error::Other(error)) if error.is::<Enough>() => Ok(self.fresh(platform, since)),
             Some(error) if since.elapsed() < LONG_AGO => Err(error),
             _ => Ok(None),
         }
@@ -198,10 +198,10 @@ impl Ahead {
         }
     }
 
-    fn fresh(&mut self, kernel: Kernel, since: Instant) -> Option<Box<dyn Transport>> {
+    fn fresh(&mut self, platform: Platform, since: Instant) -> Option<Box<dyn Transport>> {
         self.join();
         let waiting = self.berth.leave()?;
-        let stands = |stream: Arc<TcpStream>| !(kernel.hung_up)(&stream);
+        let stands = |stream: Arc<TcpStream>| !(platform.hung_up)(&stream);
         (since.elapsed() < FRESH && self.line.stream().is_some_and(stands)).then_some(waiting)
     }
 

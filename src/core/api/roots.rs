@@ -1,7 +1,7 @@
 //! Who may say that a server is iVALT: the roots of `api.ca_file`, or of the system.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
@@ -12,7 +12,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::trusted_file::{Readers, SMALL, Trust};
+use crate::problem::{Problem, ProblemKind};
+use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
 pub const SYSTEM_BUNDLES: [&str; 4] = [
@@ -28,26 +29,14 @@ const AT_ONCE: usize = 32 * 1024;
 
 /// Trusted roots, and what TLS makes of them, once.
 pub struct Roots {
-    path: String,
+    path: PathBuf,
     pem: Vec<u8>,
-    config: OnceLock<Result<Arc<ClientConfig>, NoRoots>>,
+    config: OnceLock<Result<Arc<ClientConfig>, Problem>>,
 }
-
-/// Not one root could be read: an empty set would be silent. A sentence for the administrator.
-#[derive(Clone, Debug)]
-pub struct NoRoots(String);
-
-impl fmt::Display for NoRoots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NoRoots {}
 
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Roots({})", self.path)
+        write!(f, "Roots({})", self.path.display())
     }
 }
 
@@ -56,26 +45,26 @@ impl Roots {
     ///
     /// # Errors
     /// It cannot be trusted or read, or is small and holds no certificate.
-    pub fn read(ca_file: Option<&Path>, trust: Trust) -> Result<Self, String> {
+    pub fn read(ca_file: Option<&Path>, trust: Trust) -> Result<Self, Problem> {
         let (path, pem) = match ca_file {
             Some(path) => {
-                let pem = trust.read(path, Readers::Anybody, SMALL);
+                let pem = trust.read(path, ReadPermission::Anybody, SMALL);
                 (
                     path,
-                    pem.map_err(|refused| format!("api.ca_file: {refused}"))?,
+                    pem.map_err(|problem| problem.of_kind(ProblemKind::CaFile))?,
                 )
             }
             None => system_bundle(trust)?,
         };
-        let roots = Self::of(path.display().to_string(), pem);
+        let roots = Self::of(path.to_owned(), pem);
         if roots.pem.len() <= AT_ONCE {
-            roots.client_config().map_err(|error| error.to_string())?;
+            roots.client_config()?;
         }
         Ok(roots)
     }
 
     /// Those of a bundle that is at hand.
-    pub fn of(path: String, pem: Vec<u8>) -> Self {
+    pub fn of(path: PathBuf, pem: Vec<u8>) -> Self {
         let config = OnceLock::new();
         Self { path, pem, config }
     }
@@ -84,23 +73,21 @@ impl Roots {
     ///
     /// # Errors
     /// The bundle holds no certificate.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, NoRoots> {
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, Problem> {
         self.config.get_or_init(|| self.build()).clone()
     }
 
-    fn build(&self) -> Result<Arc<ClientConfig>, NoRoots> {
+    fn build(&self) -> Result<Arc<ClientConfig>, Problem> {
         let mut store = RootCertStore::empty();
         // One that rustls takes is enough; those it cannot read are left out.
         let (taken, _) = store.add_parsable_certificates(certificates(&self.pem));
-        let path = &self.path;
+        // An empty set would be silent.
         if taken == 0 {
-            return Err(NoRoots(format!(
-                "{path}: holds no certificate in PEM form; look at it: openssl x509 -in {path} -noout -text"
-            )));
+            return Err(no_certificate(&self.path));
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| NoRoots(error.to_string()))?;
+            .map_err(|error| Problem::new(ProblemKind::Invalid, error.to_string()))?;
         let mut config = builder.with_root_certificates(store).with_no_client_auth();
         // There is no second connection that could use it.
         config.resumption = Resumption::disabled();
@@ -133,15 +120,29 @@ fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
     Some(STANDARD.decode(text).ok()?.into())
 }
 
-fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), String> {
+/// What a bundle is told that holds nothing.
+#[must_use]
+pub fn no_certificate(path: &Path) -> Problem {
+    Problem::new(ProblemKind::Invalid, "holds no certificate in PEM form")
+        .in_file(path)
+        .fix(format!(
+            "look at it: openssl x509 -in {} -noout -text",
+            path.display()
+        ))
+}
+
+fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), Problem> {
     let path = SYSTEM_BUNDLES
         .map(Path::new)
         .into_iter()
         .find(|path| path.exists());
-    let path =
-        path.ok_or("no trusted roots found; run: apt install ca-certificates, or set api.ca_file")?;
-    let bundle = trust.read_system_file(path, SMALL);
-    Ok((path, bundle.map_err(|refused| refused.to_string())?))
+    let path = path.ok_or_else(no_roots)?;
+    Ok((path, trust.read_system_file(path, SMALL)?))
+}
+
+fn no_roots() -> Problem {
+    Problem::new(ProblemKind::Missing, "no trusted roots found")
+        .run("apt install ca-certificates, or set api.ca_file".to_owned())
 }
 
 #[cfg(test)]

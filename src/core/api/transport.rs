@@ -20,22 +20,7 @@ use ureq::unversioned::transport::{
 use ureq::{Error, Timeout};
 
 use super::roots::Roots;
-
-/// Looks a host name up on the calling thread within about `budget`, and leaves no thread behind.
-pub type LookUp =
-    fn(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed>;
-
-/// Why a name has no address, in words for the log.
-#[derive(Debug)]
-pub struct LookUpFailed(pub &'static str);
-
-impl fmt::Display for LookUpFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for LookUpFailed {}
+use crate::sys::LookUp;
 
 /// The steps of a validation, as the log names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

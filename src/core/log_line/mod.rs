@@ -5,8 +5,8 @@ mod dev_log;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::authenticate::Report;
 use crate::decision::{Decision, Refusal};
+use crate::report::Report;
 
 /// How loud a line is; syslog's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow
 #[must_use]
 pub fn level(decision: Decision) -> Level {
     match decision {
-        Decision::Allow => Level::Info,
+        Decision::Allow(_) => Level::Info,
         Decision::Ignore(_) => Level::Warning,
         Decision::Deny(refusal) => match refusal {
             Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry | Refusal::Unanswered => {

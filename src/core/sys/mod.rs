@@ -1,33 +1,63 @@
-//! What the story needs of the kernel beyond files and sockets, and what std has no safe word for.
+//! What a connection needs of the system and std has no safe word for: name look-up, threads, poll.
 #![allow(unsafe_code)]
 
 mod dns;
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::thread::{Builder, JoinHandle};
-use std::{mem, ptr};
+use std::time::Duration;
+use std::{fmt, mem, ptr};
 
-use crate::api::{Kernel, Work};
 use dns::look_up;
 
 /// More than name services, TLS and ureq need together; it is mapped, not touched.
 const STACK: usize = 512 << 10;
 
-/// What this process lends to a connection.
-pub fn lent() -> Kernel {
-    Kernel {
+/// What a thread does.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Looks a host name up on the calling thread within about `budget`, and leaves no thread behind.
+pub type LookUp =
+    fn(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed>;
+
+/// Why a name has no address, in words for the log.
+#[derive(Debug)]
+pub struct LookUpFailed(pub &'static str);
+
+impl fmt::Display for LookUpFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for LookUpFailed {}
+
+/// The system calls of a connection; tests replace them.
+#[derive(Clone, Copy, Debug)]
+pub struct Platform {
+    /// How names are looked up.
+    pub look_up: LookUp,
+    /// Starts a thread that takes no signal of the application's.
+    pub spawn: fn(Work) -> io::Result<JoinHandle<()>>,
+    /// Whether the other side has closed, told without reading.
+    pub hung_up: fn(&TcpStream) -> bool,
+}
+
+/// That of the running system.
+pub fn platform() -> Platform {
+    Platform {
         look_up,
         spawn,
         hung_up,
     }
 }
 
-/// Starts a thread that takes no signal of the host's: it inherits the mask of the thread that starts it.
+/// Starts a thread that takes no signal of the application's: it inherits the mask of the thread that starts it.
 ///
 /// # Errors
-/// There is no room for it, or no right (`RLIMIT_NPROC`).
+/// There is no memory for it, or no permission (`RLIMIT_NPROC`).
 fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
     if address_space_is_limited() {
         return Err(io::ErrorKind::OutOfMemory.into());

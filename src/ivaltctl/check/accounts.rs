@@ -53,13 +53,13 @@ pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
 pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     let text = root.read(Path::new("/etc/group")).unwrap_or_default();
     let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let mut here = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
-    let (gid, mut members) = match here.next() {
+    let mut matching = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
+    let (gid, mut members) = match matching.next() {
         Some(fields) => (
             fields[2].parse().ok(),
             fields[3].split(',').map(str::to_owned).collect(),
         ),
-        None => of_name_services(root, group),
+        None => from_name_services(root, group),
     };
     let own = local.iter().filter(|account| Some(account.gid) == gid);
     members.extend(own.map(|account| account.name.clone()));
@@ -67,7 +67,7 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     members
 }
 
-fn of_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
+fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
     let found = root
         .is_this_machine()
         .then(|| Group::from_name(group).ok().flatten());
@@ -83,7 +83,7 @@ pub fn has_a_password(root: &Root, name: &str) -> bool {
     };
     let mut fields = text.lines().map(|line| line.split(':'));
     let hash = fields.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.next()));
-    // `!` and `*` are what no password hashes to.
+    // No password hashes to `!` or `*`.
     hash.flatten()
         .is_none_or(|hash| !hash.starts_with(['!', '*']))
 }

@@ -4,26 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use super::program;
 use crate::finding::{Finding, Severity};
 
-/// What may be: clocks of network file systems differ a little.
+/// Clocks of network file systems differ a little.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Whether the clock is behind files that were written by it, and whether anything keeps it right.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    [behind(patient), unsynchronised(patient)].concat()
+/// Whether the clock is behind files that were written by it, and whether anything synchronises it.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    [behind(context), unsynchronised(context)].concat()
 }
 
-fn behind(patient: &Patient) -> Vec<Finding> {
-    let configs = patient.configs.iter().map(|config| config.path.clone());
-    let users = patient
+fn behind(context: &CheckContext) -> Vec<Finding> {
+    let configs = context.configs.iter().map(|config| config.path.clone());
+    let users = context
         .usable()
         .map(|(_, settings)| settings.users_file.clone());
     let files: Vec<PathBuf> = configs.chain(users).chain(["/etc/passwd".into()]).collect();
     let written = files.iter().filter_map(|file| {
-        let written = fs::metadata(patient.root.followed(file)).and_then(|found| found.modified());
+        let written = fs::metadata(context.root.followed(file)).and_then(|found| found.modified());
         Some((written.ok()?, file))
     });
     let Some((newest, file)) = written.max() else {
@@ -38,17 +38,11 @@ fn behind(patient: &Patient) -> Vec<Finding> {
          refused and everybody who is asked is denied (unavailable)",
         ahead.as_secs() / 60
     );
-    vec![finding(
-        Severity::Warning,
-        "clock-behind",
-        file,
-        what,
-        mend(),
-    )]
+    vec![finding(Severity::Warning, "clock-behind", file, what, FIX)]
 }
 
-fn unsynchronised(patient: &Patient) -> Vec<Finding> {
-    if !patient.root.is_this_machine() || patient.lines.is_empty() {
+fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
+    if !context.root.is_this_machine() || context.lines.is_empty() {
         return Vec::new();
     }
     let said = program::output(
@@ -67,12 +61,10 @@ fn unsynchronised(patient: &Patient) -> Vec<Finding> {
             "clock-unsynchronised",
             Path::new(""),
             what,
-            mend(),
+            FIX,
         )
     }]
 }
 
 /// What sets a clock right.
-pub fn mend() -> &'static str {
-    "timedatectl set-ntp true"
-}
+pub const FIX: &str = "timedatectl set-ntp true";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -33,21 +33,21 @@ const SCREENS: [&str; 6] = [
 ];
 
 /// Examines every service that asks iVALT.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = std::collections::BTreeSet::new();
-    let lines = patient
+    let lines = context
         .lines
         .iter()
         .filter(|line| seen.insert(line.service.clone()));
     lines
-        .filter_map(|line| examine(patient.root, line))
+        .filter_map(|line| examine(context.root, line))
         .collect()
 }
 
 fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
     let service = line.service.as_str();
     let sandboxed = (service == "polkit-1").then(|| sandboxed(root));
-    let (severity, id, what, mend) = if sandboxed.is_some_and(|private| private != Some(false)) {
+    let (severity, id, what, fix) = if sandboxed.is_some_and(|private| private != Some(false)) {
         polkit(sandboxed.flatten())
     } else if AS_THE_USER.contains(&service) {
         (
@@ -74,7 +74,7 @@ fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
     };
     Some(Finding {
         line: Some(line.line),
-        ..finding(severity, id, &line.file, what, mend)
+        ..finding(severity, id, &line.file, what, fix)
     })
 }
 
@@ -87,14 +87,14 @@ fn polkit(private: Option<bool>) -> (Severity, &'static str, String, String) {
         "{when} in a sandbox without a network: pkexec and desktop prompts deny everybody who is asked for iVALT \
          (unavailable)"
     );
-    let mend = format!(
+    let fix = format!(
         "take the line out of polkit-1, or give the helper a network:\n\
          mkdir -p /etc/systemd/system/{HELPER}.d\n\
          printf '[Service]\\nPrivateNetwork=no\\nRestrictAddressFamilies=AF_INET AF_INET6\\n' \
          > /etc/systemd/system/{HELPER}.d/ivalt.conf\n\
          systemctl daemon-reload"
     );
-    (severity, "polkit-sandbox", what, mend)
+    (severity, "polkit-sandbox", what, fix)
 }
 
 /// `None` where there is no such unit, or one that says nothing of a network. Sockets that are not allowed are no

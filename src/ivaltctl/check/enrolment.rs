@@ -1,4 +1,4 @@
-//! `users.toml`, held against the accounts of the system.
+//! `users.toml`, compared with the accounts of the system.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -6,101 +6,84 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::accounts::{self, Account};
-use super::patient::{Patient, apart, finding};
+use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_finding};
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
-use crate::users::everybody::{Everybody, Person};
+use crate::users::entries::{self, UserEntry};
+use crate::users::snapshot::digits;
 use ivalt_core::log_line::harmless;
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
-/// What one users.toml says, and who may be asked by it.
-struct Register<'a> {
-    patient: &'a Patient<'a>,
+/// One users.toml, and the settings that name it.
+struct UsersCheck<'a> {
+    context: &'a CheckContext<'a>,
     settings: &'a Settings,
     file: &'a Path,
-    everybody: Everybody<'a>,
+    users: Vec<UserEntry<'a>>,
 }
 
-/// Examines the users file of every settings file.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
+/// Checks the users file of every settings file.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
-    for (_, settings) in patient.usable() {
+    for (_, settings) in context.usable() {
         let file = settings.users_file.as_path();
         if seen.insert(file) {
-            findings.extend(examine(patient, settings, file));
+            findings.extend(check(context, settings, file));
         }
     }
     findings
 }
 
-fn examine(patient: &Patient, settings: &Settings, file: &Path) -> Vec<Finding> {
-    let text = match read(patient.root, file) {
-        Ok(text) => text,
-        Err(finding) => return vec![*finding],
+fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
+    let root = context.root;
+    let trust = surroundings().trust;
+    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+        Ok(bytes) => bytes,
+        Err(problem) => return vec![unusable(file, &in_system(root, problem))],
     };
-    let everybody = match Everybody::read(file, &text, settings.token.mobile_format) {
-        Ok(everybody) => everybody,
-        Err(unusable) => return vec![untrusted("users-invalid", file, &unusable.to_string())],
+    let users = entries::text(file, &bytes)
+        .and_then(|text| entries::read_all(file, text, settings.token.mobile_format));
+    let users = match users {
+        Ok(users) => users,
+        Err(problem) => return vec![unusable(file, &problem)],
     };
-    let register = Register {
-        patient,
+    let check = UsersCheck {
+        context,
         settings,
         file,
-        everybody,
+        users,
     };
     [
-        readable_by_others(patient.root, file),
-        register.bad_entries(),
-        register.unknown_accounts(),
-        register.shared_mobiles(),
-        register.nobody(),
-        register.privileged(),
+        readable_by_others(root, file),
+        check.bad_entries(),
+        check.unknown_accounts(),
+        check.shared_mobiles(),
+        check.nobody_enrolled(),
+        check.privileged(),
     ]
     .concat()
 }
 
-fn read(root: &Root, file: &Path) -> Result<String, Box<Finding>> {
-    let real = root.real(file);
-    let read = surroundings().trust.read(&real, Readers::Anybody, LARGE);
-    let bytes = read.map_err(|refused| {
-        let sentence = root.strip_root_prefix(&refused.to_string());
-        let missing = fs::symlink_metadata(&real).is_err();
-        let id = if missing {
-            "users-missing"
-        } else {
-            "users-untrusted"
-        };
-        Box::new(untrusted(id, file, &sentence))
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        let sentence = format!(
-            "{}:{line}: is not UTF-8; write the file again as UTF-8 text",
-            file.display()
-        );
-        Box::new(untrusted("users-invalid", file, &sentence))
-    })
-}
-
 /// Nobody can be looked up.
-fn untrusted(id: &'static str, file: &Path, sentence: &str) -> Finding {
-    let (line, what, mend) = apart(sentence, file);
-    let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    let mend = mend.unwrap_or_else(|| format!("correct it in {}", file.display()));
-    Finding {
-        line,
-        ..finding(Severity::LocksOut, id, file, what, mend)
-    }
+fn unusable(file: &Path, problem: &Problem) -> Finding {
+    let id = match problem.kind {
+        ProblemKind::Missing => "users-missing",
+        ProblemKind::PermissionDenied | ProblemKind::Unreadable | ProblemKind::Untrusted => {
+            "users-untrusted"
+        }
+        ProblemKind::Invalid
+        | ProblemKind::DefinedTwice
+        | ProblemKind::KeyFile
+        | ProblemKind::CaFile => "users-invalid",
+    };
+    let fix = format!("correct it in {}", file.display());
+    problem_finding(Severity::LocksOut, id, file, problem, MISCONFIGURED, &fix)
 }
 
 /// The module takes 0644; mobile numbers are personal data all the same.
@@ -112,55 +95,45 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
     let what = format!(
         "mode {mode:04o}: every account of the system can read the mobile numbers; logins work"
     );
-    let mend = format!("chmod 0600 {}", file.display());
+    let fix = format!("chmod 0600 {}", file.display());
     vec![finding(
         Severity::Warning,
         "users-readable",
         file,
         what,
-        mend,
+        fix,
     )]
 }
 
-impl Register<'_> {
-    fn people(&self) -> impl Iterator<Item = &Person<'_>> {
-        self.everybody.people().iter()
-    }
-
+impl UsersCheck<'_> {
     fn bad_entries(&self) -> Vec<Finding> {
-        let bad = self.people().filter_map(|person| match &person.entry {
-            Entry::Bad(why) => Some(why),
+        let bad = self.users.iter().filter_map(|user| match &user.entry {
+            Entry::Bad(problem) => Some(problem),
             _ => None,
         });
-        let found = bad.map(|why| {
-            let (line, what, mend) = apart(why, self.file);
-            let id = if what.contains(": stands twice, in lines ") {
-                "name-twice"
-            } else {
-                "bad-entry"
+        let found = bad.map(|problem| {
+            let id = match problem.kind {
+                ProblemKind::DefinedTwice => "name-twice",
+                _ => "bad-entry",
             };
-            let what = format!("{what}: this user is denied (bad-entry)");
-            let mend = mend.unwrap_or_else(|| "correct the entry".to_owned());
-            Finding {
-                line,
-                ..finding(Severity::LocksOut, id, self.file, what, mend)
-            }
+            let (consequence, fix) = ("this user is denied (bad-entry)", "correct the entry");
+            problem_finding(Severity::LocksOut, id, self.file, problem, consequence, fix)
         });
         found.collect()
     }
 
-    /// Not those with bad entries: an unquoted name is none.
+    /// Not those with bad entries: an unquoted name is not a name.
     fn usable(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.people().filter_map(|person| match &person.entry {
+        self.users.iter().filter_map(|user| match &user.entry {
             Entry::Enrolled(mobile) | Entry::Disabled(mobile) => {
-                Some((person.name.as_ref(), mobile.as_str()))
+                Some((user.name.as_ref(), mobile.as_str()))
             }
             Entry::Absent | Entry::Bad(_) => None,
         })
     }
 
     fn unknown_accounts(&self) -> Vec<Finding> {
-        let root = self.patient.root;
+        let root = self.context.root;
         let local = accounts::local(root);
         if local.is_empty() {
             return Vec::new();
@@ -175,8 +148,8 @@ impl Register<'_> {
                 "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
                  an account of that name"
             );
-            let mend = format!("ivaltctl users remove {shown}");
-            finding(Severity::Warning, "unknown-account", self.file, what, mend)
+            let fix = format!("ivaltctl users remove {shown}");
+            finding(Severity::Warning, "unknown-account", self.file, what, fix)
         });
         found.collect()
     }
@@ -184,9 +157,7 @@ impl Register<'_> {
     fn shared_mobiles(&self) -> Vec<Finding> {
         let mut by_mobile: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (name, mobile) in self.usable() {
-            // National numbers may be written with blanks or without.
-            let digits = mobile.chars().filter(char::is_ascii_digit).collect();
-            by_mobile.entry(digits).or_default().push(name);
+            by_mobile.entry(digits(mobile)).or_default().push(name);
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
@@ -195,37 +166,38 @@ impl Register<'_> {
                 "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
                 shown.join(" and ")
             );
-            let mend = format!(
+            let fix = format!(
                 "if that is not meant: ivaltctl users add {} MOBILE",
                 shown.last().map_or("NAME", String::as_str)
             );
-            finding(Severity::Warning, "shared-mobile", self.file, what, mend)
+            finding(Severity::Warning, "shared-mobile", self.file, what, fix)
         });
         found.collect()
     }
 
     fn is_enrolled(&self, name: &str) -> bool {
-        let enrolled = |person: &Person| matches!(person.entry, Entry::Enrolled(_));
-        self.people()
-            .any(|person| person.name == name && enrolled(person))
+        self.users
+            .iter()
+            .any(|user| user.name == name && matches!(user.entry, Entry::Enrolled(_)))
     }
 
     fn asked(&self) -> bool {
         let mut configs = self
-            .patient
+            .context
             .usable()
             .filter(|(_, settings)| settings.users_file == self.file);
-        configs.any(|(path, _)| self.patient.lines.iter().any(|line| line.config() == path))
+        configs.any(|(path, _)| self.context.lines.iter().any(|line| line.config() == path))
     }
 
     fn denies_unenrolled(&self) -> bool {
         self.settings.policy.unenrolled == Tolerance::Deny
     }
 
-    fn nobody(&self) -> Vec<Finding> {
+    fn nobody_enrolled(&self) -> Vec<Finding> {
         let somebody = self
-            .people()
-            .any(|person| matches!(person.entry, Entry::Enrolled(_)));
+            .users
+            .iter()
+            .any(|user| matches!(user.entry, Entry::Enrolled(_)));
         if somebody {
             return Vec::new();
         }
@@ -243,8 +215,8 @@ impl Register<'_> {
                 "nobody is enrolled: a service that asks iVALT would deny everybody",
             ),
         };
-        let mend = "ivaltctl users add NAME MOBILE";
-        vec![finding(severity, "nobody-enrolled", self.file, what, mend)]
+        let fix = "ivaltctl users add NAME MOBILE";
+        vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
     }
 
     /// Not enrolled may be meant, so it is a warning for each; when of those who administer the machine by sudo none can
@@ -254,7 +226,7 @@ impl Register<'_> {
             return Vec::new();
         }
         let (administrators, missing): (Vec<_>, Vec<_>) = {
-            let all = privileged(self.patient.root);
+            let all = privileged(self.context.root);
             let missing = all
                 .iter()
                 .filter(|account| !self.is_enrolled(&account.name))
@@ -270,13 +242,13 @@ impl Register<'_> {
         if by_sudo && missing.len() == administrators.len() && self.denies_unenrolled() {
             let what = "none of the accounts that administer this machine is enrolled: once they are logged out, none of \
                         them gets in through the services that ask iVALT";
-            let mend = "ivaltctl users add NAME MOBILE, for one of them";
+            let fix = "ivaltctl users add NAME MOBILE, for one of them";
             findings.push(finding(
                 Severity::LocksOut,
                 "no-administrator-enrolled",
                 self.file,
                 what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -284,7 +256,7 @@ impl Register<'_> {
 
     fn not_enrolled(&self, account: &Account) -> Finding {
         let name = harmless(account.name.as_bytes());
-        let services = self.patient.services.join(", ");
+        let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
             format!("{name} is privileged and not enrolled: it will not get in through {services}")
         } else {
@@ -292,31 +264,30 @@ impl Register<'_> {
                 "{name} is privileged and not enrolled: it gets past {services} without a token"
             )
         };
-        let mend = format!("ivaltctl users add {name} MOBILE");
+        let fix = format!("ivaltctl users add {name} MOBILE");
         finding(
             Severity::Warning,
             "privileged-not-enrolled",
             self.file,
             what,
-            mend,
+            fix,
         )
     }
 }
 
-/// The accounts that are root or may become it. Those into which nobody can log in are left out: without a shell, and
-/// root where no password opens it.
+/// The accounts that are root or may become it. Those that nobody can log in to are left out: those without a shell,
+/// and root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
     let granted = sudo::subjects(root);
-    let of_groups = granted
+    let in_groups = granted
         .groups
         .iter()
         .flat_map(|group| accounts::members(root, &local, group));
-    let names: BTreeSet<_> = of_groups.chain(granted.users).collect();
+    let names: BTreeSet<_> = in_groups.chain(granted.users).collect();
     let privileged = local.into_iter().filter(|account| {
-        let root_itself = account.uid == 0 && accounts::has_a_password(root, &account.name);
-        account.has_a_shell()
-            && (root_itself || (account.uid != 0 && names.contains(&account.name)))
+        let is_root = account.uid == 0 && accounts::has_a_password(root, &account.name);
+        account.has_a_shell() && (is_root || (account.uid != 0 && names.contains(&account.name)))
     });
     privileged.collect()
 }

@@ -1,25 +1,25 @@
-//! `ivaltctl check`: the doctor. It reads, and says what is wrong, what a login will meet because of it, and the mend.
+//! `ivaltctl check`: reads only, and reports what is wrong, what that does to a login, and how to fix it.
 //!
-//! | examiner | what it looks at |
+//! | module | what it checks |
 //! | --- | --- |
 //! | [`settings`] | `ivalt.toml`, the key file, the trusted roots |
 //! | [`enrolment`] | `users.toml`, against the accounts of the system |
 //! | [`module_file`] | the `.so` that the stacks name |
-//! | [`stacks`] | what the lines of pam.d do to a login, whatever their modules answer |
+//! | [`stacks`] | what the lines of pam.d do to a login, whatever their modules return |
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
-//! | [`desktop`] | services that live in a sandbox, without privileges or without a network |
-//! | [`selinux`], [`proxy`], [`clock`], [`log`] | what stands around |
-//! | [`online`] | iVALT itself, when it may be asked |
+//! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
+//! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`online`] | iVALT itself, with `--online` |
 
 mod accounts;
 mod clock;
+mod context;
 mod desktop;
 mod enrolment;
 mod log;
 mod module_file;
 mod online;
-mod patient;
 mod program;
 mod proxy;
 mod selinux;
@@ -34,22 +34,22 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::command_line::Check;
+use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
 use super::root::Root;
-use super::terminal::{self, BAD, DOUBTFUL, GOOD, plain};
+use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
-use online::Step;
-use patient::Patient;
+use context::CheckContext;
+use online::ProbeStep;
 pub use services::{lines_with_ivalt, services_with_ivalt};
 
-/// Looks at everything, and says what is wrong.
-pub fn run(check: &Check, config: &Path) -> Result<Exit, Refused> {
-    let root = Root::new(&check.root);
+/// Runs all checks and reports what they find.
+pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
+    let root = Root::new(&args.root);
     if !root.real(Path::new("/")).is_dir() {
         let why = format!(
             "{}: is not a folder; nothing was checked",
-            check.root.display()
+            args.root.display()
         );
         return Err(Refused(why));
     }
@@ -58,42 +58,42 @@ pub fn run(check: &Check, config: &Path) -> Result<Exit, Refused> {
     } else {
         config.to_owned()
     };
-    let patient = Patient::new(&root, &config);
-    let mut findings = examine(&patient);
+    let context = CheckContext::new(&root, &config);
+    let mut findings = run_all(&context);
     let mut steps = Vec::new();
-    if check.online {
-        steps = online::ask(&patient, &mut findings);
+    if args.online {
+        steps = online::probe(&context, &mut findings);
     }
     sort(&mut findings);
-    if check.json {
-        terminal::say(in_json(&patient, &findings, check.online.then_some(&steps)));
+    if args.json {
+        terminal::say(in_json(&context, &findings, args.online.then_some(&steps)));
     } else {
-        report(&patient, &findings, &steps);
+        report(&context, &findings, &steps);
     }
     Ok(exit(&findings))
 }
 
 /// What is wrong with a system as it is, or as it would be after a change ([`Root::with`]); the worst first.
 pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
-    let mut findings = examine(&Patient::new(root, config));
+    let mut findings = run_all(&CheckContext::new(root, config));
     sort(&mut findings);
     findings
 }
 
-/// One examiner after the other.
-fn examine(patient: &Patient) -> Vec<Finding> {
+/// One check after the other.
+fn run_all(context: &CheckContext) -> Vec<Finding> {
     [
-        settings::findings(patient),
-        enrolment::findings(patient),
-        module_file::findings(patient),
-        stacks::findings(patient.root),
-        sshd::findings(patient),
-        sudo::findings(patient),
-        desktop::findings(patient),
-        selinux::findings(patient),
-        proxy::findings(patient),
-        clock::findings(patient),
-        log::findings(patient),
+        settings::findings(context),
+        enrolment::findings(context),
+        module_file::findings(context),
+        stacks::findings(context.root),
+        sshd::findings(context),
+        sudo::findings(context),
+        desktop::findings(context),
+        selinux::findings(context),
+        proxy::findings(context),
+        clock::findings(context),
+        log::findings(context),
     ]
     .concat()
 }
@@ -115,32 +115,32 @@ fn exit(findings: &[Finding]) -> Exit {
 }
 
 fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>, severity: Severity) -> usize {
-    let like = findings
+    findings
         .into_iter()
-        .filter(|finding| finding.severity == severity);
-    like.count()
+        .filter(|finding| finding.severity == severity)
+        .count()
 }
 
-fn report(patient: &Patient, findings: &[Finding], steps: &[Step]) {
+fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
     for step in steps {
         let line = format!("{:<12}{:>6} ms  {}", step.step, step.ms, step.said);
-        terminal::say(plain(line.trim_end()));
+        terminal::say(visible(line.trim_end()));
     }
     if findings.is_empty() {
-        terminal::say(terminal::painted(GOOD, "nothing found"));
+        terminal::say(terminal::styled(OK, "nothing found"));
     } else {
         show(&findings.iter().collect::<Vec<_>>());
     }
-    let services = &patient.services;
+    let services = &context.services;
     if services.is_empty() {
         terminal::say("no service asks iVALT");
     } else {
         let line = format!("services that ask iVALT: {}", services.join(", "));
-        terminal::say(plain(&line));
+        terminal::say(visible(&line));
     }
 }
 
-/// Shows findings, and how many there are of each kind.
+/// Prints findings, and how many there are of each severity.
 pub fn show(findings: &[&Finding]) {
     findings.iter().for_each(|finding| show_one(finding));
     let [lets_in, locks_out, warnings] = [Severity::LetsIn, Severity::LocksOut, Severity::Warning]
@@ -153,9 +153,9 @@ pub fn show(findings: &[&Finding]) {
 
 fn show_one(finding: &Finding) {
     let (style, word) = match finding.severity {
-        Severity::LetsIn => (BAD, "lets in"),
-        Severity::LocksOut => (BAD, "locks out"),
-        Severity::Warning => (DOUBTFUL, "warning"),
+        Severity::LetsIn => (ERROR, "lets in"),
+        Severity::LocksOut => (ERROR, "locks out"),
+        Severity::Warning => (WARN, "warning"),
     };
     let mut place = String::new();
     if let Some(file) = &finding.file {
@@ -166,23 +166,23 @@ fn show_one(finding: &Finding) {
     }
     terminal::say(format_args!(
         "{}{} [{}]",
-        terminal::painted(style, word),
-        plain(&place),
+        terminal::styled(style, word),
+        visible(&place),
         finding.id
     ));
-    terminal::say(format_args!("  {}", plain(&finding.what)));
-    for line in finding.mend.lines() {
-        terminal::say(format_args!("  mend: {}", plain(line)));
+    terminal::say(format_args!("  {}", visible(&finding.what)));
+    for line in finding.fix.lines() {
+        terminal::say(format_args!("  fix: {}", visible(line)));
     }
 }
 
-fn in_json(patient: &Patient, findings: &[Finding], steps: Option<&Vec<Step>>) -> String {
+fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> String {
     let mut report = json!({
         "findings": findings,
         "lets_in": count(findings, Severity::LetsIn),
         "locks_out": count(findings, Severity::LocksOut),
         "warnings": count(findings, Severity::Warning),
-        "services": patient.services,
+        "services": context.services,
     });
     if let Some(steps) = steps {
         report["steps"] = json!(steps);

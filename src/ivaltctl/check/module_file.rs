@@ -1,11 +1,12 @@
-//! The shared object that the stacks name: it is loaded into sshd and sudo, so whoever can write it owns every login.
+//! The shared object that the stacks name: it is loaded into sshd and sudo, so anyone who can write it controls every
+//! login.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -19,47 +20,40 @@ const FOLDERS: [&str; 4] = [
     "/lib/security",
 ];
 
-/// Examines every file that a line names, once.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
+/// Checks every file that a line names, once.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
-    let lines = patient
+    let lines = context
         .lines
         .iter()
         .filter(|line| seen.insert(line.module.clone()));
-    lines.flat_map(|line| examine(patient.root, line)).collect()
+    lines.flat_map(|line| check(context.root, line)).collect()
 }
 
-fn examine(root: &Root, line: &ModuleLine) -> Vec<Finding> {
-    if line.module.starts_with('/') {
-        let path = PathBuf::from(&line.module);
-        let there = root.followed(&path).exists();
-        return if there {
-            judge(root, &path)
-        } else {
-            missing(line, &path)
-        };
-    }
-    let Some(folder) = modules(root) else {
+fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {
+    let path = if line.module.starts_with('/') {
+        PathBuf::from(&line.module)
+    } else if let Some(folder) = module_folder(root) {
+        folder.join(&line.module)
+    } else {
         // A copy of some of a system's files says nothing about the others.
         return Vec::new();
     };
-    let path = folder.join(&line.module);
-    let there = root.followed(&path).exists();
-    if there {
-        judge(root, &path)
+    if root.followed(&path).exists() {
+        [writable(root, &path), not_loadable(root, &path)].concat()
     } else {
         missing(line, &path)
     }
 }
 
 /// The folder libpam loads modules from: that of pam_unix.so.
-fn modules(root: &Root) -> Option<PathBuf> {
-    let of_machines = ["/usr/lib", "/lib"].into_iter().flat_map(|lib| {
+fn module_folder(root: &Root) -> Option<PathBuf> {
+    let multiarch = ["/usr/lib", "/lib"].into_iter().flat_map(|lib| {
         let names = root.names(Path::new(lib)).into_iter();
         let names = names.filter(|name| name.to_string_lossy().ends_with("-linux-gnu"));
         names.map(move |name| Path::new(lib).join(name).join("security"))
     });
-    let mut folders = of_machines.chain(FOLDERS.map(PathBuf::from));
+    let mut folders = multiarch.chain(FOLDERS.map(PathBuf::from));
     folders.find(|folder| root.followed(&folder.join("pam_unix.so")).exists())
 }
 
@@ -68,35 +62,29 @@ fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
         "the module {} does not exist: PAM fails this line for everybody (PAM_MODULE_UNKNOWN)",
         path.display()
     );
-    let mend = format!(
+    let fix = format!(
         "install -o root -g root -m 0644 libpam_ivalt.so {}, or take the line out",
         path.display()
     );
     vec![Finding {
         line: Some(line.line),
-        ..finding(Severity::LocksOut, "module-missing", &line.file, what, mend)
+        ..finding(Severity::LocksOut, "module-missing", &line.file, what, fix)
     }]
 }
 
-fn judge(root: &Root, path: &Path) -> Vec<Finding> {
-    [writable(root, path), unfit(root, path)].concat()
-}
-
-/// The file and the folder: who can write either can put another module there.
+/// The file and its folder: anyone who can write either can put another module there.
 fn writable(root: &Root, path: &Path) -> Vec<Finding> {
     let parts = [Some(path), path.parent()].into_iter().flatten();
     let found = parts.filter_map(|part| {
         let metadata = fs::metadata(root.followed(part)).ok()?;
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
         let shown = part.display();
-        // Sticky folders, like /tmp, let others add files, not replace them.
-        let open = mode & 0o022 != 0;
-        let (what, mend) = if owner != 0 && owner != surroundings().trust.effective_uid {
+        let (what, fix) = if owner != 0 && owner != surroundings().trust.effective_uid {
             (
                 format!("belongs to user id {owner}"),
                 format!("chown root:root {shown}"),
             )
-        } else if open {
+        } else if mode & 0o022 != 0 {
             (
                 format!("is writable by group or others (mode {mode:04o})"),
                 format!("chmod go-w {shown}"),
@@ -112,13 +100,13 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
             "module-writable",
             part,
             what,
-            mend,
+            fix,
         ))
     });
     found.collect()
 }
 
-fn unfit(root: &Root, path: &Path) -> Vec<Finding> {
+fn not_loadable(root: &Root, path: &Path) -> Vec<Finding> {
     let Ok(bytes) = fs::read(root.followed(path)) else {
         return Vec::new();
     };
@@ -126,19 +114,19 @@ fn unfit(root: &Root, path: &Path) -> Vec<Finding> {
         let what = format!(
             "{what}: PAM cannot load it and fails its line for everybody (PAM_MODULE_UNKNOWN)"
         );
-        let mend = format!(
+        let fix = format!(
             "install the module built for this machine: install -o root -g root -m 0644 libpam_ivalt.so {}",
             path.display()
         );
-        vec![finding(Severity::LocksOut, id, path, what, mend)]
+        vec![finding(Severity::LocksOut, id, path, what, fix)]
     };
     let Some(machine) = machine(&bytes) else {
         return locks_out("module-not-elf", "is not a shared object");
     };
-    if of_the_system(root, path).is_some_and(|expected| expected != machine) {
+    if system_machine(root, path).is_some_and(|expected| expected != machine) {
         return locks_out("module-architecture", "is built for another architecture");
     }
-    // The names of a dynamic symbol table stand in the file as they are.
+    // A dynamic symbol table holds its names as plain strings.
     let entry = b"pam_sm_authenticate\0";
     if !bytes.windows(entry.len()).any(|window| window == entry) {
         return locks_out("module-without-entry", "has no pam_sm_authenticate");
@@ -156,11 +144,11 @@ fn machine(bytes: &[u8]) -> Option<[u8; 4]> {
         .then_some([class, order, machine[0], machine[1]])
 }
 
-fn of_the_system(root: &Root, path: &Path) -> Option<[u8; 4]> {
-    let beside = path.with_file_name("pam_unix.so");
+fn system_machine(root: &Root, path: &Path) -> Option<[u8; 4]> {
+    let sibling = path.with_file_name("pam_unix.so");
     let places = [
-        beside,
-        modules(root).unwrap_or_default().join("pam_unix.so"),
+        sibling,
+        module_folder(root).unwrap_or_default().join("pam_unix.so"),
     ];
     let mut libraries = places
         .iter()

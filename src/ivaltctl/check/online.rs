@@ -1,7 +1,7 @@
-//! `--online`: the way to iVALT, step by step, and what it would do to a login.
+//! `--online`: the connection to iVALT, step by step, and what its faults do to a login.
 //!
-//! No token is made up: iVALT documents no operation that proves the API key without a person, but `api/v1/auth`, for
-//! hosts that have client credentials. Without them, nothing but the head of an empty request is sent, and no key.
+//! No token is made up: the only operation that proves the API key without a user is `api/v1/auth`, for hosts that have
+//! client credentials. Without them, nothing but the head of an empty request is sent, and no key.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -11,37 +11,37 @@ use serde::Serialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::clock;
-use super::patient::{Patient, finding, line_of};
+use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
 use crate::{surroundings, terminal};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
 use ivalt_core::log_line::harmless;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
 
-/// A certificate that ends sooner should have been renewed.
+/// A certificate that ends within so many days should have been renewed.
 const DAYS: i64 = 14;
-/// A clock that is off by more.
+/// A clock may be off by so many seconds.
 const TOLERANCE: u64 = 300;
 
-/// One step on the way.
+/// One step of the connection.
 #[derive(Debug, Serialize)]
-pub struct Step {
+pub struct ProbeStep {
     /// `dns`, `connect`, `tls`, `request`, `answer`, `api/v1/auth`.
     pub step: String,
     /// How long it took.
     pub ms: u64,
-    /// What came of it.
+    /// What was seen, or what failed.
     pub said: String,
 }
 
-/// Asks every iVALT the settings name.
-pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
+/// Probes every iVALT that the settings name.
+pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeStep> {
     let mut steps = Vec::new();
-    for (file, settings) in patient.usable() {
-        let api = below(patient, &settings.api);
+    for (file, settings) in context.usable() {
+        let api = with_real_paths(context, &settings.api);
         let surroundings = surroundings();
-        // Roots that cannot be used are the settings' affair.
-        let client = Client::new(&api, surroundings.trust, surroundings.kernel);
+        // Roots that cannot be used are a finding about the settings.
+        let client = Client::new(&api, surroundings.trust, surroundings.platform);
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;
@@ -49,16 +49,16 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
         if io::stderr().is_terminal() {
             terminal::complain(format_args!("asking {} …", harmless(api.url.as_bytes())));
         }
-        let visit = Visit {
-            patient,
+        let check = ApiCheck {
+            context,
             file,
             settings,
         };
         let probe = client.probe();
-        steps.extend(visit.steps(&probe));
-        findings.extend(visit.findings(&probe));
+        steps.extend(check.steps(&probe));
+        findings.extend(check.findings(&probe));
         if let (None, Some(credentials)) = (&probe.failed, &api.client) {
-            let (step, found) = visit.authenticate(&mut client, credentials);
+            let (step, found) = check.authenticate(&mut client, credentials);
             steps.push(step);
             findings.extend(found);
         }
@@ -66,8 +66,8 @@ pub fn ask(patient: &Patient, findings: &mut Vec<Finding>) -> Vec<Step> {
     steps
 }
 
-/// The same settings with their certificates where they really are.
-fn below(patient: &Patient, api: &Api) -> Api {
+/// The same settings, with the real path of the certificates of a system below a folder.
+fn with_real_paths(context: &CheckContext, api: &Api) -> Api {
     let client = api.client.as_ref().map(|client| ClientCredentials {
         id: client.id.clone(),
         secret: client.secret.clone(),
@@ -75,36 +75,36 @@ fn below(patient: &Patient, api: &Api) -> Api {
     Api {
         url: api.url.clone(),
         key: api.key.clone(),
-        ca_file: api.ca_file.as_deref().map(|path| patient.root.real(path)),
+        ca_file: api.ca_file.as_deref().map(|path| context.root.real(path)),
         proxy: api.proxy.clone(),
         client,
         ..*api
     }
 }
 
-struct Visit<'a> {
-    patient: &'a Patient<'a>,
+struct ApiCheck<'a> {
+    context: &'a CheckContext<'a>,
     file: &'a Path,
     settings: &'a Settings,
 }
 
-impl Visit<'_> {
-    fn steps(&self, probe: &Probe) -> Vec<Step> {
-        let steps = probe.times.iter().map(|(stage, time)| Step {
+impl ApiCheck<'_> {
+    fn steps(&self, probe: &Probe) -> Vec<ProbeStep> {
+        let steps = probe.times.iter().map(|(stage, time)| ProbeStep {
             step: stage.to_string(),
             ms: milliseconds(*time),
             said: match &probe.failed {
                 Some((failed, cause)) if failed == stage => cause.clone(),
-                _ => said(probe, *stage),
+                _ => result(probe, *stage),
             },
         });
         steps.collect()
     }
 
-    fn finding(&self, severity: Severity, id: &'static str, what: &str, mend: &str) -> Finding {
+    fn finding(&self, severity: Severity, id: &'static str, what: &str, fix: &str) -> Finding {
         Finding {
-            line: line_of(self.patient.root, self.file, "url"),
-            ..finding(severity, id, self.file, what, mend)
+            line: line_of(self.context.root, self.file, "url"),
+            ..finding(severity, id, self.file, what, fix)
         }
     }
 
@@ -125,7 +125,7 @@ impl Visit<'_> {
         findings
     }
 
-    /// What the module calls unavailable; by policy, that denies or lets in.
+    /// What the module calls unavailable; by policy, that denies users or lets them in.
     fn unavailable(&self, stage: Stage, cause: &str) -> Finding {
         let (severity, consequence) = match self.settings.policy.unavailable {
             Tolerance::Deny => (
@@ -138,7 +138,7 @@ impl Visit<'_> {
             ),
         };
         let host = self.host();
-        let (id, mend) = match stage {
+        let (id, fix) = match stage {
             Stage::Dns => (
                 "online-dns",
                 format!("look at it: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
@@ -162,7 +162,7 @@ impl Visit<'_> {
             "{}: {consequence} (unavailable)",
             harmless(cause.as_bytes()).trim_matches('"')
         );
-        self.finding(severity, id, &what, &mend)
+        self.finding(severity, id, &what, &fix)
     }
 
     fn host(&self) -> String {
@@ -185,9 +185,9 @@ impl Visit<'_> {
             "iVALT's certificate ends in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
              renewed"
         );
-        let mend = "whoever runs the server of api.url must renew it; ask them";
+        let fix = "whoever runs the server of api.url must renew it; ask them";
         (days < DAYS)
-            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, mend))
+            .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, fix))
     }
 
     fn clock(&self, date: &str) -> Option<Finding> {
@@ -198,15 +198,15 @@ impl Visit<'_> {
             off / 60
         );
         (off > TOLERANCE)
-            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::mend()))
+            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::FIX))
     }
 
-    /// The one operation that proves this host's key without asking about a person.
+    /// The one operation that proves this host's key without a user's token.
     fn authenticate(
         &self,
         client: &mut Client,
         credentials: &ClientCredentials,
-    ) -> (Step, Option<Finding>) {
+    ) -> (ProbeStep, Option<Finding>) {
         let exchange = client.authenticate_client(credentials);
         let (said, found) = match &exchange.answer {
             Answer::Verified => ("success".to_owned(), None),
@@ -222,15 +222,15 @@ impl Visit<'_> {
             Answer::Rejected(said) => {
                 let words = harmless(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
-                let mend = "correct both, or take both out";
+                let fix = "correct both, or take both out";
                 (
                     format!("refused: {words}"),
-                    Some(self.finding(Severity::Warning, "online-client-refused", &what, mend)),
+                    Some(self.finding(Severity::Warning, "online-client-refused", &what, fix)),
                 )
             }
             Answer::Unusable(cause, _) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),
         };
-        let step = Step {
+        let step = ProbeStep {
             step: "api/v1/auth".to_owned(),
             ms: milliseconds(exchange.elapsed),
             said,
@@ -239,8 +239,8 @@ impl Visit<'_> {
     }
 }
 
-/// What was seen in a step that went well.
-fn said(probe: &Probe, stage: Stage) -> String {
+/// What was seen in a step that succeeded.
+fn result(probe: &Probe, stage: Stage) -> String {
     match (stage, &probe.tls) {
         (Stage::Dns, _) => {
             let addresses: Vec<_> = probe

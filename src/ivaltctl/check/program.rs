@@ -1,4 +1,4 @@
-//! Programs of the machine that are asked: by their absolute path, without a shell, and not for ever.
+//! Runs programs of this machine: by their absolute path, without a shell, and with a time limit.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,9 +7,10 @@ use std::sync::mpsc;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the first of these programs that exists prints; `None` where there is none, or it fails, or is not done in time.
+/// The output of the first of these programs that exists; `None` where there is none, where it fails, and where it does
+/// not end in time.
 pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
     let program = places.iter().find(|place| Path::new(place).exists())?;
     let mut child = Command::new(program)
@@ -25,7 +26,7 @@ pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
         .ok()?;
     let mut pipe = child.stdout.take()?;
     let (sender, printed) = mpsc::channel();
-    // Somebody must empty the pipe while the program runs.
+    // A program whose pipe is full would not end.
     thread::spawn(move || {
         let mut text = Vec::new();
         let read = pipe.read_to_end(&mut text);
@@ -34,12 +35,12 @@ pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
     if !wait(child)?.success() {
         return None;
     }
-    let text = printed.recv_timeout(PATIENCE).ok()?.ok()?;
+    let text = printed.recv_timeout(TIMEOUT).ok()?.ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn wait(mut child: Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().ok()? {
             return Some(status);
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_succeeds_is_heard() {
+    fn only_the_output_of_a_success_counts() {
         assert_eq!(
             output(&["/no/such", "/bin/echo"], &["a b"]),
             Some("a b\n".into())

@@ -1,28 +1,29 @@
-//! Proxies in the environment, which the module never reads: whoever calls su could choose one.
+//! Proxies in the environment, which the module never reads: anyone who calls su could choose one.
 
 use std::path::{Path, PathBuf};
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 
 const NAMES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// A proxy that others use, and our settings do not name.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    let Some((config, _)) = patient
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    let Some((config, _)) = context
         .usable()
         .find(|(_, settings)| settings.api.proxy.is_none())
     else {
         return Vec::new();
     };
-    let Some((file, line, proxy)) = in_files(patient.root).or_else(|| in_our_own(patient.root))
+    let Some((file, line, proxy)) =
+        from_files(context.root).or_else(|| from_environment(context.root))
     else {
         return Vec::new();
     };
     let what = "a proxy is set in the environment, which the module does not read: if iVALT is reached only through it, \
                 everybody who is asked is denied (unavailable)";
-    let mend = format!(
+    let fix = format!(
         "write under [api] in {}: proxy = \"{proxy}\"",
         config.display()
     );
@@ -34,14 +35,15 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
             "proxy-not-in-settings",
             config,
             what,
-            mend,
+            fix,
         )
     }]
 }
 
-type Found = (Option<PathBuf>, Option<usize>, String);
+/// File, line and value of a proxy.
+type ProxySetting = (Option<PathBuf>, Option<usize>, String);
 
-fn in_files(root: &Root) -> Option<Found> {
+fn from_files(root: &Root) -> Option<ProxySetting> {
     let folder = Path::new("/etc/profile.d");
     let scripts = root.names(folder).into_iter().map(|name| folder.join(name));
     let mut files = [PathBuf::from("/etc/environment")]
@@ -50,27 +52,30 @@ fn in_files(root: &Root) -> Option<Found> {
     files.find_map(|file| {
         let text = root.read(&file).ok()?;
         let mut lines = (1..).zip(text.lines());
-        lines.find_map(|(number, line)| Some((Some(file.clone()), Some(number), in_line(line)?)))
+        lines.find_map(|(number, line)| Some((Some(file.clone()), Some(number), from_line(line)?)))
     })
 }
 
-fn in_line(line: &str) -> Option<String> {
+fn from_line(line: &str) -> Option<String> {
     let line = line.trim();
     let assignment = line.strip_prefix("export ").unwrap_or(line);
     let (name, value) = assignment.split_once('=')?;
-    NAMES.contains(&name.trim()).then(|| plain(value)).flatten()
+    NAMES
+        .contains(&name.trim())
+        .then(|| without_credentials(value))
+        .flatten()
 }
 
-fn in_our_own(root: &Root) -> Option<Found> {
+fn from_environment(root: &Root) -> Option<ProxySetting> {
     let mut values = NAMES.iter().filter_map(|name| std::env::var(name).ok());
     let proxy = root
         .is_this_machine()
-        .then(|| values.find_map(|value| plain(&value)))??;
+        .then(|| values.find_map(|value| without_credentials(&value)))??;
     Some((None, None, proxy))
 }
 
 /// As `api.proxy` takes it: user and password are not repeated.
-fn plain(value: &str) -> Option<String> {
+fn without_credentials(value: &str) -> Option<String> {
     let value = value.trim().trim_matches(['"', '\'']).trim_end_matches('/');
     let authority = value.split_once("://").map_or(value, |(_, rest)| rest);
     let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -92,11 +97,11 @@ mod tests {
     #[test]
     fn a_password_is_not_repeated() {
         assert_eq!(
-            plain("\"http://u:secret@p:3128/\"").as_deref(),
+            without_credentials("\"http://u:secret@p:3128/\"").as_deref(),
             Some("http://USER:PASSWORD@p:3128")
         );
         assert_eq!(
-            in_line("export https_proxy=p.example:3128").as_deref(),
+            from_line("export https_proxy=p.example:3128").as_deref(),
             Some("http://p.example:3128")
         );
         for line in [
@@ -106,7 +111,7 @@ mod tests {
             "no_proxy=p",
             "https_proxy=$OTHER",
         ] {
-            assert_eq!(in_line(line), None, "{line}");
+            assert_eq!(from_line(line), None, "{line}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! SELinux keeps sshd from the network, unless it is told otherwise.
+//! SELinux keeps sshd from the network, unless a boolean or the policy allows it.
 
 use std::fs;
 use std::path::Path;
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use super::program;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -11,23 +11,23 @@ use crate::root::Root;
 const CONFIG: &str = "/etc/selinux/config";
 
 /// Whether sshd may connect to iVALT, or to the proxy.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    if !patient.covers("sshd") || !enforcing(patient.root) || allowed(patient.root) {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    if !context.covers("sshd") || !enforcing(context.root) || allowed(context.root) {
         return Vec::new();
     }
     let what = "SELinux is enforcing, and sshd may not connect to the network: everybody who is asked for iVALT by ssh is \
                 denied (unavailable), unless your policy has a rule for it";
-    let mut mend = "setsebool -P authlogin_yubikey on".to_owned();
-    let proxy = patient
+    let mut fix = "setsebool -P authlogin_yubikey on".to_owned();
+    let proxy = context
         .settings_of("sshd")
         .and_then(|settings| settings.api.proxy.as_deref());
     if let Some(port) = proxy.and_then(|proxy| proxy.trim_end_matches('/').rsplit_once(':')) {
-        mend += &format!(
+        fix += &format!(
             "\nand for the proxy: semanage port -m -t http_port_t -p tcp {}",
             port.1
         );
     }
-    vec![finding(Severity::Warning, "selinux", CONFIG, what, mend)]
+    vec![finding(Severity::Warning, "selinux", CONFIG, what, fix)]
 }
 
 fn enforcing(root: &Root) -> bool {

@@ -1,4 +1,4 @@
-//! `ivalt.toml`. Whether it can be used is the module's own judgement; what follows from its values is said here.
+//! `ivalt.toml`. Whether it can be used is the module's own judgement; what its values do to a login is said here.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,66 +6,64 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::patient::{Config, Patient, Unusable, Why, apart, finding, line_of};
+use super::context::{
+    CheckContext, Config, MISCONFIGURED, finding, in_system, line_of, problem_finding,
+};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::surroundings;
 use ivalt_core::api::{self, SYSTEM_BUNDLES};
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{Readers, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
-/// Examines every settings file.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    let each = patient
-        .configs
-        .iter()
-        .map(|config| examine(patient, config));
+/// Checks every settings file.
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    let each = context.configs.iter().map(|config| check(context, config));
     each.collect::<Vec<_>>().concat()
 }
 
-fn examine(patient: &Patient, config: &Config) -> Vec<Finding> {
+fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
     match &config.settings {
-        Err(unusable) => vec![unusable_settings(&config.path, unusable)],
+        Err(problem) => vec![unusable_settings(&config.path, problem)],
         Ok(settings) => [
-            mock(patient.root, &config.path, settings),
-            policies(patient.root, &config.path, settings),
-            hidden_prompt(patient, &config.path, settings),
-            roots(patient.root, &config.path, settings),
+            documentation_mock(context.root, &config.path, settings),
+            policies(context.root, &config.path, settings),
+            hidden_prompt(context, &config.path, settings),
+            roots(context.root, &config.path, settings),
         ]
         .concat(),
     }
 }
 
-fn unusable_settings(file: &Path, unusable: &Unusable) -> Finding {
-    let (line, what, mend) = apart(&unusable.sentence, file);
-    let shown = file.display();
-    let (severity, id) = match unusable.why {
-        Why::Missing => (Severity::LocksOut, "settings-missing"),
-        Why::NotSeen => (Severity::Warning, "settings-not-seen"),
-        Why::Untrusted => (Severity::LocksOut, "settings-untrusted"),
-        Why::KeyFile => (Severity::LocksOut, "key-file-unusable"),
-        Why::Invalid => (Severity::LocksOut, "settings-invalid"),
+fn unusable_settings(file: &Path, problem: &Problem) -> Finding {
+    let (severity, id) = match problem.kind {
+        ProblemKind::Missing => (Severity::LocksOut, "settings-missing"),
+        ProblemKind::PermissionDenied => (Severity::Warning, "settings-not-seen"),
+        ProblemKind::Untrusted | ProblemKind::Unreadable => {
+            (Severity::LocksOut, "settings-untrusted")
+        }
+        ProblemKind::KeyFile => (Severity::LocksOut, "key-file-unusable"),
+        ProblemKind::CaFile | ProblemKind::Invalid | ProblemKind::DefinedTwice => {
+            (Severity::LocksOut, "settings-invalid")
+        }
     };
-    let (consequence, mend) = match unusable.why {
-        Why::NotSeen => (
-            "the doctor cannot say what a login will meet",
-            "run as root: sudo ivaltctl check".to_owned(),
-        ),
-        _ => (
-            "everybody who is asked for iVALT is denied (misconfigured)",
-            mend.unwrap_or_else(|| {
-                format!("correct it in {shown}; every key is explained in ivalt.toml(5)")
-            }),
-        ),
-    };
-    Finding {
-        line,
-        ..finding(severity, id, file, format!("{what}: {consequence}"), mend)
+    if problem.kind == ProblemKind::PermissionDenied {
+        let what = format!(
+            "{}: the doctor cannot say what a login will meet",
+            problem.what
+        );
+        return finding(severity, id, file, what, "run as root: sudo ivaltctl check");
     }
+    let fix = format!(
+        "correct it in {}; every key is explained in ivalt.toml(5)",
+        file.display()
+    );
+    problem_finding(severity, id, file, problem, MISCONFIGURED, &fix)
 }
 
 /// The vendor's documentation is served by a mock that answers `success` to anything.
-fn mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
+fn documentation_mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let url = settings.api.url.to_ascii_lowercase();
     let authority = url.trim_start_matches("https://");
     let (authority, path) = authority.split_once('/').unwrap_or((authority, ""));
@@ -74,15 +72,15 @@ fn mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
         .next()
         .unwrap_or_default()
         .trim_end_matches('.');
-    let of_documentation = host == "api-docs.ivalt.com";
-    if !of_documentation && !format!("/{path}/").contains("/_mock/") {
+    let is_documentation = host == "api-docs.ivalt.com";
+    if !is_documentation && !format!("/{path}/").contains("/_mock/") {
         return Vec::new();
     }
     let what = "api.url is a documentation mock that accepts any token: whoever is asked for iVALT gets past it with anything";
-    let mend = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
+    let fix = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
     vec![Finding {
         line: line_of(root, file, "url"),
-        ..finding(Severity::LetsIn, "documentation-mock", file, what, mend)
+        ..finding(Severity::LetsIn, "documentation-mock", file, what, fix)
     }]
 }
 
@@ -116,8 +114,8 @@ fn policies(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     found.collect()
 }
 
-fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Finding> {
-    let asked_by_sshd = patient
+fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Vec<Finding> {
+    let asked_by_sshd = context
         .lines
         .iter()
         .any(|line| line.service == "sshd" && line.config() == file);
@@ -127,7 +125,7 @@ fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Fin
     let what = "token.echo = false: sshd's password method answers hidden prompts with the UNIX password, which then \
                 goes to iVALT as a token unless an earlier module took the same one";
     vec![Finding {
-        line: line_of(patient.root, file, "echo"),
+        line: line_of(context.root, file, "echo"),
         ..finding(
             Severity::Warning,
             "hidden-prompt",
@@ -138,25 +136,21 @@ fn hidden_prompt(patient: &Patient, file: &Path, settings: &Settings) -> Vec<Fin
     }]
 }
 
-/// The certificates by which iVALT is known.
+/// The trusted roots.
 fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let trust = surroundings().trust;
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust.read(&root.real(bundle), Readers::Anybody, SMALL) {
-        Err(refused) => {
-            let sentence = root.strip_root_prefix(&refused.to_string());
-            let (_, what, mend) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
-        }
+    match trust.read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
         Ok(pem) => certificates(bundle, &pem),
+        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
 }
 
-fn unusable_roots(bundle: &Path, what: &str, mend: String) -> Finding {
-    let what = format!("{what}: everybody who is asked for iVALT is denied (misconfigured)");
-    finding(Severity::LocksOut, "roots-unusable", bundle, what, mend)
+fn unusable_roots(bundle: &Path, problem: &Problem) -> Finding {
+    let id = "roots-unusable";
+    problem_finding(Severity::LocksOut, id, bundle, problem, MISCONFIGURED, "")
 }
 
 fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
@@ -164,26 +158,20 @@ fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
     let usable: Vec<_> = ders
         .filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok())
         .collect();
-    let shown = bundle.display();
     if usable.is_empty() {
-        let mend = format!("look at it: openssl x509 -in {shown} -noout -text");
-        return vec![unusable_roots(
-            bundle,
-            "holds no certificate in PEM form",
-            mend,
-        )];
+        return vec![unusable_roots(bundle, &api::no_certificate(bundle))];
     }
     // The module does not look at the dates of an authority, only at those of the server's certificate.
     if usable.iter().all(|der| expired(der)) {
         let what = "every certificate in it has expired: iVALT's next certificate may come from another authority, and \
                     then everybody who is asked for iVALT is denied (unavailable)";
-        let mend = "put the authority's current certificate there, or take ca_file out of the settings to trust the system's";
+        let fix = "put the authority's current certificate there, or take ca_file out of the settings to trust the system's";
         return vec![finding(
             Severity::Warning,
             "roots-expired",
             bundle,
             what,
-            mend,
+            fix,
         )];
     }
     Vec::new()
@@ -212,26 +200,16 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         if !whole && !root.is_this_machine() {
             return Vec::new();
         }
-        let what =
-            "no trusted roots found: everybody who is asked for iVALT is denied (misconfigured)";
-        let mend = "run: apt install ca-certificates, or set api.ca_file";
-        return vec![finding(
-            Severity::LocksOut,
-            "roots-unusable",
-            file,
-            what,
-            mend,
-        )];
+        let what = format!("no trusted roots found: {MISCONFIGURED}");
+        let fix = "run: apt install ca-certificates, or set api.ca_file";
+        let id = "roots-unusable";
+        return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };
-    match surroundings()
+    let pem = surroundings()
         .trust
-        .read_system_file(&root.followed(bundle), SMALL)
-    {
+        .read_system_file(&root.followed(bundle), SMALL);
+    match pem {
         Ok(pem) => certificates(bundle, &pem),
-        Err(refused) => {
-            let sentence = root.strip_root_prefix(&refused.to_string());
-            let (_, what, mend) = apart(&sentence, bundle);
-            vec![unusable_roots(bundle, &what, mend.unwrap_or_default())]
-        }
+        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
 }

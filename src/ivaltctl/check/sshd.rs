@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::accounts;
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use configuration::{CONFIG, Configuration, Values};
@@ -23,15 +23,15 @@ const METHODS: &str = "authenticationmethods";
 const TYPING: Duration = Duration::from_secs(20);
 
 /// Examines sshd, if its service asks iVALT.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    if !patient.covers("sshd") {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    if !context.covers("sshd") {
         return Vec::new();
     }
-    let Some(configuration) = Configuration::of(patient.root) else {
+    let Some(configuration) = Configuration::of(context.root) else {
         return Vec::new();
     };
     let global = Examined {
-        patient,
+        context,
         configuration: &configuration,
         values: &configuration.global,
         scope: String::new(),
@@ -57,7 +57,7 @@ pub fn findings(patient: &Patient) -> Vec<Finding> {
 
 /// The configuration for all connections, or for those of one `Match` block.
 struct Examined<'a> {
-    patient: &'a Patient<'a>,
+    context: &'a CheckContext<'a>,
     configuration: &'a Configuration,
     values: &'a Values,
     scope: String,
@@ -108,7 +108,7 @@ impl Examined<'_> {
         id: &'static str,
         keyword: &str,
         what: &str,
-        mend: &str,
+        fix: &str,
     ) -> Finding {
         let place = self
             .values
@@ -121,7 +121,7 @@ impl Examined<'_> {
         };
         let (file, line) = place.map_or((CONFIG.into(), None), |(file, line)| (file, Some(line)));
         let source = self.configuration.source;
-        let mend = format!("{where_to_write}: {mend}; then: sshd -t && systemctl reload ssh");
+        let fix = format!("{where_to_write}: {fix}; then: sshd -t && systemctl reload ssh");
         Finding {
             line,
             ..finding(
@@ -129,7 +129,7 @@ impl Examined<'_> {
                 id,
                 file,
                 format!("{}{what}{source}", self.scope),
-                mend,
+                fix,
             )
         }
     }
@@ -204,7 +204,7 @@ impl Examined<'_> {
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
     fn keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mend = "AuthenticationMethods publickey,keyboard-interactive";
+        let fix = "AuthenticationMethods publickey,keyboard-interactive";
         if self.is("pubkeyauthentication", "yes") {
             // Not to see a key is no proof that there is none: homes may be elsewhere, and a user may add one.
             let who = self.who_has_keys().map_or_else(
@@ -223,7 +223,7 @@ impl Examined<'_> {
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -231,7 +231,7 @@ impl Examined<'_> {
 
     /// The same for hosts and tickets.
     fn other_methods(&self) -> Vec<Finding> {
-        let root = self.patient.root;
+        let root = self.context.root;
         let mut findings = Vec::new();
         let gssapi = self.is("gssapiauthentication", "yes")
             && root.followed(Path::new("/etc/krb5.keytab")).exists();
@@ -247,8 +247,8 @@ impl Examined<'_> {
             let what = format!(
                 "{what} is enough, and sshd does not run PAM's auth lines after it: it gets in without iVALT"
             );
-            let mend = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
-            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, mend));
+            let fix = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
+            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, fix));
         }
         findings
     }
@@ -260,14 +260,14 @@ impl Examined<'_> {
                 return Some(format!("whoever has a key by {keyword}"));
             }
         }
-        let owners = accounts::local(self.patient.root)
+        let owners = accounts::local(self.context.root)
             .into_iter()
             .filter(|account| {
                 let files = self.value("authorizedkeysfile").split_whitespace();
                 account.has_a_shell()
                     && files
                         .into_iter()
-                        .any(|file| has_keys(self.patient.root, account, file))
+                        .any(|file| has_keys(self.context.root, account, file))
             });
         let names: Vec<_> = owners.map(|account| account.name).take(4).collect();
         match names.as_slice() {
@@ -306,13 +306,13 @@ impl Examined<'_> {
         if self.is("passwordauthentication", "yes") && offered {
             let what = "PasswordAuthentication yes: sshd's password method answers the module's prompt by itself or not at \
                         all, so nobody gets in by it, and clients that prefer it fail with the right password";
-            let mend = "PasswordAuthentication no";
+            let fix = "PasswordAuthentication no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-password-method",
                 "passwordauthentication",
                 what,
-                mend,
+                fix,
             ));
         }
         findings
@@ -320,7 +320,7 @@ impl Examined<'_> {
 
     fn limits(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Some(settings) = self.patient.settings_of("sshd") {
+        if let Some(settings) = self.context.settings_of("sshd") {
             let attempts = settings.token.attempts.get();
             let needed = (settings.api.timeout + TYPING).as_secs() * attempts;
             let granted = seconds(self.value("logingracetime"));
@@ -332,13 +332,13 @@ impl Examined<'_> {
                     settings.api.timeout.as_secs(),
                     TYPING.as_secs()
                 );
-                let mend = format!("LoginGraceTime {needed}");
+                let fix = format!("LoginGraceTime {needed}");
                 findings.push(self.finding(
                     Severity::Warning,
                     "sshd-grace-time",
                     "logingracetime",
                     &what,
-                    &mend,
+                    &fix,
                 ));
             }
         }
@@ -363,28 +363,28 @@ impl Examined<'_> {
         let mut findings = Vec::new();
         if self.is("permitemptypasswords", "yes") {
             let what = "PermitEmptyPasswords yes: for accounts without a password, the iVALT token is the only proof";
-            let mend = "PermitEmptyPasswords no";
+            let fix = "PermitEmptyPasswords no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-empty-passwords",
                 "permitemptypasswords",
                 what,
-                mend,
+                fix,
             ));
         }
-        let root_denied = self.patient.settings_of("sshd").is_some_and(|settings| {
+        let root_denied = self.context.settings_of("sshd").is_some_and(|settings| {
             settings.policy.unenrolled == Tolerance::Deny
-                && !is_enrolled(self.patient.root, settings, "root")
+                && !is_enrolled(self.context.root, settings, "root")
         });
         if self.is("permitrootlogin", "yes") && root_denied {
             let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
-            let mend = "PermitRootLogin no";
+            let fix = "PermitRootLogin no";
             findings.push(self.finding(
                 Severity::Warning,
                 "sshd-root-not-enrolled",
                 "permitrootlogin",
                 what,
-                mend,
+                fix,
             ));
         }
         findings

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::patient::{Patient, finding};
+use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 
@@ -30,15 +30,15 @@ pub struct SudoSubjects {
 }
 
 /// Examines sudo, if its service asks iVALT.
-pub fn findings(patient: &Patient) -> Vec<Finding> {
-    if !patient.covers("sudo") {
+pub fn findings(context: &CheckContext) -> Vec<Finding> {
+    if !context.covers("sudo") {
         return Vec::new();
     }
-    let rules = rules(patient.root);
+    let rules = rules(context.root);
     let of_rules = rules.iter().flat_map(|rule| match defaults(&rule.text) {
         Some(settings) => settings
             .iter()
-            .filter_map(|setting| of_default(patient, rule, setting))
+            .filter_map(|setting| of_default(context, rule, setting))
             .collect(),
         None => of_grant(rule),
     });
@@ -178,7 +178,7 @@ fn defaults(text: &str) -> Option<Vec<String>> {
     )
 }
 
-fn warning(rule: &Rule, id: &'static str, what: &str, mend: &str) -> Finding {
+fn warning(rule: &Rule, id: &'static str, what: &str, fix: &str) -> Finding {
     Finding {
         line: Some(rule.line),
         ..finding(
@@ -186,12 +186,12 @@ fn warning(rule: &Rule, id: &'static str, what: &str, mend: &str) -> Finding {
             id,
             &rule.file,
             what,
-            format!("visudo -f {}: {mend}", rule.file.display()),
+            format!("visudo -f {}: {fix}", rule.file.display()),
         )
     }
 }
 
-fn of_default(patient: &Patient, rule: &Rule, setting: &str) -> Option<Finding> {
+fn of_default(context: &CheckContext, rule: &Rule, setting: &str) -> Option<Finding> {
     let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
     let (name, value) = (name.trim(), value.trim().trim_matches('"'));
     match name {
@@ -214,16 +214,16 @@ fn of_default(patient: &Patient, rule: &Rule, setting: &str) -> Option<Finding> 
             "timestamp_timeout is negative: who has passed iVALT once is not asked again until the next boot",
             "timestamp_timeout = 15",
         )),
-        "passwd_tries" => many_tries(patient, rule, value.parse().ok()?),
-        "pam_service" => other_service(patient, rule, value, "sudo"),
-        "pam_login_service" => other_service(patient, rule, value, "sudo -i"),
+        "passwd_tries" => many_tries(context, rule, value.parse().ok()?),
+        "pam_service" => other_service(context, rule, value, "sudo"),
+        "pam_login_service" => other_service(context, rule, value, "sudo -i"),
         _ => None,
     }
 }
 
 /// sudo runs the whole stack again after a denial, passwd_tries times.
-fn many_tries(patient: &Patient, rule: &Rule, tries: u64) -> Option<Finding> {
-    let attempts = patient.settings_of("sudo")?.token.attempts.get();
+fn many_tries(context: &CheckContext, rule: &Rule, tries: u64) -> Option<Finding> {
+    let attempts = context.settings_of("sudo")?.token.attempts.get();
     let prompts = tries.saturating_mul(attempts);
     let what = format!(
         "passwd_tries = {tries}, and each try may ask for {attempts} tokens: one command may ask {prompts} times"
@@ -238,17 +238,22 @@ fn many_tries(patient: &Patient, rule: &Rule, tries: u64) -> Option<Finding> {
     })
 }
 
-fn other_service(patient: &Patient, rule: &Rule, service: &str, command: &str) -> Option<Finding> {
-    if patient.covers(service) {
+fn other_service(
+    context: &CheckContext,
+    rule: &Rule,
+    service: &str,
+    command: &str,
+) -> Option<Finding> {
+    if context.covers(service) {
         return None;
     }
     let what = format!(
         "{command} asks the service \"{service}\", which does not ask iVALT: it runs commands without iVALT"
     );
-    let mend = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
+    let fix = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
     Some(Finding {
         severity: Severity::LetsIn,
-        ..warning(rule, "sudo-other-service", &what, &mend)
+        ..warning(rule, "sudo-other-service", &what, &fix)
     })
 }
 

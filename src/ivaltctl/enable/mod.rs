@@ -14,17 +14,17 @@ use std::path::Path;
 
 use similar::TextDiff;
 
-use crate::command_line::{Disable, Enable};
+use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
 use crate::replace::replace;
 use crate::root::Root;
-use crate::terminal::{self, BAD, GOOD};
+use crate::terminal::{self, ERROR, OK};
 use crate::{Exit, Refused, check, pam_stack};
 pub use rollback::wait;
 use saved_state::{Change, Content, Phase, SavedState, StateDir};
 
 /// Enables iVALT for a service.
-pub fn enable(enable: &Enable, config: &Path) -> Result<Exit, Refused> {
+pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
     let service = service_name(&enable.service)?;
     let states = StateDir::open(&root)?;
@@ -34,7 +34,7 @@ pub fn enable(enable: &Enable, config: &Path) -> Result<Exit, Refused> {
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
-    if !enable.yes && !terminal::agree("Apply this change?") {
+    if !enable.yes && !terminal::confirm("Apply this change?") {
         return Err(Refused("nothing was changed".into()));
     }
     let mut state = SavedState::new(service, enable.confirm_within, changes);
@@ -69,7 +69,7 @@ pub fn confirm() -> Result<Exit, Refused> {
 }
 
 /// Disables iVALT for a service: the files are as they were before.
-pub fn disable(disable: &Disable) -> Result<Exit, Refused> {
+pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     let root = Root::new(&disable.root);
     let service = service_name(&disable.service)?;
     let states = StateDir::open(&root)?;
@@ -83,7 +83,7 @@ pub fn disable(disable: &Disable) -> Result<Exit, Refused> {
     show(&state.changes, |change| {
         (&change.after.0, bytes_of(&change.before))
     });
-    if !disable.yes && !terminal::agree("Apply this change?") {
+    if !disable.yes && !terminal::confirm("Apply this change?") {
         return Err(Refused("nothing was changed".into()));
     }
     restore(&root, &state)?;
@@ -163,8 +163,8 @@ fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a 
             .to_string();
         for line in diff.lines() {
             terminal::say(match line.as_bytes().first() {
-                Some(b'+') => terminal::painted(GOOD, line),
-                Some(b'-') => terminal::painted(BAD, line),
+                Some(b'+') => terminal::styled(OK, line),
+                Some(b'-') => terminal::styled(ERROR, line),
                 _ => line.to_owned(),
             });
         }
@@ -270,7 +270,7 @@ fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn say_what_next(state: &SavedState, enable: &Enable) {
+fn say_what_next(state: &SavedState, enable: &EnableArgs) {
     let service = &state.service;
     if state.phase == Phase::Confirmed {
         terminal::say(format_args!(
@@ -284,7 +284,7 @@ fn say_what_next(state: &SavedState, enable: &Enable) {
         seconds => format!("{seconds} s"),
     };
     let what = format!("{service}: iVALT is switched on for {time}");
-    terminal::say(terminal::painted(GOOD, what));
+    terminal::say(terminal::styled(OK, what));
     terminal::say(
         "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
     );

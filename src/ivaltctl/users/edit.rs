@@ -1,22 +1,22 @@
-//! Changes to the text of users.toml. What a change does not concern stays byte for byte.
+//! Changes to the text of users.toml. Everything that a change does not concern stays byte for byte.
 
 use std::ops::Range;
 
-use super::places::{Pair, Place, Places};
+use super::spans::{Occurrence, Pair, Spans};
 use ivalt_core::toml_events::NotToml;
 
 /// An entry as it is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct New<'a> {
+pub struct NewEntry<'a> {
     /// The account.
     pub name: &'a str,
     /// As it is to be written.
     pub mobile: &'a str,
-    /// Whether the person may log in.
+    /// Whether the user may log in.
     pub enabled: bool,
 }
 
-impl New<'_> {
+impl NewEntry<'_> {
     fn key(&self) -> String {
         quoted_key(self.name)
     }
@@ -44,7 +44,7 @@ impl New<'_> {
     }
 }
 
-/// `alice`, `"first.last"`, `'DOM\user'`: as it must stand to be this one key.
+/// `alice`, `"first.last"`, `'DOM\user'`: the name as one TOML key.
 pub fn quoted_key(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if !name.is_empty() && name.bytes().all(bare) {
@@ -60,38 +60,40 @@ pub fn quoted_key(name: &str) -> String {
 ///
 /// # Errors
 /// The text is not TOML.
-pub fn add(text: &str, new: &[New]) -> Result<String, NotToml> {
-    let home = Places::of(text, "")?.home;
+pub fn add(text: &str, new: &[NewEntry]) -> Result<String, NotToml> {
+    let insertion = Spans::find(text, "")?.insertion;
     let newline = newline(text);
     let lines = |indent: &str| -> String {
-        let line = |new: &New| format!("{indent}{} = {}{newline}", new.key(), new.value());
+        let line = |new: &NewEntry| format!("{indent}{} = {}{newline}", new.key(), new.value());
         new.iter().map(line).collect()
     };
-    Ok(match (home.table, home.inline, home.dotted) {
-        (Some(end), ..) => {
-            let indent = home.last.map_or("", |start| indentation(text, start));
-            let at = if home.followed {
-                line_end(text, end)
-            } else {
-                text.len()
-            };
-            insert_lines(text, at, &lines(indent))
-        }
-        (None, Some((end, others)), _) => inserted(text, end, &in_braces(new, others)),
-        (None, None, Some(end)) => insert_lines(text, line_end(text, end), &lines("users.")),
-        (None, None, None) if home.tables => {
-            let tables: String = new.iter().map(|new| new.table(newline)).collect();
-            insert_lines(text, text.len(), &tables)
-        }
-        (None, None, None) => {
-            let table = format!("[users]{newline}{}", lines(""));
-            insert_lines(text, text.len(), &table)
-        }
-    })
+    Ok(
+        match (insertion.table, insertion.inline, insertion.dotted) {
+            (Some(end), ..) => {
+                let indent = insertion.last.map_or("", |start| indentation(text, start));
+                let at = if insertion.followed {
+                    line_end(text, end)
+                } else {
+                    text.len()
+                };
+                insert_lines(text, at, &lines(indent))
+            }
+            (None, Some((end, others)), _) => inserted(text, end, &in_braces(new, others)),
+            (None, None, Some(end)) => insert_lines(text, line_end(text, end), &lines("users.")),
+            (None, None, None) if insertion.tables => {
+                let tables: String = new.iter().map(|new| new.table(newline)).collect();
+                insert_lines(text, text.len(), &tables)
+            }
+            (None, None, None) => {
+                let table = format!("[users]{newline}{}", lines(""));
+                insert_lines(text, text.len(), &table)
+            }
+        },
+    )
 }
 
-fn in_braces(new: &[New], others: bool) -> String {
-    let pair = |new: &New| format!("{} = {}", new.key(), new.value());
+fn in_braces(new: &[NewEntry], others: bool) -> String {
+    let pair = |new: &NewEntry| format!("{} = {}", new.key(), new.value());
     let pairs: Vec<String> = new.iter().map(pair).collect();
     if others {
         format!(", {}", pairs.join(", "))
@@ -106,7 +108,7 @@ fn in_braces(new: &[New], others: bool) -> String {
 /// The text is not TOML.
 pub fn remove(text: &str, name: &str) -> Result<String, NotToml> {
     let mut text = text.to_owned();
-    // One at a time: which comma goes with a pair shows only once its neighbour is gone.
+    // One at a time: which comma goes with a pair depends on whether its neighbour is still there.
     while let Some(range) = first_to_remove(&text, name)? {
         text.replace_range(range, "");
     }
@@ -114,30 +116,35 @@ pub fn remove(text: &str, name: &str) -> Result<String, NotToml> {
 }
 
 fn first_to_remove(text: &str, name: &str) -> Result<Option<Range<usize>>, NotToml> {
-    let places = Places::of(text, name)?.of_wanted;
-    let whole = places.iter().find(|place| !matches!(place, Place::Key(..)));
-    Ok(whole.or(places.first()).map(|place| match place {
-        Place::Entry(pair) | Place::Key(pair, _) => with_its_line(text, pair),
-        Place::Table(range) => whole_lines(text, range),
+    let occurrences = Spans::find(text, name)?.occurrences;
+    let whole = |occurrence: &&Occurrence| {
+        matches!(occurrence, Occurrence::Entry(_) | Occurrence::Table(_))
+    };
+    let first = occurrences.iter().find(whole).or(occurrences.first());
+    Ok(first.map(|occurrence| match occurrence {
+        Occurrence::Entry(pair) | Occurrence::Mobile(pair) | Occurrence::Enabled(pair) => {
+            removal_range(text, pair)
+        }
+        Occurrence::Table(range) => whole_lines(text, range),
     }))
 }
 
-fn with_its_line(text: &str, pair: &Pair) -> Range<usize> {
+fn removal_range(text: &str, pair: &Pair) -> Range<usize> {
     let range = pair.start..pair.value.end;
     let Some(comma_before) = pair.inline else {
         return whole_lines(text, &range);
     };
     match (comma_after(text, range.end), comma_before) {
         (Some(after), _) => {
-            let blanks = text[after..].len() - text[after..].trim_start_matches([' ', '\t']).len();
-            range.start..after + blanks
+            let blank = text[after..].len() - text[after..].trim_start_matches([' ', '\t']).len();
+            range.start..after + blank
         }
         (None, Some(before)) => before..range.end,
         (None, None) => range,
     }
 }
 
-/// Behind the comma that follows, blanks, line ends and comments between.
+/// The offset behind the comma that follows, after white space and comments.
 fn comma_after(text: &str, end: usize) -> Option<usize> {
     let mut rest = text[end..].trim_start();
     while rest.starts_with('#') {
@@ -154,28 +161,25 @@ fn comma_after(text: &str, end: usize) -> Option<usize> {
 /// # Errors
 /// The text is not TOML.
 pub fn set_enabled(text: &str, name: &str, enabled: bool) -> Result<String, NotToml> {
-    let places = Places::of(text, name)?.of_wanted;
-    let mut written = None;
-    let mut mobile = None;
-    let mut entry = None;
-    for place in places {
-        match place {
-            Place::Entry(pair) => entry = Some(pair),
-            Place::Key(pair, true) => written = Some(pair),
-            Place::Key(pair, false) => mobile = Some(pair),
-            Place::Table(_) => {}
+    let (mut enabled_key, mut mobile, mut entry) = (None, None, None);
+    for occurrence in Spans::find(text, name)?.occurrences {
+        match occurrence {
+            Occurrence::Entry(pair) => entry = Some(pair),
+            Occurrence::Enabled(pair) => enabled_key = Some(pair),
+            Occurrence::Mobile(pair) => mobile = Some(pair),
+            Occurrence::Table(_) => {}
         }
     }
     if let (true, Some(entry), Some(mobile)) = (enabled, &entry, &mobile) {
         let literal = &text[mobile.value.clone()];
-        // As `disable` writes it: back to what was before.
+        // As `disable` writes it: back to what there was before.
         if text[entry.value.clone()] == disabled(literal) {
             return Ok(replaced(text, entry.value.clone(), literal));
         }
     }
-    Ok(match (written, mobile, entry) {
-        (Some(written), ..) => replaced(text, written.value, &enabled.to_string()),
-        (None, Some(mobile), _) => beside(text, &mobile, enabled),
+    Ok(match (enabled_key, mobile, entry) {
+        (Some(pair), ..) => replaced(text, pair.value, &enabled.to_string()),
+        (None, Some(mobile), _) => with_enabled_key(text, &mobile, enabled),
         (None, None, Some(entry)) => {
             let literal = &text[entry.value.clone()];
             replaced(text, entry.value.clone(), &disabled(literal))
@@ -189,7 +193,7 @@ fn disabled(literal: &str) -> String {
 }
 
 /// `enabled = …` after `mobile = …`, with the same keys before it.
-fn beside(text: &str, mobile: &Pair, enabled: bool) -> String {
+fn with_enabled_key(text: &str, mobile: &Pair, enabled: bool) -> String {
     let keys = &text[mobile.start..mobile.last_key];
     if mobile.inline.is_some() {
         let pair = format!(", {keys}enabled = {enabled}");
@@ -256,14 +260,14 @@ fn whole_lines(text: &str, range: &Range<usize>) -> Range<usize> {
 mod tests {
     use super::*;
 
-    const NEW: New = New {
+    const NEW: NewEntry = NewEntry {
         name: "new",
         mobile: "+14155550100",
         enabled: true,
     };
 
     #[test]
-    fn somebody_new_comes_last_below_users() {
+    fn a_new_entry_comes_last_below_users() {
         const LINE: &str = "new = \"+14155550100\"\n";
         for (before, after) in [
             ("", "[users]\nNEW".to_owned()),
@@ -307,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_new_in_other_dress() {
+    fn a_new_entry_in_other_forms() {
         for (before, after) in [
             ("users = {}", "users = { new = \"+14155550100\"}"),
             (
@@ -336,8 +340,8 @@ mod tests {
     }
 
     #[test]
-    fn who_is_new_and_disabled() {
-        let new = New {
+    fn a_new_and_disabled_entry() {
+        let new = NewEntry {
             enabled: false,
             ..NEW
         };
@@ -370,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_removed_takes_nobody_along() {
+    fn removal_concerns_nobody_else() {
         for (before, after) in [
             ("[users]\na = '1' # x\nb = '2'\n", "[users]\nb = '2'\n"),
             ("[users]\nb = '2'\na = '1'", "[users]\nb = '2'\n"),
@@ -414,7 +418,7 @@ mod tests {
                 "users = {\n  b = '2', # b\n  a = '1' # a,\n  , c = '3'\n}",
                 "users = {\n  b = '2', # b\n  c = '3'\n}",
             ),
-            // Somebody else, and what only looks like it.
+            // Other users, and names that only look alike.
             (
                 "[users]\naa = '1'\n'a.b' = '1'\nb.a = '1'\n",
                 "[users]\naa = '1'\n'a.b' = '1'\nb.a = '1'\n",

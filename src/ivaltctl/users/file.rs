@@ -1,4 +1,4 @@
-//! users.toml on the disk: one writer at a time, and whoever reads finds the old file or the new one.
+//! users.toml on the disk: one writer at a time, and readers find the old file or the new one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::replace::{beside, replace};
+use crate::replace::{replace, sibling};
 use crate::{Refused, surroundings, terminal};
-use ivalt_core::trusted_file::{LARGE, Readers};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// How long a second writer waits for the first.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The users file of the settings.
 #[derive(Debug)]
@@ -26,20 +26,20 @@ pub struct UsersFile {
 #[derive(Debug)]
 pub struct Locked<'a> {
     file: &'a UsersFile,
-    begin: Option<Stamp>,
+    stamp: Option<Stamp>,
     _lock: Flock<File>,
 }
 
-/// By which a file is known that somebody has changed: inode, size, and when its content or attributes changed.
+/// Tells whether another program has changed the file: inode, size, and when content or attributes changed.
 type Stamp = (u64, u64, i64, i64);
 
 impl UsersFile {
     /// The file at `path`, which need not exist.
-    pub fn at(path: PathBuf) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -49,21 +49,21 @@ impl UsersFile {
     /// # Errors
     /// The module's own sentence.
     pub fn read(&self) -> Result<Vec<u8>, Refused> {
-        may_open(&self.path)?;
+        require_permission(&self.path)?;
         let trust = surroundings().trust;
-        Ok(trust.read(&self.path, Readers::Anybody, LARGE)?)
+        Ok(trust.read(&self.path, ReadPermission::Anybody, LARGE)?)
     }
 
     /// Waits for the right to write.
     ///
     /// The lock is on a file of its own. users.toml itself is replaced by every change, so that two writers could
-    /// each hold a lock on another one; and the folder may be opened, and so locked for ever, by anybody who may
-    /// read it. The lock file is never removed: who waits for a removed one would not see the next.
+    /// each hold a lock on a different one; and the folder may be opened, and so locked for ever, by anyone who may
+    /// read it. The lock file is never removed: a process that waits for a removed one would not see the next.
     ///
     /// # Errors
-    /// There is no such folder, it is not writable, or another writer does not end.
+    /// There is no such folder, it is not writable, or another writer does not finish.
     pub fn lock(&self) -> Result<Locked<'_>, Refused> {
-        let path = beside(&self.path, "lock");
+        let path = sibling(&self.path, "lock");
         let opened = OpenOptions::new()
             .write(true)
             .create(true)
@@ -73,7 +73,7 @@ impl UsersFile {
             .open(&path);
         let mut lock = opened.map_err(|error| self.not_writable(&path, &error))?;
         let begin = Instant::now();
-        let _notice = terminal::Notice::after_a_second(format!(
+        let _notice = terminal::ProgressHint::after_a_second(format!(
             "waiting for another ivaltctl, which is changing {}",
             self.path.display()
         ));
@@ -82,14 +82,14 @@ impl UsersFile {
                 Ok(_lock) => {
                     return Ok(Locked {
                         file: self,
-                        begin: self.stamp(),
+                        stamp: self.stamp(),
                         _lock,
                     });
                 }
                 Err((lock, Errno::EWOULDBLOCK | Errno::EINTR)) => lock,
                 Err((_, errno)) => return Err(self.not_writable(&path, &errno.into())),
             };
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > LOCK_TIMEOUT {
                 return Err(self.busy(&path));
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -109,7 +109,7 @@ impl UsersFile {
         Refused(format!(
             "{}: another ivaltctl has been changing it for {} s; nothing was changed; look for it: fuser -v {}",
             self.path.display(),
-            PATIENCE.as_secs(),
+            LOCK_TIMEOUT.as_secs(),
             lock.display()
         ))
     }
@@ -131,10 +131,10 @@ impl UsersFile {
 }
 
 impl Locked<'_> {
-    /// Puts `text` in the place of the old file, if there is one, with its owner, mode and SELinux label.
+    /// Replaces the file by `text`, with the owner, mode and SELinux label of the old one, if there is one.
     ///
     /// # Errors
-    /// Nothing was changed, and why.
+    /// Why nothing was changed.
     pub fn replace(&self, text: &str) -> Result<(), Refused> {
         if text.len() as u64 > LARGE {
             return Err(Refused(format!(
@@ -144,24 +144,25 @@ impl Locked<'_> {
             )));
         }
         let path = &self.file.path;
-        let _notice = terminal::Notice::after_a_second(format!("writing {}", path.display()));
+        let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
-        let unless_edited = || match self.file.stamp() == self.begin {
-            true => Ok(()),
-            false => Err(io::Error::other(
-                "another program has just changed it; try again",
-            )),
+        let refuse_if_edited = || {
+            if self.file.stamp() == self.stamp {
+                return Ok(());
+            }
+            let why = "another program has just changed it; try again";
+            Err(io::Error::other(why))
         };
-        replace(path, text.as_bytes(), 0o600, unless_edited)
-            .map_err(|error| self.file.not_writable(&beside(path, "new"), &error))
+        replace(path, text.as_bytes(), 0o600, refuse_if_edited)
+            .map_err(|error| self.file.not_writable(&sibling(path, "new"), &error))
     }
 }
 
-/// Says so plainly where root is needed; all else is for the module's own rules to judge.
+/// Refuses where root is needed; everything else is judged by the module's own rules.
 ///
 /// # Errors
 /// This user may not read the file.
-pub fn may_open(path: &Path) -> Result<(), Refused> {
+pub fn require_permission(path: &Path) -> Result<(), Refused> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -184,7 +185,7 @@ fn needs_root(path: &Path, done: &str) -> Refused {
     ))
 }
 
-/// As it may be pasted into a shell.
+/// The word, quoted for a shell.
 pub fn shell_word(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/+=-".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -1,4 +1,4 @@
-//! The CSV file of `users import`: columns name, mobile and perhaps enabled.
+//! The CSV file of `users import`: the columns name, mobile and, optionally, enabled.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,9 +19,9 @@ pub struct Row {
     pub line: u64,
     /// The account.
     pub name: String,
-    /// Checked.
+    /// The mobile number, valid.
     pub mobile: Mobile,
-    /// Whether the person may log in.
+    /// Whether the user may log in.
     pub enabled: bool,
 }
 
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// Takes the rows apart.
+/// Parses the rows.
 pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
     // Spreadsheets write a byte-order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -81,14 +81,14 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
     };
     let (mut table, mut columns, mut seen) = (Table::default(), None, HashMap::new());
     for record in reader(bytes).byte_records().flatten() {
-        let line = lines.of(&record);
-        // What spreadsheets leave below the last row.
+        let line = lines.line_of(&record);
+        // Spreadsheets leave empty rows below the last one.
         if record.iter().all(<[u8]>::is_empty) {
             continue;
         }
         let row = match &columns {
             Some(columns) => Columns::row(columns, &record, line, format),
-            None => match Columns::of(&record) {
+            None => match Columns::from_header(&record) {
                 Some(Ok(header)) => {
                     columns = Some(header);
                     continue;
@@ -98,11 +98,11 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
                     return table;
                 }
                 None => columns
-                    .insert(Columns::by_default())
+                    .insert(Columns::default_order())
                     .row(&record, line, format),
             },
         };
-        match row.and_then(|row| once(row, &mut seen)) {
+        match row.and_then(|row| reject_duplicate(row, &mut seen)) {
             Ok(row) => table.rows.push(row),
             Err(what) => table.problems.push(Problem { line, what }),
         }
@@ -133,7 +133,7 @@ struct LineCounter<'a> {
 }
 
 impl LineCounter<'_> {
-    fn of(&mut self, record: &ByteRecord) -> u64 {
+    fn line_of(&mut self, record: &ByteRecord) -> u64 {
         let begin = record.position().map_or(0, csv::Position::byte);
         let mut begin = usize::try_from(begin)
             .unwrap_or(0)
@@ -148,7 +148,7 @@ impl LineCounter<'_> {
     }
 }
 
-fn once(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
+fn reject_duplicate(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
     match seen.insert(row.name.clone(), row.line) {
         None => Ok(row),
         Some(line) => Err(format!(
@@ -158,7 +158,7 @@ fn once(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
     }
 }
 
-/// Which field is what.
+/// The position of each column.
 struct Columns {
     name: usize,
     mobile: usize,
@@ -167,7 +167,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn by_default() -> Self {
+    fn default_order() -> Self {
         Self {
             name: 0,
             mobile: 1,
@@ -176,15 +176,15 @@ impl Columns {
         }
     }
 
-    /// If the record is a header: a column that we would pass over may be one that somebody relies on.
-    fn of(record: &ByteRecord) -> Option<Result<Self, String>> {
+    /// `None` if the record is not a header. An unknown column is an error: somebody may rely on it.
+    fn from_header(record: &ByteRecord) -> Option<Result<Self, String>> {
         let titles: Vec<String> = record
             .iter()
             .map(|title| String::from_utf8_lossy(title).to_ascii_lowercase())
             .collect();
-        let place = |wanted: &str| titles.iter().position(|title| title == wanted);
-        let (name, mobile) = (place("name")?, place("mobile")?);
-        let enabled = place("enabled");
+        let position = |wanted: &str| titles.iter().position(|title| title == wanted);
+        let (name, mobile) = (position("name")?, position("mobile")?);
+        let enabled = position("enabled");
         let known = 2 + usize::from(enabled.is_some());
         let unknown = |title: &&String| !["name", "mobile", "enabled"].contains(&title.as_str());
         if let Some(title) = titles.iter().find(unknown) {
@@ -214,9 +214,9 @@ impl Columns {
                 fields.len()
             ));
         }
-        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
         let name = field(self.name).to_owned();
-        if let Some(why) = names::why_not(&name) {
+        if let Some(why) = names::invalid_reason(&name) {
             return Err(why.to_owned());
         }
         let Some(mobile) = Mobile::parse(field(self.mobile), format) else {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn one_row_in_every_dress() {
+    fn one_row_in_every_form() {
         let expected = |line| vec![(line, "alice".to_owned(), "+14155550100".to_owned(), true)];
         for (line, text) in [
             (1, "alice,+14155550100"),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_row_is_told() {
+    fn every_bad_row_is_reported() {
         let text = "alice,+14155550100\nbob\n:,+14155550100\ncarol,0\nalice,+14155550100\ndave,+14155550100,maybe\n\
             erin,+14155550100,true,x\n";
         let expected = [
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_we_do_not_know_is_refused() {
+    fn an_unknown_header_is_refused() {
         assert_eq!(
             problems("name,mobile,disabled\nalice,+14155550100,true"),
             [(

@@ -1,26 +1,26 @@
-//! `ivaltctl users`: users.toml, edited.
+//! `ivaltctl users`: edits users.toml.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! | --- | --- |
-//! | [`everybody`] | all entries with the module's own judgement |
-//! | [`watched`] | some entries, and whether all others stay as they are |
-//! | [`places`] | where in the text things stand |
+//! | [`entries`] | all entries, judged as a login would |
+//! | [`snapshot`] | some entries, and a hash of all others |
+//! | [`spans`] | the byte ranges of a user's entries |
 //! | [`edit`] | the text after a change |
-//! | [`file`] | one writer at a time; the old file or the new one |
+//! | [`file`] | the file: trust, lock, replacement |
 //! | [`import`] | rows of a CSV file |
 //! | [`names`] | names of accounts |
-//! | [`warnings`] | what is pointed out |
-//! | [`report`] | what list and show say |
+//! | [`warnings`] | what a command points out |
+//! | [`report`] | the output of list and show |
 
 mod edit;
-pub mod everybody;
+pub mod entries;
 mod file;
 mod import;
 mod names;
-mod places;
 mod report;
+pub mod snapshot;
+mod spans;
 mod warnings;
-mod watched;
 
 #[cfg(test)]
 mod properties;
@@ -32,76 +32,78 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::command_line::{Users, UsersCommand};
-use super::terminal::{self, Notice, plain};
+use super::command_line::{UsersArgs, UsersCommand};
+use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, surroundings};
-use edit::New;
-use everybody::{Everybody, text};
-use file::{UsersFile, may_open, shell_word};
+use edit::NewEntry;
+use entries::text;
+use file::{UsersFile, require_permission, shell_word};
 use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
+use ivalt_core::toml_events::NotToml;
 use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
+use snapshot::{Selection, Snapshot, digits};
 use warnings::Warnings;
-use watched::{Asked, Watched, digits};
 
 /// What a file that does not exist begins with.
 const EMPTY: &str = include_str!("../../../conf/users.toml");
 
-/// Obeys one of the subcommands.
-pub fn run(users: &Users, config: &Path) -> Result<Exit, Refused> {
-    let office = Office::open(users, config)?;
-    let done = match &users.command {
-        UsersCommand::List => office.list(),
-        UsersCommand::Show { name } => office.show(name),
-        UsersCommand::Add { name, mobile } => office.add(name, mobile),
-        UsersCommand::Remove { name } => office.remove(name),
-        UsersCommand::Enable { name } => office.set_enabled(name, true),
-        UsersCommand::Disable { name } => office.set_enabled(name, false),
-        UsersCommand::Import { file } => office.import(file),
+/// Runs one of the subcommands.
+pub fn run(args: &UsersArgs, config: &Path) -> Result<Exit, Refused> {
+    let store = UserStore::open(args, config)?;
+    let done = match &args.command {
+        UsersCommand::List => store.list(),
+        UsersCommand::Show { name } => store.show(name),
+        UsersCommand::Add { name, mobile } => store.add(name, mobile),
+        UsersCommand::Remove { name } => store.remove(name),
+        UsersCommand::Enable { name } => store.set_enabled(name, true),
+        UsersCommand::Disable { name } => store.set_enabled(name, false),
+        UsersCommand::Import { file } => store.import(file),
     };
-    // Names come from files that somebody else may have filled.
+    // The sentence may quote names from a file that somebody else wrote.
     done.map(|()| Exit::Done)
-        .map_err(|Refused(why)| Refused(plain(&why)))
+        .map_err(|Refused(why)| Refused(visible(&why)))
 }
 
 /// Where users are enrolled, and how.
-struct Office<'a> {
+struct UserStore<'a> {
     file: UsersFile,
     format: MobileFormat,
     config: &'a Path,
     json: bool,
 }
 
-/// How the changed names must read afterwards.
-type Wanted<'a> = HashMap<&'a str, Entry>;
+/// The entries that the changed users must have afterwards.
+type Expected<'a> = HashMap<&'a str, Entry>;
 
-impl<'a> Office<'a> {
-    fn open(users: &Users, config: &'a Path) -> Result<Self, Refused> {
+impl<'a> UserStore<'a> {
+    fn open(args: &UsersArgs, config: &'a Path) -> Result<Self, Refused> {
         let Enrolment {
             users_file,
             mobile_format,
         } = enrolment(config)?;
         Ok(Self {
-            file: UsersFile::at(users_file),
+            file: UsersFile::new(users_file),
             format: mobile_format,
             config,
-            json: users.json,
+            json: args.json,
         })
     }
 
     fn list(&self) -> Result<(), Refused> {
         let bytes = self.file.read()?;
-        let notice = self.notice("reading");
+        let hint = self.progress_hint("reading");
         let text = text(self.file.path(), &bytes)?;
-        let everybody = Everybody::read(self.file.path(), text, self.format)?;
-        drop(notice);
-        terminal::say(report::list(&everybody, self.json));
-        Warnings::about_all(&everybody).tell();
+        let users = entries::read_all(self.file.path(), text, self.format)?;
+        drop(hint);
+        terminal::say(report::list(&users, self.json));
+        Warnings::for_all(&users).print();
         Ok(())
     }
 
     fn show(&self, name: &str) -> Result<(), Refused> {
-        may_open(self.file.path())?;
+        require_permission(self.file.path())?;
         let trust = surroundings().trust;
         match look_up(self.file.path(), trust, name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
@@ -113,41 +115,41 @@ impl<'a> Office<'a> {
     }
 
     fn add(&self, name: &str, written: &str) -> Result<(), Refused> {
-        if let Some(why) = names::why_not(name) {
+        if let Some(why) = names::invalid_reason(name) {
             return Err(Refused(format!("{name}: {why}; nothing was changed")));
         }
         let Some(mobile) = Mobile::parse(written, self.format) else {
             let what = not_a_mobile(self.format);
             return Err(Refused(format!("{name}: {what}; nothing was changed")));
         };
-        let new = New {
+        let new = NewEntry {
             name,
             mobile: mobile.as_str(),
             enabled: true,
         };
-        let wanted = Wanted::from([(name, Entry::Enrolled(mobile.clone()))]);
-        let change = |text: &str, before: &Watched| match before.entry(name) {
+        let expected = Expected::from([(name, Entry::Enrolled(mobile.clone()))]);
+        let change = |text: &str, before: &Snapshot| match before.entry(name) {
             Entry::Absent => self.edited(edit::add(text, &[new])),
-            entry => Err(self.stands_already(name, before.line(name), entry, &mobile)),
+            entry => Err(self.already_enrolled(name, before.line(name), entry, &mobile)),
         };
-        let warnings = self.change(&wanted, true, change)?;
-        let said = json!({"done": "added", "name": name, "mobile": mobile.masked()});
-        self.done(
+        let warnings = self.change(&expected, true, change)?;
+        let report = json!({"done": "added", "name": name, "mobile": mobile.masked()});
+        self.report_done(
             &format!("{name}: added with the mobile {}", mobile.masked()),
-            said,
+            report,
             &warnings,
         );
         Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), Refused> {
-        let wanted = Wanted::from([(name, Entry::Absent)]);
-        self.change(&wanted, false, |text, before| match before.entry(name) {
+        let expected = Expected::from([(name, Entry::Absent)]);
+        self.change(&expected, false, |text, before| match before.entry(name) {
             Entry::Absent => Err(self.no_entry(name)),
             _ => self.edited(edit::remove(text, name)),
         })?;
-        let said = json!({"done": "removed", "name": name});
-        self.done(&format!("{name}: removed"), said, &Warnings::default());
+        let report = json!({"done": "removed", "name": name});
+        self.report_done(&format!("{name}: removed"), report, &Warnings::default());
         Ok(())
     }
 
@@ -155,27 +157,27 @@ impl<'a> Office<'a> {
         let word = if enabled { "enabled" } else { "disabled" };
         let locked = self.file.lock()?;
         let text = self.text(false)?;
-        let asked = Asked {
+        let selection = Selection {
             names: HashSet::from([name]),
-            ..Asked::default()
+            ..Selection::default()
         };
-        let before = self.watch(&text, &asked)?;
-        let Some(entry) = self.turned(name, before.entry(name), enabled)? else {
-            let said = json!({"done": "nothing", "name": name, "state": word});
+        let before = self.snapshot(&text, &selection)?;
+        let Some(entry) = self.toggled(name, before.entry(name), enabled)? else {
+            let report = json!({"done": "nothing", "name": name, "state": word});
             let sentence = format!("{name}: is {word} already");
-            self.done(&sentence, said, &Warnings::default());
+            self.report_done(&sentence, report, &Warnings::default());
             return Ok(());
         };
         let new = self.edited(edit::set_enabled(&text, name, enabled))?;
-        self.verify(&before, &new, &asked, &Wanted::from([(name, entry)]))?;
+        self.verify(&before, &new, &selection, &Expected::from([(name, entry)]))?;
         locked.replace(&new)?;
-        let said = json!({"done": word, "name": name});
-        self.done(&format!("{name}: {word}"), said, &Warnings::default());
+        let report = json!({"done": word, "name": name});
+        self.report_done(&format!("{name}: {word}"), report, &Warnings::default());
         Ok(())
     }
 
-    /// The entry with the other state; `None` if it has the wanted one.
-    fn turned(&self, name: &str, entry: &Entry, enabled: bool) -> Result<Option<Entry>, Refused> {
+    /// The entry in the other state; `None` if it already is in the requested one.
+    fn toggled(&self, name: &str, entry: &Entry, enabled: bool) -> Result<Option<Entry>, Refused> {
         match entry {
             Entry::Absent => Err(self.no_entry(name)),
             Entry::Bad(why) => Err(Refused(format!("{why}; nothing was changed"))),
@@ -189,82 +191,77 @@ impl<'a> Office<'a> {
         let bytes = import::read(path)?;
         let table = import::parse(&bytes, self.format);
         let mut skipped = HashSet::new();
-        let wanted: Wanted = table.rows.iter().map(wanted_of).collect();
-        let change = |text: &str, before: &Watched| {
+        let expected: Expected = table.rows.iter().map(expected_entry).collect();
+        let change = |text: &str, before: &Snapshot| {
             let mut problems = table.problems;
             for row in &table.rows {
                 match before.entry(&row.name) {
                     Entry::Absent => {}
-                    entry if *entry == wanted[row.name.as_str()] => {
+                    entry if *entry == expected[row.name.as_str()] => {
                         skipped.insert(row.name.as_str());
                     }
-                    entry => problems.push(self.in_the_way(row, before.line(&row.name), entry)),
+                    entry => problems.push(self.conflict(row, before.line(&row.name), entry)),
                 }
             }
-            refuse_rows(path, problems)?;
-            let new = |row: &'_ import::Row| !skipped.contains(row.name.as_str());
-            let new: Vec<New> = table
-                .rows
-                .iter()
-                .filter(|row| new(row))
-                .map(new_of)
-                .collect();
+            require_no_problems(path, problems)?;
+            let is_new = |row: &&import::Row| !skipped.contains(row.name.as_str());
+            let new: Vec<NewEntry> = table.rows.iter().filter(is_new).map(new_entry).collect();
             if new.is_empty() {
                 return Ok(text.to_owned());
             }
             self.edited(edit::add(text, &new))
         };
-        let warnings = self.change(&wanted, true, change)?;
-        self.imported(&table.rows, &skipped, &warnings);
+        let warnings = self.change(&expected, true, change)?;
+        self.report_import(&table.rows, &skipped, &warnings);
         Ok(())
     }
 
-    fn imported(&self, rows: &[import::Row], skipped: &HashSet<&str>, warnings: &Warnings) {
+    fn report_import(&self, rows: &[import::Row], skipped: &HashSet<&str>, warnings: &Warnings) {
         let added = rows.len() - skipped.len();
         let mut names: Vec<&str> = skipped.iter().copied().collect();
         names.sort_unstable();
-        let said = json!({"done": "imported", "added": added, "skipped": names});
-        let there = match names.len() {
+        let report = json!({"done": "imported", "added": added, "skipped": names});
+        let skipped = match names.len() {
             0 => String::new(),
             1..=20 => format!("; there already: {}", names.join(", ")),
             many => format!("; there already: {many}"),
         };
         let users = if added == 1 { "user" } else { "users" };
-        self.done(&format!("{added} {users} added{there}"), said, warnings);
+        self.report_done(&format!("{added} {users} added{skipped}"), report, warnings);
     }
 
-    /// Changes the file under the lock, once the result has been read back as the module would.
+    /// Changes the file under the lock, after the result has been parsed as the module would.
     fn change(
         &self,
-        wanted: &Wanted,
+        expected: &Expected,
         create: bool,
-        change: impl FnOnce(&str, &Watched) -> Result<String, Refused>,
+        change: impl FnOnce(&str, &Snapshot) -> Result<String, Refused>,
     ) -> Result<Warnings, Refused> {
         let locked = self.file.lock()?;
-        let notice = self.notice("changing");
+        let hint = self.progress_hint("changing");
         let text = self.text(create)?;
-        let asked = asked(wanted);
-        let before = self.watch(&text, &asked)?;
+        let selection = selection_for(expected);
+        let before = self.snapshot(&text, &selection)?;
         let new = change(&text, &before)?;
-        let after = self.verify(&before, &new, &asked, wanted)?;
-        drop(notice);
+        let after = self.verify(&before, &new, &selection, expected)?;
+        drop(hint);
         if new != text {
             locked.replace(&new)?;
         }
-        // The directory may be slow; others need not wait for it.
+        // The look-up of accounts may be slow (LDAP); other writers need not wait for it.
         drop(locked);
-        let present = |name: &&str| wanted[name] != Entry::Absent;
-        let mut names: Vec<&str> = wanted.keys().copied().filter(present).collect();
+        let present = |name: &&str| expected[name] != Entry::Absent;
+        let mut names: Vec<&str> = expected.keys().copied().filter(present).collect();
         names.sort_unstable();
         let shared: BTreeMap<_, _> = after.owners.into_iter().collect();
         let shared = shared.iter().map(|(mobile, owners)| {
             let owners = owners.iter().map(String::as_str);
             (mobile.clone(), owners.collect())
         });
-        Ok(Warnings::about(names.into_iter(), shared))
+        Ok(Warnings::for_names(names.into_iter(), shared))
     }
 
-    /// The text as it is now, or as it begins.
+    /// The text of the file, or that of a new one.
     fn text(&self, create: bool) -> Result<String, Refused> {
         let path = self.file.path();
         let missing =
@@ -277,51 +274,51 @@ impl<'a> Office<'a> {
         Ok(String::from_utf8(bytes)?)
     }
 
-    /// Reads the result back: the changed names as wanted, all others as before.
-    fn verify<'w>(
+    /// Parses the result: the changed users must be as expected, all others as before.
+    fn verify<'n>(
         &self,
-        before: &Watched,
+        before: &Snapshot,
         new: &str,
-        asked: &Asked<'w>,
-        wanted: &Wanted,
-    ) -> Result<Watched<'w>, Refused> {
-        let after = Watched::read(self.file.path(), new, self.format, asked)
-            .map_err(|why| self.by_hand("the file", Some(&why.to_string())))?;
-        if let Some((name, _)) = wanted
+        selection: &Selection<'n>,
+        expected: &Expected,
+    ) -> Result<Snapshot<'n>, Refused> {
+        let after = Snapshot::read(self.file.path(), new, self.format, selection)
+            .map_err(|why| self.unsafe_edit("the file", Some(&why)))?;
+        if let Some((name, _)) = expected
             .iter()
             .find(|(name, entry)| after.entry(name) != *entry)
         {
             let why = match before.entry(name) {
-                Entry::Bad(why) => Some(why.as_str()),
+                Entry::Bad(problem) => Some(problem),
                 _ => None,
             };
-            return Err(self.by_hand(name, why));
+            return Err(self.unsafe_edit(name, why));
         }
         if after.others != before.others {
-            return Err(self.by_hand("somebody else", None));
+            return Err(self.unsafe_edit("somebody else", None));
         }
         Ok(after)
     }
 
-    fn by_hand(&self, name: &str, why: Option<&str>) -> Refused {
+    fn unsafe_edit(&self, name: &str, why: Option<&Problem>) -> Refused {
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         Refused(format!(
-            "{}: {name} would not read as wanted afterwards{why}; nothing was changed; change it with an editor",
+            "{}: {name} would not read as expected afterwards{why}; nothing was changed; change it with an editor",
             self.file.path().display()
         ))
     }
 
-    fn watch<'w>(&self, text: &str, asked: &Asked<'w>) -> Result<Watched<'w>, Refused> {
-        Ok(Watched::read(self.file.path(), text, self.format, asked)?)
+    fn snapshot<'n>(&self, text: &str, selection: &Selection<'n>) -> Result<Snapshot<'n>, Refused> {
+        Ok(Snapshot::read(
+            self.file.path(),
+            text,
+            self.format,
+            selection,
+        )?)
     }
 
-    fn edited(
-        &self,
-        text: Result<String, ivalt_core::toml_events::NotToml>,
-    ) -> Result<String, Refused> {
-        text.map_err(|not_toml| {
-            Refused(format!("{}: {}", self.file.path().display(), not_toml.what))
-        })
+    fn edited(&self, text: Result<String, NotToml>) -> Result<String, Refused> {
+        text.map_err(|not_toml| not_toml.problem.in_file(self.file.path()).into())
     }
 
     fn no_entry(&self, name: &str) -> Refused {
@@ -332,12 +329,12 @@ impl<'a> Office<'a> {
         ))
     }
 
-    fn stands_already(&self, name: &str, line: usize, entry: &Entry, mobile: &Mobile) -> Refused {
+    fn already_enrolled(&self, name: &str, line: usize, entry: &Entry, mobile: &Mobile) -> Refused {
         let place = format!("{}:{line}", self.file.path().display());
         let remove = self.command("remove", name);
         Refused(match entry {
             Entry::Bad(why) => {
-                format!("{why}; nothing was changed; mend it, or take it out first: {remove}")
+                format!("{why}; nothing was changed; fix it, or take it out first: {remove}")
             }
             Entry::Disabled(same) if same == mobile => format!(
                 "{place}: {name} stands here already with this mobile, disabled; let the person in again: {}",
@@ -354,7 +351,7 @@ impl<'a> Office<'a> {
         })
     }
 
-    fn in_the_way(&self, row: &import::Row, line: usize, entry: &Entry) -> import::Problem {
+    fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> import::Problem {
         let name = &row.name;
         let what = match entry {
             Entry::Bad(why) => format!("{name}: has a bad entry already: {why}"),
@@ -369,7 +366,7 @@ impl<'a> Office<'a> {
         }
     }
 
-    /// A command of ours as it may be pasted into a shell.
+    /// A command of this tool, quoted for a shell.
     fn command(&self, verb: &str, name: &str) -> String {
         let config = if self.config == Path::new(DEFAULT_CONFIG) {
             String::new()
@@ -382,28 +379,28 @@ impl<'a> Office<'a> {
         format!("ivaltctl {config}users {verb} {}", shell_word(name))
     }
 
-    fn done(&self, sentence: &str, mut said: Value, warnings: &Warnings) {
+    fn report_done(&self, sentence: &str, mut report: Value, warnings: &Warnings) {
         if self.json {
-            said["file"] = self.file.path().display().to_string().into();
-            said["warnings"] = warnings.0.clone().into();
-            terminal::say(said);
+            report["file"] = self.file.path().display().to_string().into();
+            report["warnings"] = warnings.0.clone().into();
+            terminal::say(report);
         } else {
-            terminal::say(plain(sentence));
+            terminal::say(visible(sentence));
         }
-        warnings.tell();
+        warnings.print();
     }
 
-    fn notice(&self, doing: &str) -> Notice {
-        Notice::after_a_second(format!("{doing} {}", self.file.path().display()))
+    fn progress_hint(&self, action: &str) -> ProgressHint {
+        ProgressHint::after_a_second(format!("{action} {}", self.file.path().display()))
     }
 }
 
-/// The settings need not be complete; where the package has just been unpacked, they need not be there.
+/// The settings need not be complete; right after the installation they need not exist.
 fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
-    may_open(config)?;
+    require_permission(config)?;
     let missing =
         matches!(fs::symlink_metadata(config), Err(error) if error.kind() == ErrorKind::NotFound);
-    // Another path was typed: then a mistake in it must not change the users of this machine.
+    // With `--config`, a typo in the path must not end in changes to the users of this machine.
     if missing && config == Path::new(DEFAULT_CONFIG) {
         let enrolment = Enrolment::by_default();
         terminal::complain(format_args!(
@@ -416,7 +413,7 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     Ok(Enrolment::load(config, surroundings().trust)?)
 }
 
-fn wanted_of(row: &import::Row) -> (&str, Entry) {
+fn expected_entry(row: &import::Row) -> (&str, Entry) {
     let mobile = row.mobile.clone();
     let entry = if row.enabled {
         Entry::Enrolled(mobile)
@@ -426,23 +423,23 @@ fn wanted_of(row: &import::Row) -> (&str, Entry) {
     (&row.name, entry)
 }
 
-fn new_of(row: &import::Row) -> New<'_> {
-    New {
+fn new_entry(row: &import::Row) -> NewEntry<'_> {
+    NewEntry {
         name: &row.name,
         mobile: row.mobile.as_str(),
         enabled: row.enabled,
     }
 }
 
-/// Tells every bad row, not only the first.
-fn refuse_rows(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Refused> {
+/// Prints every bad row, not only the first.
+fn require_no_problems(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Refused> {
     problems.sort_by_key(|problem| problem.line);
     let file = match path.to_string_lossy() {
         stdin if stdin == "-" => "standard input".into(),
         file => file,
     };
     for import::Problem { line, what } in &problems {
-        terminal::complain(format_args!("{file}:{line}: {}", plain(what)));
+        terminal::complain(format_args!("{file}:{line}: {}", visible(what)));
     }
     match problems.len() {
         0 => Ok(()),
@@ -453,14 +450,14 @@ fn refuse_rows(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Re
     }
 }
 
-/// Those who change, and everybody with one of their mobiles.
-fn asked<'a>(wanted: &Wanted<'a>) -> Asked<'a> {
+/// The users that change, and all users with one of their mobiles.
+fn selection_for<'a>(expected: &Expected<'a>) -> Selection<'a> {
     let mobile = |entry: &Entry| match entry {
         Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Some(digits(mobile.as_str())),
         Entry::Absent | Entry::Bad(_) => None,
     };
-    Asked {
-        names: wanted.keys().copied().collect(),
-        mobiles: wanted.values().filter_map(mobile).collect(),
+    Selection {
+        names: expected.keys().copied().collect(),
+        mobiles: expected.values().filter_map(mobile).collect(),
     }
 }

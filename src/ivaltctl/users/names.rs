@@ -1,11 +1,11 @@
-//! Names of accounts: which can be one, and which is one.
+//! Names of accounts: which are possible, and which exist.
 
 use nix::unistd::User;
 
 /// Why no account of Linux can have this name, if none can.
 ///
-/// `DOM\user`, `user@realm`, blanks and capitals come from real directories, so this is generous.
-pub fn why_not(name: &str) -> Option<&'static str> {
+/// `DOM\user`, `user@realm`, spaces and capitals come from real directories, so they are accepted.
+pub fn invalid_reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("the name is empty")
     } else if name.len() > 256 {
@@ -23,7 +23,7 @@ pub fn why_not(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the machine knows the account, local or by NSS (LDAP, SSSD …); `None` if it cannot be told.
+/// Whether this machine knows the account, locally or by NSS (LDAP, SSSD …); `None` if that cannot be determined.
 pub fn is_known(name: &str) -> Option<bool> {
     User::from_name(name).ok().map(|user| user.is_some())
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_real_directories_are_names() {
+    fn names_of_real_directories_are_accepted() {
         for name in [
             "alice",
             "first.last",
@@ -46,12 +46,12 @@ mod tests {
             "42",
             "+nis",
         ] {
-            assert_eq!(why_not(name), None, "{name}");
+            assert_eq!(invalid_reason(name), None, "{name}");
         }
     }
 
     #[test]
-    fn what_no_account_can_be_called() {
+    fn impossible_names_are_refused() {
         for (name, why) in [
             ("", "the name is empty"),
             ("a\nb", "the name holds a control character"),
@@ -65,9 +65,9 @@ mod tests {
             (" a", "the name begins or ends with white space"),
             ("a ", "the name begins or ends with white space"),
         ] {
-            assert_eq!(why_not(name), Some(why), "{name:?}");
+            assert_eq!(invalid_reason(name), Some(why), "{name:?}");
         }
-        assert_eq!(why_not(&"a".repeat(256)), None);
-        assert!(why_not(&"a".repeat(257)).is_some());
+        assert_eq!(invalid_reason(&"a".repeat(256)), None);
+        assert!(invalid_reason(&"a".repeat(257)).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold for every change of every file, however it is written.
+//! What must hold for every change of every file, in whichever form it is written.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::Entry;
-use super::edit::{self, New, quoted_key};
-use super::everybody::Everybody;
-use super::places::Places;
-use super::watched::{Asked, Watched};
+use super::edit::{self, NewEntry, quoted_key};
+use super::entries::read_all;
+use super::snapshot::{Selection, Snapshot};
+use super::spans::Spans;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::trusted_file::Trust;
 use ivalt_core::users::look_up;
@@ -55,20 +55,17 @@ fn entry(name: &str, number: u32, form: usize) -> Vec<String> {
     forms[form % forms.len()].clone()
 }
 
-fn lines(people: &[(&str, usize)], prefix: &str, comment: &str) -> Vec<String> {
-    let entries = people
-        .iter()
-        .enumerate()
-        .flat_map(|(number, (name, form))| {
-            let number = u32::try_from(number).unwrap();
-            entry(name, number, *form)
-        });
+fn lines(users: &[(&str, usize)], prefix: &str, comment: &str) -> Vec<String> {
+    let entries = users.iter().enumerate().flat_map(|(number, (name, form))| {
+        let number = u32::try_from(number).unwrap();
+        entry(name, number, *form)
+    });
     entries
         .map(|entry| format!("{prefix}{entry}{comment}"))
         .collect()
 }
 
-fn tables(people: &[(&str, usize)]) -> Vec<String> {
+fn tables(users: &[(&str, usize)]) -> Vec<String> {
     let table = |(number, (name, form)): (usize, &(&str, usize))| {
         let enabled = ["", "enabled = false", "# enabled", "enabled = 3"][form % 4];
         format!(
@@ -76,14 +73,14 @@ fn tables(people: &[(&str, usize)]) -> Vec<String> {
             quoted_key(name)
         )
     };
-    people.iter().enumerate().map(table).collect()
+    users.iter().enumerate().map(table).collect()
 }
 
 /// A file in one of the documented forms, with the names in it.
 fn file() -> impl Strategy<Value = String> {
-    let people = subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
+    let users = subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
     let forms = vec(0usize..20, NAMES.len());
-    let dress = (
+    let style = (
         0usize..4,
         0usize..=10,
         select(vec!["", " # said", "\t"]),
@@ -91,9 +88,9 @@ fn file() -> impl Strategy<Value = String> {
         any::<bool>(),
         any::<bool>(),
     );
-    (people, forms, dress).prop_map(|(names, forms, (style, split, comment, crlf, bom, end))| {
-        let people: Vec<(&str, usize)> = names.into_iter().zip(forms).collect();
-        let (first, rest) = people.split_at(split.min(people.len()));
+    (users, forms, style).prop_map(|(names, forms, (style, split, comment, crlf, bom, end))| {
+        let users: Vec<(&str, usize)> = names.into_iter().zip(forms).collect();
+        let (first, rest) = users.split_at(split.min(users.len()));
         let mut text = vec!["# head".to_owned()];
         match style {
             0 => text.push("[users] # all".to_owned()),
@@ -121,20 +118,17 @@ fn file() -> impl Strategy<Value = String> {
     })
 }
 
-/// Everybody but `name`, each in words; lines may have moved.
+/// All users but `name`; lines may have moved.
 fn others(text: &str, name: &str) -> Vec<(String, String)> {
-    let everybody = Everybody::read(Path::new("users.toml"), text, MobileFormat::E164)
+    let users = read_all(Path::new("users.toml"), text, MobileFormat::E164)
         .unwrap_or_else(|why| panic!("{why}: {text}"));
-    let others = everybody
-        .people()
-        .iter()
-        .filter(|person| person.name != name);
+    let others = users.iter().filter(|user| user.name != name);
     others
-        .map(|person| (person.name.to_string(), in_words(&person.entry)))
+        .map(|user| (user.name.to_string(), describe(&user.entry)))
         .collect()
 }
 
-/// All but `name` read as before, and the tool's own watch over them says so.
+/// All but `name` read as before, and so says the snapshot's hash.
 fn others_as_before(before: &str, after: &str, name: &str) {
     assert_eq!(
         others(before, name),
@@ -142,27 +136,32 @@ fn others_as_before(before: &str, after: &str, name: &str) {
         "{before}\n->\n{after}"
     );
     assert_eq!(
-        watched(before, name).others,
-        watched(after, name).others,
+        snapshot(before, name).others,
+        snapshot(after, name).others,
         "{before}\n->\n{after}"
     );
 }
 
-fn watched<'a>(text: &str, name: &'a str) -> Watched<'a> {
-    let asked = Asked {
+fn snapshot<'a>(text: &str, name: &'a str) -> Snapshot<'a> {
+    let selection = Selection {
         names: HashSet::from([name]),
-        ..Asked::default()
+        ..Selection::default()
     };
-    Watched::read(Path::new("users.toml"), text, MobileFormat::E164, &asked)
-        .unwrap_or_else(|why| panic!("{why}: {text}"))
+    Snapshot::read(
+        Path::new("users.toml"),
+        text,
+        MobileFormat::E164,
+        &selection,
+    )
+    .unwrap_or_else(|why| panic!("{why}: {text}"))
 }
 
 /// What the text says of `name`, in words.
 fn says(text: &str, name: &str) -> String {
-    in_words(watched(text, name).entry(name))
+    describe(snapshot(text, name).entry(name))
 }
 
-fn in_words(entry: &Entry) -> String {
+fn describe(entry: &Entry) -> String {
     match entry {
         Entry::Absent => "absent".to_owned(),
         Entry::Enrolled(mobile) => format!("enabled {}", mobile.as_str()),
@@ -189,14 +188,14 @@ fn is_insertion(before: &str, after: &str) -> bool {
 
 proptest! {
     #[test]
-    fn who_is_added_reads_as_wanted(
+    fn an_added_user_is_enrolled_as_requested(
         text in file(),
         name in prop_oneof![select(NAMES.to_vec()).prop_map(str::to_owned), "[^\\p{Cc}]{1,12}"],
         enabled in any::<bool>(),
     ) {
         prop_assume!(says(&text, &name) == "absent");
         let mobile = "+916283974746";
-        let after = edit::add(&text, &[New { name: &name, mobile, enabled }]).unwrap();
+        let after = edit::add(&text, &[NewEntry { name: &name, mobile, enabled }]).unwrap();
         let word = if enabled { "enabled" } else { "disabled" };
         prop_assert_eq!(says(&after, &name), format!("{word} {mobile}"), "{}\n->\n{}", text, after);
         prop_assert!(is_insertion(&text, &after), "{}\n->\n{}", text, after);
@@ -207,19 +206,19 @@ proptest! {
     }
 
     #[test]
-    fn who_is_removed_is_gone_and_nobody_else(text in file(), name in select(NAMES.to_vec())) {
+    fn a_removed_user_is_gone_and_nobody_else(text in file(), name in select(NAMES.to_vec())) {
         let after = edit::remove(&text, name).unwrap();
         // `alice.other = …` may be somebody called "alice.other", and stays.
         if !text.contains(&format!("{}.other", quoted_key(name))) && says(&text, name) != "bad" {
             prop_assert_eq!(says(&after, name), "absent", "{}\n->\n{}", text, after);
         }
-        let places = Places::of(&text, name).unwrap().of_wanted.len();
-        prop_assert!(is_insertion(&after, &text) || places > 1, "{}\n->\n{}", text, after);
+        let occurrences = Spans::find(&text, name).unwrap().occurrences.len();
+        prop_assert!(is_insertion(&after, &text) || occurrences > 1, "{}\n->\n{}", text, after);
         others_as_before(&text, &after, name);
     }
 
     #[test]
-    fn who_is_disabled_keeps_the_mobile(text in file(), name in select(NAMES.to_vec())) {
+    fn a_disabled_user_keeps_the_mobile(text in file(), name in select(NAMES.to_vec())) {
         let before = says(&text, name);
         let Some((word, mobile)) = before.split_once(' ') else { return Ok(()) };
         let after = edit::set_enabled(&text, name, word != "enabled").unwrap();
@@ -238,25 +237,25 @@ proptest! {
         let path = folder.path().join("users.toml");
         std::fs::write(&path, &text).unwrap();
         let trust = Trust { effective_uid: nix::unistd::geteuid().as_raw() };
-        let asked = Asked { names: HashSet::from([name]), ..Asked::default() };
-        let watched = Watched::read(&path, &text, MobileFormat::E164, &asked).unwrap();
+        let selection = Selection { names: HashSet::from([name]), ..Selection::default() };
+        let snapshot = Snapshot::read(&path, &text, MobileFormat::E164, &selection).unwrap();
         let looked_up = look_up(&path, trust, name.as_bytes(), MobileFormat::E164).unwrap();
-        prop_assert_eq!(watched.entry(name), &looked_up, "{}", text);
-        let everybody = Everybody::read(&path, &text, MobileFormat::E164).unwrap();
-        let listed = everybody.people().iter().find(|person| person.name == name);
+        prop_assert_eq!(snapshot.entry(name), &looked_up, "{}", text);
+        let users = read_all(&path, &text, MobileFormat::E164).unwrap();
+        let listed = users.iter().find(|user| user.name == name);
         // "first.last" without quotes is listed as "first".
-        if let Some(person) = listed {
-            prop_assert_eq!(&person.entry, &looked_up, "{}", text);
+        if let Some(user) = listed {
+            prop_assert_eq!(&user.entry, &looked_up, "{}", text);
         }
     }
 
-    /// The watch sees whatever changes somebody else's login.
+    /// The hash of the others covers whatever changes their logins.
     #[test]
-    fn whoever_is_changed_is_noticed(text in file(), [one, other] in [select(NAMES.to_vec()), select(NAMES.to_vec())]) {
+    fn a_change_of_another_user_changes_the_hash(text in file(), [one, other] in [select(NAMES.to_vec()), select(NAMES.to_vec())]) {
         prop_assume!(one != other);
         let after = edit::remove(&text, one).unwrap();
         if others(&text, other) != others(&after, other) {
-            prop_assert_ne!(watched(&text, other).others, watched(&after, other).others);
+            prop_assert_ne!(snapshot(&text, other).others, snapshot(&after, other).others);
         }
     }
 }

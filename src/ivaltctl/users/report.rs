@@ -1,38 +1,40 @@
-//! What `list` and `show` say.
+//! The output of `list` and `show`.
 
 use serde_json::{Value, json};
 
-use super::everybody::Everybody;
+use super::entries::UserEntry;
 use super::names;
-use crate::terminal::{BAD, DOUBTFUL, GOOD, painted, plain};
+use crate::terminal::{ERROR, OK, WARN, styled, visible};
 use ivalt_core::users::Entry;
 
-/// A name may be long; the columns then go out of line for it alone.
+/// A longer name shifts the columns of its own line only.
 const WIDEST: usize = 32;
 
 /// All users, their mobiles masked.
-pub fn list(everybody: &Everybody, as_json: bool) -> String {
+pub fn list(users: &[UserEntry], as_json: bool) -> String {
     if as_json {
-        let people = everybody.people().iter();
-        let people = people.map(|person| member(&person.name, Said::masked(&person.entry)));
-        return Value::Array(people.collect()).to_string();
+        let members = users
+            .iter()
+            .map(|user| member(&user.name, Fields::masked(&user.entry)));
+        return Value::Array(members.collect()).to_string();
     }
-    let width = |name: &str| plain(name).chars().count();
-    let people = everybody.people().iter();
-    let widths = people.clone().map(|person| width(&person.name));
+    let width = |name: &str| visible(name).chars().count();
+    let widths = users.iter().map(|user| width(&user.name));
     let column = widths.max().unwrap_or_default().min(WIDEST);
-    let line = |(name, said): (&str, Said)| {
-        let state = said.painted();
-        let name = plain(name);
-        let why = said
+    let line = |name: &str, fields: Fields| {
+        let state = fields.styled_state();
+        let name = visible(name);
+        let why = fields
             .why
-            .map(|why| format!(": {}", plain(why)))
+            .map(|why| format!(": {}", visible(&why)))
             .unwrap_or_default();
-        let mobile = said.mobile.unwrap_or_else(|| "-".to_owned());
+        let mobile = fields.mobile.unwrap_or_else(|| "-".to_owned());
         format!("{name:<column$}  {mobile:<7}  {state}{why}")
     };
-    let lines = people.map(|person| line((&person.name, Said::masked(&person.entry))));
-    let lines: Vec<String> = lines.collect();
+    let lines: Vec<String> = users
+        .iter()
+        .map(|user| line(&user.name, Fields::masked(&user.entry)))
+        .collect();
     if lines.is_empty() {
         return "nobody is enrolled".to_owned();
     }
@@ -41,10 +43,10 @@ pub fn list(everybody: &Everybody, as_json: bool) -> String {
 
 /// One user with the whole mobile.
 pub fn show(name: &str, entry: &Entry, as_json: bool) -> String {
-    let said = Said::whole(entry);
+    let fields = Fields::whole(entry);
     let known = names::is_known(name);
     if as_json {
-        let mut member = member(name, said);
+        let mut member = member(name, fields);
         member["account"] = json!(known);
         return member.to_string();
     }
@@ -54,55 +56,55 @@ pub fn show(name: &str, entry: &Entry, as_json: bool) -> String {
         None => "cannot be looked up",
     };
     let mut lines = vec![
-        format!("name     {}", plain(name)),
-        format!("mobile   {}", said.mobile.as_deref().unwrap_or("-")),
-        format!("state    {}", said.painted()),
+        format!("name     {}", visible(name)),
+        format!("mobile   {}", fields.mobile.as_deref().unwrap_or("-")),
+        format!("state    {}", fields.styled_state()),
     ];
-    lines.extend(said.why.map(|why| format!("reason   {}", plain(why))));
+    lines.extend(fields.why.map(|why| format!("reason   {}", visible(&why))));
     lines.push(format!("account  {account}"));
     lines.join("\n")
 }
 
-fn member(name: &str, said: Said) -> Value {
-    let mut member = json!({"name": name, "mobile": said.mobile, "state": said.state});
-    if let Some(why) = said.why {
+fn member(name: &str, fields: Fields) -> Value {
+    let mut member = json!({"name": name, "mobile": fields.mobile, "state": fields.state});
+    if let Some(why) = fields.why {
         member["reason"] = why.into();
     }
     member
 }
 
-/// An entry in words.
-struct Said<'a> {
+/// The fields of an entry as they are shown.
+struct Fields {
     mobile: Option<String>,
     state: &'static str,
-    why: Option<&'a str>,
+    why: Option<String>,
 }
 
-impl<'a> Said<'a> {
-    fn whole(entry: &'a Entry) -> Self {
+impl Fields {
+    fn whole(entry: &Entry) -> Self {
         let (mobile, state, why) = match entry {
             Entry::Absent => (None, "absent", None),
             Entry::Enrolled(mobile) => (Some(mobile.as_str().to_owned()), "enabled", None),
             Entry::Disabled(mobile) => (Some(mobile.as_str().to_owned()), "disabled", None),
-            Entry::Bad(why) => (None, "bad", Some(why.as_str())),
+            Entry::Bad(why) => (None, "bad", Some(why.to_string())),
         };
         Self { mobile, state, why }
     }
 
-    fn masked(entry: &'a Entry) -> Self {
-        let mut said = Self::whole(entry);
+    fn masked(entry: &Entry) -> Self {
+        let mut fields = Self::whole(entry);
         if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = entry {
-            said.mobile = Some(mobile.masked());
+            fields.mobile = Some(mobile.masked());
         }
-        said
+        fields
     }
 
-    fn painted(&self) -> String {
+    fn styled_state(&self) -> String {
         let style = match self.state {
-            "enabled" => GOOD,
-            "disabled" => DOUBTFUL,
-            _ => BAD,
+            "enabled" => OK,
+            "disabled" => WARN,
+            _ => ERROR,
         };
-        painted(style, self.state)
+        styled(style, self.state)
     }
 }

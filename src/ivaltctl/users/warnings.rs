@@ -1,28 +1,28 @@
-//! What is pointed out, and does not stop anything.
+//! What a command points out without refusing anything.
 
 use std::collections::BTreeMap;
 
-use super::everybody::Everybody;
+use super::entries::UserEntry;
 use super::names;
-use super::watched::digits;
-use crate::terminal::{self, plain};
+use super::snapshot::digits;
+use crate::terminal::{self, visible};
 use ivalt_core::users::Entry;
 
-/// So many of one kind are told; a directory that is down would give as many as there are users.
+/// So many of one kind are printed; a directory that is down would give as many as there are users.
 const MOST: usize = 20;
 
-/// The warnings of a command, in the order they are told.
+/// The warnings of a command, in the order they are printed.
 #[derive(Debug, Default)]
 pub struct Warnings(pub Vec<String>);
 
 impl Warnings {
-    /// About these names, and mobiles with those who have them.
-    pub fn about<'a>(
+    /// About these names, and about mobiles that several users share.
+    pub fn for_names<'a>(
         names: impl Iterator<Item = &'a str>,
         shared: impl Iterator<Item = (String, Vec<&'a str>)>,
     ) -> Self {
         let mut warnings = Self::default();
-        let _notice = terminal::Notice::after_a_second("looking the accounts up".to_owned());
+        let _notice = terminal::ProgressHint::after_a_second("looking the accounts up".to_owned());
         warnings.unknown(names);
         let shared = shared.filter(|(_, owners)| owners.len() > 1);
         warnings.at_most(shared.map(|(mobile, owners)| {
@@ -32,23 +32,23 @@ impl Warnings {
         warnings
     }
 
-    /// About everybody.
-    pub fn about_all(everybody: &Everybody) -> Self {
+    /// About all users.
+    pub fn for_all(users: &[UserEntry]) -> Self {
         let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for person in everybody.people() {
-            if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &person.entry {
+        for user in users {
+            if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &user.entry {
                 let owners = owners.entry(digits(mobile.as_str())).or_default();
-                owners.push(&person.name);
+                owners.push(&user.name);
             }
         }
-        let names = everybody.people().iter().map(|person| person.name.as_ref());
-        Self::about(names, owners.into_iter())
+        let names = users.iter().map(|user| user.name.as_ref());
+        Self::for_names(names, owners.into_iter())
     }
 
-    /// Tells them on standard error.
-    pub fn tell(&self) {
+    /// Prints them to standard error.
+    pub fn print(&self) {
         for warning in &self.0 {
-            terminal::complain(format_args!("warning: {}", plain(warning)));
+            terminal::complain(format_args!("warning: {}", visible(warning)));
         }
     }
 

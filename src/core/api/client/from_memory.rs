@@ -35,7 +35,7 @@ impl Client {
     pub fn validate_against(answer: Sent, key: Secret, mobile: &str, token: &Secret) -> Exchange {
         let timeout = Duration::from_secs(30);
         let route = Route {
-            roots: Arc::new(Roots::of("nowhere".to_owned(), Vec::new())),
+            roots: Arc::new(Roots::of("nowhere".into(), Vec::new())),
             look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
             progress: Progress::begin(timeout),
         };
@@ -45,7 +45,7 @@ impl Client {
             timeout,
             agent: Agent::with_parts(config(timeout, None), answer, route.resolver()),
             berth: Berth::default(),
-            kernel: Kernel {
+            platform: Platform {
                 look_up: route.look_up,
                 spawn: |_| Err(io::ErrorKind::Unsupported.into()),
                 hung_up: |_| true,

@@ -130,15 +130,15 @@ impl<'a> StackUnderTest<'a> {
 struct Message {
     id: &'static str,
     what: String,
-    mend: String,
+    fix: String,
 }
 
 impl Message {
-    fn new(id: &'static str, what: impl Into<String>, mend: impl Into<String>) -> Self {
+    fn new(id: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             id,
             what: what.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Message {
             file: Some(file),
             line,
             what: self.what,
-            mend: self.mend,
+            fix: self.fix,
         }
     }
 

@@ -59,11 +59,11 @@ fn denial(stack: &mut StackUnderTest) {
             "the control field {} lets a login succeed that pam_ivalt has denied ({code})",
             control(culprit).escape_debug(),
         );
-        let mend = match undone {
+        let fix = match undone {
             Some(culprit) => format!("write bad for reset in {}", control(culprit).escape_debug()),
             None => line(stack.rule_type, right_control(rule), module),
         };
-        let message = Message::new("denial-does-not-deny", what, mend);
+        let message = Message::new("denial-does-not-deny", what, fix);
         stack.add(message, Severity::LetsIn, &culprit.location, Some(path));
     }
 }
@@ -120,13 +120,8 @@ fn bypass(stack: &mut StackUnderTest, at: usize, severity: Severity, path: Execu
         control(rule).escape_debug(),
         name(rule),
     );
-    let (location, mend) = fix_bypass(stack, at, severity);
-    stack.add(
-        Message::new(id, what, mend),
-        severity,
-        &location,
-        Some(path),
-    );
+    let (location, fix) = fix_bypass(stack, at, severity);
+    stack.add(Message::new(id, what, fix), severity, &location, Some(path));
 }
 
 /// Where to put the pam_ivalt line, or how to keep the other one from ending its stack.
@@ -140,14 +135,14 @@ fn fix_bypass(stack: &StackUnderTest, at: usize, severity: Severity) -> (Locatio
     let ivalt = &rules[below];
     let own = line(stack.rule_type, &control(ivalt), module);
     if severity == Severity::Warning {
-        let mend = format!("nothing, if that is meant; else move above this line: {own}");
-        return (location, mend);
+        let fix = format!("nothing, if that is meant; else move above this line: {own}");
+        return (location, fix);
     }
     if let Some(include) = included_apart(rule, ivalt) {
-        let mend = format!("{}    substack    {}", stack.rule_type.word(), include.name);
-        return (include.location.clone(), mend);
+        let fix = format!("{}    substack    {}", stack.rule_type.word(), include.name);
+        return (include.location.clone(), fix);
     }
-    let mend = match rule.actions[ReturnCode::Success] {
+    let fix = match rule.actions[ReturnCode::Success] {
         Action::Jump(_) => format!("move below the line the jump leads to: {own}"),
         _ => format!(
             "move above line {} of {}: {own}",
@@ -155,7 +150,7 @@ fn fix_bypass(stack: &StackUnderTest, at: usize, severity: Severity) -> (Locatio
             location.file.display()
         ),
     };
-    (location, mend)
+    (location, fix)
 }
 
 /// The line that includes the file of the rule that ends the stack, but not that of the other: as a substack it would
@@ -259,7 +254,7 @@ fn acceptance(stack: &mut StackUnderTest) {
         return;
     };
     let rule = &stack.rules[at];
-    let (what, mend) = match rule.actions[ReturnCode::Success] {
+    let (what, fix) = match rule.actions[ReturnCode::Success] {
         Action::Ok | Action::Done => (
             "no login succeeds, whatever the modules return".to_owned(),
             "move the line to where a login that has passed the password goes on: below @include common-auth, or below \
@@ -274,7 +269,7 @@ fn acceptance(stack: &mut StackUnderTest) {
             line(stack.rule_type, "required", module),
         ),
     };
-    let message = Message::new("acceptance-denied", what, mend);
+    let message = Message::new("acceptance-denied", what, fix);
     let path = stack
         .best_path(allowed)
         .or_else(|| stack.best_path(|_| true));

@@ -41,7 +41,7 @@ fn shared_file(location: Location, names: &str) -> Finding {
             "pam_ivalt covers every service that includes this file, also those without a network or a user to ask \
              (polkit, desktops): {names}"
         ),
-        mend: "move the line to the file of each service that is meant, below the include"
+        fix: "move the line to the file of each service that is meant, below the include"
             .to_owned(),
         file: Some(location.file),
         line: Some(location.line),
@@ -98,7 +98,7 @@ fn in_other(service: &str, read: &Service) -> Option<Finding> {
 /// Lines that another version of libpam reads differently.
 fn ambiguities<'a>(service: &'a str, read: &'a Service) -> impl Iterator<Item = Finding> + 'a {
     read.ambiguities.iter().map(move |Ambiguity { location, kind }| {
-        let (what, mend) = match kind {
+        let (what, fix) = match kind {
             AmbiguityKind::InterruptedLine => (
                 "a comment or an empty line follows a backslash: libpam before 1.6 skips it, later ones end the line there",
                 "write it as one line",
@@ -108,7 +108,7 @@ fn ambiguities<'a>(service: &'a str, read: &'a Service) -> impl Iterator<Item = 
                 "shorten the line",
             ),
         };
-        let message = Message::new("ambiguous-line", format!("service {service}: {what}"), mend);
+        let message = Message::new("ambiguous-line", format!("service {service}: {what}"), fix);
         message.at(Severity::Warning, location)
     })
 }

@@ -64,8 +64,8 @@ fn first_pass(stack: &mut StackUnderTest, at: usize, module: &Module, first_pass
     };
     let mut without = module.clone();
     without.arguments.retain(|argument| argument != word);
-    let mend = line(stack.rule_type, &control(&rules[at]), &without);
-    let message = Message::new(id, format!("{word}: {what}"), mend);
+    let fix = line(stack.rule_type, &control(&rules[at]), &without);
+    let message = Message::new(id, format!("{word}: {what}"), fix);
     let path = stack.simulate(at, ReturnCode::ConvErr);
     stack.add(message, severity, &rules[at].location, Some(path));
 }

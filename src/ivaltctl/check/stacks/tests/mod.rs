@@ -92,7 +92,7 @@ fn every_broken_stack_gives_its_finding() {
         }
         for finding in &found {
             assert!(
-                !finding.what.is_empty() && !finding.mend.is_empty(),
+                !finding.what.is_empty() && !finding.fix.is_empty(),
                 "{finding:?}"
             );
             let severity = serde_json::to_value(finding.severity).expect("a word");
@@ -289,7 +289,7 @@ fn a_change_is_judged_before_it_is_made() {
         short(&found),
         [("never-reached", LetsIn, "/etc/pam.d/sudo".to_owned(), 2)]
     );
-    assert_eq!(found[0].mend, "auth    substack    system-auth");
+    assert_eq!(found[0].fix, "auth    substack    system-auth");
 }
 
 /// Following states must find neither more nor less than trying every row of return codes.

@@ -1,6 +1,6 @@
-//! Where in users.toml things stand, byte for byte, so that all the rest can stay as it is.
+//! The byte ranges of what users.toml says about one user, so that an edit leaves all the rest as it is.
 //!
-//! The module's own walk keeps account of where it is; this listens beside it and notes offsets.
+//! The module's own parser keeps track of the path; this receives the same events and records offsets.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,68 +25,70 @@ pub struct Pair {
     pub inline: Option<Option<usize>>,
 }
 
-/// Something that speaks of the wanted user.
+/// Something the file says about the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Occurrence {
     /// `alice = …`
     Entry(Pair),
-    /// `mobile = …` or `enabled = …` of the user, by a dotted key or in the user's table; true: `enabled`.
-    Key(Pair, bool),
-    /// `[users.alice]` and what stands below it, up to the last value.
+    /// `mobile = …` of the user, by a dotted key or in the user's table.
+    Mobile(Pair),
+    /// `enabled = …`, likewise.
+    Enabled(Pair),
+    /// `[users.alice]` and what is below it, up to the last value.
     Table(Range<usize>),
 }
 
-/// Where somebody new belongs; ends are those of the last value, or of the header.
+/// Where a new entry goes; ends are those of the last value, or of the header.
 #[derive(Debug, Default)]
-pub struct Home {
+pub struct InsertionPoint {
     /// Below the line `[users]`.
     pub table: Option<usize>,
-    /// Whether something else follows below `[users]`.
+    /// Whether another table follows below `[users]`.
     pub followed: bool,
-    /// The last of those below `[users]`, by its beginning.
+    /// Where the last entry below `[users]` begins.
     pub last: Option<usize>,
-    /// In `users = { … }`, and whether somebody is there.
+    /// In `users = { … }`, and whether it has entries.
     pub inline: Option<(usize, bool)>,
     /// `users.alice = …` at the beginning of the file.
     pub dotted: Option<usize>,
-    /// `[users.alice]` stands somewhere.
+    /// Whether there is a table such as `[users.alice]`.
     pub tables: bool,
 }
 
-/// What stands where.
+/// Where the file says what.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct Spans {
     /// In the order of the file.
-    pub of_wanted: Vec<Place>,
-    /// For somebody new.
-    pub home: Home,
+    pub occurrences: Vec<Occurrence>,
+    /// For a new entry.
+    pub insertion: InsertionPoint,
 }
 
-impl Places {
-    /// Looks for the user `wanted`.
+impl Spans {
+    /// Looks for `user`.
     ///
     /// # Errors
     /// As the module's own look-up.
-    pub fn of(text: &str, wanted: &str) -> Result<Self, NotToml> {
+    pub fn find(text: &str, user: &str) -> Result<Self, NotToml> {
         let source = Source::new(text);
-        let mut listener = Listener {
-            walk: Walk::new(source, Nobody),
-            wanted,
+        let mut recorder = SpanRecorder {
+            walk: Walk::new(source, NoVisitor),
+            user,
             header: 0,
             section: Section::Elsewhere,
-            levels: vec![Level::default()],
-            places: Self::default(),
+            tables: vec![OpenTable::default()],
+            spans: Self::default(),
         };
-        toml_events::walk(source, &mut listener)?;
-        listener.walk.finish()?;
-        Ok(listener.places)
+        toml_events::walk(source, &mut recorder)?;
+        recorder.walk.finish()?;
+        Ok(recorder.spans)
     }
 }
 
-/// The walk is wanted for its account of where it is alone.
-struct Nobody;
+/// Only the parser's path is needed here.
+struct NoVisitor;
 
-impl<'i> Register<'i> for Nobody {
+impl<'i> Register<'i> for NoVisitor {
     fn of(&mut self, _: &Cow<'i, str>) -> Option<&mut Found<'i>> {
         None
     }
@@ -100,14 +102,14 @@ impl<'i> Register<'i> for Nobody {
 #[derive(PartialEq, Eq)]
 enum Section {
     Users,
-    /// `[users.alice]`, where alice is wanted; the number of its place.
-    Wanted(usize),
+    /// `[users.alice]` of the user; the index of its occurrence.
+    OfUser(usize),
     Elsewhere,
 }
 
 /// The document, or an open inline table.
 #[derive(Default)]
-struct Level {
+struct OpenTable {
     start: usize,
     last_key: usize,
     comma: Option<usize>,
@@ -115,79 +117,80 @@ struct Level {
     value: usize,
 }
 
-struct Listener<'i, 'w> {
-    walk: Walk<'i, Nobody>,
-    wanted: &'w str,
+struct SpanRecorder<'i, 'u> {
+    walk: Walk<'i, NoVisitor>,
+    user: &'u str,
     header: usize,
     section: Section,
-    levels: Vec<Level>,
-    places: Places,
+    tables: Vec<OpenTable>,
+    spans: Spans,
 }
 
-impl Listener<'_, '_> {
-    fn level(&mut self) -> &mut Level {
-        if self.levels.is_empty() {
-            self.levels.push(Level::default());
+impl SpanRecorder<'_, '_> {
+    fn open_table(&mut self) -> &mut OpenTable {
+        if self.tables.is_empty() {
+            self.tables.push(OpenTable::default());
         }
-        let last = self.levels.len() - 1;
-        &mut self.levels[last]
+        let last = self.tables.len() - 1;
+        &mut self.tables[last]
     }
 
     /// The pair whose value ends at `end` is complete; `keys` of the path lead to its value.
     fn pair(&mut self, value: Range<usize>, keys: usize) {
-        let inline = self.levels.len() > 1;
-        let level = self.level();
+        let inline = self.tables.len() > 1;
+        let table = self.open_table();
         let pair = Pair {
-            start: level.start,
-            last_key: level.last_key,
-            inline: inline.then_some(level.comma),
+            start: table.start,
+            last_key: table.last_key,
+            inline: inline.then_some(table.comma),
             value,
         };
-        self.settle(&pair, keys);
+        self.extend_section(&pair, keys);
         let path = &self.walk.path[..keys];
         let [users, name, rest @ ..] = path else {
             return;
         };
-        if users != "users" || name != self.wanted {
+        if users != "users" || name != self.user {
             return;
         }
-        let place = match rest {
-            [] => Place::Entry(pair),
-            [key] if matches!(key.as_ref(), "mobile" | "enabled") => {
-                Place::Key(pair, key == "enabled")
-            }
+        let occurrence = match rest {
+            [] => Occurrence::Entry(pair),
+            [key] if key == "mobile" => Occurrence::Mobile(pair),
+            [key] if key == "enabled" => Occurrence::Enabled(pair),
             [..] => return,
         };
-        self.places.of_wanted.push(place);
+        self.spans.occurrences.push(occurrence);
     }
 
-    /// The section, or the inline table of all users, reaches as far as this.
-    fn settle(&mut self, pair: &Pair, keys: usize) {
-        let (home, end) = (&mut self.places.home, pair.value.end);
+    /// The section, or the inline table of all users, reaches at least to the end of this pair.
+    fn extend_section(&mut self, pair: &Pair, keys: usize) {
+        let (insertion, end) = (&mut self.spans.insertion, pair.value.end);
         if pair.inline.is_some() {
-            let of_users = self.levels.len() == 2 && self.walk.tables[1] == 1;
+            let of_users = self.tables.len() == 2 && self.walk.tables[1] == 1;
             if of_users && self.walk.path[0] == "users" {
-                home.inline = Some((end, true));
+                insertion.inline = Some((end, true));
             }
             return;
         }
         match self.section {
-            Section::Users => (home.table, home.last) = (Some(end), Some(pair.start)),
-            Section::Wanted(place) => {
-                if let Place::Table(range) = &mut self.places.of_wanted[place] {
+            Section::Users => (insertion.table, insertion.last) = (Some(end), Some(pair.start)),
+            Section::OfUser(index) => {
+                if let Occurrence::Table(range) = &mut self.spans.occurrences[index] {
                     range.end = end;
                 }
             }
-            Section::Elsewhere if self.walk.tables[0] == 0 && keys > 1 => home.dotted = Some(end),
+            Section::Elsewhere if self.walk.tables[0] == 0 && keys > 1 => {
+                insertion.dotted = Some(end)
+            }
             Section::Elsewhere => {}
         }
     }
 
     fn open_header(&mut self, at: usize) {
         self.header = at;
-        self.levels = vec![Level::default()];
+        self.tables = vec![OpenTable::default()];
         if self.section == Section::Users {
-            self.places.home.followed = true;
+            self.spans.insertion.followed = true;
         }
         self.section = Section::Elsewhere;
     }
@@ -196,14 +199,14 @@ impl Listener<'_, '_> {
         match self.walk.path.as_slice() {
             [users] if users == "users" => {
                 self.section = Section::Users;
-                self.places.home.table = Some(end);
+                self.spans.insertion.table = Some(end);
             }
             [users, name] if users == "users" => {
-                self.places.home.tables = true;
-                if name == self.wanted {
-                    self.section = Section::Wanted(self.places.of_wanted.len());
-                    let table = Place::Table(self.header..end);
-                    self.places.of_wanted.push(table);
+                self.spans.insertion.tables = true;
+                if name == self.user {
+                    self.section = Section::OfUser(self.spans.occurrences.len());
+                    let table = Occurrence::Table(self.header..end);
+                    self.spans.occurrences.push(table);
                 }
             }
             _ => {}
@@ -211,7 +214,7 @@ impl Listener<'_, '_> {
     }
 }
 
-impl EventReceiver for Listener<'_, '_> {
+impl EventReceiver for SpanRecorder<'_, '_> {
     fn std_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) {
         self.open_header(span.start());
         self.walk.std_table_open(span, error);
@@ -234,21 +237,21 @@ impl EventReceiver for Listener<'_, '_> {
 
     fn inline_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
         if self.walk.arrays == 0 {
-            self.level().value = span.start();
-            if self.walk.path == ["users"] && self.levels.len() == 1 {
-                self.places.home.inline = Some((span.end(), false));
+            self.open_table().value = span.start();
+            if self.walk.path == ["users"] && self.tables.len() == 1 {
+                self.spans.insertion.inline = Some((span.end(), false));
             }
-            self.levels.push(Level::default());
+            self.tables.push(OpenTable::default());
         }
         self.walk.inline_table_open(span, error)
     }
 
     fn inline_table_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
-        if self.walk.arrays == 0 && self.levels.len() > 1 {
-            let keys = self.walk.tables[self.levels.len() - 1];
-            self.levels.pop();
-            let start = self.level().value;
-            // `users = { … }` itself is a home, not a pair in one.
+        if self.walk.arrays == 0 && self.tables.len() > 1 {
+            let keys = self.walk.tables[self.tables.len() - 1];
+            self.tables.pop();
+            let start = self.open_table().value;
+            // `users = { … }` itself holds entries and is not one.
             self.pair(start..span.end(), keys);
         }
         self.walk.inline_table_close(span, error);
@@ -256,14 +259,14 @@ impl EventReceiver for Listener<'_, '_> {
 
     fn array_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
         if self.walk.arrays == 0 {
-            self.level().value = span.start();
+            self.open_table().value = span.start();
         }
         self.walk.array_open(span, error)
     }
 
     fn array_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
         if self.walk.arrays == 1 {
-            let (start, keys) = (self.level().value, self.walk.path.len());
+            let (start, keys) = (self.open_table().value, self.walk.path.len());
             self.pair(start..span.end(), keys);
         }
         self.walk.array_close(span, error);
@@ -272,11 +275,11 @@ impl EventReceiver for Listener<'_, '_> {
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
         if self.walk.arrays == 0 {
             let first = self.walk.path.len() == self.walk.tables.last().copied().unwrap_or(0);
-            let level = self.level();
+            let table = self.open_table();
             if first {
-                level.start = span.start();
+                table.start = span.start();
             }
-            level.last_key = span.start();
+            table.last_key = span.start();
         }
         self.walk.simple_key(span, encoding, error);
     }
@@ -291,7 +294,7 @@ impl EventReceiver for Listener<'_, '_> {
 
     fn value_sep(&mut self, span: Span, _: &mut dyn ErrorSink) {
         if self.walk.arrays == 0 {
-            self.level().comma = Some(span.start());
+            self.open_table().comma = Some(span.start());
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::users::Office;
+use super::Store;
 
-fn start(office: &Office, words: &[&str]) -> Child {
+fn start(store: &Store, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ivaltctl"))
         .arg("--config")
-        .arg(office.config())
+        .arg(store.config())
         .arg("users")
         .args(words)
         .stdin(Stdio::null())
@@ -32,22 +32,22 @@ fn many(count: usize) -> String {
 /// Kills spread evenly over a whole run, and a little past its end.
 #[test]
 fn killed_at_any_moment_the_file_is_the_old_or_the_new_one() {
-    let office = Office::with(&many(1000));
+    let store = Store::with(&many(1000));
     let begin = Instant::now();
-    office.done(&["add", "first", "+14155550100"]);
+    store.done(&["add", "first", "+14155550100"]);
     let whole = begin.elapsed();
     let (mut killed, mut old, mut new) = (0, 0, 0);
     for number in 0..1000 {
         if killed == 120 {
             break;
         }
-        let before = office.text();
+        let before = store.text();
         let name = format!("n{number}");
-        let mut child = start(&office, &["add", &name, "+14155550100"]);
+        let mut child = start(&store, &["add", &name, "+14155550100"]);
         thread::sleep(whole.mul_f64(f64::from(number % 40) / 36.0));
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        let after = office.text();
+        let after = store.text();
         let added = format!("{before}{name} = \"+14155550100\"\n");
         assert!(after == before || after == added, "{number}");
         if status.signal().is_none() {
@@ -61,7 +61,7 @@ fn killed_at_any_moment_the_file_is_the_old_or_the_new_one() {
             new += 1
         }
         assert_eq!(
-            office.call(&["show", &name]).status,
+            store.call(&["show", &name]).status,
             i32::from(after == before)
         );
     }
@@ -69,18 +69,18 @@ fn killed_at_any_moment_the_file_is_the_old_or_the_new_one() {
         killed == 120 && old > 0,
         "{killed} killed, {old} old, {new} new"
     );
-    office.done(&["add", "last", "+14155550100"]);
-    assert!(!office.folder.join(".users.toml.new").exists());
+    store.done(&["add", "last", "+14155550100"]);
+    assert!(!store.folder.join(".users.toml.new").exists());
 }
 
 #[test]
 fn what_a_killed_writer_left_does_not_disturb() {
-    let office = Office::with("[users]\n");
-    office.folder.write(".users.toml.new", "half of", 0o600);
-    office.folder.write(".users.toml.lock", "", 0o600);
-    office.done(&["add", "root", "+14155550100"]);
-    assert_eq!(office.text(), "[users]\nroot = \"+14155550100\"\n");
-    let names = fs::read_dir(office.folder.path()).unwrap();
+    let store = Store::with("[users]\n");
+    store.folder.write(".users.toml.new", "half of", 0o600);
+    store.folder.write(".users.toml.lock", "", 0o600);
+    store.done(&["add", "root", "+14155550100"]);
+    assert_eq!(store.text(), "[users]\nroot = \"+14155550100\"\n");
+    let names = fs::read_dir(store.folder.path()).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, [".users.toml.lock", "ivalt.toml", "users.toml"]);
@@ -88,22 +88,22 @@ fn what_a_killed_writer_left_does_not_disturb() {
 
 #[test]
 fn writers_at_once_lose_nothing() {
-    let office = Office::empty();
+    let store = Store::empty();
     thread::scope(|scope| {
         for writer in 0..4 {
-            let office = &office;
+            let store = &store;
             scope.spawn(move || {
                 for number in 0..25 {
                     let (name, mobile) = (
                         format!("w{writer}-{number}"),
                         format!("+1415555{writer}{number:03}"),
                     );
-                    office.done(&["add", &name, &mobile]);
+                    store.done(&["add", &name, &mobile]);
                 }
             });
         }
     });
-    let listed = office.done(&["list"]).stdout;
+    let listed = store.done(&["list"]).stdout;
     assert_eq!(
         listed
             .lines()
@@ -116,22 +116,22 @@ fn writers_at_once_lose_nothing() {
 
 #[test]
 fn a_second_writer_waits_and_then_gives_up() {
-    let office = Office::with("[users]\n");
-    let lock = fs::File::create(office.folder.join(".users.toml.lock")).unwrap();
+    let store = Store::with("[users]\n");
+    let lock = fs::File::create(store.folder.join(".users.toml.lock")).unwrap();
     let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
-    let mut waiting = start(&office, &["add", "root", "+14155550100"]);
-    let called = office.call(&["add", "bin", "+14155550101"]);
+    let mut waiting = start(&store, &["add", "root", "+14155550100"]);
+    let called = store.call(&["add", "bin", "+14155550101"]);
     assert_eq!((called.status, called.stdout.as_str()), (1, ""));
     let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; look for it: fuser -v ";
     assert!(called.stderr.contains(sentence), "{}", called.stderr);
     assert_eq!(waiting.wait().unwrap().code(), Some(1));
     // Who only reads does not wait.
-    office.done(&["list"]);
-    let mut waiting = start(&office, &["add", "root", "+14155550100"]);
+    store.done(&["list"]);
+    let mut waiting = start(&store, &["add", "root", "+14155550100"]);
     thread::sleep(Duration::from_millis(200));
     drop(lock);
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
-    assert_eq!(office.text(), "[users]\nroot = \"+14155550100\"\n");
+    assert_eq!(store.text(), "[users]\nroot = \"+14155550100\"\n");
 }
 
 /// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.
@@ -154,16 +154,16 @@ fn as_large_as_can_be(room: usize) -> String {
 #[test]
 fn sixty_four_mebibytes_can_be_changed_and_not_passed() {
     let before = as_large_as_can_be(32);
-    let office = Office::with(&before);
-    office.done(&["add", "root", "+14155550100"]);
-    let after = office.text();
+    let store = Store::with(&before);
+    store.done(&["add", "root", "+14155550100"]);
+    let after = store.text();
     assert!(after == format!("{before}\nroot = \"+14155550100\"\n"));
-    let called = office.call(&["add", "bin", "+14155550101"]);
+    let called = store.call(&["add", "bin", "+14155550101"]);
     assert_eq!(called.status, 1);
     let sentence =
         "users.toml: would be larger than 64 MiB, which the module refuses; nothing was changed\n";
     assert!(called.stderr.ends_with(sentence), "{}", called.stderr);
-    assert!(office.text() == after);
+    assert!(store.text() == after);
 }
 
 /// An editor that knows nothing of our lock puts its own file in the place while we work.
@@ -171,26 +171,26 @@ fn sixty_four_mebibytes_can_be_changed_and_not_passed() {
 fn what_an_editor_saves_meanwhile_is_not_lost() {
     let mut refused = 0;
     for _ in 0..10 {
-        let office = Office::with(&many(50_000));
-        let edited = format!("{}root = \"+14155550100\"\n", office.text());
-        let child = start(&office, &["add", "bin", "+14155550101"]);
-        while !office.folder.join(".users.toml.lock").exists() {
+        let store = Store::with(&many(50_000));
+        let edited = format!("{}root = \"+14155550100\"\n", store.text());
+        let child = start(&store, &["add", "bin", "+14155550101"]);
+        while !store.folder.join(".users.toml.lock").exists() {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(20));
-        let swap = office.folder.write("users.toml~", &edited, 0o600);
-        fs::rename(swap, office.users_file()).unwrap();
+        let swap = store.folder.write("users.toml~", &edited, 0o600);
+        fs::rename(swap, store.users_file()).unwrap();
         let called = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(called.stderr).unwrap();
         match called.status.code() {
             // Before us, or after us: both are in order.
-            Some(0) => assert!(office.text().starts_with(&edited)),
+            Some(0) => assert!(store.text().starts_with(&edited)),
             _ => {
                 assert!(
                     stderr.contains("another program has just changed it; try again"),
                     "{stderr}"
                 );
-                assert!(office.text() == edited);
+                assert!(store.text() == edited);
                 refused += 1;
             }
         }
@@ -200,14 +200,14 @@ fn what_an_editor_saves_meanwhile_is_not_lost() {
 
 #[test]
 fn a_hundred_thousand_rows_are_imported_in_seconds() {
-    let office = Office::with("[users]\n");
+    let store = Store::with("[users]\n");
     let row = |number: usize| format!("p{number:06},+4930{number:07}\n");
     let rows: String = (0..100_000).map(row).collect();
-    let csv = office.folder.write("new.csv", rows, 0o600);
+    let csv = store.folder.write("new.csv", rows, 0o600);
     let begin = Instant::now();
-    let called = office.done(&["import", csv.to_str().unwrap()]);
+    let called = store.done(&["import", csv.to_str().unwrap()]);
     let took = begin.elapsed();
     assert_eq!(called.stdout, "100000 users added\n");
-    assert_eq!(office.text().lines().count(), 100_001);
+    assert_eq!(store.text().lines().count(), 100_001);
     assert!(took < Duration::from_secs(60), "{took:?}");
 }

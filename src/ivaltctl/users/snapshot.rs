@@ -1,39 +1,38 @@
-//! Some users of users.toml, and a watch over all others: they must say the same before and after a change.
+//! Some users of users.toml, and a hash of all others: it must be the same before and after a change.
 //!
-//! Nothing is kept of the others, so that 64 MiB of them cost no more memory than a login.
+//! Nothing else is kept of the others, so that 64 MiB of them cost no more memory than a login.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use super::everybody::line_ends;
+use super::entries::line_ends;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{
-    Entry, Found, Lines, Mobile, Register, Unusable, names_without_quotes, scan,
-};
+use ivalt_core::users::{Entry, Found, Lines, Mobile, Register, names_without_quotes, scan};
 
-/// Who is looked at.
+/// Whose entries are kept.
 #[derive(Clone, Debug, Default)]
-pub struct Asked<'a> {
-    /// Their entries.
+pub struct Selection<'a> {
+    /// These users'.
     pub names: HashSet<&'a str>,
-    /// Everybody's who has one of these, by [`digits`].
+    /// Those of all users with one of these mobiles, by [`digits`].
     pub mobiles: HashSet<String>,
 }
 
-/// What the file says.
+/// What the file says about the selected users, and whether the rest has changed.
 #[derive(Debug)]
-pub struct Watched<'a> {
-    /// Those of `Asked::names` who stand there: in which line first, and the judgement of a login.
+pub struct Snapshot<'a> {
+    /// Those of `Selection::names` that are in the file: the first line, and the judgement of a login.
     entries: HashMap<&'a str, (usize, Entry)>,
-    /// For each of `Asked::mobiles`, who has it.
+    /// For each of `Selection::mobiles`, the users who have it.
     pub owners: HashMap<String, Vec<String>>,
-    /// The same for as long as the others say the same, in the same order.
+    /// A hash of what the file says about all others, in the order of the file.
     pub others: u64,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> Snapshot<'a> {
     /// Reads `text`, the content of the file at `path`.
     ///
     /// # Errors
@@ -42,24 +41,25 @@ impl<'a> Watched<'a> {
         path: &Path,
         text: &str,
         format: MobileFormat,
-        asked: &Asked<'a>,
-    ) -> Result<Self, Unusable> {
+        selection: &Selection<'a>,
+    ) -> Result<Self, Problem> {
         let ends = line_ends(text);
         let before = |at: usize| ends.partition_point(|end| *end < at);
         let lines = Lines {
             path,
             before: &before,
         };
-        let watch = scan(text, Watch::new(asked)).map_err(|not_toml| lines.not_toml(&not_toml))?;
-        Ok(watch.finish(&lines, format))
+        let watcher =
+            scan(text, Watcher::new(selection)).map_err(|not_toml| lines.not_toml(not_toml))?;
+        Ok(watcher.finish(&lines, format))
     }
 
-    /// What a login of this name would find.
+    /// The entry that a login of this name would find.
     pub fn entry(&self, name: &str) -> &Entry {
         self.entries.get(name).map_or(&ABSENT, |(_, entry)| entry)
     }
 
-    /// The line where the name stands first.
+    /// The first line of the entry.
     pub fn line(&self, name: &str) -> usize {
         self.entries.get(name).map_or(1, |(line, _)| *line)
     }
@@ -67,24 +67,24 @@ impl<'a> Watched<'a> {
 
 static ABSENT: Entry = Entry::Absent;
 
-/// National numbers are compared, too, and may be written with blanks or without.
+/// A mobile as it is compared: national numbers may be written with spaces or without.
 pub fn digits(mobile: &str) -> String {
     mobile.chars().filter(char::is_ascii_digit).collect()
 }
 
-struct Watch<'i, 'q, 'a> {
-    asked: &'q Asked<'a>,
+struct Watcher<'i, 'q, 'a> {
+    selection: &'q Selection<'a>,
     found: HashMap<&'a str, Found<'i>>,
     owners: HashMap<String, Vec<String>>,
-    /// One thing that the file says about somebody else.
+    /// What the file says about another user, until it is hashed.
     other: Option<(Cow<'i, str>, Found<'i>)>,
     others: DefaultHasher,
 }
 
-impl<'q, 'a> Watch<'_, 'q, 'a> {
-    fn new(asked: &'q Asked<'a>) -> Self {
+impl<'q, 'a> Watcher<'_, 'q, 'a> {
+    fn new(selection: &'q Selection<'a>) -> Self {
         Self {
-            asked,
+            selection,
             found: HashMap::new(),
             owners: HashMap::new(),
             other: None,
@@ -92,37 +92,37 @@ impl<'q, 'a> Watch<'_, 'q, 'a> {
         }
     }
 
-    fn pass(&mut self) {
+    fn hash_other(&mut self) {
         if let Some(other) = self.other.take() {
             other.hash(&mut self.others);
-            self.own(&other.0, other.1.mobile());
+            self.note_owner(&other.0, other.1.mobile());
         }
     }
 
-    fn own(&mut self, name: &str, mobile: Option<&str>) {
-        if self.asked.mobiles.is_empty() {
+    fn note_owner(&mut self, name: &str, mobile: Option<&str>) {
+        if self.selection.mobiles.is_empty() {
             return;
         }
         let mobile = mobile.map(digits);
-        if let Some(mobile) = mobile.filter(|mobile| self.asked.mobiles.contains(mobile)) {
+        if let Some(mobile) = mobile.filter(|mobile| self.selection.mobiles.contains(mobile)) {
             self.owners.entry(mobile).or_default().push(name.to_owned());
         }
     }
 
-    fn finish(mut self, lines: &Lines, format: MobileFormat) -> Watched<'a> {
-        self.pass();
+    fn finish(mut self, lines: &Lines, format: MobileFormat) -> Snapshot<'a> {
+        self.hash_other();
         let mut entries = HashMap::new();
         for (name, found) in std::mem::take(&mut self.found) {
             let line = lines.number(found.at().unwrap_or_default());
             let entry = found.entry(lines, name.as_bytes(), format);
             if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &entry {
-                self.own(name, Some(Mobile::as_str(mobile)));
+                self.note_owner(name, Some(Mobile::as_str(mobile)));
             }
             if entry != Entry::Absent {
                 entries.insert(name, (line, entry));
             }
         }
-        Watched {
+        Snapshot {
             entries,
             owners: self.owners,
             others: self.others.finish(),
@@ -130,10 +130,10 @@ impl<'q, 'a> Watch<'_, 'q, 'a> {
     }
 }
 
-impl<'i> Register<'i> for Watch<'i, '_, '_> {
+impl<'i> Register<'i> for Watcher<'i, '_, '_> {
     fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
-        self.pass();
-        if let Some(name) = self.asked.names.get(name.as_ref()) {
+        self.hash_other();
+        if let Some(name) = self.selection.names.get(name.as_ref()) {
             return Some(self.found.entry(name).or_default());
         }
         let (_, found) = self.other.insert((name.clone(), Found::default()));
@@ -143,7 +143,7 @@ impl<'i> Register<'i> for Watch<'i, '_, '_> {
     fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
         let dotted = |name: &&str| name.contains('.');
         let mut names = names_without_quotes(keys);
-        let name = names.find_map(|name| self.asked.names.get(name.as_str()))?;
+        let name = names.find_map(|name| self.selection.names.get(name.as_str()))?;
         dotted(name).then(|| ((*name).to_owned(), self.found.entry(name).or_default()))
     }
 }
@@ -153,17 +153,17 @@ mod tests {
     use super::*;
 
     fn others(text: &str) -> u64 {
-        let asked = Asked {
+        let selection = Selection {
             names: HashSet::from(["alice"]),
-            ..Asked::default()
+            ..Selection::default()
         };
         let path = Path::new("users.toml");
-        let watched = Watched::read(path, text, MobileFormat::E164, &asked);
-        watched.unwrap_or_else(|why| panic!("{why}")).others
+        let snapshot = Snapshot::read(path, text, MobileFormat::E164, &selection);
+        snapshot.unwrap_or_else(|why| panic!("{why}")).others
     }
 
     #[test]
-    fn whatever_is_said_of_others_counts_and_nothing_else() {
+    fn the_hash_covers_what_is_said_of_others_and_nothing_else() {
         let before = "[users]\nbob = { mobile = '+14155550100', enabled = true }\n";
         for same in [
             "# head\n[users]\nalice = 5\n'bob' = {mobile='+14155550100',enabled=true}",

@@ -1,0 +1,80 @@
+//! What a call leaves for the log.
+
+use std::time::Duration;
+
+use crate::api::{Answer, Exchange};
+use crate::arguments::{Debug, Delay};
+use crate::decision::{Decision, Refusal};
+
+/// All that is known of a call; it begins as a failure.
+#[derive(Debug)]
+pub struct Report {
+    /// How it ended.
+    pub decision: Decision,
+    /// `PAM_USER`.
+    pub user: Vec<u8>,
+    /// The last four digits.
+    pub mobile: String,
+    /// Status of iVALT's last answer.
+    pub http: Option<u16>,
+    /// iVALT's code, foreign text.
+    pub code: String,
+    /// iVALT's detail, foreign text.
+    pub detail: String,
+    /// What failed, in our words.
+    pub cause: String,
+    /// How long each step took, for `debug`.
+    pub steps: String,
+    /// Answers given.
+    pub attempts: u64,
+    /// Time spent on iVALT; the user's typing is not in it.
+    pub elapsed: Duration,
+    /// Whether a denial asks for a delay.
+    pub delay: Delay,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            decision: Decision::Deny(Refusal::Internal),
+            user: Vec::new(),
+            mobile: String::new(),
+            http: None,
+            code: String::new(),
+            detail: String::new(),
+            cause: String::new(),
+            steps: String::new(),
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            delay: Delay::TwoSeconds,
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn forget_last_answer(&mut self) {
+        (self.http, self.code, self.detail) = (None, String::new(), String::new());
+        self.steps.clear();
+    }
+
+    pub(crate) fn record(&mut self, exchange: Exchange, debug: Debug) -> Answer {
+        self.elapsed += exchange.elapsed;
+        self.http = exchange.http;
+        if let Answer::Rejected(error) | Answer::ApiKeyRefused(error) | Answer::Unusable(_, error) =
+            &exchange.answer
+        {
+            (self.code, self.detail) = (error.code.clone(), error.detail.clone());
+        }
+        if debug == Debug::On {
+            self.steps = exchange.steps;
+        }
+        exchange.answer
+    }
+
+    pub(crate) fn append_steps_to_cause(&mut self) {
+        if !self.steps.is_empty() {
+            let cause = format!("{} ({})", self.cause, self.steps);
+            self.cause = cause.trim_start().to_owned();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Where tokens come from, and which answers are worth sending.
+
+use std::ops::RangeInclusive;
+
+use crate::arguments::FirstPass;
+use crate::conversation::{Conversation, Echo, FACE_PROMPT};
+use crate::decision::Refusal;
+use crate::denial::Denial;
+use crate::secret::Secret;
+use crate::settings::{Charset, Settings};
+
+/// The tokens of one call.
+pub(crate) struct Tokens<'a> {
+    settings: &'a Settings,
+    first_pass: FirstPass,
+    /// `PAM_AUTHTOK`
+    password: Option<Secret>,
+    /// `PAM_AUTHTOK`, while it is to be the first token.
+    first: Option<Secret>,
+    prompts_left: u64,
+    /// Why the last token was refused, for the next prompt: extra lines break applications with one prompt.
+    retry_message: Option<String>,
+    sent: Vec<Secret>,
+}
+
+impl<'a> Tokens<'a> {
+    pub fn new(first_pass: FirstPass, settings: &'a Settings, password: Option<Secret>) -> Self {
+        let first = password
+            .as_ref()
+            .map(Secret::trimmed)
+            .filter(|token| !token.is_empty());
+        Self {
+            settings,
+            first_pass,
+            password,
+            first: first.filter(|_| first_pass != FirstPass::Never),
+            prompts_left: if first_pass == FirstPass::Use {
+                0
+            } else {
+                settings.token.attempts.get()
+            },
+            retry_message: None,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Whether the next answer comes from the user, who takes time.
+    pub fn will_ask(&self) -> bool {
+        self.prompts_left > 0 && self.first.is_none()
+    }
+
+    /// The next answer as it was given, never an empty one.
+    pub fn next(&mut self, user: &mut (impl Conversation + ?Sized)) -> Result<Secret, Denial> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        if self.prompts_left == 0 {
+            return Err(Denial(
+                Refusal::Unanswered,
+                "use_first_pass, and no earlier module took a password".to_owned(),
+            ));
+        }
+        self.prompts_left -= 1;
+        let message = self.retry_message.take();
+        let message = message.map(|message| message + " ").unwrap_or_default();
+        self.ask(user, &format!("{message}{}", self.settings.token.prompt))
+    }
+
+    /// The second answer of `token+face`.
+    pub fn face(&self, user: &mut (impl Conversation + ?Sized)) -> Result<Secret, Denial> {
+        self.ask(user, FACE_PROMPT)
+    }
+
+    fn ask(&self, user: &mut (impl Conversation + ?Sized), prompt: &str) -> Result<Secret, Denial> {
+        let echo = if self.settings.token.echo {
+            Echo::On
+        } else {
+            Echo::Off
+        };
+        let answer = user.ask(prompt, echo)?;
+        if answer.trimmed().is_empty() {
+            return Err(Denial(Refusal::Unanswered, "empty answer".to_owned()));
+        }
+        Ok(answer)
+    }
+
+    /// Keeps from the network what is not an auth token. It is sent, if at all, without the white space around it.
+    pub fn check_auth_token(&self, answer: &mut Secret) -> Result<(), Denial> {
+        let rules = &self.settings.token;
+        let format = TokenFormat {
+            length: rules.min_length.get_ref().get()..=rules.max_length.get(),
+            charset: rules.charset,
+        };
+        self.check_token(answer, &format)?;
+        if self.sent.contains(answer) {
+            // A token may be good for one use: it is not sent twice, and iVALT has refused it already.
+            return Err(Denial(
+                Refusal::TokenRejected,
+                "the same token again, not sent".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Settings speak of the auth token; iVALT does not document the format of a face token.
+    pub fn check_face_token(&self, answer: &mut Secret) -> Result<(), Denial> {
+        let format = TokenFormat {
+            length: 1..=4096,
+            charset: Charset::Visible,
+        };
+        self.check_token(answer, &format)
+    }
+
+    fn check_token(&self, answer: &mut Secret, format: &TokenFormat) -> Result<(), Denial> {
+        if is_dummy_of_sshd(answer.as_bytes()) {
+            return Err(Denial(
+                Refusal::DummyOfSshd,
+                "sshd's dummy answer; it bars this login".to_owned(),
+            ));
+        }
+        if self.is_password(answer) {
+            return Err(Refusal::PasswordAsToken.into());
+        }
+        *answer = answer.trimmed();
+        format.check(answer.as_bytes())
+    }
+
+    fn is_password(&self, answer: &Secret) -> bool {
+        let same = |password: &Secret| password == answer || password.trimmed() == answer.trimmed();
+        self.first_pass == FirstPass::Never && self.password.as_ref().is_some_and(same)
+    }
+
+    /// It is not to be sent again.
+    pub fn mark_sent(&mut self, token: Secret) {
+        self.sent.push(token);
+    }
+
+    pub fn may_ask_again(&self, refusal: Refusal) -> bool {
+        let again = [
+            Refusal::MalformedToken,
+            Refusal::DummyOfSshd,
+            Refusal::TokenRejected,
+        ];
+        self.prompts_left > 0 && again.contains(&refusal)
+    }
+
+    /// What the next prompt begins with.
+    pub fn set_retry_message(&mut self, message: Option<String>) {
+        self.retry_message = message;
+    }
+
+    /// `PAM_MAXTRIES` is for those who could have asked again.
+    pub fn last_refusal(&self, refusal: Refusal) -> Refusal {
+        let several = self.first_pass != FirstPass::Use && self.settings.token.attempts.get() > 1;
+        match refusal {
+            Refusal::TokenRejected if several => Refusal::TriesExhausted,
+            other => other,
+        }
+    }
+}
+
+/// What a token is made of.
+struct TokenFormat {
+    /// In bytes.
+    length: RangeInclusive<u64>,
+    charset: Charset,
+}
+
+impl TokenFormat {
+    fn check(&self, token: &[u8]) -> Result<(), Denial> {
+        let (length, min, max) = (token.len() as u64, self.length.start(), self.length.end());
+        let allowed = match self.charset {
+            Charset::Digits => u8::is_ascii_digit,
+            Charset::Alphanumeric => u8::is_ascii_alphanumeric,
+            Charset::Visible => u8::is_ascii_graphic,
+        };
+        let malformed = |cause: String| Err(Denial(Refusal::MalformedToken, cause));
+        if length < *min {
+            return malformed(format!("shorter than {min} bytes"));
+        }
+        if length > *max {
+            return malformed(format!("longer than {max} bytes"));
+        }
+        if !token.iter().all(allowed) {
+            return malformed("characters outside token.charset".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What sshd answers for a login that it has already denied: this text, as often as the real answer was long
+/// (OpenSSH `auth-pam.c`, `fake_password`).
+fn is_dummy_of_sshd(answer: &[u8]) -> bool {
+    const DUMMY: &[u8] = b"\x08\n\r\x7fINCORRECT";
+    !answer.is_empty()
+        && answer
+            .iter()
+            .zip(DUMMY.iter().cycle())
+            .all(|(given, dummy)| given == dummy)
+}

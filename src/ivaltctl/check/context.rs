@@ -1,0 +1,179 @@
+//! What the checks look at: a system, the lines that name our module, and the settings these lines name.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use toml::de::{DeTable, DeValue};
+
+use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
+use crate::finding::{Finding, Severity};
+use crate::root::Root;
+use crate::surroundings;
+use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::problem::{Fix, Problem, ProblemKind};
+use ivalt_core::settings::Settings;
+use ivalt_core::trusted_file::{ReadPermission, SMALL};
+
+/// The system that is checked.
+pub struct CheckContext<'a> {
+    pub root: &'a Root,
+    /// The services that ask iVALT, sorted.
+    pub services: Vec<String>,
+    /// The lines of pam.d that name our module.
+    pub lines: Vec<ModuleLine>,
+    /// Every settings file that a login or the administrator names.
+    pub configs: Vec<Config>,
+}
+
+/// A settings file and what the module makes of it.
+pub struct Config {
+    pub path: PathBuf,
+    pub settings: Result<Settings, Problem>,
+}
+
+impl<'a> CheckContext<'a> {
+    /// Reads stacks and settings.
+    pub fn new(root: &'a Root, config: &Path) -> Self {
+        let lines = lines_with_ivalt(root);
+        let mut paths: Vec<_> = lines.iter().map(ModuleLine::config).collect();
+        if paths.is_empty() || config != Path::new(DEFAULT_CONFIG) {
+            paths.push(config.to_owned());
+        }
+        paths.sort();
+        paths.dedup();
+        let configs = paths.into_iter().map(|path| Config {
+            settings: load(root, &path),
+            path,
+        });
+        Self {
+            root,
+            configs: configs.collect(),
+            services: services_with_ivalt(root),
+            lines,
+        }
+    }
+
+    /// Whether a service asks iVALT.
+    pub fn covers(&self, service: &str) -> bool {
+        self.services.iter().any(|name| name == service)
+    }
+
+    /// The settings a service reads, where they are usable.
+    pub fn settings_of(&self, service: &str) -> Option<&Settings> {
+        let line = self.lines.iter().find(|line| line.service == service)?;
+        let path = line.config();
+        let config = self.configs.iter().find(|config| config.path == path)?;
+        config.settings.as_ref().ok()
+    }
+
+    /// All usable settings, with their files.
+    pub fn usable(&self) -> impl Iterator<Item = (&Path, &Settings)> {
+        self.configs
+            .iter()
+            .filter_map(|config| Some((config.path.as_path(), config.settings.as_ref().ok()?)))
+    }
+}
+
+/// A finding without a line.
+pub fn finding(
+    severity: Severity,
+    id: &'static str,
+    file: impl Into<PathBuf>,
+    what: impl Into<String>,
+    fix: impl Into<String>,
+) -> Finding {
+    Finding {
+        severity,
+        id,
+        file: Some(file.into()),
+        line: None,
+        what: what.into(),
+        fix: fix.into(),
+    }
+}
+
+/// What happens to a login while the settings, or a file they name, cannot be used.
+pub const MISCONFIGURED: &str = "everybody who is asked for iVALT is denied (misconfigured)";
+
+/// A finding about a problem that the module has with `file`.
+pub fn problem_finding(
+    severity: Severity,
+    id: &'static str,
+    file: &Path,
+    problem: &Problem,
+    consequence: &str,
+    default_fix: &str,
+) -> Finding {
+    let what = match (problem.kind, &problem.path) {
+        // The file of the finding is the one that names the key file.
+        (ProblemKind::KeyFile, Some(path)) => {
+            format!("api.key_file: {}: {}", path.display(), problem.what)
+        }
+        _ => problem.what.clone(),
+    };
+    let fix = problem.fix.as_ref().map_or(default_fix, Fix::as_str);
+    Finding {
+        line: problem.line,
+        ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
+    }
+}
+
+/// The problem with the paths of the checked system, which may be below a folder.
+pub fn in_system(root: &Root, problem: Problem) -> Problem {
+    let strip = |text: &str| root.strip_root_prefix(text);
+    Problem {
+        path: problem
+            .path
+            .map(|path| strip(&path.to_string_lossy()).into()),
+        fix: problem.fix.map(|fix| match fix {
+            Fix::Run(command) => Fix::Run(strip(&command)),
+            Fix::Words(words) => Fix::Words(strip(&words)),
+        }),
+        ..problem
+    }
+}
+
+/// The line that sets a key of a settings file, where it is written in the usual form.
+pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
+    let text = root.read(file).ok()?;
+    let sets_key = |line: &str| {
+        let rest = line.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    text.lines().position(sets_key).map(|index| index + 1)
+}
+
+fn load(root: &Root, path: &Path) -> Result<Settings, Problem> {
+    let trust = surroundings().trust;
+    if root.is_this_machine() {
+        return Settings::load(path, trust);
+    }
+    let real = root.real(path);
+    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
+    let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
+        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
+        // It says where the file is not UTF-8.
+        Err(_) => Settings::load(&real, trust),
+    });
+    settings.map_err(|problem| in_system(root, problem))
+}
+
+/// The only path that is followed while settings are read must lead below the folder, too. Lines stay what they are.
+fn with_real_key_file(root: &Root, text: &str) -> String {
+    let Ok(table) = DeTable::parse(text) else {
+        return text.to_owned();
+    };
+    let api = table.get_ref().get("api").map(|api| api.get_ref());
+    let key_file = match api {
+        Some(DeValue::Table(api)) => api.get("key_file"),
+        _ => None,
+    };
+    let mut text = text.to_owned();
+    let path = key_file.and_then(|key_file| Some((key_file.span(), key_file.get_ref().as_str()?)));
+    if let Some((span, path)) = path.filter(|(_, path)| path.starts_with('/')) {
+        let real = root.real(Path::new(path));
+        // A string of JSON is one of TOML.
+        text.replace_range(span, &json!(real.to_string_lossy()).to_string());
+    }
+    text
+}

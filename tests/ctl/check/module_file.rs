@@ -1,0 +1,111 @@
+//! The module's file, and who owns what is trusted.
+
+use std::fs;
+use std::os::unix::fs::chown;
+
+use super::{IVALT, MODULE, MODULES, System, USERS, all_give, nothing, shared_object};
+use support::no_root;
+
+#[test]
+fn module_file() {
+    all_give(&[
+        (
+            "missing",
+            |s| s.remove(MODULE),
+            &["locks-out module-missing /etc/pam.d/sshd:2"],
+            // Only some files of a system were copied.
+            |s| {
+                fs::remove_dir_all(s.path("usr")).unwrap();
+                s
+            },
+        ),
+        (
+            "by its path",
+            |s| s.write("etc/pam.d/sudo", "auth required \\\n /opt/pam_ivalt.so\n"),
+            &["locks-out module-missing /etc/pam.d/sudo:1"],
+            |s| {
+                s.write("etc/pam.d/sudo", "auth required /opt/pam_ivalt.so\n");
+                s.write_bytes("opt/pam_ivalt.so", &shared_object(62));
+                s
+            },
+        ),
+        (
+            "text",
+            |s| s.write(MODULE, "#!/bin/sh\n"),
+            &[NOT_ELF],
+            nothing,
+        ),
+        (
+            "a program",
+            |s| s.write_bytes(MODULE, b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0"),
+            &[NOT_ELF],
+            nothing,
+        ),
+        (
+            "ARM",
+            |s| s.write_bytes(MODULE, &shared_object(183)),
+            &[ARCHITECTURE],
+            |s| {
+                s.write_bytes(MODULE, &shared_object(183))
+                    .write_bytes(&format!("{MODULES}/pam_unix.so"), &shared_object(183));
+                s
+            },
+        ),
+        (
+            "32 bit",
+            |s| s.write_bytes(MODULE, &with(4, 1)),
+            &[ARCHITECTURE],
+            nothing,
+        ),
+        (
+            "another library",
+            |s| s.write_bytes(MODULE, &shared_object(62)[..64]),
+            &["locks-out module-without-entry /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so"],
+            nothing,
+        ),
+        (
+            "writable",
+            |s| s.mode(MODULE, 0o664),
+            &[WRITABLE],
+            |s| s.mode(MODULE, 0o755),
+        ),
+        (
+            "its folder",
+            |s| s.mode(MODULES, 0o777),
+            &["lets-in module-writable /usr/lib/x86_64-linux-gnu/security"],
+            nothing,
+        ),
+    ]);
+}
+
+const NOT_ELF: &str = "locks-out module-not-elf /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+const ARCHITECTURE: &str =
+    "locks-out module-architecture /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+const WRITABLE: &str = "lets-in module-writable /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+
+fn with(at: usize, byte: u8) -> Vec<u8> {
+    let mut bytes = shared_object(62);
+    bytes[at] = byte;
+    bytes
+}
+
+#[test]
+fn foreign_owners() {
+    if no_root("only root can give files away") {
+        return;
+    }
+    let cases = [
+        (IVALT, "locks-out settings-untrusted /etc/ivalt/ivalt.toml"),
+        (USERS, "locks-out users-untrusted /etc/ivalt/users.toml"),
+        (MODULE, WRITABLE),
+        (
+            MODULES,
+            "lets-in module-writable /usr/lib/x86_64-linux-gnu/security",
+        ),
+    ];
+    for (path, expected) in cases {
+        let system = System::healthy();
+        chown(system.path(path), Some(12345), Some(12345)).unwrap();
+        system.check().gives(path, &[expected]);
+    }
+}

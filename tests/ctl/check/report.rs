@@ -1,0 +1,67 @@
+//! What is printed.
+
+use std::process::Command;
+
+use super::{SSHD, System, USERS};
+
+#[test]
+fn a_healthy_system_gives_nothing() {
+    let system = System::healthy();
+    let checked = system.check();
+    checked.gives("healthy", &[]);
+    assert_eq!(
+        checked.report["services"],
+        serde_json::json!(["sshd", "sudo", "sudo-i"])
+    );
+    assert_eq!(checked.report.get("steps"), None);
+    let output = system.run(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        said,
+        "nothing found\nservices that ask iVALT: sshd, sudo, sudo-i\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_worst_stands_first_and_all_is_counted() {
+    let system = System::healthy();
+    system
+        .replace(SSHD, "UsePAM yes", "UsePAM no")
+        .replace(USERS, "bob = \"+14155550101\"", "\"b\\u001b[31mob\" = 5")
+        .mode(USERS, 0o644);
+    let output = system.run(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let heads: Vec<_> = said.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(
+        heads,
+        [
+            "lets in /etc/ssh/sshd_config:2 [sshd-pam-off]",
+            "locks out /etc/ivalt/users.toml:3 [bad-entry]",
+            "warning /etc/ivalt/users.toml [users-readable]",
+            "1 lets in, 1 locks out, 1 warning",
+            "services that ask iVALT: sshd, sudo, sudo-i",
+        ]
+    );
+    assert!(
+        said.contains("  fix: chmod 0600 /etc/ivalt/users.toml\n"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_root_that_is_none_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+    let output = command
+        .args(["check", "--root", "/no/such/folder"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        said,
+        "ivaltctl: /no/such/folder: is not a folder; nothing was checked\n"
+    );
+}

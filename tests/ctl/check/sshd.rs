@@ -1,0 +1,283 @@
+//! sshd's configuration.
+
+use super::{IVALT, SSHD, USERS, all_give, nothing};
+
+#[test]
+fn sshd() {
+    all_give(&[
+        (
+            "no PAM",
+            |s| s.replace(SSHD, "UsePAM yes", "UsePAM no"),
+            &["lets-in sshd-pam-off /etc/ssh/sshd_config:2"],
+            // It matters only where sshd asks iVALT.
+            |s| {
+                s.replace(SSHD, "UsePAM yes", "UsePAM no")
+                    .write("etc/pam.d/sshd", "@include common-auth\n")
+            },
+        ),
+        (
+            "sshd's own default",
+            |s| s.replace(SSHD, "UsePAM yes\n", ""),
+            &["lets-in sshd-pam-off /etc/ssh/sshd_config"],
+            // sshd takes an equals sign, and any case.
+            |s| s.replace(SSHD, "UsePAM yes", "usepam = YES # on"),
+        ),
+        (
+            "no prompt",
+            |s| {
+                s.replace(
+                    SSHD,
+                    "KbdInteractiveAuthentication yes",
+                    "ChallengeResponseAuthentication no",
+                )
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:3"],
+            |s| s.replace(SSHD, "KbdInteractiveAuthentication yes\n", ""),
+        ),
+        (
+            "the first value counts",
+            |s| {
+                s.write(
+                    "etc/ssh/sshd_config.d/50-empty.conf",
+                    "KbdInteractiveAuthentication no\n",
+                )
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config.d/50-empty.conf:1"],
+            |s| {
+                s.append(SSHD, "KbdInteractiveAuthentication no\n")
+                    .write("etc/ssh/sshd_config.d/x.off", "UsePAM no\n");
+                s
+            },
+        ),
+        (
+            "passwords",
+            |s| {
+                s.replace(
+                    SSHD,
+                    "PasswordAuthentication no",
+                    "PasswordAuthentication yes",
+                );
+                s.replace(
+                    SSHD,
+                    "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n",
+                    "",
+                );
+                s.append(SSHD, "PubkeyAuthentication no\n");
+                s
+            },
+            &["warning sshd-password-method /etc/ssh/sshd_config:4"],
+            // AuthenticationMethods does not offer it.
+            |s| {
+                s.replace(
+                    SSHD,
+                    "PasswordAuthentication no",
+                    "PasswordAuthentication yes",
+                )
+            },
+        ),
+        (
+            "keys that somebody has",
+            |s| {
+                s.replace(SSHD, METHODS, "").write(
+                    "home/alice/.ssh/authorized_keys",
+                    "# mine\nssh-ed25519 AAAA a\n",
+                );
+                s
+            },
+            &["lets-in sshd-key-skips /etc/ssh/sshd_config"],
+            |s| s.write("home/alice/.ssh/authorized_keys", "ssh-ed25519 AAAA a\n"),
+        ),
+        (
+            "keys that nobody has yet",
+            |s| {
+                s.replace(SSHD, METHODS, "AuthenticationMethods any\n")
+                    .write("home/alice/.ssh/authorized_keys", "# none\n")
+            },
+            &["lets-in sshd-key-skips /etc/ssh/sshd_config"],
+            |s| s.replace(SSHD, METHODS, "PubkeyAuthentication no\n"),
+        ),
+        (
+            "keys by a command",
+            |s| s.replace(SSHD, METHODS, "AuthorizedKeysCommand /usr/bin/keys\n"),
+            &["lets-in sshd-key-skips /etc/ssh/sshd_config"],
+            nothing,
+        ),
+        (
+            "hosts",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "PubkeyAuthentication no\nHostbasedAuthentication yes\n",
+                )
+            },
+            &["lets-in sshd-other-skips /etc/ssh/sshd_config:6"],
+            nothing,
+        ),
+        (
+            "tickets",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "PubkeyAuthentication no\nGSSAPIAuthentication yes\n",
+                )
+                .write("etc/krb5.keytab", "k");
+                s
+            },
+            &["lets-in sshd-other-skips /etc/ssh/sshd_config:6"],
+            // Fedora says yes everywhere; without a keytab there are no tickets.
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "PubkeyAuthentication no\nGSSAPIAuthentication yes\n",
+                )
+            },
+        ),
+    ]);
+}
+
+const METHODS: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
+
+#[test]
+fn methods_of_sshd() {
+    all_give(&[
+        (
+            "a key alone",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods publickey,keyboard-interactive publickey\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:5"],
+            nothing,
+        ),
+        (
+            "two others",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods hostbased,publickey keyboard-interactive\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:5"],
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods publickey,keyboard-interactive:pam\n",
+                )
+            },
+        ),
+        (
+            "another device",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods keyboard-interactive:bsdauth\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:5"],
+            nothing,
+        ),
+        (
+            "twice",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods keyboard-interactive,keyboard-interactive\n",
+                )
+            },
+            &["warning sshd-methods-twice /etc/ssh/sshd_config:5"],
+            nothing,
+        ),
+        (
+            "a password and iVALT",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods password,keyboard-interactive\n",
+                )
+            },
+            &[
+                "locks-out sshd-methods-impossible /etc/ssh/sshd_config:5",
+                "warning sshd-methods-twice /etc/ssh/sshd_config:5",
+            ],
+            nothing,
+        ),
+        (
+            "a key and a password",
+            |s| s.replace(SSHD, METHODS, "AuthenticationMethods publickey,password\n"),
+            &["locks-out sshd-methods-impossible /etc/ssh/sshd_config:5"],
+            nothing,
+        ),
+        (
+            "in a block",
+            |s| s.append(SSHD, "Match User bob\n  AuthenticationMethods publickey\n"),
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
+            |s| {
+                s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey\n")
+            },
+        ),
+        (
+            "in a block of an included file",
+            |s| {
+                s.write(
+                    "etc/ssh/sshd_config.d/50-empty.conf",
+                    "Match Group x\nKbdInteractiveAuthentication no\n",
+                )
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config.d/50-empty.conf:2"],
+            nothing,
+        ),
+    ]);
+}
+
+#[test]
+fn limits_of_sshd() {
+    all_give(&[
+        (
+            "short",
+            |s| s.append(SSHD, "LoginGraceTime 1m29s\n"),
+            &["warning sshd-grace-time /etc/ssh/sshd_config:6"],
+            |s| s.append(SSHD, "LoginGraceTime 1m30s\n"),
+        ),
+        (
+            "long attempts",
+            |s| s.append(IVALT, "timeout_seconds = 60\n"),
+            &["warning sshd-grace-time /etc/ssh/sshd_config"],
+            |s| {
+                s.append(IVALT, "timeout_seconds = 60\n")
+                    .append(SSHD, "LoginGraceTime 0\n")
+            },
+        ),
+        (
+            "one try",
+            |s| s.append(SSHD, "MaxAuthTries 1\n"),
+            &["warning sshd-few-tries /etc/ssh/sshd_config:6"],
+            |s| s.append(SSHD, "MaxAuthTries 2\n"),
+        ),
+        (
+            "no password",
+            |s| s.append(SSHD, "PermitEmptyPasswords yes\n"),
+            &["warning sshd-empty-passwords /etc/ssh/sshd_config:6"],
+            |s| s.append(SSHD, "PermitEmptyPasswords no\n"),
+        ),
+        (
+            "root",
+            |s| s.append(SSHD, "PermitRootLogin yes\n"),
+            &["warning sshd-root-not-enrolled /etc/ssh/sshd_config:6"],
+            |s| {
+                s.append(SSHD, "PermitRootLogin yes\n")
+                    .append(USERS, "root = \"+14155550102\"\n")
+            },
+        ),
+    ]);
+}
