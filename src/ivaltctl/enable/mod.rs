@@ -106,7 +106,7 @@ fn service_name(service: &str) -> Result<&str, Refused> {
     )))
 }
 
-/// An `enable` that was killed before its first change left a state behind that has nothing to roll back.
+/// An `enable` that was killed before its first change left a state that has nothing to roll back.
 fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<(), Refused> {
     match states.load(service)? {
         Some(state) if state.phase != Phase::RolledBack && !is_as_before(root, &state) => {

@@ -12,7 +12,7 @@ use super::{read, restore};
 use crate::root::Root;
 use crate::{Exit, Refused, terminal};
 
-/// What the waiting process says once it no longer depends on its parent.
+/// What the waiting process prints once it no longer depends on its parent.
 const READY: &str = "waiting";
 
 /// Starts it, and returns once it no longer depends on this process.
@@ -84,7 +84,7 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
         .until
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    // By a clock that nobody sets.
+    // A clock that is not set while it runs.
     let deadline = Instant::now() + remaining;
     while Instant::now() < deadline {
         if !is_pending(&root, &state) {

@@ -27,7 +27,7 @@ impl StackStatus {
         code: ReturnCode::PermDenied,
     };
 
-    /// Success counts only where a module has said so.
+    /// Success counts only where a module has returned it.
     pub fn result(self) -> ReturnCode {
         match self {
             Self {
@@ -198,7 +198,7 @@ fn jump(rules: &[Rule], at: &mut usize, level: usize, count: usize) -> bool {
     true
 }
 
-/// What `pam_authenticate` returns when the modules return what `returned` says, and which rules called one.
+/// What `pam_authenticate` returns when the modules return what `returned` gives, and which rules called one.
 pub fn simulate(
     rules: &[Rule],
     mut returned: impl FnMut(usize) -> ReturnCode,

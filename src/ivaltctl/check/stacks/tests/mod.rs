@@ -26,7 +26,7 @@ pub struct Row {
     also: &'static [(&'static str, &'static str)],
     id: &'static str,
     severity: Severity,
-    place: (&'static str, usize),
+    location: (&'static str, usize),
 }
 
 impl Row {
@@ -85,7 +85,12 @@ fn every_broken_stack_gives_its_finding() {
     for row in ROWS {
         let dir = row.system(row.broken);
         let found = findings_of(&Root::new(dir.path()), row.service);
-        let expected = (row.id, row.severity, row.place.0.to_owned(), row.place.1);
+        let expected = (
+            row.id,
+            row.severity,
+            row.location.0.to_owned(),
+            row.location.1,
+        );
         let worse = found.iter().any(|finding| finding.severity > row.severity);
         if !short(&found).contains(&expected) || worse {
             wrong.push(format!("{}: {:#?}", row.name, short(&found)));
@@ -276,7 +281,7 @@ fn pam_conf_counts_where_there_is_no_folder() {
     assert_eq!(findings_of(&root, "sshd"), []);
 }
 
-/// What `enable` asks about a change that nobody has written yet.
+/// What `enable` checks before it writes a change.
 #[test]
 fn a_change_is_judged_before_it_is_made() {
     let path = Path::new("/etc/pam.d/sudo");
