@@ -1,4 +1,4 @@
-//! What `enable` changed, kept below /var/lib/ivalt until `disable`: one file a service, written before anything else.
+//! What `enable` changed, saved below /var/lib/ivalt until `disable`: one file a service, written before anything else.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,32 +12,34 @@ use crate::Refused;
 use crate::replace::replace;
 use crate::root::Root;
 
-/// Where the journals are.
+/// Where states are saved.
 const FOLDER: &str = "/var/lib/ivalt";
 
 /// One service that was enabled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Journal {
+pub struct SavedState {
     /// The name of its file in pam.d.
     pub service: String,
     /// How far it has come.
-    pub state: State,
-    /// When it is put back unless somebody confirms; it also tells one `enable` from the next.
+    #[serde(rename = "state")]
+    pub phase: Phase,
+    /// When it is rolled back unless confirmed; it also tells one `enable` from the next.
     pub until: SystemTime,
-    /// File by file, in the order they are written.
+    /// File by file, in the order in which they are written.
     pub changes: Vec<Change>,
 }
 
 /// How far an `enable` has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Waits for a confirmation.
+pub enum Phase {
+    /// Waits for `ivaltctl confirm`.
     Pending,
     /// Stays until `disable`.
     Confirmed,
-    /// Nobody confirmed in time; everything is as it was.
-    PutBack,
+    /// Not confirmed in time; everything is as it was.
+    #[serde(rename = "put-back")]
+    RolledBack,
 }
 
 /// One file.
@@ -51,7 +53,7 @@ pub struct Change {
     pub after: Content,
 }
 
-/// A file's bytes. In the journal, a byte is the character of its number, so that text can be read.
+/// A file's bytes. In JSON a byte is the character of its number, so that text stays readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
@@ -75,26 +77,26 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-impl Journal {
-    /// The journal of an `enable` that has not begun.
+impl SavedState {
+    /// The state of an `enable` that has not begun.
     pub fn new(service: &str, within: Duration, changes: Vec<Change>) -> Self {
         Self {
             service: service.to_owned(),
-            state: State::Pending,
+            phase: Phase::Pending,
             until: SystemTime::now() + within,
             changes,
         }
     }
 }
 
-/// The folder of journals, closed to a second ivaltctl as long as this lives.
-pub struct Journals {
+/// The folder of saved states, locked against a second ivaltctl as long as this lives.
+pub struct StateDir {
     folder: PathBuf,
     _lock: Flock<fs::File>,
 }
 
-impl Journals {
-    /// Waits for another ivaltctl to be done.
+impl StateDir {
+    /// Waits until another ivaltctl has finished.
     ///
     /// # Errors
     /// The folder cannot be made or written.
@@ -116,11 +118,11 @@ impl Journals {
         })
     }
 
-    /// The journal of a service, if it was ever enabled.
+    /// The saved state of a service, if it was ever enabled.
     ///
     /// # Errors
-    /// It is there and cannot be read.
-    pub fn load(&self, service: &str) -> Result<Option<Journal>, Refused> {
+    /// It exists and cannot be read.
+    pub fn load(&self, service: &str) -> Result<Option<SavedState>, Refused> {
         read(&self.file(service))
     }
 
@@ -128,33 +130,36 @@ impl Journals {
     ///
     /// # Errors
     /// One of them cannot be read.
-    pub fn all(&self) -> Result<Vec<Journal>, Refused> {
-        let mut journals = Vec::new();
+    pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
+        let mut states = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path
                 .extension()
                 .is_some_and(|extension| extension == "json")
             {
-                journals.extend(read(&path)?);
+                states.extend(read(&path)?);
             }
         }
-        journals.sort_by(|one: &Journal, other| one.service.cmp(&other.service));
-        Ok(journals)
+        states.sort_by(|one: &SavedState, other| one.service.cmp(&other.service));
+        Ok(states)
     }
 
-    /// Writes a journal, atomically: whatever happens afterwards can be undone.
+    /// Writes a state, atomically: whatever happens afterwards can be rolled back.
     ///
     /// # Errors
     /// Nothing has changed then.
-    pub fn save(&self, journal: &Journal) -> Result<(), Refused> {
-        let text = serde_json::to_vec_pretty(journal)?;
-        Ok(replace(&self.file(&journal.service), &text, 0o600, || {
-            Ok(())
-        })?)
+    pub fn save(&self, state: &SavedState) -> Result<(), Refused> {
+        let text = serde_json::to_vec_pretty(state)?;
+        Ok(replace(
+            &self.file(&state.service),
+            &text,
+            0o600,
+            || Ok(()),
+        )?)
     }
 
-    /// Nothing is left to undo.
+    /// Nothing is left to roll back.
     ///
     /// # Errors
     /// As `fs::remove_file`.
@@ -162,7 +167,7 @@ impl Journals {
         Ok(fs::remove_file(self.file(service))?)
     }
 
-    /// Keeps what somebody made of a file that has to go back, and says where.
+    /// Keeps the edited version of a file that is rolled back, and returns where.
     ///
     /// # Errors
     /// It could not be written.
@@ -180,22 +185,22 @@ impl Journals {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Journal>, Refused> {
+fn read(path: &Path) -> Result<Option<SavedState>, Refused> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         text => text?,
     };
-    let journal = serde_json::from_slice(&text);
-    journal.map(Some).map_err(|error| {
+    let state = serde_json::from_slice(&text);
+    state.map(Some).map_err(|error| {
         let path = path.display();
         Refused(format!(
-            "{path}: {error}; it is what `enable` writes: look at it, and move it away"
+            "{path}: {error}; it is what `enable` writes: inspect it, then move it away"
         ))
     })
 }
 
-/// The journal of a service without waiting for a lock: it is replaced as a whole.
-pub fn peek(root: &Root, service: &str) -> Result<Option<Journal>, Refused> {
+/// The saved state of a service without waiting for the lock: the file is replaced as a whole.
+pub fn read_unlocked(root: &Root, service: &str) -> Result<Option<SavedState>, Refused> {
     read(&root.real(Path::new(FOLDER)).join(format!("{service}.json")))
 }
 

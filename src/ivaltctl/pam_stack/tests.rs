@@ -8,27 +8,38 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::super::pam_d::{self, CODES, Code, Kind, Step, What};
-use super::super::root::Root;
-use super::decide;
+use super::ReturnCode::{self, AuthErr, Ignore, NewAuthtokReqd, Success, UserUnknown};
+use super::{Rule, RuleTarget, RuleType, read, simulate};
+use crate::root::Root;
 use support::{Case, DevLog, Entry, TempDir, helper_module, sandbox_test};
 
 /// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
-const ANSWERS: [Code; 10] = [0, 0, 0, 0, 0, 7, 7, 10, 12, 25];
+const CODES: [ReturnCode; 10] = [
+    Success,
+    Success,
+    Success,
+    Success,
+    Success,
+    AuthErr,
+    AuthErr,
+    UserUnknown,
+    NewAuthtokReqd,
+    Ignore,
+];
 
 /// How many files there are; some include one more.
 const FILES: usize = 4;
 
-/// A line, the file it includes by number, or something that is no line.
+/// A line, the file it includes by number, or something that is not a line.
 #[derive(Clone, Debug)]
 enum Row {
-    Module(String, Code),
+    Module(String, ReturnCode),
     Missing(String),
     Include(&'static str, usize),
     Garbage(&'static str),
 }
 
-/// Control fields that are none, or look like none.
+/// Control fields that are invalid, or look invalid.
 const ODD: [&str; 10] = [
     "[]",
     "[success=ok default]",
@@ -85,7 +96,7 @@ fn fatal() -> impl Strategy<Value = Row> {
 }
 
 fn row(file: usize) -> impl Strategy<Value = Row> {
-    let answer = prop::sample::select(ANSWERS.to_vec());
+    let code = prop::sample::select(CODES.to_vec());
     let included = (
         prop::sample::select(vec!["include", "substack", "substack", "@include"]),
         file + 1..file + 3,
@@ -103,7 +114,7 @@ fn row(file: usize) -> impl Strategy<Value = Row> {
         "",
     ]);
     prop_oneof![
-        16 => (control(), answer).prop_map(|(control, code)| Row::Module(control, code)),
+        16 => (control(), code).prop_map(|(control, code)| Row::Module(control, code)),
         6 => included.prop_map(|(word, file)| Row::Include(word, file)),
         1 => control().prop_map(Row::Missing),
         1 => garbage.prop_map(Row::Garbage),
@@ -127,7 +138,10 @@ fn text(rows: &[Row], number: usize, folder: &str, module: &str) -> String {
         let name = format!("{number}.{at}");
         text += &match row {
             Row::Module(control, code) => {
-                format!("auth\t{control} {module} say={name} return={code}\n")
+                format!(
+                    "auth\t{control} {module} say={name} return={}\n",
+                    *code as i32
+                )
             }
             Row::Missing(control) => format!("-auth {control} /nowhere/pam_missing.so\n"),
             // Of one that is missing, Debian's libpam makes a step whose actions are whatever its memory holds.
@@ -152,35 +166,38 @@ fn write(files: &[Vec<Row>], at: &Path, folder: &str) {
     fs::write(at.join("other"), "auth required pam_deny.so\n").expect("a file");
 }
 
-/// What the tool says: the code, and the names of the modules called.
-fn model(folder: &Path) -> (Code, Vec<String>) {
-    let Ok(service) = pam_d::read(&Root::new(folder), "f0") else {
-        return (26, Vec::new());
+/// What the tool says: the return code, and the names of the modules called.
+fn model(folder: &Path) -> (ReturnCode, Vec<String>) {
+    let Ok(service) = read(&Root::new(folder), "f0") else {
+        return (ReturnCode::Abort, Vec::new());
     };
-    let steps = service.stack(Kind::Auth);
-    if steps.is_empty() {
-        return (6, Vec::new());
+    let rules = service.stack(RuleType::Auth);
+    if rules.is_empty() {
+        return (ReturnCode::PermDenied, Vec::new());
     }
-    let (code, called) = decide(steps, |at| answer(&steps[at]));
-    let scripted = called.into_iter().filter(|at| answer(&steps[*at]) != 28);
-    let called = scripted.filter_map(|at| argument(&steps[at], "say="));
+    let (code, called) = simulate(rules, |at| returned(&rules[at]));
+    let scripted = called
+        .into_iter()
+        .filter(|at| returned(&rules[*at]) != ReturnCode::ModuleUnknown);
+    let called = scripted.filter_map(|at| argument(&rules[at], "say="));
     (code, called.collect())
 }
 
-/// The scripted module answers as it is told; others of these lines are pam_deny, or not there.
-fn answer(step: &Step) -> Code {
-    match &step.what {
-        What::Module(module) if module.name() == "pam_deny" => 7,
-        What::Module(module) if module.path.ends_with("/libpam_set_authtok.so") => {
-            let code = argument(step, "return=");
-            code.and_then(|code| code.parse().ok()).expect("a code")
+/// The scripted module returns what it is told; others of these lines are pam_deny, or do not exist.
+fn returned(rule: &Rule) -> ReturnCode {
+    match &rule.target {
+        RuleTarget::Module(module) if module.name() == "pam_deny" => AuthErr,
+        RuleTarget::Module(module) if module.path.ends_with("/libpam_set_authtok.so") => {
+            let number = argument(rule, "return=").expect("a code");
+            let same = |code: &&ReturnCode| (**code as i32).to_string() == number;
+            *CODES.iter().find(same).expect("a code")
         }
-        _ => 28,
+        _ => ReturnCode::ModuleUnknown,
     }
 }
 
-fn argument(step: &Step, name: &str) -> Option<String> {
-    let What::Module(module) = &step.what else {
+fn argument(rule: &Rule, name: &str) -> Option<String> {
+    let RuleTarget::Module(module) = &rule.target else {
         return None;
     };
     let found = module
@@ -191,7 +208,7 @@ fn argument(step: &Step, name: &str) -> Option<String> {
 }
 
 /// What libpam says.
-fn real(folder: &Path) -> (Code, Vec<String>) {
+fn real(folder: &Path) -> (i32, Vec<String>) {
     let mut case = Case::new("pam_permit.so");
     case.script.confdir = folder.to_owned();
     case.script.service = "f0".into();
@@ -201,20 +218,10 @@ fn real(folder: &Path) -> (Code, Vec<String>) {
     let report = observed.report();
     // A service that cannot be read ends before pam_authenticate.
     let codes = report.codes(Entry::Authenticate);
-    let code = codes
-        .first()
-        .or(report
-            .calls
-            .first()
-            .map(|call| &call.code)
-            .as_ref()
-            .copied())
-        .copied();
+    let first = report.calls.first().map(|call| call.code);
+    let code = codes.first().copied().or(first).expect("a call");
     let told = report.told().into_iter().map(str::to_owned).collect();
-    (
-        usize::try_from(code.expect("a call")).expect("a code"),
-        told,
-    )
+    (code, told)
 }
 
 #[sandbox_test]
@@ -236,22 +243,25 @@ fn random_stacks_end_as_libpam_ends_them() {
         write(&files, &pam_d, "");
         write(&files, &copy, &format!("{}/", copy.display()));
         let model = model(dir.path());
-        *seen.borrow_mut().entry(CODES[model.0]).or_insert(0) += 1;
-        prop_assert_eq!(model, real(&copy));
+        *seen.borrow_mut().entry(model.0).or_insert(0) += 1;
+        let (code, told) = real(&copy);
+        prop_assert_eq!((model.0 as i32, model.1), (code, told));
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
     let seen = seen.into_inner();
     // Stacks that nearly all fail alike would prove little.
-    for code in [
-        "success",
-        "auth_err",
-        "perm_denied",
-        "user_unknown",
-        "module_unknown",
-        "abort",
-    ] {
-        assert!(seen.contains_key(code), "{seen:?}");
-    }
+    let all = FREQUENT.iter().all(|code| seen.contains_key(code));
+    assert!(all, "{seen:?}");
     println!("{seen:?}");
 }
+
+/// What random stacks must have ended with, each at least once.
+const FREQUENT: [ReturnCode; 6] = [
+    Success,
+    AuthErr,
+    ReturnCode::PermDenied,
+    UserUnknown,
+    ReturnCode::ModuleUnknown,
+    ReturnCode::Abort,
+];
