@@ -11,7 +11,7 @@
 # The sandbox ends with its first process, however that ends: the kernel then kills the rest and drops the mounts.
 
 sandbox_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-client sudo=sudo login=login
-    rsyslogd=rsyslog journalctl=systemd fail2ban-regex=fail2ban)
+    rsyslogd=rsyslog journalctl=systemd fail2ban-regex=fail2ban strace=strace)
 # With it, fail2ban reads systemd's journal.
 sandbox_libraries=(python3-systemd)
 

@@ -21,9 +21,10 @@ reload_sshd() {
     sleep 0.3
 }
 
+# `expect_untouched [DIFF_OPTION…]`
 expect_untouched() {
     local differences
-    differences=$(diff -r "$sandbox/untouched/pam.d" /etc/pam.d && diff -r "$sandbox/untouched/ssh" /etc/ssh) ||
+    differences=$(diff -r "$@" "$sandbox/untouched/pam.d" /etc/pam.d && diff -r "$@" "$sandbox/untouched/ssh" /etc/ssh) ||
         fault "not as before: $differences"
 }
 
@@ -138,21 +139,37 @@ enable_sshd_comes_back_without_its_terminal_case() {
     expect_untouched
 }
 
-# Killed at any moment: the files are as before at once, or when the time is over.
+# Killed at any step, the files are as before at once, or when the time is over. strace kills: before each rename and
+# fsync, before each process is started, and before sshd is told to reload.
 enable_killed_at_every_step_case() {
     untouched_system
-    local step
-    for step in {0..39}; do
-        setsid timeout --signal=KILL "$(printf '0.%03d' $((step * 3)))" \
-            ivaltctl enable sshd --yes --confirm-within 1s </dev/null >"$terminal/ivaltctl" 2>&1 || true
-        [[ $((step % 8)) -ne 0 ]] || wait_for 'the end of the waiter' no_waiter_runs
-    done
-    wait_for 'the end of the waiter' no_waiter_runs
-    expect_untouched
+    written=()
+    local call
+    for call in '/^rename' '/^f(data)?sync$' '/^(clone|v?fork)' '/^kill$'; do kill_at_every "$call"; done
+    # Before the first of the two files in /etc, between them, and after both.
+    [[ $(printf '%s\n' "${written[@]}" | sort -u | xargs) == '0 1 2' ]] || fault "killed after this many files: ${written[*]}"
     run_ivaltctl 0 enable sshd --yes --confirm-within 20s
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sshd --yes
     expect_untouched
+}
+
+# `kill_at_every SYSTEM_CALL`: once at each time that `enable` makes this call. Adds to `written` how many files in /etc
+# were written by then.
+kill_at_every() {
+    local trace=$sandbox/trace number kills=0
+    for number in {1..30}; do
+        strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
+            ivaltctl enable sshd --yes --confirm-within 1s </dev/null >"$terminal/ivaltctl" 2>&1 || true
+        wait_for 'the end of the waiter' no_waiter_runs
+        # A new file that was not renamed yet; nothing reads it, and the next `enable` replaces it.
+        expect_untouched --exclude='.*.new'
+        rm -f /etc/ssh/sshd_config.d/.00-ivalt.conf.new
+        grep -q '^+++ killed by SIGKILL' "$trace" || break
+        kills=$((kills + 1))
+        written+=("$(grep -cE '^rename.*"/etc/[^"]*"[^"]* = 0$' "$trace" || true)")
+    done
+    [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/ivaltctl")"
 }
 
 # With the change nobody could log in, so nothing is changed.
