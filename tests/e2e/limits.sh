@@ -55,7 +55,8 @@ limits_closed_descriptors_under_sudo_case() {
     expect_requests 1
 }
 
-# With standard input closed, su cannot ask.
+# With standard input closed, su cannot ask. The module must be what denies, so it is the only one of the stack: with
+# pam_unix above it, su would end at the password.
 limits_closed_descriptors_under_su_case() {
     types_ahead "$alice_password" accept-1
     run_as bob bash -c 'exec su alice -c "touch /home/alice/was-here" 1>&- 2>&-'
@@ -63,8 +64,10 @@ limits_closed_descriptors_under_su_case() {
     expect_log allow verified su alice
     expect_requests 1
     rm /home/alice/was-here
+    pam_service su 'auth required pam_ivalt.so nodelay'
     run_as bob bash -c 'exec su alice -c "touch /home/alice/was-here" 0<&- 1>&- 2>&-'
-    [[ ! -e /home/alice/was-here ]] || fault 'the command ran'
+    [[ $status -eq 1 && ! -e /home/alice/was-here ]] || fault "status $status, or the command ran"
+    expect_log deny unanswered su alice
     expect_requests 0
 }
 
