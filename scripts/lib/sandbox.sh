@@ -15,7 +15,6 @@ sandbox_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-clie
 # With it, fail2ban reads systemd's journal.
 sandbox_libraries=(python3-systemd)
 
-
 require_sandbox() {
     unshare --mount --net --pid --fork true 2>/dev/null ||
         die "this machine does not let root make namespaces (a container without privileges?); run it on a real or virtual machine, or in a container started with --privileged"

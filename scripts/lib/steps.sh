@@ -33,6 +33,19 @@ run_as() {
     elapsed=$(($(milliseconds) - elapsed))
 }
 
+# Runs a command, usually as root, and keeps its output for `expect_captured` and for messages about a fault.
+capture() { "$@" </dev/null >"$terminal/captured" 2>&1; }
+
+# `run_ivaltctl STATUS ARGUMENT…`: it must end with this exit status.
+run_ivaltctl() { run_captured "$1" ivaltctl "${@:2}"; }
+
+# `run_captured STATUS COMMAND…`
+run_captured() {
+    local ending=0
+    capture "${@:2}" || ending=$?
+    [[ $ending -eq $1 ]] || fault "${*:2} ended with $ending instead of $1: $(cat "$terminal/captured")"
+}
+
 milliseconds() { date +%s%3N; }
 
 # Log lines and requests are counted from here.
@@ -72,6 +85,9 @@ expect_refused() {
 
 # In the output or in a prompt.
 expect_seen() { grep -qF -- "$1" "$terminal/output" "$terminal/dialogue" || fault "the user did not see '$1'"; }
+
+expect_captured() { grep -qF -- "$1" "$terminal/captured" || fault "not printed: '$1', but: $(cat "$terminal/captured")"; }
+expect_not_captured() { ! grep -qF -- "$1" "$terminal/captured" || fault "printed '$1': $(cat "$terminal/captured")"; }
 
 # `expect_log OUTCOME REASON SERVICE USER`: exactly one line of the module, with these values.
 expect_log() {

@@ -1,27 +1,11 @@
 # shellcheck shell=bash
 # `ivaltctl check` on a system with the real sshd, whose own account of its settings counts more than its files.
 
-# `run_check EXIT_STATUS WORD…`
-run_check() {
-    local wanted=$1 ending=0
-    shift
-    ivaltctl check "$@" </dev/null >"$terminal/check" 2>&1 || ending=$?
-    [[ $ending -eq $wanted ]] || fault "ivaltctl check ended with $ending instead of $wanted: $(cat "$terminal/check")"
-}
-
 # `expect_about_sshd ID…`: exactly these findings about sshd. Others about this sandbox do not matter here.
 expect_about_sshd() {
     local found
-    found=$(sed -n 's/.* \[\(sshd-[a-z-]*\)\]$/\1/p' "$terminal/check" | sort | xargs)
-    [[ $found == "$*" ]] || fault "check finds '$found' instead of '$*': $(cat "$terminal/check")"
-}
-
-expect_in_check() {
-    grep -qF -- "$1" "$terminal/check" || fault "check did not print '$1' but: $(cat "$terminal/check")"
-}
-
-expect_not_in_check() {
-    ! grep -qF -- "$1" "$terminal/check" || fault "check printed '$1': $(cat "$terminal/check")"
+    found=$(sed -n 's/.* \[\(sshd-[a-z-]*\)\]$/\1/p' "$terminal/captured" | sort | xargs)
+    [[ $found == "$*" ]] || fault "check finds '$found' instead of '$*': $(cat "$terminal/captured")"
 }
 
 # What check adds where sshd -T fails.
@@ -29,24 +13,24 @@ from_files_only='as its files say'
 
 check_sound_sshd_case() {
     sshd_key_or_password_and_ivalt
-    run_check 1
+    run_ivaltctl 1 check
     expect_about_sshd
-    expect_not_in_check 'lets in '
+    expect_not_captured 'lets in '
     sshd_password_and_ivalt
-    run_check 1
+    run_ivaltctl 1 check
     expect_about_sshd
     sshd_key_and_ivalt
-    run_check 1
+    run_ivaltctl 1 check
     expect_about_sshd
 }
 
 check_asks_sshd_for_its_settings_case() {
     sshd_password_and_ivalt
     sshd_with 'KbdInteractiveAuthentication no' 'PasswordAuthentication yes' 'LoginGraceTime 20' 'PermitRootLogin no'
-    run_check 2
+    run_ivaltctl 2 check
     expect_about_sshd sshd-grace-time sshd-key-skips sshd-password-method sshd-prompt-off
-    expect_in_check '/etc/ssh/sshd_config:5 [sshd-prompt-off]'
-    expect_not_in_check "$from_files_only"
+    expect_captured '/etc/ssh/sshd_config:5 [sshd-prompt-off]'
+    expect_not_captured "$from_files_only"
     # What it says about keys is true: no token is asked for.
     run_as visitor ssh -i /home/visitor/visitor.key alice@localhost whoami
     expect_let_in alice
@@ -57,10 +41,10 @@ check_looks_into_match_blocks_case() {
     sshd_password_and_ivalt
     sshd_with 'PasswordAuthentication no' 'AuthenticationMethods keyboard-interactive' \
         'Match User alice' 'AuthenticationMethods publickey'
-    run_check 2
+    run_ivaltctl 2 check
     expect_about_sshd sshd-methods-bypass
-    expect_in_check 'for connections of "Match User alice"'
-    expect_not_in_check "$from_files_only"
+    expect_captured 'for connections of "Match User alice"'
+    expect_not_captured "$from_files_only"
 }
 
 # sshd -T fails, as sshd itself would at its next start.
@@ -68,17 +52,17 @@ check_reads_the_files_where_sshd_fails_case() {
     sshd_password_and_ivalt
     printf '%s\n' 'NoSuchKeyword yes' >>/etc/ssh/sshd_config
     sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config
-    run_check 2
+    run_ivaltctl 2 check
     expect_about_sshd sshd-pam-off
-    expect_in_check "$from_files_only; sshd -T was not asked"
+    expect_captured "$from_files_only; sshd -T was not asked"
 }
 
 check_online_case() {
     sshd_password_and_ivalt
-    run_check 1 --online
-    expect_in_check 'TLS 1.3, certificate of "CN=ivalt-stand-in"'
+    run_ivaltctl 1 check --online
+    expect_captured 'TLS 1.3, certificate of "CN=ivalt-stand-in"'
     expect_about_sshd
     ivalt_settings 'timeout_seconds = 5' 'client_id = "id"' 'client_secret = "accept-1"'
-    run_check 1 --online
-    expect_in_check 'api/v1/auth'
+    run_ivaltctl 1 check --online
+    expect_captured 'api/v1/auth'
 }

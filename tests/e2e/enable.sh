@@ -28,16 +28,6 @@ expect_untouched() {
         fault "not as before: $differences"
 }
 
-# `run_ivaltctl EXIT_STATUS WORD…`
-run_ivaltctl() {
-    local wanted=$1 ending=0
-    shift
-    ivaltctl "$@" </dev/null >"$terminal/ivaltctl" 2>&1 || ending=$?
-    [[ $ending -eq $wanted ]] || fault "ivaltctl $* ended with $ending instead of $wanted: $(cat "$terminal/ivaltctl")"
-}
-
-expect_in_ivaltctl() { grep -qF -- "$1" "$terminal/ivaltctl" || fault "ivaltctl did not print '$1' but: $(cat "$terminal/ivaltctl")"; }
-
 sudo_asks_for_a_token() {
     answers "$alice_password" accept-1
     run_as alice sudo -A whoami
@@ -57,15 +47,15 @@ enable_sudo_confirm_disable_case() {
     untouched_system
     sudo_asks_for_no_token
     run_ivaltctl 0 enable sudo --yes --confirm-within 20s
-    expect_in_ivaltctl '+auth    required    pam_ivalt.so'
+    expect_captured '+auth    required    pam_ivalt.so'
     sudo_asks_for_a_token
     grep -q pam_ivalt /etc/pam.d/sudo-i || fault 'sudo -i was forgotten'
     run_ivaltctl 0 confirm
-    expect_in_ivaltctl 'sudo: iVALT stays switched on'
+    expect_captured 'sudo: iVALT stays switched on'
     sudo_asks_for_a_token
     run_ivaltctl 1 confirm
     run_ivaltctl 1 enable sudo --yes
-    expect_in_ivaltctl 'switched on already'
+    expect_captured 'switched on already'
     run_ivaltctl 0 disable sudo --yes
     expect_untouched
     sudo_asks_for_no_token
@@ -75,7 +65,7 @@ enable_sudo_confirm_disable_case() {
 enable_without_a_yes_changes_nothing_case() {
     untouched_system
     run_ivaltctl 1 enable sudo
-    expect_in_ivaltctl 'nothing was changed'
+    expect_captured 'nothing was changed'
     expect_untouched
 }
 
@@ -88,7 +78,7 @@ enable_sudo_time_runs_out_case() {
     sudo_asks_for_no_token
     wait_for 'the end of the waiter' no_waiter_runs
     run_ivaltctl 1 confirm
-    expect_in_ivaltctl 'too late'
+    expect_captured 'too late'
     expect_untouched
     run_ivaltctl 0 enable sudo --yes --confirm-within 20s
     run_ivaltctl 0 confirm
@@ -129,10 +119,10 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
 enable_sshd_comes_back_without_its_terminal_case() {
     untouched_system
     setsid script --quiet --flush --command 'ivaltctl enable sshd --yes --confirm-within 4s; sleep 60' /dev/null \
-        </dev/null >"$terminal/ivaltctl" 2>&1 &
+        </dev/null >"$terminal/captured" 2>&1 &
     local script=$!
     wait_for 'the change' test -e /etc/ssh/sshd_config.d/00-ivalt.conf
-    wait_for 'its last line' grep -q 'put back by itself' "$terminal/ivaltctl"
+    wait_for 'its last line' grep -q 'put back by itself' "$terminal/captured"
     kill -KILL "$script"
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'the end of the waiter' no_waiter_runs
@@ -159,8 +149,8 @@ enable_killed_at_every_step_case() {
 kill_at_every() {
     local trace=$sandbox/trace number kills=0
     for number in {1..30}; do
-        strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
-            ivaltctl enable sshd --yes --confirm-within 1s </dev/null >"$terminal/ivaltctl" 2>&1 || true
+        capture strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
+            ivaltctl enable sshd --yes --confirm-within 1s || true
         wait_for 'the end of the waiter' no_waiter_runs
         # A new file that was not renamed yet; nothing reads it, and the next `enable` replaces it.
         expect_untouched --exclude='.*.new'
@@ -169,7 +159,7 @@ kill_at_every() {
         kills=$((kills + 1))
         written+=("$(grep -cE '^rename.*"/etc/[^"]*"[^"]* = 0$' "$trace" || true)")
     done
-    [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/ivaltctl")"
+    [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/captured")"
 }
 
 # With the change nobody could log in, so nothing is changed.
@@ -177,12 +167,12 @@ enable_refuses_what_would_lock_out_case() {
     untouched_system
     sed -i 's/^key = .*/key = ""/' /etc/ivalt/ivalt.toml
     run_ivaltctl 1 enable sudo --yes
-    expect_in_ivaltctl 'settings-invalid'
+    expect_captured 'settings-invalid'
     expect_untouched
     write_ivalt_settings
     sed -i '/^alice\|^root/d' /etc/ivalt/users.toml
     run_ivaltctl 1 enable sudo --yes
-    expect_in_ivaltctl 'nothing was changed; mend the above first'
+    expect_captured 'nothing was changed; mend the above first'
     expect_untouched
 }
 
@@ -192,7 +182,7 @@ disable_shows_what_somebody_changed_case() {
     run_ivaltctl 0 confirm
     echo '# a word of my own' >>/etc/pam.d/sudo
     run_ivaltctl 1 disable sudo --yes
-    expect_in_ivaltctl '+# a word of my own'
+    expect_captured '+# a word of my own'
     grep -q pam_ivalt /etc/pam.d/sudo || fault 'the line is gone'
     sed -i '$d' /etc/pam.d/sudo
     run_ivaltctl 0 disable sudo --yes

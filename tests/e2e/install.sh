@@ -15,16 +15,9 @@ prepare_build() {
 }
 
 # `run_script EXIT_STATUS NAME [ARGUMENT…]`, with the variables of $settings.
-run_script() {
-    local wanted=$1 ending=0
-    shift
-    env DESTDIR="$destdir" "${settings[@]}" bash "$sandbox/scripts/$1" "${@:2}" </dev/null >"$terminal/script" 2>&1 || ending=$?
-    [[ $ending -eq $wanted ]] || fault "$* ended with $ending instead of $wanted: $(cat "$terminal/script")"
-}
+run_script() { run_captured "$1" env DESTDIR="$destdir" "${settings[@]}" bash "$sandbox/scripts/$2" "${@:3}"; }
 
 settings=(PAMDIR=/usr/lib64/security)
-
-expect_in_script() { grep -qF -- "$1" "$terminal/script" || fault "not printed: '$1', but: $(cat "$terminal/script")"; }
 
 installed_files() { find "$destdir" -type f -printf '%m %u:%g /%P\n' | sort -k3; }
 
@@ -92,7 +85,7 @@ install_obeys_its_variables_case() {
     [[ -e $destdir/opt/pam/pam_ivalt.so && -e $destdir/opt/ivalt/sbin/ivaltctl && -e $destdir/opt/etc/ivalt/users.toml ]] ||
         fault "elsewhere: $(installed_files)"
     ! grep -qv ' /opt/' <<<"$(installed_files)" || fault "outside: $(installed_files)"
-    expect_in_script 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
+    expect_captured 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
     run_script 0 uninstall --purge
     [[ -z $(installed_files) ]] || fault "left: $(installed_files)"
 }
@@ -136,7 +129,7 @@ install_builds_nothing_case() {
     prepare_build
     rm -rf "$sandbox/target"
     run_script 1 install
-    expect_in_script 'cargo build --release --locked'
+    expect_captured 'cargo build --release --locked'
     [[ -z $(ls -A "$destdir") ]] || fault 'something was installed'
 }
 
@@ -147,7 +140,7 @@ uninstall_removes_its_files_and_keeps_settings_case() {
     echo '# auth required pam_ivalt.so' >"$destdir/etc/pam.d/sshd"
     rm -rf "$sandbox/target"
     run_script 0 uninstall
-    expect_in_script 'scripts/uninstall --purge removes them too'
+    expect_captured 'scripts/uninstall --purge removes them too'
     [[ $(installed_files | grep -v /pam.d/) == $'600 root:root /etc/ivalt/ivalt.toml\n600 root:root /etc/ivalt/users.toml' ]] ||
         fault "left: $(installed_files)"
     run_script 0 uninstall
@@ -166,8 +159,8 @@ uninstall_refuses_while_a_service_asks_case() {
         printf '%s\n' '# pam_ivalt' 'auth [success=ok \' '  default=die] pam_ivalt.so' >"$destdir/$file"
         run_script 1 uninstall
         run_script 1 uninstall --purge
-        expect_in_script "ivaltctl disable ${file##*/}"
-        expect_in_script "sed -i '/^[^#]*pam_ivalt/d' $destdir/$file"
+        expect_captured "ivaltctl disable ${file##*/}"
+        expect_captured "sed -i '/^[^#]*pam_ivalt/d' $destdir/$file"
         rm "$destdir/$file"
     done
     [[ $(installed_files) == "$(cat "$sandbox/before")" ]] || fault "changed: $(installed_files)"

@@ -40,17 +40,11 @@ sshd_as_shipped() {
     wait_for sshd test -s /run/sshd.pid
 }
 
-# Keeps the output for the message about a fault.
-capture() { "$@" </dev/null >"$terminal/captured" 2>&1; }
-
 apt() {
     DEBIAN_FRONTEND=noninteractive capture apt-get -q -y --no-install-recommends \
         -o DPkg::Options::=--force-confold -o DPkg::Options::=--force-unsafe-io "$@"
 }
 
-run_ivaltctl() { capture ivaltctl "$@" || fault "ivaltctl $*: $(cat "$terminal/captured")"; }
-
-expect_captured() { grep -qF -- "$1" "$terminal/captured" || fault "not printed: '$1', but: $(cat "$terminal/captured")"; }
 expect_file() { [[ $(stat -c '%U:%G %a' "$1" 2>&1) == "root:root $2" ]] || fault "$1 is not root:root $2: $(ls -ld "$1" 2>&1)"; }
 expect_gone() { [[ ! -e $1 ]] || fault "$1 still exists"; }
 expect_same() { cmp -s "$1" "$2" || fault "$1 has changed: $(diff "$2" "$1" 2>&1)"; }

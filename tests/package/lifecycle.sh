@@ -45,8 +45,8 @@ enabled() {
     step 'ivaltctl enable: sudo, su and sshd ask for a token'
     local service
     for service in sudo su sshd; do
-        run_ivaltctl enable "$service" --yes
-        run_ivaltctl confirm
+        run_ivaltctl 0 enable "$service" --yes
+        run_ivaltctl 0 confirm
     done
     # sshd takes a moment to read its settings after SIGHUP.
     sleep 0.5
@@ -68,8 +68,8 @@ upgraded() {
 
 removed_while_enabled() {
     step 'removal undoes ivaltctl enable, and keeps the settings'
-    run_ivaltctl disable su --yes
-    run_ivaltctl enable su --yes --confirm-within 1h
+    run_ivaltctl 0 disable su --yes
+    run_ivaltctl 0 enable su --yes --confirm-within 1h
     apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
     expect_removed
     expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
@@ -128,8 +128,8 @@ removed_while_everywhere() {
 manually_added_line() {
     step 'removal is refused while a manually added line names the module, and changes nothing'
     pam_service_from conf/pam.d/sudo sudo
-    run_ivaltctl enable su --yes
-    run_ivaltctl confirm
+    run_ivaltctl 0 enable su --yes
+    run_ivaltctl 0 confirm
     pam_auth_update --enable ivalt
     cp -a /etc/pam.d "$sandbox/edited"
     ! apt remove libpam-ivalt || fault 'it was removed'
@@ -154,8 +154,8 @@ manually_added_line() {
 
 edited_since_enabled() {
     step 'removal is refused where a file was edited since ivaltctl enable'
-    run_ivaltctl enable sudo --yes
-    run_ivaltctl confirm
+    run_ivaltctl 0 enable sudo --yes
+    run_ivaltctl 0 confirm
     echo '# a word of my own' >>/etc/pam.d/sudo
     ! apt remove libpam-ivalt || fault 'it was removed'
     expect_captured '+# a word of my own'
@@ -169,8 +169,8 @@ edited_since_enabled() {
 # As if openssh-server had been purged, and its file with it.
 service_removed_since_enabled() {
     step 'removal is not blocked by an enabled service that no longer exists'
-    run_ivaltctl enable sshd --yes
-    run_ivaltctl confirm
+    run_ivaltctl 0 enable sshd --yes
+    run_ivaltctl 0 confirm
     rm /etc/pam.d/sshd
     apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
     expect_gone "$(module)"

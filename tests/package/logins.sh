@@ -24,7 +24,7 @@ logins_without_ivalt() {
     step "$when: su, without a token"
     types_ahead "$alice_password"
     run_as bob su alice -c whoami
-    expect_in_through_su
+    expect_last_line alice
     expect_no_log
     report
     ! has_sudo_rs || sudo_rs_without_ivalt "$when"
@@ -40,15 +40,12 @@ sudo_rs_without_ivalt() {
     step "$1: sudo-rs, without a token"
     types_ahead "$alice_password"
     run_as alice sudo-rs -S whoami
-    expect_in_through_sudo_rs
+    expect_last_line root
     expect_no_log
     report
 }
 
-# su and sudo-rs print their prompts to the same output as the command.
-expect_in_through_su() { expect_last_line alice; }
-expect_in_through_sudo_rs() { expect_last_line root; }
-
+# For su and sudo-rs, which print their prompts to the same output as the command.
 expect_last_line() {
     [[ $status -eq 0 ]] || fault "exit status $status instead of 0"
     grep -qE "(^|: )$1\$" "$terminal/output" || fault "printed '$(cat "$terminal/output")' instead of '$1' at the end"
@@ -111,7 +108,7 @@ sudo_rs_with_ivalt() {
     new_token
     types_ahead "$alice_password" "accept-$tokens"
     run_as alice sudo-rs -S whoami
-    expect_in_through_sudo_rs
+    expect_last_line root
     expect_log allow verified sudo alice
     report
     step "$1: sudo-rs, with refused tokens"
@@ -127,7 +124,7 @@ su_with_ivalt() {
     new_token
     types_ahead "$alice_password" "accept-$tokens"
     run_as bob su alice -c whoami
-    expect_in_through_su
+    expect_last_line alice
     expect_log allow verified su alice
     report
     step "$1: su, with refused tokens"
