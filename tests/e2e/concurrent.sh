@@ -35,7 +35,7 @@ concurrent_64_sudo_case() {
     expect_within 50
 }
 
-# A full log delays each by a second at most, if only the module logs: sudo and pam_unix would wait for ever.
+# A full log delays each by a second at most, if only the module logs: sudo and pam_unix would wait forever.
 concurrent_64_sudo_with_a_log_that_nobody_reads_case() {
     add_64_users
     echo 'Defaults !syslog' >>/etc/sudoers

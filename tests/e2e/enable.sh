@@ -152,7 +152,7 @@ kill_at_every() {
         capture strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
             ivaltctl enable sshd --yes --confirm-within 1s || true
         wait_for 'the end of the waiter' no_waiter_runs
-        # A new file that was not renamed yet; nothing reads it, and the next `enable` replaces it.
+        # A new file that was not renamed yet may be left, which the next `enable` replaces.
         expect_untouched --exclude='.*.new'
         rm -f /etc/ssh/sshd_config.d/.00-ivalt.conf.new
         grep -q '^+++ killed by SIGKILL' "$trace" || break
