@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What scripts/bench measures with: the C programs of tests/bench, and namespaces in which nothing outside is touched.
 
-bench_tools=$stage_cache/bench
+bench_tools=$cache/bench
 
 # A C program of tests/bench; what follows its name is what it is linked with.
 compile_tool() {
@@ -11,7 +11,7 @@ compile_tool() {
         -o "$bench_tools/$name" "$repo/tests/bench/$name.c" "$@"
 }
 
-# Linked by the names the libraries are loaded by: those are there without their development packages.
+# Linked by the file names that are loaded at run time: those exist without the development packages.
 compile_tools() {
     as_builder mkdir -p "$bench_tools"
     require_openssl_headers
@@ -23,14 +23,14 @@ compile_tools() {
 }
 
 require_openssl_headers() {
-    local folder unpacked=$stage_cache/openssl
+    local folder unpacked=$cache/openssl
     openssl_headers=''
     ! cc -E -include openssl/ssl.h -x c /dev/null >/dev/null 2>&1 || return 0
     folder=$(fetch_packages libssl libssl-dev)
     as_builder rm -rf "$unpacked"
     unpack_packages "$folder" "$unpacked"
     openssl_headers=$unpacked/usr/include
-    # opensslconf.h lies in a folder named after the machine.
+    # opensslconf.h is in a folder named after the architecture.
     CPATH=$(printf '%s:' "$unpacked"/usr/include/*-linux-gnu)
     export CPATH
 }
@@ -41,22 +41,22 @@ build_measured() {
         --package pam_ivalt-tests --example bench --example syslog-sink --example ivalt-stand-in
 }
 
-# Namespaces without root, where the kernel grants them; the bench needs no more than these.
+# Without root, a user namespace, where the kernel allows one.
 bench_namespaces() {
     [[ $(id -u) -eq 0 ]] || printf '%s\n' --user --map-root-user
 }
 
 can_bench() {
-    local more
-    mapfile -t more < <(bench_namespaces)
-    unshare "${more[@]}" --mount --net --pid --fork true 2>/dev/null
+    local options
+    mapfile -t options < <(bench_namespaces)
+    unshare "${options[@]}" --mount --net --pid --fork true 2>/dev/null
 }
 
 # Runs the bench with these arguments; standard output is its report.
-in_bench() {
-    local more built=$target/release
-    mapfile -t more < <(bench_namespaces)
-    as_builder mkdir -p "$stage_cache/bench-root"
-    in_namespaces "${more[@]}" -- "$repo/scripts/lib/enter-bench" "$stage_cache/bench-root" "$built/examples" \
-        --tools "$bench_tools" --module "$built/libpam_ivalt.so" "$@"
+run_bench() {
+    local options built=$target/release
+    mapfile -t options < <(bench_namespaces)
+    as_builder mkdir -p "$cache/bench-mount-point"
+    in_namespaces "${options[@]}" -- "$repo/scripts/lib/enter-bench" "$cache/bench-mount-point" "$built/examples" "$bench_tools" \
+        --module "$built/libpam_ivalt.so" "$@"
 }

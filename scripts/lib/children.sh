@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Whatever a script starts ends with it, also after Ctrl-C, a SIGTERM or a closed terminal: children get process groups
-# of their own, and the script waits for them in a way that signals interrupt.
+# Child processes end with the script, also after Ctrl-C, a SIGTERM or a closed terminal: each gets a process group of
+# its own, and the script waits for it with `wait`, which signals interrupt.
 
-child='' child_ends_by=TERM
+child='' child_signal=TERM
 
 end_with_children() { trap 'end_child; exit 130' INT TERM HUP; }
 
@@ -16,6 +16,6 @@ run_child() {
 
 end_child() {
     [[ -n $child ]] || return 0
-    kill -"$child_ends_by" -- "-$child" 2>/dev/null || true
+    kill -"$child_signal" -- "-$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
 }

@@ -1,21 +1,22 @@
 # shellcheck shell=bash
-# debian/copyright: whose the sources are, and whose every crate that is linked into module and tool.
+# Writes debian/copyright: who holds the copyright of the sources, and of every crate linked into module and tool.
+# Not cargo-about: some 120 crates to compile in CI, outside Cargo.lock and deny.toml, and no Debian format.
 
-# Written from the crates of Cargo.lock; `scripts/test` compares it with what stands in debian/.
+# Written from the crates of Cargo.lock; `scripts/test` compares it with the file in debian/.
 write_copyright() {
     printf 'Format: %s\nUpstream-Name: pam_ivalt\n' \
         https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
-    printf '%s\n' 'Comment:' ' Below vendor/ stand, as "cargo vendor" lays them out, the crates of Cargo.lock that are' \
+    printf '%s\n' 'Comment:' ' vendor/ holds, as "cargo vendor" lays them out, the crates of Cargo.lock that are' \
         ' linked into the module and ivaltctl. Where a crate offers a choice of licences, Expat is taken if it is' \
         ' among them, else Apache-2.0. This file is written by scripts/package --copyright.'
     stanza '*' '2026 The pam_ivalt authors' 'Expat or Apache-2.0'
     stanza 'vendor/std/*' 'The Rust Project contributors' Expat \
-        "Rust's standard library, which the compiler brings; offered under MIT OR Apache-2.0."
+        "Rust's standard library, which comes with the compiler; offered under MIT OR Apache-2.0."
     linked_crates | while IFS='|' read -r name version offered; do crate_stanza "$name" "$version" "$offered"; done
     texts
 }
 
-# NAME|VERSION|LICENCES. Whatever the machine, for the one that packages are built for first; macros are not linked.
+# NAME|VERSION|LICENCES. For amd64 on every machine, so that the result is the same; macros are not linked.
 linked_crates() {
     as_builder cargo tree --quiet --locked --offline --manifest-path "$repo/Cargo.toml" \
         --package pam_ivalt --package ivaltctl --target x86_64-unknown-linux-gnu --edges normal,no-proc-macro --prefix none --format '{p}|{l}' |
@@ -28,7 +29,7 @@ crate_stanza() {
     stanza "vendor/$name/*" "$(holders "$folder" "$name")" "$(licence_taken "$offered")" "Version $version, offered under $offered."
 }
 
-# As the files say that the licence demands to be kept; where they name nobody, the crate's authors.
+# From the licence files, which must be kept; where they name nobody, the crate's authors.
 holders() {
     local folder=$1 name=$2 lines
     lines=$(cat "$folder"/*{LICENSE,COPY}* 2>/dev/null | sed -nE 's/^[ /*#]*Copyright (\([cC]\) )?([0-9A-Z].*[^ ]) *$/\2/p' |
@@ -53,9 +54,9 @@ stanza() {
     [[ -z ${4:-} ]] || printf 'Comment: %s\n' "$4"
 }
 
-# Each licence once, in the words of a crate that has it.
+# The text of each licence once, from a crate that has it.
 texts() {
-    printf '\nLicense: Apache-2.0\n %s\n %s\n' 'On Debian systems, the text of the Apache License, version 2.0, stands in' \
+    printf '\nLicense: Apache-2.0\n %s\n %s\n' 'On Debian systems, the text of the Apache License, version 2.0, is in' \
         /usr/share/common-licenses/Apache-2.0.
     text Expat "$crates/bytes/LICENSE"
     text ISC "$crates/untrusted/LICENSE.txt"

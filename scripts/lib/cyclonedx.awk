@@ -1,4 +1,5 @@
-# From the lines of scripts/sbom to CycloneDX: rust, sum and crate, their fields behind tabs.
+# Turns the lines of scripts/sbom (rust, sum and crate, with tab-separated fields) into CycloneDX.
+# Not cargo-cyclonedx: some 120 crates to compile in CI, outside Cargo.lock and deny.toml, for one page of JSON.
 
 $1 == "rust" { rust = $2 }
 $1 == "sum" { sums[$2 "@" $3] = $4 }
@@ -10,7 +11,7 @@ $1 == "crate" {
         order[++number] = id
         names[id] = $4
         versions[id] = $5
-        # "MIT/Apache-2.0" is how it was written before SPDX had expressions.
+        # Older crates write "MIT/Apache-2.0", which is not an SPDX expression.
         licences[id] = $6
         gsub("/", " OR ", licences[id])
     }
@@ -24,15 +25,15 @@ $1 == "crate" {
 
 END {
     if (number < 2) exit 1
-    root = order[1]
+    main = order[1]
     sort(order, number)
     print "{"
     print "  \"bomFormat\": \"CycloneDX\","
     print "  \"specVersion\": \"1.5\","
     print "  \"version\": 1,"
-    print "  \"metadata\": {\n    \"component\": " component(root) "\n  },"
+    print "  \"metadata\": {\n    \"component\": " component(main) "\n  },"
     print "  \"components\": ["
-    for (i = 1; i <= number; i++) if (order[i] != root) print "    " component(order[i]) ","
+    for (i = 1; i <= number; i++) if (order[i] != main) print "    " component(order[i]) ","
     print "    " standard_library()
     print "  ],"
     print "  \"dependencies\": ["
@@ -49,7 +50,7 @@ function component(id,    text) {
     return text ", \"properties\": [{\"name\": \"pam_ivalt:linked-into\", \"value\": " quoted(into[id]) "}]}"
 }
 
-# The compiler brings it along; no line of Cargo.lock does.
+# It comes with the compiler and is not in Cargo.lock.
 function standard_library() {
     return "{\"type\": \"library\", \"name\": \"std\", \"version\": " quoted(rust) \
         ", \"licenses\": [{\"expression\": \"MIT OR Apache-2.0\"}]" \
@@ -63,7 +64,7 @@ function dependency(id,    list, count, i, text) {
     return "{\"ref\": " quoted(link(id)) ", \"dependsOn\": [" text "]}"
 }
 
-# A package URL; a plus sign would read as a blank.
+# A package URL, in which a plus sign would mean a space.
 function link(id) {
     gsub(/\+/, "%2B", id)
     return "pkg:cargo/" id

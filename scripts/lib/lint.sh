@@ -1,22 +1,22 @@
 # shellcheck shell=bash
-# Formatting and lints, and where their programs come from on a machine that lacks them.
+# Formatting and lints, and their programs on a machine that lacks them.
 
 shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/sbom scripts/test scripts/uninstall
-    scripts/lib/enter-bench scripts/lib/enter-stage scripts/lib/askpass tests/e2e/run tests/e2e/crowd
-    tests/e2e/own-token .ci/run)
+    scripts/lib/enter-bench scripts/lib/enter-sandbox scripts/lib/askpass tests/e2e/run
+    tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
 
-# The package's, some of which are plain sh.
-shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-root tests/roots/run debian/tests/verdicts
+# Those of the package, some of which are plain sh.
+shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot tests/package/run debian/tests/verdicts
     debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm)
 
-# rustup adds its own components; a toolchain of Debian's gets its packages unpacked beside it.
+# rustup adds its own components; for Debian's toolchain, the packages are unpacked.
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true
     local packages folder
     mapfile -t packages < <(missing_packages shellcheck=shellcheck mandoc=mandoc cargo-fmt=rustfmt \
         cargo-clippy=rust-clippy)
     [[ ${#packages[@]} -gt 0 ]] || return 0
-    lint_tools=$stage_cache/lint-tools
+    lint_tools=$cache/lint-tools
     as_builder rm -rf "$lint_tools"
     folder=$(fetch_packages lint "${packages[@]}")
     unpack_packages "$folder" "$lint_tools"
@@ -24,7 +24,7 @@ require_lint_tools() {
 
 has_lints() { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1
 
-# What was unpacked brings its libraries along; nothing but these programs may see them.
+# Unpacked programs need the libraries unpacked with them; no other program may see those.
 lint() {
     if [[ -z ${lint_tools:-} ]]; then
         as_builder "$@"
@@ -34,12 +34,12 @@ lint() {
     fi
 }
 
-# Every complaint counts, style too. Which other pages a machine has is no affair of ours.
+# Every complaint counts, style too, except about pages that this machine does not have.
 lint_man_pages() {
-    local said
-    # mandoc's own status tells of the kinds left out here, too; the words decide.
-    said=$({ lint mandoc -T lint debian/*.[1-8] 2>&1 || true; } |
+    local complaints
+    # mandoc's exit status counts the excluded complaints too; the text decides.
+    complaints=$({ lint mandoc -T lint debian/*.[1-8] 2>&1 || true; } |
         grep -vE 'STYLE: referenced manual not found:|^mandoc: outdated mandoc\.db lacks ') || return 0
-    printf '%s\n' "$said"
+    printf '%s\n' "$complaints"
     return 1
 }

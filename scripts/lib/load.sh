@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# Brings in the parts the scripts share, and names the checkout (or the copy of it on the stage) they belong to.
+# Loads what the scripts share, and sets $repo: the checkout, or the copy of it in the sandbox.
 umask 022
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
-# shellcheck source=scripts/lib/speak.sh
-. "$repo/scripts/lib/speak.sh"
+# shellcheck source=scripts/lib/output.sh
+. "$repo/scripts/lib/output.sh"
 # shellcheck source=scripts/lib/children.sh
 . "$repo/scripts/lib/children.sh"
-# shellcheck source=scripts/lib/machine.sh
-. "$repo/scripts/lib/machine.sh"
+# shellcheck source=scripts/lib/requirements.sh
+. "$repo/scripts/lib/requirements.sh"
 # shellcheck source=scripts/lib/build.sh
 . "$repo/scripts/lib/build.sh"
-# shellcheck source=scripts/lib/stage.sh
-. "$repo/scripts/lib/stage.sh"
-# shellcheck source=scripts/lib/cast.sh
-. "$repo/scripts/lib/cast.sh"
-# shellcheck source=scripts/lib/play.sh
-. "$repo/scripts/lib/play.sh"
+# shellcheck source=scripts/lib/sandbox.sh
+. "$repo/scripts/lib/sandbox.sh"
+# shellcheck source=scripts/lib/fixtures.sh
+. "$repo/scripts/lib/fixtures.sh"
+# shellcheck source=scripts/lib/steps.sh
+. "$repo/scripts/lib/steps.sh"

@@ -1,23 +1,23 @@
 # shellcheck shell=bash
-# valgrind for tests/pam/memory.rs, and what it must know of glibc, on a machine that lacks them.
+# valgrind for tests/pam/memory.rs, and glibc's debug symbols for it, on a machine that lacks them.
 
-# A machine that cannot have it goes without: the tests then name themselves as skipped.
+# Where it cannot be fetched, the tests that need it report themselves as skipped.
 require_valgrind() {
     local packages folder
     mapfile -t packages < <(missing_packages valgrind=valgrind)
     [[ ${#packages[@]} -gt 0 ]] || return 0
     folder=$(fetch_packages valgrind "${packages[@]}") || return 0
-    valgrind_tools=$stage_cache/valgrind
+    valgrind_tools=$cache/valgrind
     as_builder rm -rf "$valgrind_tools"
     unpack_packages "$folder" "$valgrind_tools"
-    show_debug_files "$valgrind_tools/usr/lib/debug"
+    link_debug_files "$valgrind_tools/usr/lib/debug"
     export PATH="$PATH:$valgrind_tools/usr/bin" VALGRIND_LIB="$valgrind_tools/usr/libexec/valgrind"
     export VALGRIND_OPTS="--extra-debuginfo-path=$valgrind_tools/usr/lib/debug"
 }
 
-# valgrind does not run without the symbols of ld.so. By build id it looks for them in /usr/lib/debug only; elsewhere
-# by their name, below the path of the library.
-show_debug_files() {
+# valgrind does not run without the symbols of ld.so. By build id it looks for them in /usr/lib/debug only; in other
+# folders by name, below the path of the library.
+link_debug_files() {
     local folder
     for folder in /usr/lib/*-linux-gnu; do
         as_builder mkdir -p "$1$folder"

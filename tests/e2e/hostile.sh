@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# The caller of sudo and su owns the environment. Here he has a proxy and a certificate authority that really listen
-# and would accept anything, libraries to preload, and variables that make careless programs write files as root.
+# The caller of sudo and su controls the environment. Here it names a proxy that really listens and a certificate
+# authority, which would accept anything, libraries to preload, and variables that make careless programs write files as
+# root.
 
-hostile=$stage/hostile
+hostile=$sandbox/hostile
 
 hostile_proxy_listens() {
     start_stand_in "$hostile" 8443
@@ -37,22 +38,22 @@ expect_nothing_hostile_happened() {
 }
 
 mark_files() {
-    touch "$stage/mark"
+    touch "$sandbox/mark"
     sleep 0.02
 }
 
-# All but the hosts' own books.
+# Without what sudo, su and login record themselves.
 written_since_mark() {
-    find /home /root /tmp /etc /var /usr /run -path /run/stage -prune -o -path /run/layers -prune -o -type f \
-        -newer "$stage/mark" -not -path '/run/sudo/ts/*' -not -name '[bw]tmp' -not -name utmp -not -name lastlog -print
+    find /home /root /tmp /etc /var /usr /run -path /run/sandbox -prune -o -path /run/layers -prune -o -type f \
+        -newer "$sandbox/mark" -not -path '/run/sudo/ts/*' -not -name '[bw]tmp' -not -name utmp -not -name lastlog -print
 }
 
-# Without these the cases below would prove nothing: each trap works where it is trusted.
+# Otherwise the cases below would prove nothing: each trap works where it is trusted.
 hostile_traps_are_armed_case() {
     hostile_proxy_listens
     exec 8<>/dev/tcp/127.0.0.1/8443
     exec 8>&-
-    wait_for 'the hostile proxy to note it' test -s "$hostile/connections.jsonl"
+    wait_for 'the record of the hostile proxy' test -s "$hostile/connections.jsonl"
     LD_PRELOAD=$hostile/evil.so true
     LD_PRELOAD=$hostile/evil.so setsid true
     [[ -e /tmp/by-preload ]] || fault 'the library to preload does nothing'
@@ -61,7 +62,7 @@ hostile_traps_are_armed_case() {
     start_stand_in "$hostile" 443
     sed -i "s|^ca_file.*|ca_file = \"$hostile/ca.pem\"|" /etc/ivalt/ivalt.toml
     answers "$alice_password" accept-1
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     stop_stand_in "$hostile"
     expect_let_in root
 }
@@ -70,7 +71,7 @@ hostile_environment_under_sudo_case() {
     hostile_proxy_listens
     answers "$alice_password" accept-1
     mark_files
-    act alice "${hostile_env[@]}" sudo -A whoami
+    run_as alice "${hostile_env[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_let_in root
     expect_log allow verified sudo alice
@@ -80,9 +81,9 @@ hostile_environment_under_sudo_case() {
 
 hostile_environment_under_su_case() {
     hostile_proxy_listens
-    typed "$alice_password" accept-1
+    types_ahead "$alice_password" accept-1
     mark_files
-    act bob "${hostile_env[@]}" su alice -c whoami
+    run_as bob "${hostile_env[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_seen alice
     expect_log allow verified su alice
@@ -95,7 +96,7 @@ hostile_proxy_while_ivalt_is_down_under_sudo_case() {
     stop_ivalt
     answers "$alice_password" accept-1
     mark_files
-    act alice "${hostile_env[@]}" sudo -A whoami
+    run_as alice "${hostile_env[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable sudo alice
@@ -105,17 +106,17 @@ hostile_proxy_while_ivalt_is_down_under_sudo_case() {
 hostile_proxy_while_ivalt_is_down_under_su_case() {
     hostile_proxy_listens
     stop_ivalt
-    typed "$alice_password" accept-1
+    types_ahead "$alice_password" accept-1
     mark_files
-    act bob "${hostile_env[@]}" su alice -c whoami
+    run_as bob "${hostile_env[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable su alice
     expect_nothing_hostile_happened
 }
 
-# The network is his too: his server answers at iVALT's address. Only the system's bundle may say who iVALT is.
-# (No proxy here: it would be in the way of somebody who does fall for the certificates.)
+# The caller controls the network too: a hostile server answers at iVALT's address. Only the system's CA bundle may be
+# trusted. (Without the proxy, which would hide a module that trusts the wrong certificates.)
 hostile_server_at_ivalts_address() {
     mkdir -p /etc/ssl/certs
     cp "$ivalt/ca.pem" /etc/ssl/certs/ca-certificates.crt
@@ -130,7 +131,7 @@ hostile_server_at_ivalts_address() {
 hostile_authority_under_sudo_case() {
     hostile_server_at_ivalts_address
     answers "$alice_password" accept-1
-    act alice env "${hostile_rest[@]}" sudo -A whoami
+    run_as alice env "${hostile_rest[@]}" sudo -A whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable sudo alice
@@ -140,8 +141,8 @@ hostile_authority_under_sudo_case() {
 
 hostile_authority_under_su_case() {
     hostile_server_at_ivalts_address
-    typed "$alice_password" accept-1
-    act bob env "${hostile_rest[@]}" su alice -c whoami
+    types_ahead "$alice_password" accept-1
+    run_as bob env "${hostile_rest[@]}" su alice -c whoami
     stop_stand_in "$hostile"
     expect_refused 1
     expect_log deny unavailable su alice

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The real login, as getty starts it on a console: first process of a terminal, which `script` lends it.
+# The real login, as getty starts it on a console: the first process of a terminal, which `script` provides.
 
 login_accepted_token_case() {
     at_console alice
@@ -7,7 +7,7 @@ login_accepted_token_case() {
     types 'iVALT token:' accept-1
     types '[$] ' 'whoami; exit'
     console_ends
-    grep -q $'alice\r$' "$talk/seen" || fault 'no shell'
+    grep -q $'alice\r$' "$terminal/output" || fault 'no shell'
     expect_log allow verified login alice
     expect_the_request accept-1
 }
@@ -22,42 +22,42 @@ login_refused_three_times_case() {
     console_closes
     expect_log deny token-rejected login alice
     expect_requests 3
-    ! grep -q '[$] ' "$talk/seen" || fault 'got a shell'
+    ! grep -q '[$] ' "$terminal/output" || fault 'got a shell'
 }
 
 at_console() { at_terminal "exec login $1"; }
 
 at_terminal() {
-    begin
-    rm -f "$talk/keys"
-    mkfifo "$talk/keys"
-    setsid script --quiet --flush --return --command "$1" /dev/null <"$talk/keys" >"$talk/seen" 2>&1 &
+    start_recording
+    rm -f "$terminal/keys"
+    mkfifo "$terminal/keys"
+    setsid script --quiet --flush --return --command "$1" /dev/null <"$terminal/keys" >"$terminal/output" 2>&1 &
     console=$!
-    echo "$console" >"$stage/console"
-    exec 9>"$talk/keys"
+    echo "$console" >"$sandbox/console"
+    exec 9>"$terminal/keys"
 }
 
-# Types a line when the prompt is on the screen, as a person would; what is typed ahead, login throws away.
+# `types PROMPT LINE`: types a line once the prompt is on the screen; login discards what is typed before.
 types() {
     wait_for "'$1' on the console" on_screen "$1"
     printf '%s\n' "$2" >&9
 }
 
-on_screen() { grep -q -- "$1" <<<"$(tr -d '\r' <"$talk/seen" | tr '\n' ' ')"; }
+on_screen() { grep -q -- "$1" <<<"$(tr -d '\r' <"$terminal/output" | tr '\n' ' ')"; }
 
 console_ends() {
     wait_for 'the end of the console' process_gone "$console"
     exec 9>&-
-    rm "$talk/keys"
+    rm "$terminal/keys"
 }
 
 console_closes() {
-    no_console
+    stop_console
     console_ends
 }
 
-no_console() {
-    [[ -e $stage/console ]] || return 0
-    kill "$(cat "$stage/console")" 2>/dev/null || true
-    rm "$stage/console"
+stop_console() {
+    [[ -e $sandbox/console ]] || return 0
+    kill "$(cat "$sandbox/console")" 2>/dev/null || true
+    rm "$sandbox/console"
 }

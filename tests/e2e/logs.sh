@@ -1,30 +1,30 @@
 # shellcheck shell=bash
-# What reads logs, on lines that the module and sshd really wrote and rsyslog really filed.
+# Log readers (fail2ban, rsyslog, logcheck, journalctl), on lines that the module and sshd really wrote.
 
-filed=/var/log/auth.log
-filed_apart=/var/log/ivalt.log
-# Nobody else logs in from here.
-from=127.0.0.77
+auth_log=/var/log/auth.log
+ivalt_log=/var/log/ivalt.log
+# No other login comes from here.
+client=127.0.0.77
 
 # --- writing -------------------------------------------------------------------------------------------------------
 
-# rsyslog as Debian ships it, with the recipe; without what reads the kernel's messages, which are the machine's.
+# rsyslog as Debian ships it, with the sample of conf/; without the kernel's messages, which are the machine's.
 start_rsyslog() {
     stop_log
-    install -D -m 0644 "$stage/conf/rsyslog.d/30-pam-ivalt.conf" /etc/rsyslog.d/30-pam-ivalt.conf
+    install -D -m 0644 "$sandbox/conf/rsyslog.d/30-pam-ivalt.conf" /etc/rsyslog.d/30-pam-ivalt.conf
     sed -i '/imklog/d' /etc/rsyslog.conf
-    rm -f "$filed" "$filed_apart"
-    rsyslogd -N1 >"$talk/rsyslog" 2>&1 || fault "rsyslogd -N1: $(cat "$talk/rsyslog")"
-    ! grep -qi -e error -e warning "$talk/rsyslog" || fault "rsyslogd -N1: $(cat "$talk/rsyslog")"
-    rsyslogd -n -i "$stage/rsyslog.pid" >"$talk/rsyslog" 2>&1 &
-    wait_for 'rsyslog' test -S /dev/log -a -s "$stage/rsyslog.pid"
+    rm -f "$auth_log" "$ivalt_log"
+    rsyslogd -N1 >"$terminal/rsyslog" 2>&1 || fault "rsyslogd -N1: $(cat "$terminal/rsyslog")"
+    ! grep -qi -e error -e warning "$terminal/rsyslog" || fault "rsyslogd -N1: $(cat "$terminal/rsyslog")"
+    rsyslogd -n -i "$sandbox/rsyslog.pid" >"$terminal/rsyslog" 2>&1 &
+    wait_for 'rsyslog' test -S /dev/log -a -s "$sandbox/rsyslog.pid"
 }
 
-no_rsyslog() { end_of rsyslog; }
+stop_rsyslog() { stop_log_daemon rsyslog; }
 
-# `end_of NAME`: ends what listens at /dev/log, if it runs.
-end_of() {
-    local pid_file=$stage/$1.pid process
+# `stop_log_daemon NAME`: the one that listens at /dev/log, if it runs.
+stop_log_daemon() {
+    local pid_file=$sandbox/$1.pid process
     [[ -s $pid_file ]] || return 0
     process=$(cat "$pid_file")
     kill "$process" 2>/dev/null || true
@@ -32,30 +32,30 @@ end_of() {
     rm -f /dev/log "$pid_file"
 }
 
-# `logs_in WORDS USER [TOKEN…]`: somebody logs in with these answers, and rsyslog files a line with these words.
+# `logs_in WORDS USER [TOKEN…]`: a login with these answers, after which rsyslog writes a line with these words.
 logs_in() {
-    mark=$(count_lines "$filed")
+    mark=$(count_lines "$auth_log")
     answers "${password:-}" "${@:3}"
-    act visitor timeout 20 ssh -b "$from" "$2@localhost" whoami
-    wait_for "a line with '$1'" filed_since "$1"
+    run_as visitor timeout 20 ssh -b "$client" "$2@localhost" whoami
+    wait_for "a line with '$1'" logged_since "$1"
 }
 
-filed_since() { tail -n "+$((mark + 1))" "$filed" 2>/dev/null | grep -qF -- "$1"; }
+logged_since() { tail -n "+$((mark + 1))" "$auth_log" 2>/dev/null | grep -qF -- "$1"; }
 
 denied() { logs_in "outcome=deny reason=$1 user=" "${@:2}"; }
 
-# Every reason but `internal`, which takes a fault of the module. Kept for the cases below, which all read it.
+# Every reason except `internal`, which takes a bug of the module. Made once, for all the cases below.
 a_day_of_logins() {
-    day=$stage/day
+    day=$sandbox/day
     [[ ! -e $day/complete ]] || return 0
     mkdir -p "$day"
     start_rsyslog
     good_and_bad_tokens
-    who_is_barred
-    nobodys_fault
-    no_rsyslog
-    cp -p "$filed" "$filed_apart" "$day/"
-    grep -a ': pam_ivalt(' "$filed" >"$day/ours"
+    denied_users
+    other_failures
+    stop_rsyslog
+    cp -p "$auth_log" "$ivalt_log" "$day/"
+    grep -a ': pam_ivalt(' "$auth_log" >"$day/ours"
     touch "$day/complete"
 }
 
@@ -71,7 +71,7 @@ good_and_bad_tokens() {
     denied malformed-token alice 'two words' 'two words' 'two words'
 }
 
-who_is_barred() {
+denied_users() {
     denied malformed-token ghost accept-1 accept-2 accept-3
     denied not-enrolled bob accept-1
     denied disabled carol accept-1
@@ -81,7 +81,7 @@ who_is_barred() {
     write_ivalt_settings
 }
 
-nobodys_fault() {
+other_failures() {
     denied unanswered alice
     denied api-key-refused alice api-key-invalid
     denied unavailable alice http-503
@@ -92,14 +92,14 @@ nobodys_fault() {
     chmod 0600 /etc/ivalt/ivalt.toml
 }
 
-# The same lines as a newer sshd and an rsyslog of old would have them.
-elsewhere() { sed -E 's/ sshd\[/ sshd-session[/; s/^[0-9]{4}-[0-9-]{5}T([0-9:]{8})[^ ]* /Nov  4 \1 /' "$@"; }
+# The same lines as a newer sshd and an older rsyslog would write them.
+in_other_format() { sed -E 's/ sshd\[/ sshd-session[/; s/^[0-9]{4}-[0-9-]{5}T([0-9:]{8})[^ ]* /Nov  4 \1 /' "$@"; }
 
 # --- fail2ban ------------------------------------------------------------------------------------------------------
 
-# `counted MODE FILE`: what fail2ban counts in there, as "TIMES ADDRESS".
+# `counted MODE FILE`: what fail2ban counts in it, as "TIMES ADDRESS".
 counted() {
-    cp "$stage/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
+    cp "$sandbox/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
     fail2ban-regex --out ip "$2" "pam-ivalt[mode=$1]" 2>&1 | sort | uniq -c | awk '{ print $1, $2 }'
 }
 
@@ -113,49 +113,53 @@ expect_counted() {
     [[ $found == "$3" ]] || fault "counted '$found' instead of '$3' in $2"
 }
 
-logs_fail2ban_counts_who_guesses_and_nobody_else_case() {
+logs_fail2ban_counts_guesses_only_case() {
     local wanted='disabled malformed-token malformed-token not-enrolled password-as-token token-rejected' file
     a_day_of_logins
-    elsewhere "$day/auth.log" >"$day/elsewhere"
-    for file in "$day/auth.log" "$day/ivalt.log" "$day/elsewhere"; do
-        expect_counted normal "$file" "6 $from"
+    in_other_format "$day/auth.log" >"$day/other-format"
+    for file in "$day/auth.log" "$day/ivalt.log" "$day/other-format"; do
+        expect_counted normal "$file" "6 $client"
         [[ $(reasons_counted normal "$file") == "$wanted" ]] || fault "counted: $(reasons_counted normal "$file")"
     done
 }
 
-# Of the robot that hangs up before its last attempt only sshd tells.
-logs_fail2ban_sees_who_hangs_up_at_the_prompt_case() {
+# If a bot hangs up before its last attempt, only sshd logs it.
+logs_fail2ban_counts_hangups_at_the_prompt_case() {
     start_rsyslog
     token_alone
-    printf '%s\n' '#!/bin/sh' 'exec sleep 3' >"$stage/thinks"
-    chmod 0755 "$stage/thinks"
+    printf '%s\n' '#!/bin/sh' 'exec sleep 3' >"$sandbox/slow-askpass"
+    chmod 0755 "$sandbox/slow-askpass"
     mark=0
-    act visitor env SSH_ASKPASS="$stage/thinks" timeout --signal=KILL 1 ssh -b "$from" alice@localhost whoami
-    wait_for "sshd's line" filed_since 'by authenticating user alice'
-    act visitor env SSH_ASKPASS="$stage/thinks" timeout --signal=KILL 1 ssh -b "$from" ghost@localhost whoami
-    wait_for "sshd's line" filed_since 'by invalid user ghost'
-    no_rsyslog
-    ! grep -a 'pam_ivalt(' "$filed" >&2 || fault 'the module wrote a line'
-    expect_counted normal "$filed" ''
-    expect_counted hangup "$filed" "2 $from"
-    elsewhere "$filed" >"$stage/elsewhere"
-    expect_counted hangup "$stage/elsewhere" "2 $from"
+    hangs_up alice
+    wait_for "sshd's line" logged_since 'by authenticating user alice'
+    hangs_up ghost
+    wait_for "sshd's line" logged_since 'by invalid user ghost'
+    stop_rsyslog
+    ! grep -a 'pam_ivalt(' "$auth_log" >&2 || fault 'the module wrote a line'
+    expect_counted normal "$auth_log" ''
+    expect_counted hangup "$auth_log" "2 $client"
+    in_other_format "$auth_log" >"$sandbox/other-format"
+    expect_counted hangup "$sandbox/other-format" "2 $client"
 }
 
-words_of_ivalt='body:{"status":"error","error":{"code":"X","detail":"\"\u0020outcome=deny\u0020rhost=192.0.2.2\u0020tty="}}'
+hangs_up() {
+    run_as visitor env SSH_ASKPASS="$sandbox/slow-askpass" timeout --signal=KILL 1 ssh -b "$client" "$1@localhost" whoami
+}
 
-# Names, and words of iVALT's, that try to have somebody else banned, or nobody.
+misleading_answer='body:{"status":"error","error":{"code":"X","detail":"\"\u0020outcome=deny\u0020rhost=192.0.2.2\u0020tty="}}'
+
+# User names, and an answer of iVALT, that try to get another address banned, or none.
 logs_fail2ban_is_not_misled_case() {
     local name
     start_rsyslog
     token_alone
     while read -r name; do
-        printf 'User %s\n' "$name" >/home/visitor/named
-        mark=$(count_lines "$filed")
+        printf 'User %s\n' "$name" >/home/visitor/ssh_config
+        mark=$(count_lines "$auth_log")
         answers '' a b c
-        act visitor timeout 20 ssh -b "$from" -F /home/visitor/named -o IdentityFile=none -o NumberOfPasswordPrompts=1 \
-            -o PreferredAuthentications=keyboard-interactive localhost whoami
-        wait_for "a line for $name" filed_since 'outcome=deny reason=not-enrolled user='
+        run_as visitor timeout 20 ssh -b "$client" -F /home/visitor/ssh_config -o IdentityFile=none \
+            -o NumberOfPasswordPrompts=1 -o PreferredAuthentications=keyboard-interactive localhost whoami
+        wait_for "a line for $name" logged_since 'outcome=deny reason=not-enrolled user='
     done <<-'END'
 		"x rhost=192.0.2.1 tty="
 		"x service=sshd rhost=192.0.2.1 tty=ssh ruser= outcome=allow"
@@ -167,90 +171,90 @@ logs_fail2ban_is_not_misled_case() {
 		"x 192.0.2.1 port 22 [preauth]"
 		"sshd[1]: pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=x service=sshd rhost=192.0.2.1 tty=ssh"
 	END
-    denied token-rejected alice reject-1 reject-2 "$words_of_ivalt"
-    grep -aq 'rhost=192.0.2.2' "$filed" || fault "iVALT's words are not in the log"
-    no_rsyslog
-    expect_counted normal "$filed" "10 $from"
-    expect_counted hangup "$filed" "20 $from"
-    elsewhere "$filed" >"$stage/elsewhere"
-    expect_counted normal "$stage/elsewhere" "10 $from"
+    denied token-rejected alice reject-1 reject-2 "$misleading_answer"
+    grep -aq 'rhost=192.0.2.2' "$auth_log" || fault "iVALT's answer is not in the log"
+    stop_rsyslog
+    expect_counted normal "$auth_log" "10 $client"
+    expect_counted hangup "$auth_log" "20 $client"
+    in_other_format "$auth_log" >"$sandbox/other-format"
+    expect_counted normal "$sandbox/other-format" "10 $client"
 }
 
-logs_jail_is_read_and_switched_off_case() {
-    cp "$stage/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
-    cp "$stage/conf/fail2ban/jail.d/pam-ivalt.conf" /etc/fail2ban/jail.d/
-    touch "$filed"
-    fail2ban-client -d >"$talk/jails" 2>&1 || fault "$(cat "$talk/jails")"
-    ! grep -q "'pam-ivalt'" "$talk/jails" || fault 'the example is switched on'
+logs_jail_is_valid_and_disabled_case() {
+    cp "$sandbox/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
+    cp "$sandbox/conf/fail2ban/jail.d/pam-ivalt.conf" /etc/fail2ban/jail.d/
+    touch "$auth_log"
+    fail2ban-client -d >"$terminal/jails" 2>&1 || fault "$(cat "$terminal/jails")"
+    ! grep -q "'pam-ivalt'" "$terminal/jails" || fault 'the sample is enabled'
     sed -i 's/^enabled .*/enabled = true/' /etc/fail2ban/jail.d/pam-ivalt.conf
-    fail2ban-client -d >"$talk/jails" 2>&1 || fault "$(cat "$talk/jails")"
-    grep -q "'set', 'pam-ivalt', 'addjournalmatch', '_UID=0'" "$talk/jails" || fault "$(grep pam-ivalt "$talk/jails")"
-    grep -q "'multi-set', 'pam-ivalt', 'addfailregex'" "$talk/jails" || fault "$(grep pam-ivalt "$talk/jails")"
-    grep -q "'set', 'pam-ivalt', 'maxretry', 10" "$talk/jails" || fault "$(grep pam-ivalt "$talk/jails")"
+    fail2ban-client -d >"$terminal/jails" 2>&1 || fault "$(cat "$terminal/jails")"
+    grep -q "'set', 'pam-ivalt', 'addjournalmatch', '_UID=0'" "$terminal/jails" || fault "$(grep pam-ivalt "$terminal/jails")"
+    grep -q "'multi-set', 'pam-ivalt', 'addfailregex'" "$terminal/jails" || fault "$(grep pam-ivalt "$terminal/jails")"
+    grep -q "'set', 'pam-ivalt', 'maxretry', 10" "$terminal/jails" || fault "$(grep pam-ivalt "$terminal/jails")"
 }
 
 # --- rsyslog, logcheck, queries ------------------------------------------------------------------------------------
 
-logs_rsyslog_files_our_lines_apart_case() {
+logs_rsyslog_writes_our_lines_to_their_own_file_case() {
     a_day_of_logins
     [[ $(stat -c '%a %U:%G' "$day/ivalt.log") == '640 root:adm' ]] || fault "$(stat -c '%a %U:%G' "$day/ivalt.log")"
     [[ $(wc -l <"$day/ours") -eq 15 ]] || fault "$(wc -l <"$day/ours") lines"
     cmp -s "$day/ours" "$day/ivalt.log" || fault "$(diff "$day/ours" "$day/ivalt.log")"
-    [[ $(wc -l <"$day/auth.log") -gt 15 ]] || fault 'nothing else was filed'
+    [[ $(wc -l <"$day/auth.log") -gt 15 ]] || fault 'no other lines were written'
 }
 
-# What says it is ours and came by another way.
-logs_rsyslog_leaves_others_lines_where_they_are_case() {
+# Lines that look like ours but have another facility or position.
+logs_rsyslog_leaves_other_lines_where_they_are_case() {
     start_rsyslog
     logger -p user.info -t sshd 'pam_ivalt(sshd:auth): outcome=allow reason=verified'
     logger -p authpriv.info -t sshd 'x pam_ivalt(sshd:auth): outcome=allow reason=verified'
     logger -p authpriv.info -t sshd 'pam_ivalt(sshd:auth): the last'
     mark=0
-    wait_for 'the last line' filed_since 'the last'
-    no_rsyslog
-    [[ $(sed 's/.*: pam_ivalt/pam_ivalt/' "$filed_apart") == 'pam_ivalt(sshd:auth): the last' ]] || fault "$(cat "$filed_apart")"
+    wait_for 'the last line' logged_since 'the last'
+    stop_rsyslog
+    [[ $(sed 's/.*: pam_ivalt/pam_ivalt/' "$ivalt_log") == 'pam_ivalt(sshd:auth): the last' ]] || fault "$(cat "$ivalt_log")"
 }
 
 # What logcheck would mail.
-mailed() { grep -avEf "$stage/conf/logcheck/ignore.d.server/libpam-ivalt" "$1"; }
+mailed() { grep -avEf "$sandbox/conf/logcheck/ignore.d.server/libpam-ivalt" "$1"; }
 
-logs_logcheck_is_silent_about_allow_alone_case() {
+logs_logcheck_ignores_allow_lines_only_case() {
     local file
     a_day_of_logins
-    elsewhere "$day/ours" >"$day/ours-elsewhere"
-    for file in "$day/ours" "$day/ours-elsewhere"; do
-        [[ $(grep -c ' outcome=allow ' "$file") -eq 2 ]] || fault 'no allow lines to be silent about'
-        diff <(grep -v ' outcome=allow ' "$file") <(mailed "$file") >"$talk/differences" || fault "$(cat "$talk/differences")"
+    in_other_format "$day/ours" >"$day/ours-other-format"
+    for file in "$day/ours" "$day/ours-other-format"; do
+        [[ $(grep -c ' outcome=allow ' "$file") -eq 2 ]] || fault 'no allow lines to ignore'
+        diff <(grep -v ' outcome=allow ' "$file") <(mailed "$file") >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     done
-    # Of lines that are not ours it says nothing.
+    # It ignores only our lines.
     [[ $(mailed "$day/auth.log" | wc -l) -eq $(($(wc -l <"$day/auth.log") - 2)) ]] || fault 'lines of others are missing'
 }
 
-# An allow line with anything beside what a login as intended says is somebody's to read.
-logs_logcheck_lets_odd_allow_lines_through_case() {
+# An allow line that differs in any way from that of a normal login is mailed.
+logs_logcheck_mails_odd_allow_lines_case() {
     local change
     a_day_of_logins
-    grep -m1 ' outcome=allow ' "$day/ours" >"$stage/allow"
+    grep -m1 ' outcome=allow ' "$day/ours" >"$sandbox/allow"
     for change in 's/ cause= / cause=odd /' 's/ http=200 / http= /' 's/ detail= / detail="x" /' 's/$/ more/' 's/sshd\[/x y[/' \
         's/ code= / code=X /' 's/user=alice/user=a b/' 's/user=alice/user="a" b="c"/' 's/reason=verified/reason=odd/' \
         's/mobile=[^ ]*/mobile=+916283974746/' 's/elapsed_ms=.*/elapsed_ms=/' 's/ attempts=/  attempts=/'; do
-        sed "$change" "$stage/allow" >"$stage/odd"
-        ! cmp -s "$stage/allow" "$stage/odd" || fault "changes nothing: $change"
-        mailed "$stage/odd" >/dev/null || fault "ignored: $(cat "$stage/odd")"
+        sed "$change" "$sandbox/allow" >"$sandbox/odd"
+        ! cmp -s "$sandbox/allow" "$sandbox/odd" || fault "changes nothing: $change"
+        mailed "$sandbox/odd" >/dev/null || fault "ignored: $(cat "$sandbox/odd")"
     done
-    sed 's/user=alice/user="a \\"b\\\\ c"/' "$stage/allow" >"$stage/quoted"
-    ! mailed "$stage/quoted" || fault 'a name in quotes is mailed'
+    sed 's/user=alice/user="a \\"b\\\\ c"/' "$sandbox/allow" >"$sandbox/quoted"
+    ! mailed "$sandbox/quoted" || fault 'a name in quotes is mailed'
 }
 
-# The command of conf/README.md, but for journalctl, whose journal no stage has: `-o cat` prints messages alone.
+# The command of conf/README.md, except journalctl, since there is no journal here: `-o cat` prints messages only.
 logs_one_day_by_outcome_as_readme_says_case() {
     local command
     a_day_of_logins
     # shellcheck disable=SC2016 # Markdown's backticks
-    command=$(sed -n 's/^A day of logins by outcome: `journalctl [^|]* -o cat | \([^`]*\)`\.$/\1/p' "$stage/conf/README.md")
+    command=$(sed -n 's/^A day of logins by outcome: `journalctl [^|]* -o cat | \([^`]*\)`\.$/\1/p' "$sandbox/conf/README.md")
     [[ -n $command ]] || fault 'no such command in conf/README.md'
-    sed 's/^[^]]*\]: //' "$day/ours" | bash -c "$command" | sed 's/^ *//' >"$talk/counted"
-    diff - "$talk/counted" >"$talk/differences" <<-'END' || fault "$(cat "$talk/differences")"
+    sed 's/^[^]]*\]: //' "$day/ours" | bash -c "$command" | sed 's/^ *//' >"$terminal/counted"
+    diff - "$terminal/counted" >"$terminal/differences" <<-'END' || fault "$(cat "$terminal/differences")"
 		2 pam_ivalt(sshd:auth): outcome=allow reason=verified
 		1 pam_ivalt(sshd:auth): outcome=deny reason=api-key-refused
 		1 pam_ivalt(sshd:auth): outcome=deny reason=bad-entry
@@ -276,30 +280,30 @@ start_journald() {
     printf '%s\n' '[Journal]' 'Storage=volatile' 'Audit=no' 'ReadKMsg=no' >/etc/systemd/journald.conf
     rm -rf /run/log/journal /etc/systemd/journald.conf.d /usr/lib/systemd/journald.conf.d
     [[ -s /etc/machine-id ]] || echo 3d1219c7c4c5404aaa1f6d2a48adfda4 >/etc/machine-id
-    /usr/lib/systemd/systemd-journald >"$talk/journald" 2>&1 &
-    echo $! >"$stage/journald.pid"
+    /usr/lib/systemd/systemd-journald >"$terminal/journald" 2>&1 &
+    echo $! >"$sandbox/journald.pid"
     wait_for journald test -S /run/systemd/journal/dev-log
     ln -s /run/systemd/journal/dev-log /dev/log
 }
 
-no_journald() {
-    end_of journald
+stop_journald() {
+    stop_log_daemon journald
     rm -rf /run/systemd/journal
 }
 
-# As `logs_in`, but the journal has it.
+# As `logs_in`, with systemd's journal.
 logs_into_journal() {
     answers '' "${@:3}"
-    act visitor timeout 20 ssh -b "$from" "$2@localhost" whoami
+    run_as visitor timeout 20 ssh -b "$client" "$2@localhost" whoami
     wait_for "a line with '$1'" in_journal "$1"
 }
 
 in_journal() { journalctl --quiet --no-pager -o cat | grep -qF -- "$1"; }
 
-# `as_readme_says N`: what the Nth journalctl of conf/README.md says.
+# `as_readme_says N`: the output of the Nth journalctl in conf/README.md.
 as_readme_says() {
     local command
-    command=$(sed -n 's/^# \(journalctl .*\)$/\1/p' "$stage/conf/README.md" | sed -n "$1p")
+    command=$(sed -n 's/^# \(journalctl .*\)$/\1/p' "$sandbox/conf/README.md" | sed -n "$1p")
     [[ -n $command ]] || fault "conf/README.md has no command $1 for the journal"
     bash -c "$command" 2>&1
 }
@@ -313,7 +317,7 @@ logs_journal_answers_as_readme_says_case() {
     chmod 0644 /etc/ivalt/ivalt.toml
     logs_into_journal 'outcome=deny reason=misconfigured' alice accept-1
     chmod 0600 /etc/ivalt/ivalt.toml
-    act bob logger -p authpriv.err -t sshd "pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=forged service=sshd rhost=192.0.2.1 tty=ssh"
+    run_as bob logger -p authpriv.err -t sshd "pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=forged service=sshd rhost=192.0.2.1 tty=ssh"
     wait_for 'the forged line' in_journal user=forged
     seen=$(as_readme_says 1 | sed -n 's/.* \(reason=[a-z-]*\) user=\([a-z]*\) .*/\1 \2/p' | xargs)
     [[ $seen == 'reason=token-rejected alice reason=misconfigured alice' ]] || fault "first: $(as_readme_says 1)"
@@ -322,8 +326,8 @@ logs_journal_answers_as_readme_says_case() {
     seen=$(as_readme_says 3 | sed -n 2p)
     [[ $seen == '{'*'"MESSAGE":"pam_ivalt(sshd:auth): outcome=deny reason=token-rejected user=alice '*'}' &&
         $seen == *'"PRIORITY":"5"'* && $seen == *'"SYSLOG_IDENTIFIER":"sshd'* ]] || fault "third: $seen"
-    cp "$stage/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
-    [[ $(fail2ban-regex --out ip systemd-journal pam-ivalt 2>&1 | sort | uniq -c | xargs) == "1 $from" ]] ||
+    cp "$sandbox/conf/fail2ban/filter.d/pam-ivalt.conf" /etc/fail2ban/filter.d/
+    [[ $(fail2ban-regex --out ip systemd-journal pam-ivalt 2>&1 | sort | uniq -c | xargs) == "1 $client" ]] ||
         fault "fail2ban: $(fail2ban-regex systemd-journal pam-ivalt 2>&1)"
-    no_journald
+    stop_journald
 }

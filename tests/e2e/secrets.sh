@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# What all cases before this one left behind, and the chattiest log line on top.
+# What all cases before this one left behind, and a login with `debug`.
 
 secrets_in_no_log_case() {
     password_and_token
     pam_service sshd '@include common-auth' 'auth required pam_ivalt.so nodelay debug'
     answers "$alice_password" reject-1 accept-2
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_let_in alice
     local secret
     for secret in accept- reject- test-api-key unix-password "${alice_mobile#+91}" 49151123456; do
-        ! grep -qF -- "$secret" "$log" || fault "the log holds '$secret': $(grep -m1 -F -- "$secret" "$log")"
+        ! grep -qF -- "$secret" "$log" || fault "the log assert '$secret': $(grep -m1 -F -- "$secret" "$log")"
     done
 }
 
 passwords_in_no_request_case() {
     token_alone
     answers '' accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_the_request accept-1
     stop_ivalt
-    ! grep -F unix-password "$stage/all-requests" || fault 'a UNIX password was sent to iVALT'
-    grep -qF accept-1 "$stage/all-requests" || fault 'the record of all requests is empty'
+    ! grep -F unix-password "$sandbox/all-requests" || fault 'a UNIX password was sent to iVALT'
+    grep -qF accept-1 "$sandbox/all-requests" || fault 'the record of all requests is empty'
 }

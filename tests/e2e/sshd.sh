@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # The real sshd and the real ssh client.
 
-password_and_token() { sshd_password_and_ivalt && without_delay; }
-key_and_token() { sshd_key_and_ivalt && without_delay; }
-key_or_password() { sshd_key_or_password_and_ivalt && without_delay; }
+password_and_token() { sshd_password_and_ivalt && remove_delays; }
+key_and_token() { sshd_key_and_ivalt && remove_delays; }
+key_or_password() { sshd_key_or_password_and_ivalt && remove_delays; }
 
 # PAM asks for the token only, so that every answer the client gives reaches the module.
 token_alone() {
@@ -14,7 +14,7 @@ token_alone() {
 sshd_password_and_accepted_token_case() {
     password_and_token
     answers "$alice_password" accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_let_in alice
     expect_dialogue '(alice@localhost) Password: alice-unix-password
 (alice@localhost) iVALT token: accept-1'
@@ -27,7 +27,7 @@ sshd_an_accepted_token_does_not_replace_the_password_case() {
     password_and_token
     pam_service sshd 'auth required pam_unix.so nodelay' 'auth required pam_ivalt.so nodelay'
     answers 'not-the-password' accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_log allow verified sshd alice
 }
@@ -35,7 +35,7 @@ sshd_an_accepted_token_does_not_replace_the_password_case() {
 sshd_refused_three_times_case() {
     password_and_token
     answers "$alice_password" reject-1 reject-2 reject-3 accept-4
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_dialogue '(alice@localhost) Password: alice-unix-password
 (alice@localhost) iVALT token: reject-1
@@ -49,17 +49,17 @@ sshd_refused_three_times_case() {
 sshd_second_attempt_accepted_case() {
     password_and_token
     answers "$alice_password" reject-1 accept-2
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_let_in alice
     expect_log allow verified sshd alice
     expect_the_line '.* attempts=2 elapsed_ms=[0-9]+'
     expect_requests 2
 }
 
-sshd_the_person_learns_which_factor_failed_case() {
+sshd_user_learns_which_factor_failed_case() {
     password_and_token
     answers "$alice_password" geofence
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_seen 'iVALT refused the token: outside the allowed area.'
 }
@@ -67,7 +67,7 @@ sshd_the_person_learns_which_factor_failed_case() {
 sshd_no_answer_case() {
     password_and_token
     answers "$alice_password" ''
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_log deny unanswered sshd alice
     expect_requests 0
@@ -76,7 +76,7 @@ sshd_no_answer_case() {
 sshd_malformed_token_case() {
     token_alone
     answers '' 'two words' "$(printf 'x%.0s' {1..600})" 'tøken'
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_log deny malformed-token sshd alice
     expect_requests 0
@@ -85,7 +85,7 @@ sshd_malformed_token_case() {
 sshd_password_typed_as_token_case() {
     password_and_token
     answers "$alice_password" "$alice_password" accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_log deny password-as-token sshd alice
     expect_requests 0
@@ -94,7 +94,7 @@ sshd_password_typed_as_token_case() {
 sshd_password_method_posts_nothing_case() {
     sshd_with 'PasswordAuthentication yes' 'KbdInteractiveAuthentication no'
     answers "$alice_password" accept-1
-    act visitor ssh -o PreferredAuthentications=password alice@localhost whoami
+    run_as visitor ssh -o PreferredAuthentications=password alice@localhost whoami
     expect_refused 255
     expect_dialogue "alice@localhost's password: alice-unix-password"
     expect_log deny unanswered sshd alice
@@ -105,7 +105,7 @@ sshd_password_method_without_another_module_posts_nothing_case() {
     pam_service sshd 'auth required pam_ivalt.so nodelay'
     sshd_with 'PasswordAuthentication yes' 'KbdInteractiveAuthentication no'
     answers "$alice_password" accept-1
-    act visitor ssh -o PreferredAuthentications=password alice@localhost whoami
+    run_as visitor ssh -o PreferredAuthentications=password alice@localhost whoami
     expect_refused 255
     expect_log deny unanswered sshd alice
     expect_requests 0
@@ -116,7 +116,7 @@ sshd_password_method_with_hidden_prompt_posts_nothing_case() {
     ivalt_settings '[token]' 'echo = false'
     sshd_with 'PasswordAuthentication yes' 'KbdInteractiveAuthentication no'
     answers "$alice_password" accept-1
-    act visitor ssh -o PreferredAuthentications=password alice@localhost whoami
+    run_as visitor ssh -o PreferredAuthentications=password alice@localhost whoami
     expect_refused 255
     expect_log deny password-as-token sshd alice
     expect_requests 0
@@ -126,7 +126,7 @@ sshd_password_method_with_hidden_prompt_posts_nothing_case() {
 sshd_password_method_after_refusals_posts_nothing_case() {
     sshd_with 'PasswordAuthentication yes' 'KbdInteractiveAuthentication yes'
     answers "$alice_password"$'\n'"$alice_password" reject-1 reject-2 reject-3
-    act visitor ssh -o PreferredAuthentications=keyboard-interactive,password alice@localhost whoami
+    run_as visitor ssh -o PreferredAuthentications=keyboard-interactive,password alice@localhost whoami
     expect_refused 255
     expect_requests 3
     [[ $(new_requests) != *"$alice_password"* ]] || fault 'the UNIX password was sent to iVALT'
@@ -135,7 +135,7 @@ sshd_password_method_after_refusals_posts_nothing_case() {
 sshd_key_and_accepted_token_case() {
     key_and_token
     answers '' accept-1
-    act visitor ssh -i visitor.key alice@localhost whoami
+    run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_let_in alice
     expect_dialogue '(alice@localhost) iVALT token: accept-1'
     expect_log allow verified sshd alice
@@ -145,7 +145,7 @@ sshd_key_and_accepted_token_case() {
 sshd_key_and_refused_token_case() {
     key_and_token
     answers '' reject-1 reject-2 reject-3
-    act visitor ssh -i visitor.key alice@localhost whoami
+    run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_refused 255
     expect_log deny token-rejected sshd alice
     expect_requests 3
@@ -154,7 +154,7 @@ sshd_key_and_refused_token_case() {
 sshd_key_alone_case() {
     key_and_token
     answers '' accept-1
-    act visitor ssh -i visitor.key -o BatchMode=yes alice@localhost whoami
+    run_as visitor ssh -i visitor.key -o BatchMode=yes alice@localhost whoami
     expect_refused 255
     expect_seen 'Permission denied (keyboard-interactive)'
     expect_no_log
@@ -164,7 +164,7 @@ sshd_key_alone_case() {
 sshd_token_without_the_key_case() {
     key_and_token
     answers "$alice_password" accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_no_log
     expect_requests 0
@@ -173,7 +173,7 @@ sshd_token_without_the_key_case() {
 sshd_key_or_password_with_the_key_case() {
     key_or_password
     answers '' accept-1
-    act visitor ssh -i visitor.key alice@localhost whoami
+    run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_let_in alice
     expect_dialogue '(alice@localhost) iVALT token: accept-1'
     expect_log allow verified sshd alice
@@ -182,7 +182,7 @@ sshd_key_or_password_with_the_key_case() {
 sshd_key_or_password_with_the_password_case() {
     key_or_password
     answers "$alice_password" accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_let_in alice
     expect_seen 'Password: alice-unix-password'
     expect_log allow verified sshd alice
@@ -191,7 +191,7 @@ sshd_key_or_password_with_the_password_case() {
 sshd_key_or_password_with_neither_case() {
     key_or_password
     answers 'not-the-password' accept-1
-    act visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
 }
 
@@ -200,13 +200,13 @@ sshd_key_then_password_method_case() {
     pam_service sshd 'auth required pam_ivalt.so nodelay'
     sshd_with 'PasswordAuthentication yes' 'AuthenticationMethods publickey,password'
     answers "$alice_password" accept-1
-    act visitor ssh -i visitor.key -o PreferredAuthentications=publickey,password alice@localhost whoami
+    run_as visitor ssh -i visitor.key -o PreferredAuthentications=publickey,password alice@localhost whoami
     expect_refused 255
     expect_log deny unanswered sshd alice
     expect_requests 0
 }
 
-# sshd calls pam_setcred on a fresh chain; every control that lets the module decide must survive it.
+# sshd calls pam_setcred without the state of the auth call; every control that lets the module decide must survive it.
 sshd_every_control_survives_setcred_case() {
     local control
     for control in required requisite 'sufficient' '[success=ok default=bad]' '[success=done default=die]'; do
@@ -214,7 +214,7 @@ sshd_every_control_survives_setcred_case() {
         [[ $control != sufficient ]] || pam_service sshd 'auth sufficient pam_ivalt.so' 'auth requisite pam_deny.so'
         sshd_with 'PasswordAuthentication no' 'AuthenticationMethods keyboard-interactive'
         answers '' accept-1
-        act visitor ssh alice@localhost whoami
+        run_as visitor ssh alice@localhost whoami
         expect_let_in alice
         expect_log allow verified sshd alice
     done
@@ -224,8 +224,8 @@ sshd_many_logins_at_once_case() {
     local one
     token_alone 'MaxStartups 100'
     answers '' accept-{1..10}
-    act visitor bash -c 'for i in {1..10}; do ssh alice@localhost whoami & done; wait'
-    one=$(grep -cx alice "$talk/seen")
+    run_as visitor bash -c 'for i in {1..10}; do ssh alice@localhost whoami & done; wait'
+    one=$(grep -cx alice "$terminal/output")
     [[ $one -eq 10 ]] || fault "$one of 10 got in"
     expect_requests 10
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The real su: the token asked for is that of the account one wants to become.
+# The real su: it asks for the token of the target account.
 
 su_accepted_token_case() {
-    typed "$alice_password" accept-1
-    act bob su alice -c whoami
+    types_ahead "$alice_password" accept-1
+    run_as bob su alice -c whoami
     expect_seen alice
     [[ $status -eq 0 ]] || fault "exit status $status"
     expect_log allow verified su alice
@@ -11,16 +11,16 @@ su_accepted_token_case() {
 }
 
 su_refused_three_times_case() {
-    typed "$alice_password" reject-1 reject-2 reject-3 accept-4
-    act bob su alice -c whoami
+    types_ahead "$alice_password" reject-1 reject-2 reject-3 accept-4
+    run_as bob su alice -c whoami
     expect_refused 1
     expect_log deny token-rejected su alice
     expect_requests 3
 }
 
 su_not_enrolled_case() {
-    typed "$bob_password" accept-1
-    act alice su bob -c whoami
+    types_ahead "$bob_password" accept-1
+    run_as alice su bob -c whoami
     expect_refused 1
     expect_log deny not-enrolled su bob
     expect_requests 0
@@ -28,15 +28,15 @@ su_not_enrolled_case() {
 
 su_unreachable_case() {
     stop_ivalt
-    typed "$alice_password" accept-1
-    act bob su alice -c whoami
+    types_ahead "$alice_password" accept-1
+    run_as bob su alice -c whoami
     expect_refused 1
     expect_log deny unavailable su alice
 }
 
 su_end_of_input_case() {
-    typed "$alice_password"
-    act bob su alice -c whoami
+    types_ahead "$alice_password"
+    run_as bob su alice -c whoami
     expect_refused 1
     expect_log deny unanswered su alice
     expect_requests 0

@@ -3,7 +3,7 @@
 
 sudo_accepted_token_case() {
     answers "$alice_password" accept-1
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_let_in root
     expect_dialogue '[sudo] password for alice: alice-unix-password
 iVALT token: accept-1'
@@ -13,26 +13,26 @@ iVALT token: accept-1'
 }
 
 sudo_from_standard_input_case() {
-    typed "$alice_password" accept-1
-    act alice sudo -S -p '' -u bob whoami
+    types_ahead "$alice_password" accept-1
+    run_as alice sudo -S -p '' -u bob whoami
     expect_seen bob
     expect_log allow verified sudo alice
 }
 
 sudo_refused_three_times_case() {
     answers "$alice_password" reject-1 reject-2 reject-3 accept-4
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny token-rejected sudo alice
     expect_requests 3
 }
 
-# sudo asks anew as often as its own passwd_tries says, and each time is a call of its own.
-sudo_begins_anew_after_a_refusal_case() {
+# sudo asks as often as its own passwd_tries says, each time in a new call.
+sudo_asks_again_after_a_refusal_case() {
     sed -i 's/passwd_tries=1/passwd_tries=2/' /etc/sudoers
     ivalt_settings '[token]' 'attempts = 1'
-    typed "$alice_password" reject-1 "$alice_password" accept-2
-    act alice sudo -S -p '' whoami
+    types_ahead "$alice_password" reject-1 "$alice_password" accept-2
+    run_as alice sudo -S -p '' whoami
     expect_seen root
     expect_requests 2
     [[ $(log_lines | wc -l) -eq 2 ]] || fault "$(log_lines | wc -l) log lines instead of 2"
@@ -41,14 +41,14 @@ sudo_begins_anew_after_a_refusal_case() {
 sudo_unreachable_case() {
     stop_ivalt
     answers "$alice_password" accept-1
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny unavailable sudo alice
 }
 
 sudo_not_enrolled_case() {
     answers "$bob_password" accept-1
-    act bob sudo -A whoami
+    run_as bob sudo -A whoami
     expect_refused 1
     expect_log deny not-enrolled sudo bob
     expect_requests 0
@@ -56,7 +56,7 @@ sudo_not_enrolled_case() {
 
 sudo_disabled_case() {
     answers "$carol_password" accept-1
-    act carol sudo -A whoami
+    run_as carol sudo -A whoami
     expect_refused 1
     expect_log deny disabled sudo carol
     expect_requests 0
@@ -64,15 +64,15 @@ sudo_disabled_case() {
 
 sudo_password_typed_as_token_case() {
     answers "$alice_password" "$alice_password"
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny password-as-token sudo alice
     expect_requests 0
 }
 
 sudo_end_of_input_case() {
-    typed "$alice_password"
-    act alice sudo -S -p '' whoami
+    types_ahead "$alice_password"
+    run_as alice sudo -S -p '' whoami
     expect_refused 1
     expect_log deny unanswered sudo alice
     expect_requests 0
@@ -80,7 +80,7 @@ sudo_end_of_input_case() {
 
 sudo_without_interaction_does_not_ask_case() {
     answers "$alice_password" accept-1
-    act alice sudo -n whoami
+    run_as alice sudo -n whoami
     expect_refused 1
     expect_no_log
     expect_requests 0
@@ -88,10 +88,10 @@ sudo_without_interaction_does_not_ask_case() {
 
 sudo_denial_takes_two_seconds_case() {
     pam_service sudo 'auth required pam_ivalt.so'
-    typed "$alice_password" ''
+    types_ahead "$alice_password" ''
     answers '' ''
-    act alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
-    # libpam spreads the two seconds at random, by up to a half either way.
+    # libpam varies the two seconds at random, by up to one half.
     [[ $elapsed -ge 950 ]] || fault "denied after $elapsed ms"
 }

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What the stage and the throw-away roots need inside their namespaces.
+# What sandbox, chroots and bench set up inside their namespaces.
 
-# Without its book-keeping under /run/mount, which would be the machine's or is not there.
+# Without its records in /run/mount, which would be the machine's or do not exist.
 mount() { command mount --no-mtab "$@"; }
 
-# Makes a /dev of its own in a folder.
+# `private_dev FOLDER`: makes a /dev in it.
 private_dev() {
     local node dev=$1
     mkdir -p "$dev/pts" "$dev/shm"

@@ -1,29 +1,29 @@
 # shellcheck shell=bash
-# The story of scripts/demo, which the package's tests play as well, each with its own way of telling: `scene` and `step`
-# begin, `watch` is `act`, `told` ends a step.
+# The scenario of scripts/demo, which the package's tests run as well. Each defines what it prints: `section` and `step`
+# begin, `report` ends a step.
 
-story() {
-    scene 'SSH: password + iVALT (conf/pam.d/sshd-password-and-ivalt)'
+scenario() {
+    section 'SSH: password + iVALT (conf/pam.d/sshd-password-and-ivalt)'
     sshd_password_and_ivalt
     ssh_accepted
     ssh_refused
 
-    scene 'SSH: key + iVALT (conf/pam.d/sshd-key-and-ivalt, AuthenticationMethods publickey,keyboard-interactive)'
+    section 'SSH: key + iVALT (conf/pam.d/sshd-key-and-ivalt, AuthenticationMethods publickey,keyboard-interactive)'
     sshd_key_and_ivalt
     ssh_key_and_token
     ssh_key_alone
 
-    scene 'sudo: password + iVALT (conf/pam.d/sudo)'
+    section 'sudo: password + iVALT (conf/pam.d/sudo)'
     sudo_accepted
     sudo_refused
 
-    scene 'iVALT cannot be reached: its server was stopped'
+    section 'iVALT cannot be reached: its server was stopped'
     stop_ivalt
     ssh_unreachable
     sudo_unreachable
     start_ivalt
 
-    scene 'bob has a password and an authorized key, but is not in users.toml'
+    section 'bob has a password and an authorized key, but no entry in users.toml'
     ssh_not_enrolled
     sudo_not_enrolled
 }
@@ -31,97 +31,97 @@ story() {
 ssh_accepted() {
     step 'ssh with an accepted token gets a shell'
     answers "$alice_password" accept-1
-    watch visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_let_in alice
     expect_log allow verified sshd alice
     expect_requests 1
-    told
+    report
 }
 
 ssh_refused() {
     step 'ssh with refused tokens does not'
     answers "$alice_password" reject-1 reject-2 reject-3
-    watch visitor ssh alice@localhost whoami
+    run_as visitor ssh alice@localhost whoami
     expect_refused 255
     expect_log deny token-rejected sshd alice
     expect_requests 3
-    told
+    report
 }
 
 ssh_key_and_token() {
     step 'ssh with key and accepted token gets a shell'
     answers '' accept-2
-    watch visitor ssh -i visitor.key alice@localhost whoami
+    run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_let_in alice
     expect_log allow verified sshd alice
     expect_requests 1
-    told
+    report
 }
 
 ssh_key_alone() {
     step 'ssh with the key alone does not'
     answers '' ''
-    watch visitor ssh -i visitor.key -o BatchMode=yes alice@localhost whoami
+    run_as visitor ssh -i visitor.key -o BatchMode=yes alice@localhost whoami
     expect_refused 255
     expect_no_log
     expect_requests 0
-    told
+    report
 }
 
 sudo_accepted() {
     step 'sudo with an accepted token runs the command'
     answers "$alice_password" accept-3
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_let_in root
     expect_log allow verified sudo alice
     expect_requests 1
-    told
+    report
 }
 
 sudo_refused() {
     step 'sudo with refused tokens does not'
     answers "$alice_password" reject-4 reject-5 reject-6
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny token-rejected sudo alice
     expect_requests 3
-    told
+    report
 }
 
 ssh_unreachable() {
     step 'ssh while iVALT cannot be reached: nobody gets in'
     answers '' accept-7
-    watch visitor ssh -i visitor.key alice@localhost whoami
+    run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_refused 255
     expect_log deny unavailable sshd alice
-    told
+    report
 }
 
 sudo_unreachable() {
     step 'sudo while iVALT cannot be reached: no command is run'
     answers "$alice_password" accept-8
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny unavailable sudo alice
-    told
+    report
 }
 
 ssh_not_enrolled() {
-    step 'ssh of a user who is not enrolled: asked like everybody, never let in'
+    step 'ssh of a user who is not enrolled: asked like any other, never let in'
     answers '' accept-9
-    watch visitor ssh -i visitor.key bob@localhost whoami
+    run_as visitor ssh -i visitor.key bob@localhost whoami
     expect_refused 255
     expect_log deny not-enrolled sshd bob
     expect_requests 0
-    told
+    report
 }
 
 sudo_not_enrolled() {
     step 'sudo of a user who is not enrolled: no command is run'
     answers "$bob_password" accept-10
-    watch bob sudo -A whoami
+    run_as bob sudo -A whoami
     expect_refused 1
     expect_log deny not-enrolled sudo bob
     expect_requests 0
-    told
+    report
 }

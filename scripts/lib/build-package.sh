@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The Debian package: what it is built from, and the building, which has no network.
+# Builds the Debian package: fetches what it is built from, then builds without a network.
 
 package_cache=$target/package
 crates=$package_cache/crates
@@ -10,7 +10,7 @@ fetch_for_package() {
     fetch_debhelper
 }
 
-# The crates of Cargo.lock, in a folder. Its name says which.
+# The crates of Cargo.lock, in a folder named after the lock file's hash.
 fetch_crates() {
     local lock
     lock=$(sha256sum <"$repo/Cargo.lock" | cut -c1-16)
@@ -20,24 +20,24 @@ fetch_crates() {
     as_builder rm -rf "$package_cache"/crates-*
     as_builder mkdir -p "$crates"
     as_builder cargo vendor --quiet --locked --manifest-path "$repo/Cargo.toml" "$crates" >"$crates.log" 2>&1 ||
-        die "cargo could not fetch the crates (what it said is in $crates.log)"
+        die "cargo could not fetch the crates (its output is in $crates.log)"
     as_builder touch "$crates/complete"
 }
 
-# debhelper is perl through and through and wants to lie in /usr; it is unpacked, and lies there for the build alone.
+# debhelper is written in Perl and must be in /usr; it is unpacked, and mounted there for the build only.
 fetch_debhelper() {
     local packages folder
     mapfile -t packages < <(missing_packages dh=debhelper dpkg-buildpackage=dpkg-dev)
     debhelper=''
     [[ ${#packages[@]} -gt 0 ]] || return 0
     folder=$(fetch_packages debhelper "${packages[@]}")
-    debhelper=$stage_cache/debhelper-unpacked
+    debhelper=$cache/debhelper-unpacked
     as_builder rm -rf "$debhelper"
     unpack_packages "$folder" "$debhelper"
 }
 
-# Builds in a copy of the checkout, which stays clean. The copy bears the date of the changelog, as all that is in the
-# package does; it is always built anew, because cargo judges by these dates.
+# Builds in a copy of the checkout, which stays clean. The copy has the date of the changelog, as everything in the
+# package does; it is always built from scratch, because cargo decides by these dates what to rebuild.
 build_package() {
     local folder=$1 source=$1/pam-ivalt
     as_builder rm -rf "$folder"
@@ -50,19 +50,19 @@ build_package() {
 
 changelog_date() { sed -n 's/^ -- .*>  //p' "$repo/debian/changelog" | head -n 1; }
 
-# Namespaces cost root, or a kernel that gives everybody some of his own.
+# Namespaces need root, or a kernel that grants user namespaces to everyone.
 without_network() {
-    local own=()
-    [[ $(id -u) -eq 0 ]] || own=(--map-root-user)
-    unshare "${own[@]}" --mount --net --propagation private "$repo/scripts/lib/enter-build" "$@"
+    local options=()
+    [[ $(id -u) -eq 0 ]] || options=(--map-root-user)
+    unshare "${options[@]}" --mount --net --propagation private "$repo/scripts/lib/enter-build" "$@"
 }
 
-# What two builds must have in common to be the same: the sources, and who compiles them.
+# A hash of what two builds must have in common to be the same: the sources and the compiler.
 sources_of_package() {
     {
         tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
             --exclude=./tests --exclude=./scripts -c .
-        cat "$repo/scripts/lib/package.sh"
+        cat "$repo/scripts/lib/build-package.sh"
         as_builder rustc --version --verbose
     } | sha256sum | cut -c1-32
 }

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# What goes where without a package: read by scripts/install and scripts/uninstall, so that the one takes away what the
-# other brought. Settings of the environment:
+# Which file is installed where without a package: read by scripts/install and scripts/uninstall, so that one removes
+# what the other installed. Variables of the environment:
 #   DESTDIR     put in front of every path (a packager's folder, a mounted system)
-#   PREFIX      of ivaltctl, man pages, completions and samples; /usr/local
-#   PAMDIR      the folder of PAM's modules; where pam_unix.so for the same machine lies
-#   SYSCONFDIR  /etc; elsewhere every line in pam.d needs config=PATH
+#   PREFIX      of ivaltctl, man pages, completions and samples; default /usr/local
+#   PAMDIR      the folder of PAM's modules; default: where pam_unix.so of the same architecture is
+#   SYSCONFDIR  default /etc; with another one, every line in pam.d needs config=PATH
 
 destination=${DESTDIR:-} prefix=${PREFIX:-/usr/local} sysconfdir=${SYSCONFDIR:-/etc}
 destination=${destination%/} pam_folder=${PAMDIR:-} release=$target/release
 settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
 
-# Mode, source and destination, one file a line, between them tabs; what administrators write is not among them.
+# Mode, source and destination, separated by tabs, one file a line; without the files that administrators edit.
 list_files() {
     printf '%s\t%s\t%s\n' 0644 "$release/libpam_ivalt.so" "$pam_folder/pam_ivalt.so" \
         0755 "$release/ivaltctl" "$prefix/sbin/ivaltctl"
@@ -35,18 +35,18 @@ list_samples() {
     done
 }
 
-# Shell and destination of what ivaltctl prints for it, between them a tab.
+# Shell and destination of its completion, which ivaltctl prints, separated by a tab.
 list_completions() {
     printf '%s\t%s\n' bash "$prefix/share/bash-completion/completions/ivaltctl" \
         zsh "$prefix/share/zsh/site-functions/_ivaltctl" fish "$prefix/share/fish/vendor_completions.d/ivaltctl.fish"
 }
 
-# Leaves in $pam_folder where this module lies, one for the same machine as ours.
+# `find_pam_folder MODULE`: sets $pam_folder to the folder of this module, if it is of the same architecture as ours.
 find_pam_folder() {
     [[ -z $pam_folder ]] || return 0
     local module
     for module in "$destination"/{usr/,}lib{64,/*-linux-*,}/security/"$1" /{usr/,}lib{64,/*-linux-*,}/security/"$1"; do
-        if [[ -e $module ]] && for_same_machine "$module"; then
+        if [[ -e $module ]] && same_architecture "$module"; then
             pam_folder=${module%/*}
             pam_folder=${pam_folder#"$destination"}
             return 0
@@ -55,10 +55,10 @@ find_pam_folder() {
     return 1
 }
 
-# A system may have a folder of 32-bit modules beside the one that counts. Where nothing is built, any will do.
-for_same_machine() {
-    [[ ! -e $release/libpam_ivalt.so || $(machine_of "$1") == "$(machine_of "$release/libpam_ivalt.so")" ]]
+# A system may also have a folder of 32-bit modules. If nothing is built, any will do.
+same_architecture() {
+    [[ ! -e $release/libpam_ivalt.so || $(architecture_of "$1") == "$(architecture_of "$release/libpam_ivalt.so")" ]]
 }
 
 # Class, byte order and machine of an ELF file.
-machine_of() { od -An -tx1 -j4 -N2 "$1" && od -An -tx1 -j18 -N2 "$1"; }
+architecture_of() { od -An -tx1 -j4 -N2 "$1" && od -An -tx1 -j18 -N2 "$1"; }

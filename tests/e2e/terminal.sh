@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The person at a real terminal, who presses Ctrl-C or Ctrl-D, closes the window, or never answers.
+# A user at a real terminal presses Ctrl-C or Ctrl-D, closes the window, or never answers.
 
 ctrl_c=$'\003' ctrl_d=$'\004'
 
-person_ctrl_c_at_the_prompt_of_sudo_case() {
+terminal_ctrl_c_at_the_prompt_of_sudo_case() {
     at_terminal_of alice 'sudo whoami'
     types 'password for alice:' "$alice_password"
     presses 'iVALT token:' "$ctrl_c"
@@ -12,7 +12,7 @@ person_ctrl_c_at_the_prompt_of_sudo_case() {
     expect_requests 0
 }
 
-person_ctrl_d_at_the_prompt_of_sudo_case() {
+terminal_ctrl_d_at_the_prompt_of_sudo_case() {
     at_terminal_of alice 'sudo whoami'
     types 'password for alice:' "$alice_password"
     presses 'iVALT token:' "$ctrl_d"
@@ -21,8 +21,8 @@ person_ctrl_d_at_the_prompt_of_sudo_case() {
     expect_requests 0
 }
 
-# sudo keeps the keyboard's signals back while its policy works: the answer counts, and Ctrl-C meets the command.
-person_ctrl_c_while_sudo_asks_ivalt_case() {
+# sudo blocks the keyboard's signals while its policy works: the answer counts, and Ctrl-C reaches the command.
+terminal_ctrl_c_while_sudo_asks_ivalt_case() {
     at_terminal_of alice 'sudo whoami'
     types 'password for alice:' "$alice_password"
     types 'iVALT token:' slow-1000
@@ -33,7 +33,7 @@ person_ctrl_c_while_sudo_asks_ivalt_case() {
     expect_requests 1
 }
 
-person_ctrl_c_while_sudo_asks_a_dead_name_server_case() {
+terminal_ctrl_c_while_sudo_asks_a_dead_name_server_case() {
     name_server_is_dead
     at_terminal_of alice 'sudo whoami'
     types 'password for alice:' "$alice_password"
@@ -45,7 +45,7 @@ person_ctrl_c_while_sudo_asks_a_dead_name_server_case() {
     expect_the_line '.* cause="dns: no answer from the name server" .*'
 }
 
-person_ctrl_c_at_the_prompt_of_su_case() {
+terminal_ctrl_c_at_the_prompt_of_su_case() {
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
     presses 'iVALT token:' "$ctrl_c"
@@ -54,7 +54,7 @@ person_ctrl_c_at_the_prompt_of_su_case() {
     expect_requests 0
 }
 
-person_ctrl_d_at_the_prompt_of_su_case() {
+terminal_ctrl_d_at_the_prompt_of_su_case() {
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
     presses 'iVALT token:' "$ctrl_d"
@@ -63,7 +63,7 @@ person_ctrl_d_at_the_prompt_of_su_case() {
     expect_requests 0
 }
 
-person_ctrl_c_while_su_asks_ivalt_case() {
+terminal_ctrl_c_while_su_asks_ivalt_case() {
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
     types 'iVALT token:' slow-20000
@@ -73,7 +73,7 @@ person_ctrl_c_while_su_asks_ivalt_case() {
     expect_requests 1
 }
 
-person_ctrl_c_while_su_asks_a_dead_name_server_case() {
+terminal_ctrl_c_while_su_asks_a_dead_name_server_case() {
     name_server_is_dead
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
@@ -84,7 +84,7 @@ person_ctrl_c_while_su_asks_a_dead_name_server_case() {
     expect_no_log
 }
 
-# Takes every question and answers none.
+# It receives every query and answers none.
 name_server_is_dead() {
     sed -i '/api.ivalt.test/d' /etc/hosts
     perl -MSocket -e 'socket(S, AF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in(53, INADDR_LOOPBACK)) or die; sleep 60' &
@@ -96,8 +96,8 @@ name_server_is_gone() {
     write_name_service
 }
 
-# The window is closed: sshd ends the child that waits for an answer. One that waits for iVALT it hears out.
-person_who_closes_the_window_at_the_prompt_case() {
+# The window is closed: sshd ends its child while that waits for the user's answer, but not while it waits for iVALT.
+terminal_closed_at_the_prompt_case() {
     token_alone
     ssh_at_terminal
     wait_for 'the prompt' on_screen 'iVALT token:'
@@ -106,7 +106,7 @@ person_who_closes_the_window_at_the_prompt_case() {
     expect_requests 0
 }
 
-person_who_closes_the_window_while_ivalt_is_asked_case() {
+terminal_closed_while_ivalt_is_asked_case() {
     ivalt_settings 'timeout_seconds = 2'
     token_alone
     ssh_at_terminal
@@ -118,24 +118,24 @@ person_who_closes_the_window_while_ivalt_is_asked_case() {
     expect_requests 1
 }
 
-# sshd's own patience, against a person and a server who never answer.
-person_who_never_answers_case() {
+# sshd's own time limit, when the user or iVALT never answers.
+terminal_without_an_answer_case() {
     token_alone 'LoginGraceTime 2'
     ssh_at_terminal
     wait_for 'the prompt' on_screen 'iVALT token:'
     wait_for 'the end of what sshd started' no_session
-    # Only now that it has something to send does ssh notice.
+    # ssh notices only when it has something to send.
     types 'iVALT token:' accept-1
-    expect_thrown_out
+    expect_disconnected
     expect_no_log
     expect_requests 0
 }
 
-person_whose_ivalt_never_answers_case() {
+terminal_without_an_answer_of_ivalt_case() {
     token_alone 'LoginGraceTime 2'
     ssh_at_terminal
     types 'iVALT token:' slow-20000
-    expect_thrown_out
+    expect_disconnected
     expect_no_log
     expect_requests 1
 }
@@ -147,18 +147,18 @@ close_the_window() {
     wait_for 'the end of what sshd started' no_session
 }
 
-expect_thrown_out() {
+expect_disconnected() {
     wait_for 'the end of the command' on_screen 'status 255'
-    ! grep -qx $'alice\r' "$talk/seen" || fault 'got in'
+    ! grep -qx $'alice\r' "$terminal/output" || fault 'got in'
     console_closes
     wait_for 'the end of what sshd started' no_session
 }
 
-# Nobody but the sshd that listens.
+# Only the sshd that listens is left.
 no_session() { [[ $(pgrep -c -x 'sshd|sshd-session|sshd-auth') -eq 1 ]]; }
 
-# A terminal, as `script` lends it; the exit status of the command stands on its last line. What a shell starts in the
-# background ignores Ctrl-C, and so would all that it starts.
+# `at_terminal_of ACCOUNT COMMAND`: on a terminal of `script`; the last line is the command's exit status. What a shell
+# starts in the background ignores Ctrl-C, and so do its children, unless the signal is reset.
 at_terminal_of() {
     local account=$1
     at_terminal "setpriv --reuid=$account --regid=$account --init-groups --reset-env \
@@ -180,14 +180,14 @@ presses_while_ivalt_is_asked() {
 
 ivalt_is_asked() { [[ -n $(new_requests) ]]; }
 
-# `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is, since the key was pressed, and the command ran only
-# if it was to print something.
+# `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is back so soon after the key was pressed, and the command
+# ran only if OUTPUT is given.
 expect_back_within() {
     wait_for 'the end of the command' on_screen 'status [0-9]'
     local took=$(($(milliseconds) - pressed)) printed
     console_closes
     [[ $took -lt $1 ]] || fault "back after $took ms"
-    grep -q "status $2"$'\r$' "$talk/seen" || fault "ended with $(grep -a status "$talk/seen") instead of $2"
-    printed=$(tr -d '\r' <"$talk/seen" | grep -oE '(root|alice)$' || true)
+    grep -q "status $2"$'\r$' "$terminal/output" || fault "ended with $(grep -a status "$terminal/output") instead of $2"
+    printed=$(tr -d '\r' <"$terminal/output" | grep -oE '(root|alice)$' || true)
     [[ $printed == "${3:-}" ]] || fault "printed '$printed' instead of '${3:-}'"
 }

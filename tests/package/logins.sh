@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Somebody logs in by everything there is, without iVALT or with it. sudo-rs is on Debian 13 alone.
+# Logins by ssh, sudo, su and sudo-rs, without iVALT or with it. Only Debian 13 has sudo-rs.
 
 has_sudo_rs() { [[ -x /usr/bin/sudo-rs ]]; }
 
-by_key() { watch visitor ssh -i visitor.key alice@localhost whoami; }
-by_password() { watch visitor ssh -o PreferredAuthentications=keyboard-interactive,password alice@localhost whoami; }
+by_key() { run_as visitor ssh -i visitor.key alice@localhost whoami; }
+by_password() { run_as visitor ssh -o PreferredAuthentications=keyboard-interactive,password alice@localhost whoami; }
 
-# Nothing asks for a token, and everybody who had a way in has it still.
+# Nothing asks for a token, and every login works as before.
 logins_without_ivalt() {
     local when=$1
     step "$when: ssh by key, without a token"
@@ -19,47 +19,44 @@ logins_without_ivalt() {
     expect_let_in_without alice
     step "$when: sudo, without a token"
     answers "$alice_password"
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_let_in_without root
     step "$when: su, without a token"
-    typed "$alice_password"
-    watch bob su alice -c whoami
-    expect_in_through_su
+    types_ahead "$alice_password"
+    run_as bob su alice -c whoami
+    expect_last_line alice
     expect_no_log
-    told
+    report
     ! has_sudo_rs || sudo_rs_without_ivalt "$when"
 }
 
 expect_let_in_without() {
     expect_let_in "$1"
     expect_no_log
-    told
+    report
 }
 
 sudo_rs_without_ivalt() {
     step "$1: sudo-rs, without a token"
-    typed "$alice_password"
-    watch alice sudo-rs -S whoami
-    expect_in_through_sudo_rs
+    types_ahead "$alice_password"
+    run_as alice sudo-rs -S whoami
+    expect_last_line root
     expect_no_log
-    told
+    report
 }
 
-# su and sudo-rs print their prompts where the command prints.
-expect_in_through_su() { expect_last_line alice; }
-expect_in_through_sudo_rs() { expect_last_line root; }
-
+# For su and sudo-rs, which print their prompts to the same output as the command.
 expect_last_line() {
     [[ $status -eq 0 ]] || fault "exit status $status instead of 0"
-    grep -qE "(^|: )$1\$" "$talk/seen" || fault "printed '$(cat "$talk/seen")' instead of '$1' at the end"
+    grep -qE "(^|: )$1\$" "$terminal/output" || fault "printed '$(cat "$terminal/output")' instead of '$1' at the end"
 }
 
 tokens=0
 
-# A token that iVALT takes, each once.
-fresh() { tokens=$((tokens + 1)); }
+# A new token that iVALT accepts, since it accepts each only once.
+new_token() { tokens=$((tokens + 1)); }
 
-# `logins_with_ivalt WHEN [SERVICE…]`: these ask for a token, and obey the answer.
+# `logins_with_ivalt WHEN [SERVICE…]`: each asks for a token and obeys the answer.
 logins_with_ivalt() {
     local when=$1 service
     shift
@@ -68,12 +65,12 @@ logins_with_ivalt() {
 
 ssh_with_ivalt() {
     step "$1: ssh by key, with a token"
-    fresh
+    new_token
     answers '' "accept-$tokens"
     by_key
     expect_let_in_with alice sshd
     step "$1: ssh by password, with a token"
-    fresh
+    new_token
     answers "$alice_password" "accept-$tokens"
     by_password
     expect_let_in_with alice sshd
@@ -82,85 +79,85 @@ ssh_with_ivalt() {
     by_key
     expect_refused 255
     expect_log deny token-rejected sshd alice
-    told
+    report
 }
 
 sudo_with_ivalt() {
     step "$1: sudo, with a token"
-    fresh
+    new_token
     answers "$alice_password" "accept-$tokens"
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_let_in_with root sudo
     step "$1: sudo, with refused tokens"
     answers "$alice_password" reject-1 reject-2 reject-3
-    watch alice sudo -A whoami
+    run_as alice sudo -A whoami
     expect_refused 1
     expect_log deny token-rejected sudo alice
-    told
+    report
     ! has_sudo_rs || sudo_rs_with_ivalt "$1"
 }
 
 expect_let_in_with() {
     expect_let_in "$1"
     expect_log allow verified "$2" alice
-    told
+    report
 }
 
 sudo_rs_with_ivalt() {
     step "$1: sudo-rs, with a token"
-    fresh
-    typed "$alice_password" "accept-$tokens"
-    watch alice sudo-rs -S whoami
-    expect_in_through_sudo_rs
+    new_token
+    types_ahead "$alice_password" "accept-$tokens"
+    run_as alice sudo-rs -S whoami
+    expect_last_line root
     expect_log allow verified sudo alice
-    told
+    report
     step "$1: sudo-rs, with refused tokens"
-    typed "$alice_password" reject-1 reject-2 reject-3
-    watch alice sudo-rs -S whoami
+    types_ahead "$alice_password" reject-1 reject-2 reject-3
+    run_as alice sudo-rs -S whoami
     expect_refused 1
     expect_log deny token-rejected sudo alice
-    told
+    report
 }
 
 su_with_ivalt() {
     step "$1: su, with a token"
-    fresh
-    typed "$alice_password" "accept-$tokens"
-    watch bob su alice -c whoami
-    expect_in_through_su
+    new_token
+    types_ahead "$alice_password" "accept-$tokens"
+    run_as bob su alice -c whoami
+    expect_last_line alice
     expect_log allow verified su alice
-    told
+    report
     step "$1: su, with refused tokens"
-    typed "$alice_password" reject-1 reject-2 reject-3
-    watch bob su alice -c whoami
+    types_ahead "$alice_password" reject-1 reject-2 reject-3
+    run_as bob su alice -c whoami
     expect_refused 1
     expect_log deny token-rejected su alice
-    told
+    report
 }
 
 unreachable_by_su() {
     step 'su while iVALT cannot be reached: no command is run'
     stop_ivalt
-    typed "$alice_password" accept-1001
-    watch bob su alice -c whoami
+    types_ahead "$alice_password" accept-1001
+    run_as bob su alice -c whoami
     expect_refused 1
     expect_log deny unavailable su alice
-    told
+    report
 }
 
-# Goes on where su has left off.
+# iVALT is still stopped by `unreachable_by_su`.
 unreachable_by_sudo_rs() {
     step 'sudo-rs while iVALT cannot be reached: no command is run'
-    typed "$alice_password" accept-1002
-    watch alice sudo-rs -S whoami
+    types_ahead "$alice_password" accept-1002
+    run_as alice sudo-rs -S whoami
     expect_refused 1
     expect_log deny unavailable sudo alice
-    told
+    report
     start_ivalt
     step 'sudo-rs of a user who is not enrolled: no command is run'
-    typed "$bob_password" accept-1003
-    watch bob sudo-rs -S whoami
+    types_ahead "$bob_password" accept-1003
+    run_as bob sudo-rs -S whoami
     expect_refused 1
     expect_log deny not-enrolled sudo bob
-    told
+    report
 }

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# Who and what is on the stage: accounts, settings, the log, the stand-in for iVALT, sshd. All of it private and gone
-# with the stage, so the passwords may stand here.
+# What the sandbox holds: accounts, settings, the log, the stand-in for iVALT, sshd. All of it is private and ends with
+# the sandbox, so the passwords may be written here.
 
-stage=/run/stage
-talk=$stage/talk
-log=$stage/authpriv.log
-ivalt=$stage/ivalt
+sandbox=/run/sandbox
+terminal=$sandbox/terminal
+log=$sandbox/authpriv.log
+ivalt=$sandbox/ivalt
 requests=$ivalt/requests.jsonl
 
 alice_password='alice-unix-password'
 bob_password='bob-unix-password'
 carol_password='carol-unix-password'
 root_password='root-unix-password'
-# The eyes of a log reader see only the last four digits.
+# The log shows only the last four digits.
 alice_mobile='+916283974746'
 
-set_the_stage() {
+setup_sandbox() {
     write_accounts
     write_name_service
     write_pam_services
@@ -27,7 +27,7 @@ set_the_stage() {
     start_ivalt
 }
 
-# The machine's own accounts and password hashes stay out. A plain sh, because the machine's bashrc may be chatty.
+# Without the machine's own accounts and password hashes. A plain sh, because the machine's bashrc may print something.
 write_accounts() {
     cat >/etc/passwd <<-'END'
 		root:x:0:0:root:/root:/bin/sh
@@ -36,7 +36,7 @@ write_accounts() {
 		alice:x:1001:1001:enrolled:/home/alice:/bin/sh
 		bob:x:1002:1002:not enrolled:/home/bob:/bin/sh
 		carol:x:1003:1003:enrolled, disabled:/home/carol:/bin/sh
-		visitor:x:1004:1004:types ssh:/home/visitor:/bin/sh
+		visitor:x:1004:1004:runs ssh:/home/visitor:/bin/sh
 	END
     cat >/etc/group <<-'END'
 		root:x:0:
@@ -75,39 +75,39 @@ make_homes() {
 write_name_service() {
     printf '127.0.0.1 localhost %s\n127.0.0.1 api.ivalt.test\n' "$(uname -n)" >/etc/hosts
     printf 'passwd: files\ngroup: files\nshadow: files\nsudoers: files\nhosts: files dns\n' >/etc/nsswitch.conf
-    # May be a link into the machine's /run. Nobody answers there, at once.
+    # May be a link into the machine's /run. Nothing listens at this address, so a query fails at once.
     rm -f /etc/resolv.conf
     echo 'nameserver 127.0.0.1' >/etc/resolv.conf
 }
 
-# Debian's common-* files as they are on a fresh system, so that what an administrator added to his does not act here.
+# Debian's common-* files as on a fresh system, so that what the machine's administrator added has no effect here.
 write_pam_services() {
     printf '%s\n' 'auth [success=1 default=ignore] pam_unix.so nullok' 'auth requisite pam_deny.so' \
         'auth required pam_permit.so' >/etc/pam.d/common-auth
     printf '%s\n' 'account required pam_unix.so' >/etc/pam.d/common-account
     printf '%s\n' 'session required pam_unix.so' >/etc/pam.d/common-session
     cp /etc/pam.d/common-session /etc/pam.d/common-session-noninteractive
-    pam_service_as_in conf/pam.d/sshd-password-and-ivalt sshd
-    pam_service_as_in conf/pam.d/sudo sudo
-    pam_service_as_in conf/pam.d/sudo su
-    pam_service_as_in conf/pam.d/sudo login
+    pam_service_from conf/pam.d/sshd-password-and-ivalt sshd
+    pam_service_from conf/pam.d/sudo sudo
+    pam_service_from conf/pam.d/sudo su
+    pam_service_from conf/pam.d/sudo login
 }
 
-# Gives a service the auth lines of a file of the checkout, the ones an administrator copies.
-pam_service_as_in() {
+# `pam_service_from FILE SERVICE`: gives a service the auth lines of a file of the checkout, such as the samples.
+pam_service_from() {
     local file=$1 service=$2 lines
-    mapfile -t lines <"$stage/$file"
+    mapfile -t lines <"$sandbox/$file"
     pam_service "$service" "${lines[@]}"
 }
 
-# Writes /etc/pam.d/SERVICE with these auth lines and Debian's account and session lines.
+# `pam_service SERVICE LINE…`: writes its pam.d file with these auth lines and Debian's account and session lines.
 pam_service() {
     local service=$1
     shift
     printf '%s\n' "$@" '@include common-account' '@include common-session' >"/etc/pam.d/$service"
 }
 
-# One attempt, because sudo would otherwise begin again and the module log a second line.
+# One attempt, because sudo would otherwise call PAM again and the module would log a second line.
 write_sudoers() {
     printf '%s\n' 'Defaults env_reset, passwd_tries=1, !lecture' 'Defaults timestamp_timeout=0' \
         'root ALL=(ALL:ALL) ALL' 'alice ALL=(ALL:ALL) ALL' 'bob ALL=(ALL:ALL) ALL' 'carol ALL=(ALL:ALL) ALL' >/etc/sudoers
@@ -134,8 +134,8 @@ ivalt_settings() {
         "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
 }
 
-# Told by sshd that no method is left (PAM_MAXTRIES), the client would go on and ask for a password nobody will check;
-# hence the preferred methods.
+# When sshd says that no method is left (PAM_MAXTRIES), the client would still ask for a password that sshd never
+# checks; hence PreferredAuthentications.
 write_ssh_client() {
     rm -rf /etc/ssh/ssh_config.d /etc/ssh/sshd_config.d /etc/ssh/ssh_host_*
     printf '%s\n' 'NumberOfPasswordPrompts 1' 'ConnectTimeout 10' 'IdentityFile none' \
@@ -153,7 +153,7 @@ write_ssh_client() {
 
 prepare_folders() {
     rm -f /etc/nologin
-    install -d -m 0755 /run/sshd "$ivalt" "$talk"
+    install -d -m 0755 /run/sshd "$ivalt" "$terminal"
     install -d -m 0711 /run/sudo /var/lib/sudo
     install -m 0664 -g utmp /dev/null /run/utmp
     install -m 0664 -g utmp /dev/null /var/log/wtmp
@@ -161,13 +161,13 @@ prepare_folders() {
 }
 
 start_log() {
-    "$stage/bin/syslog-sink" /dev/log "$log" &
-    echo $! >"$stage/log.pid"
+    "$sandbox/bin/syslog-sink" /dev/log "$log" &
+    echo $! >"$sandbox/log.pid"
     wait_for 'the log' test -S /dev/log
 }
 
 stop_log() {
-    kill "$(cat "$stage/log.pid")"
+    kill "$(cat "$sandbox/log.pid")"
     rm /dev/log
 }
 
@@ -177,7 +177,7 @@ stop_ivalt() { stop_stand_in "$ivalt"; }
 start_stand_in() {
     local folder=$1 port=$2
     mkdir -p "$folder"
-    "$stage/bin/ivalt-stand-in" --dir "$folder" --port "$port" >"$folder/said" 2>&1 &
+    "$sandbox/bin/ivalt-stand-in" --dir "$folder" --port "$port" >"$folder/output" 2>&1 &
     echo $! >"$folder/pid"
     wait_for "the stand-in for iVALT in $folder" test -s "$folder/port"
 }
@@ -187,31 +187,34 @@ stop_stand_in() {
     kill "$(cat "$folder/pid")"
     wait_for 'the end of the stand-in' process_gone "$(cat "$folder/pid")"
     rm "$folder/port"
-    cat "$folder/requests.jsonl" >>"$stage/all-requests"
+    cat "$folder/requests.jsonl" >>"$sandbox/all-requests"
 }
 
 process_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# The three usual set-ups, as README and conf/pam.d have them.
+# The module's own folder is where pam_unix.so is.
+security_folder() { dirname "$(find -H /usr/lib /lib -name pam_unix.so -path '*/security/*' -print -quit)"; }
+
+# The three usual configurations, as in README and conf/pam.d.
 sshd_password_and_ivalt() {
-    pam_service_as_in conf/pam.d/sshd-password-and-ivalt sshd
+    pam_service_from conf/pam.d/sshd-password-and-ivalt sshd
     sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
         'AuthenticationMethods keyboard-interactive'
 }
 
 sshd_key_and_ivalt() {
-    pam_service_as_in conf/pam.d/sshd-key-and-ivalt sshd
+    pam_service_from conf/pam.d/sshd-key-and-ivalt sshd
     sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
         'AuthenticationMethods publickey,keyboard-interactive'
 }
 
 sshd_key_or_password_and_ivalt() {
-    pam_service_as_in conf/pam.d/sshd-key-or-password-and-ivalt sshd
+    pam_service_from conf/pam.d/sshd-key-or-password-and-ivalt sshd
     sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
         'AuthenticationMethods publickey,keyboard-interactive keyboard-interactive'
 }
 
-# Starts sshd anew with these lines of sshd_config.
+# Restarts sshd with these lines of sshd_config.
 sshd_with() {
     stop_sshd
     printf '%s\n' 'UsePAM yes' 'ListenAddress 127.0.0.1' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PrintMotd no' "$@" \
@@ -234,5 +237,5 @@ wait_for() {
         ! "$@" || return 0
         sleep 0.05
     done
-    die "waited 30 s in vain for $what"
+    die "timeout after 30 s: waiting for $what"
 }

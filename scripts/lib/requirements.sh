@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# What the machine must have: root, a Rust toolchain, and programs that are unpacked, never installed.
+# What the scripts require: root, a Rust toolchain, and programs that are unpacked from packages, never installed.
 
-# The user whose toolchain and checkout this is: under sudo the one who called it.
+# The user whose toolchain and checkout this is: under sudo, the one who called it.
 builder() { printf '%s' "${SUDO_USER:-$(id -un)}"; }
 
 require_root() {
-    [[ $(id -u) -eq 0 ]] || die "needs root for a private mount namespace; nothing was touched, go on with: sudo ${1:?}"
+    [[ $(id -u) -eq 0 ]] || die "needs root for a private mount namespace; nothing was changed; run: sudo ${1:?}"
 }
 
-# Runs a command as the builder, so that a build under sudo neither runs foreign build scripts
-# as root nor leaves files of root's in the builder's checkout.
+# Runs a command as the builder, so that a build under sudo neither runs foreign build scripts as root nor leaves root's
+# files in the checkout.
 as_builder() {
     if [[ $(id -u) -eq 0 && $(builder) != root ]]; then
         setpriv --reuid="$(builder)" --regid="$(id -g "$(builder)")" --init-groups \
@@ -21,7 +21,7 @@ as_builder() {
 
 builder_home() { getent passwd "$(builder)" | cut -d: -f6; }
 
-# rustup lives in its owner's home, which sudo's secure_path hides. Named here once, tests run as root find it too.
+# rustup is in the builder's home, which sudo's secure_path leaves out. Exported, so that tests run as root find it too.
 find_toolchain() {
     local home
     home=$(builder_home)
@@ -59,7 +59,7 @@ require_compiler() {
     command -v cc >/dev/null || die "no C compiler (cc) found, which rustc links with; install one: apt install gcc libc6-dev"
 }
 
-# The packages, of those named as "program=package", whose program the machine lacks.
+# `missing_packages PROGRAM=PACKAGE…`: the packages whose program the machine lacks.
 missing_packages() {
     local pair PATH="$PATH:/usr/sbin:/sbin"
     for pair in "$@"; do
@@ -67,8 +67,8 @@ missing_packages() {
     done
 }
 
-# apt as a downloader: it resolves what the machine lacks for these packages and fetches that, nothing is installed.
-# Its locks are not needed, the archive folder is ours.
+# Lets apt resolve and download what the machine lacks for these packages; nothing is installed. The archive folder is
+# ours, so its locks are not needed.
 apt_fetch() {
     local folder=$1
     shift
@@ -77,40 +77,40 @@ apt_fetch() {
         --no-install-recommends --download-only install "$@"
 }
 
-# Fetches packages into a folder of the cache and prints its name. The name says which packages in which versions for
-# a machine in which state, so a newer sshd in the archive is fetched and an unchanged one is not.
+# `fetch_packages PURPOSE PACKAGE…`: downloads them into a folder of the cache and prints its name, which is a hash of
+# their versions and the machine's state: a newer sshd in the archive is fetched, an unchanged one is not.
 fetch_packages() {
     local purpose=$1 folder
     shift
-    know_packages "$@"
-    folder=$stage_cache/$purpose-$({ apt-cache policy "$@" && stat -c %Y /var/lib/dpkg/status; } | sha256sum | cut -c1-16)
+    update_missing_lists "$@"
+    folder=$cache/$purpose-$({ apt-cache policy "$@" && stat -c %Y /var/lib/dpkg/status; } | sha256sum | cut -c1-16)
     if [[ ! -e $folder/complete ]]; then
-        as_builder rm -rf "$stage_cache/$purpose"-*
+        as_builder rm -rf "$cache/$purpose"-*
         as_builder mkdir -p "$folder"
         fetch_or_update "$folder" "$@" 2>&1 | as_builder tee "$folder/apt.log" >/dev/null ||
-            die "apt could not fetch: $* (what it said is in $folder/apt.log); try: sudo apt-get update"
+            die "apt could not fetch: $* (its output is in $folder/apt.log); run: sudo apt-get update"
         as_builder touch "$folder/complete"
     fi
     printf '%s' "$folder"
 }
 
 # A fresh machine or container may have no package lists yet.
-know_packages() {
+update_missing_lists() {
     [[ $(apt-cache policy "$@" | grep -c 'Candidate: [^(]' || true) -eq $# ]] || update_lists
 }
 
-# Lists may also be so old that the archive has moved on; then they are renewed once.
+# Lists may also be so old that the archive no longer has their versions; then they are updated once.
 fetch_or_update() {
     [[ $# -gt 1 ]] || return 0
     apt_fetch "$@" || { update_lists && apt_fetch "$@"; }
 }
 
 update_lists() {
-    [[ $(id -u) -eq 0 ]] || die "apt's package lists are missing or out of date; renew them: sudo apt-get update"
+    [[ $(id -u) -eq 0 ]] || die "apt's package lists are missing or out of date; run: sudo apt-get update"
     apt-get -q update >&2
 }
 
-# dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
+# `unpack_packages FOLDER INTO`: dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
 unpack_packages() {
     local folder=$1 into=$2 name
     as_builder mkdir -p "$into"/usr/{bin,sbin,lib}

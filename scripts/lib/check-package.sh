@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the finished packages must look like from outside. Each of them is built twice, in two folders.
+# Checks the finished packages. Each of them is built twice, in two folders, and must be the same bytes.
 
 check_package() {
     fetch_for_package
     build_if_changed
-    holds 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
-    holds 'debian/copyright names the linked crates of Cargo.lock' copyright_is_of_today
+    assert 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
+    assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
     unpacked=$package_cache/unpacked
     as_builder rm -rf "$unpacked"
     as_builder dpkg-deb -x "$(package_file "$package_cache")" "$unpacked"
@@ -16,7 +16,7 @@ check_package() {
 
 package_file() { printf '%s' "$1"/libpam-ivalt"${2:-}"_*.deb; }
 
-# Minutes, so only where there is something new. At the same time, because the last step of a build keeps one core busy.
+# Takes minutes, so only where the sources have changed. Both at once, because a build's last step uses one core only.
 build_if_changed() {
     local sources
     sources=$(sources_of_package)
@@ -41,7 +41,7 @@ build_twice() {
     wait "$second"
 }
 
-# Sources and crates lie in other folders than the first time.
+# With sources and crates in other folders than the first time.
 build_elsewhere() {
     local elsewhere=$package_cache/elsewhere
     as_builder rm -rf "$elsewhere"
@@ -56,23 +56,23 @@ same_packages() {
     for package in "$1"/*.deb; do cmp "$package" "$2/${package##*/}" || return 1; done
 }
 
-copyright_is_of_today() { write_copyright | diff "$repo/debian/copyright" -; }
+copyright_is_current() { write_copyright | diff "$repo/debian/copyright" -; }
 
 check_contents() {
     local triplet
     triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
     packaged=$unpacked/usr/lib/$triplet/security/pam_ivalt.so
-    holds 'the one conffile is ivalt.toml, as the sample, closed to others' only_conffile
-    holds 'users.toml is no file of the package' test ! -e "$unpacked/etc/ivalt/users.toml"
-    holds 'the profile is off by default' grep -qx 'Default: no' "$unpacked/usr/share/pam-configs/ivalt"
-    holds 'the profile denies where the module does' grep -qxP '\trequired\tpam_ivalt.so' "$unpacked/usr/share/pam-configs/ivalt"
-    holds 'completion for bash, zsh and fish' has_completions
-    holds 'every sample of conf/ is an example' diff -r "$repo/conf" "$unpacked/usr/share/doc/libpam-ivalt/examples"
-    holds 'the changelog is that of debian/, beside the one for users' has_changelogs
-    holds 'every page of debian/libpam-ivalt.docs is there' has_pages
-    holds 'no path of the builder' no_builders_path
-    holds 'symbols of both are in -dbgsym' has_symbols
-    holds 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
+    assert 'the one conffile is ivalt.toml, as the sample, closed to others' only_conffile
+    assert 'users.toml is not a file of the package' test ! -e "$unpacked/etc/ivalt/users.toml"
+    assert 'the profile is off by default' grep -qx 'Default: no' "$unpacked/usr/share/pam-configs/ivalt"
+    assert 'the profile makes the module required' grep -qxP '\trequired\tpam_ivalt.so' "$unpacked/usr/share/pam-configs/ivalt"
+    assert 'completion for bash, zsh and fish' has_completions
+    assert 'every sample of conf/ is an example' diff -r "$repo/conf" "$unpacked/usr/share/doc/libpam-ivalt/examples"
+    assert 'both changelogs: of debian/, and for users' has_changelogs
+    assert 'every page of debian/libpam-ivalt.docs is there' has_pages
+    assert "no path of the builder's" no_builders_path
+    assert 'symbols of module and ivaltctl are in -dbgsym' has_symbols
+    assert 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
 }
 
 only_conffile() {
@@ -120,8 +120,8 @@ check_hardening() {
     local file
     check_linked "$packaged"
     file=$unpacked/usr/sbin/ivaltctl
-    holds 'ivaltctl: anywhere in memory (PIE)' has_dynamic "$file" 'FLAGS_1.*PIE'
-    holds 'ivaltctl: resolved at load (BIND_NOW)' has_dynamic "$file" '(BIND_NOW|FLAGS_1.*NOW)'
-    holds 'ivaltctl: relocations read-only (GNU_RELRO)' has_segment "$file" 'GNU_RELRO'
-    holds 'ivaltctl: stack not executable (GNU_STACK RW)' has_segment "$file" 'GNU_STACK .* RW +[0-9]'
+    assert 'ivaltctl: position-independent (PIE)' has_dynamic "$file" 'FLAGS_1.*PIE'
+    assert 'ivaltctl: resolved at load (BIND_NOW)' has_dynamic "$file" '(BIND_NOW|FLAGS_1.*NOW)'
+    assert 'ivaltctl: relocations read-only (GNU_RELRO)' has_segment "$file" 'GNU_RELRO'
+    assert 'ivaltctl: stack not executable (GNU_STACK RW)' has_segment "$file" 'GNU_STACK .* RW +[0-9]'
 }

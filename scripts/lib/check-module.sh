@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# Checks the exports and link options of the finished module, read from the file that would be installed.
+
+check_linked() {
+    local module=$1
+    assert 'only pam_sm_* are exported' exports_pam_only "$module"
+    assert 'stays loaded (NODELETE)' has_dynamic "$module" 'FLAGS_1.*NODELETE'
+    assert 'resolved at load (BIND_NOW)' has_dynamic "$module" '(BIND_NOW|FLAGS_1.*NOW)'
+    assert 'relocations read-only (GNU_RELRO)' has_segment "$module" 'GNU_RELRO'
+    assert 'stack not executable (GNU_STACK RW)' has_segment "$module" 'GNU_STACK .* RW +[0-9]'
+    assert 'named pam_ivalt.so (SONAME)' has_dynamic "$module" 'SONAME.*\[pam_ivalt\.so\]'
+}
+
+# `assert NAME COMMAND…`: whether it succeeds, in the words that scripts/test counts.
+assert() {
+    local name=$1
+    shift
+    if "$@"; then echo "ok $name"; else echo "FAILED $name"; fi
+}
+
+exports_pam_only() {
+    local names
+    names=$(nm --dynamic --defined-only --format=posix "$1" | cut -d' ' -f1)
+    grep -qx pam_sm_authenticate <<<"$names" && ! grep -qv '^pam_sm_' <<<"$names"
+}
+
+has_dynamic() { grep -qE "$2" <<<"$(readelf --dynamic --wide "$1")"; }
+has_segment() { grep -qE "^ +$2" <<<"$(readelf --segments --wide "$1")"; }

@@ -1,0 +1,203 @@
+# shellcheck shell=bash
+# The package installed, used, upgraded, removed, installed again and purged, with logins in between.
+
+test_lifecycle() {
+    logins_without_ivalt 'before'
+    installed
+    logins_without_ivalt 'installed'
+    enabled
+    upgraded
+    logins_with_ivalt 'upgraded' ssh sudo su
+    removed_while_enabled
+    logins_without_ivalt 'removed'
+    installed_again
+    everywhere
+    removed_while_everywhere
+    manually_added_line
+    edited_since_enabled
+    service_removed_since_enabled
+    purged
+    logins_without_ivalt 'purged'
+    installed
+    logins_without_ivalt 'installed after the purge'
+    autopkgtest
+}
+
+installed() {
+    step 'apt installs the package, nothing in pam.d changes, and nobody is enrolled'
+    apt install "$deb" || fault "apt: $(cat "$terminal/captured")"
+    expect_pam_as_shipped
+    expect_file /etc/ivalt 755
+    expect_file /etc/ivalt/ivalt.toml 600
+    expect_file /etc/ivalt/users.toml 600
+    expect_same /etc/ivalt/users.toml "$sandbox/conf/users.toml"
+    expect_same /etc/ivalt/ivalt.toml "$sandbox/conf/ivalt.toml"
+    expect_file "$(module)" 644
+    [[ $(ivaltctl --version) == "ivaltctl $version" ]] || fault "ivaltctl is $(ivaltctl --version)"
+    report
+}
+
+module() { echo "/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu/security/pam_ivalt.so"; }
+
+enabled() {
+    write_ivalt_settings
+    cp -a /etc/ivalt "$sandbox/settings"
+    step 'ivaltctl enable: sudo, su and sshd ask for a token'
+    local service
+    for service in sudo su sshd; do
+        run_ivaltctl 0 enable "$service" --yes
+        run_ivaltctl 0 confirm
+    done
+    # sshd takes a moment to read its settings after SIGHUP.
+    sleep 0.5
+    report
+    logins_with_ivalt 'enabled' ssh sudo su
+}
+
+upgraded() {
+    step 'an upgrade keeps settings, users and enabled services'
+    cp -a /etc/pam.d "$sandbox/enabled"
+    apt install "$newer" || fault "apt: $(cat "$terminal/captured")"
+    diff -r "$sandbox/enabled" /etc/pam.d || fault 'pam.d has changed'
+    expect_same /etc/ivalt/ivalt.toml "$sandbox/settings/ivalt.toml"
+    expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
+    expect_file /etc/ivalt/ivalt.toml 600
+    expect_file /etc/ivalt/ivalt.toml.dpkg-dist 600
+    report
+}
+
+removed_while_enabled() {
+    step 'removal undoes ivaltctl enable, and keeps the settings'
+    run_ivaltctl 0 disable su --yes
+    run_ivaltctl 0 enable su --yes --confirm-within 1h
+    apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    expect_removed
+    expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
+    expect_same /etc/ivalt/ivalt.toml "$sandbox/settings/ivalt.toml"
+    report
+    sleep 0.5
+}
+
+expect_removed() {
+    expect_pam_as_shipped
+    expect_gone /etc/ssh/sshd_config.d/00-ivalt.conf
+    expect_gone "$(module)"
+    expect_gone /usr/sbin/ivaltctl
+    expect_gone /usr/share/pam-configs/ivalt
+}
+
+installed_again() {
+    step 'installed again, the settings are kept, and nothing is enabled'
+    apt install "$deb" || fault "apt: $(cat "$terminal/captured")"
+    expect_pam_as_shipped
+    expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
+    expect_same /etc/ivalt/ivalt.toml "$sandbox/settings/ivalt.toml"
+    report
+    logins_without_ivalt 'installed again'
+}
+
+# pam-auth-update leaves sshd's settings alone: a key is enough, and the `password` method carries no token.
+everywhere() {
+    step 'pam-auth-update enables it everywhere'
+    pam_auth_update --enable ivalt
+    grep -qxP 'auth\trequired\t+pam_ivalt.so ?' /etc/pam.d/common-auth || fault 'common-auth does not require pam_ivalt'
+    report
+    logins_with_ivalt 'everywhere' sudo su
+    step 'pam-auth-update disables it'
+    pam_auth_update --disable ivalt
+    expect_pam_as_shipped
+    report
+    logins_without_ivalt 'no longer everywhere'
+}
+
+pam_auth_update() { DEBIAN_FRONTEND=noninteractive capture pam-auth-update "$@" || fault "pam-auth-update: $(cat "$terminal/captured")"; }
+
+removed_while_everywhere() {
+    step 'removal takes the line out of common-auth'
+    pam_auth_update --enable ivalt
+    apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    expect_removed
+    report
+    logins_without_ivalt 'removed from everywhere'
+    step 'installed again, it is not enabled automatically'
+    apt install "$deb" || fault "apt: $(cat "$terminal/captured")"
+    expect_pam_as_shipped
+    report
+}
+
+manually_added_line() {
+    step 'removal is refused while a manually added line names the module, and changes nothing'
+    pam_service_from conf/pam.d/sudo sudo
+    run_ivaltctl 0 enable su --yes
+    run_ivaltctl 0 confirm
+    pam_auth_update --enable ivalt
+    cp -a /etc/pam.d "$sandbox/edited"
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    expect_captured 'libpam-ivalt is not removed: without the module, nobody could log in where these lines name it.'
+    expect_captured "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): auth    required    pam_ivalt.so"
+    expect_captured "  sed -i '/^[^#]*pam_ivalt/d' FILE"
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'pam.d has changed'
+    [[ -e $(module) ]] || fault 'the module is gone'
+    dpkg-query -W -f '${db:Status-Status}' libpam-ivalt | grep -qx installed || fault 'dpkg considers it broken'
+    report
+    pam_auth_update --disable ivalt
+    logins_with_ivalt 'after the refusal' sudo su
+    step 'with that line removed by the command shown, the package can be removed'
+    sed -i '/^[^#]*pam_ivalt/d' /etc/pam.d/sudo
+    apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    cp "$sandbox/as-shipped/pam.d/sudo" /etc/pam.d/sudo
+    expect_removed
+    report
+    logins_without_ivalt 'removed after the refusal'
+    apt install "$deb" || die "apt: $(cat "$terminal/captured")"
+}
+
+edited_since_enabled() {
+    step 'removal is refused where a file was edited since ivaltctl enable'
+    run_ivaltctl 0 enable sudo --yes
+    run_ivaltctl 0 confirm
+    echo '# a word of my own' >>/etc/pam.d/sudo
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    expect_captured '+# a word of my own'
+    expect_captured 'libpam-ivalt is not removed: without the module, nobody could log in where these lines name it.'
+    expect_captured "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): "
+    report
+    logins_with_ivalt 'after that refusal' sudo
+    sed -i '$d' /etc/pam.d/sudo
+}
+
+# As if openssh-server had been purged, and its file with it.
+service_removed_since_enabled() {
+    step 'removal is not blocked by an enabled service that no longer exists'
+    run_ivaltctl 0 enable sshd --yes
+    run_ivaltctl 0 confirm
+    rm /etc/pam.d/sshd
+    apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    expect_gone "$(module)"
+    report
+    cp "$sandbox/as-shipped/pam.d/sshd" /etc/pam.d/sshd
+    rm -f /etc/ssh/sshd_config.d/00-ivalt.conf
+    sshd_as_shipped
+    apt install "$deb" || die "apt: $(cat "$terminal/captured")"
+}
+
+purged() {
+    step 'purged, nothing is left'
+    apt purge libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    expect_removed
+    expect_gone /etc/ivalt
+    expect_gone /var/lib/ivalt
+    expect_gone /usr/share/doc/libpam-ivalt
+    report
+}
+
+# As autopkgtest would.
+autopkgtest() {
+    local names name
+    read -ra names < <(sed -n 's/^Tests: //p' "$sandbox/debian/tests/control")
+    for name in "${names[@]}"; do
+        step "debian/tests/$name"
+        capture "$sandbox/debian/tests/$name" || fault "$(cat "$terminal/captured")"
+        report
+    done
+}
