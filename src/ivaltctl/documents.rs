@@ -125,7 +125,7 @@ fn the_synopsis_is_complete() {
     }
 }
 
-/// What README and the pages tell people to type.
+/// What the pages tell people to type.
 #[test]
 fn nobody_is_told_to_type_what_is_no_command() {
     let mut code = Words::new();
@@ -134,6 +134,10 @@ fn nobody_is_told_to_type_what_is_no_command() {
         PAGE,
         include_str!("../../README.md"),
         include_str!("../../SECURITY.md"),
+        include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../conf/README.md"),
+        include_str!("../../debian/interface.md"),
+        include_str!("../../debian/other-systems.md"),
         include_str!("../../debian/pam_ivalt.8"),
         include_str!("../../debian/ivalt.toml.5"),
         include_str!("../../debian/ivalt-users.toml.5"),
