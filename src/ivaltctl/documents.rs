@@ -125,7 +125,7 @@ fn the_synopsis_is_complete() {
     }
 }
 
-/// The commands in README and in the man pages.
+/// The commands that the pages tell people to type.
 #[test]
 fn documented_commands_exist() {
     let mut code = Words::new();
@@ -134,6 +134,10 @@ fn documented_commands_exist() {
         PAGE,
         include_str!("../../README.md"),
         include_str!("../../SECURITY.md"),
+        include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../conf/README.md"),
+        include_str!("../../debian/interface.md"),
+        include_str!("../../debian/other-systems.md"),
         include_str!("../../debian/pam_ivalt.8"),
         include_str!("../../debian/ivalt.toml.5"),
         include_str!("../../debian/ivalt-users.toml.5"),

@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 mod application;
+#[cfg(test)]
+mod documents;
 mod heap;
 mod memory;
 
