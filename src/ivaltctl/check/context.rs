@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::{Fix, Problem, ProblemKind};
 use ivalt_core::settings::Settings;
@@ -144,16 +144,15 @@ pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
 }
 
 fn load(root: &Root, path: &Path) -> Result<Settings, Problem> {
-    let trust = surroundings().trust;
     if root.is_this_machine() {
-        return Settings::load(path, trust);
+        return Settings::load(path, trust());
     }
     let real = root.real(path);
-    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
+    let bytes = trust().read(&real, ReadPermission::OwnerOnly, SMALL);
     let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
-        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
+        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust()),
         // It says where the file is not UTF-8.
-        Err(_) => Settings::load(&real, trust),
+        Err(_) => Settings::load(&real, trust()),
     });
     settings.map_err(|problem| in_system(root, problem))
 }
