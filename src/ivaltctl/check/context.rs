@@ -176,3 +176,65 @@ fn with_real_key_file(root: &Root, text: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_line_and_the_fix_of_its_problem() {
+        let file = Path::new("/e/i.toml");
+        let bad = Problem::invalid("is bad").in_file(file);
+        let key = Path::new("/e/api.key");
+        for (problem, line, what, fix) in [
+            (bad.clone(), None, "is bad: so", "edit it"),
+            (
+                bad.clone().in_line(3).fix("keep one"),
+                Some(3),
+                "is bad: so",
+                "keep one",
+            ),
+            (
+                bad.clone().run("chmod 0600 x".into()),
+                None,
+                "is bad: so",
+                "chmod 0600 x",
+            ),
+            (
+                Problem {
+                    kind: ProblemKind::KeyFile,
+                    ..bad.in_file(key)
+                },
+                None,
+                "api.key_file: /e/api.key: is bad: so",
+                "edit it",
+            ),
+        ] {
+            let found = problem_finding(Severity::Warning, "x", file, &problem, "so", "edit it");
+            assert_eq!(found.file.as_deref(), Some(file));
+            assert_eq!(
+                (found.line, found.what.as_str(), found.fix.as_str()),
+                (line, what, fix)
+            );
+        }
+    }
+
+    #[test]
+    fn paths_below_a_folder_are_those_of_the_system() {
+        let root = Root::new(Path::new("/mnt/x"));
+        let problem = Problem::invalid("is bad").in_file(Path::new("/mnt/x/etc/f"));
+        for (problem, shown) in [
+            (problem.clone(), "/etc/f: is bad"),
+            (
+                problem.clone().run("chmod 0600 /mnt/x/etc/f".into()),
+                "/etc/f: is bad; run: chmod 0600 /etc/f",
+            ),
+            (
+                problem.fix("see /mnt/x/etc/f"),
+                "/etc/f: is bad; see /etc/f",
+            ),
+        ] {
+            assert_eq!(in_system(&root, problem).to_string(), shown);
+        }
+    }
+}
