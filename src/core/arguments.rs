@@ -30,14 +30,14 @@ pub enum Debug {
     On,
 }
 
-/// What becomes of `PAM_AUTHTOK`, the password an earlier module took.
+/// What is done with `PAM_AUTHTOK`, the password an earlier module took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstPass {
     /// It is compared with the answer and never sent anywhere.
     Never,
-    /// It is the first token; the person is asked when there is none or it is refused.
+    /// It is the first token; the user is asked when there is none or it is refused.
     Try,
-    /// It is the only token; the person is never asked.
+    /// It is the only token; the user is never asked.
     Use,
 }
 
@@ -50,7 +50,7 @@ pub enum Delay {
     None,
 }
 
-/// An argument that cannot be obeyed.
+/// An argument that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadArgument(String);
 
@@ -75,7 +75,7 @@ impl Arguments {
     /// Reads the arguments libpam hands over.
     ///
     /// # Errors
-    /// The first word that is not known or contradicts another.
+    /// The first word that is unknown or contradicts another.
     pub fn parse(words: &[&CStr]) -> Result<Self, BadArgument> {
         let mut arguments = Self::default();
         for word in words {
@@ -123,7 +123,7 @@ fn config_path(word: &[u8]) -> Result<PathBuf, BadArgument> {
             name(word).escape_ascii()
         )));
     };
-    // A relative path would be the caller's choice: su and sudo keep his working directory.
+    // A relative path would be the caller's choice: su and sudo keep the working directory.
     if !path.starts_with(b"/") {
         return Err(BadArgument(format!(
             "config={} must be an absolute path",
@@ -133,7 +133,7 @@ fn config_path(word: &[u8]) -> Result<PathBuf, BadArgument> {
     Ok(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// What stands before `=`: behind it there may be a secret, as in `key=…` of other modules.
+/// What is before `=`: after it there may be a secret, as in `key=…` of other modules.
 fn name(word: &[u8]) -> &[u8] {
     word.split(|byte| *byte == b'=').next().unwrap_or(word)
 }
@@ -144,7 +144,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn every_argument_is_obeyed() {
+    fn every_argument_is_used() {
         let words = [c"config=/a/b.toml", c"debug", c"use_first_pass", c"nodelay"];
         let expected = Arguments {
             config: "/a/b.toml".into(),

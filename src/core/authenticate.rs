@@ -163,7 +163,7 @@ impl Call<'_> {
         }
     }
 
-    /// The mobile first: only that operation names the user, so a token that is somebody else's is refused before
+    /// The mobile first: only that operation names the user, so another user's token is refused before
     /// it is spent together with a face. The other follows at once, with the same auth token.
     fn validate(
         &mut self,

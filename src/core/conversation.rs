@@ -1,13 +1,13 @@
 //! The application that wants a user authenticated, how the user is asked or told, and every sentence a user sees.
 //!
-//! Sentences are plain, end before the prompt they stand in, and say nothing of the inside: anyone who is refused is
+//! Sentences are plain, are complete before the prompt that follows them, and say nothing about internals: anyone who is refused is
 //! not yet authenticated.
 
 use crate::decision::Refusal;
 use crate::secret::Secret;
 
 /// The second question of `token+face`; the first is `token.prompt`.
-pub const FACE_PROMPT: &str = "iVALT face token: ";
+pub(crate) const FACE_PROMPT: &str = "iVALT face token: ";
 
 /// Whether what is typed is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub trait Conversation {
     /// [`NoAnswer`] when there is none.
     fn ask(&mut self, prompt: &str, echo: Echo) -> Result<Secret, NoAnswer>;
 
-    /// Says why it ends; whether anybody hears it does not matter.
+    /// Says why it ends; whether the user sees it does not matter.
     fn tell(&mut self, sentence: &str);
 }
 
@@ -74,7 +74,7 @@ fn refused_factor(code: &str, detail: &str) -> Option<&'static str> {
     }
 }
 
-/// The sentence for a refusal, or none where nobody is there to read it.
+/// The sentence for a refusal, or `None` where no user is there to read it.
 #[must_use]
 pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
     let sentence = match refusal {

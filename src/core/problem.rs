@@ -1,5 +1,5 @@
-//! What is wrong with a file or with something in it, as data: whoever wants to know which fault it is looks at
-//! [`Problem::kind`], and only people read the sentence.
+//! What is wrong with a file or with something in it, as data: programs look at [`Problem::kind`], and only people
+//! read the sentence.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ impl Problem {
 
     /// The same, of another kind.
     #[must_use]
-    pub fn of_kind(self, kind: ProblemKind) -> Self {
+    pub(crate) fn of_kind(self, kind: ProblemKind) -> Self {
         Self { kind, ..self }
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
-use crate::toml_events::{self, Check};
+use crate::toml_events::{self, SyntaxCheck};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// The settings, in the order of ivalt.toml(5).
@@ -23,7 +23,7 @@ pub struct Settings {
     pub users_file: PathBuf,
     /// How iVALT is reached.
     pub api: Api,
-    /// What the person is asked.
+    /// What the user is asked.
     pub token: Token,
     /// What happens where the module cannot judge.
     pub policy: Policy,
@@ -42,7 +42,7 @@ pub struct Api {
     pub ca_file: Option<PathBuf>,
     /// `http://host:port`; the environment is never read.
     pub proxy: Option<String>,
-    /// Connect while the person types.
+    /// Connect while the user types.
     pub preconnect: bool,
     /// For `api/v1/auth` only.
     pub client: Option<ClientCredentials>,
@@ -64,12 +64,12 @@ pub struct Token {
     /// Which proofs iVALT asks for.
     #[serde(deserialize_with = "method")]
     pub method: Method,
-    /// What the person reads.
+    /// What the user reads.
     #[serde(deserialize_with = "prompt")]
     pub prompt: String,
     /// Whether the answer is shown while it is typed.
     pub echo: bool,
-    /// How often the person is asked.
+    /// How often the user is asked.
     pub attempts: Number<1, 10>,
     /// In bytes, white space around not counted.
     pub min_length: Spanned<Number<1, 4096>>,
@@ -127,7 +127,7 @@ pub enum MobileFormat {
 /// `policy.*`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tolerance {
-    /// The person does not get in.
+    /// The user is denied.
     Deny,
     /// The module answers `PAM_IGNORE`.
     Ignore,
@@ -298,13 +298,13 @@ impl Source<'_> {
     fn parse(&self) -> Result<Document, Problem> {
         // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
         let source = toml_parser::Source::new(self.text);
-        toml_events::walk(source, &mut Check(source))
+        toml_events::walk(source, &mut SyntaxCheck(source))
             .map_err(|error| self.locate(&(error.at..error.at), error.problem))?;
         let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
         Document::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
     }
 
-    /// What only shows in the whole: keys that stand twice, numbers and dates that cannot be.
+    /// What only shows in the whole: keys that are defined twice, impossible numbers and dates.
     fn not_toml(&self, error: &toml::de::Error) -> Problem {
         let span = error.span().unwrap_or(0..0);
         match error.message() {

@@ -149,7 +149,7 @@ impl<'a> Tokens<'a> {
         self.retry_message = message;
     }
 
-    /// `PAM_MAXTRIES` is for those who could have asked again.
+    /// `PAM_MAXTRIES` is for calls that could have asked again.
     pub fn last_refusal(&self, refusal: Refusal) -> Refusal {
         let several = self.first_pass != FirstPass::Use && self.settings.token.attempts.get() > 1;
         match refusal {

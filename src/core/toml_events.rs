@@ -7,7 +7,7 @@ use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
 
 use crate::problem::Problem;
 
-/// Arrays and inline tables may stand in each other this deep, as in `toml` itself.
+/// Arrays and inline tables may be nested this deep, as in `toml` itself.
 const MAX_DEPTH: u32 = 80;
 
 /// Where the text is not TOML, and a sentence that quotes nothing of it.
@@ -35,7 +35,7 @@ impl NotToml {
 pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), NotToml> {
     let mut tokens = Vec::new();
     for token in source.lex() {
-        // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec of its own accord aborts the host.
+        // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec aborts the application.
         tokens
             .try_reserve(1)
             .map_err(|_| NotToml::at(0, "is too large for the available memory".to_owned()))?;
@@ -69,9 +69,9 @@ pub fn raw(source: Source<'_>, span: Span, encoding: Option<Encoding>) -> Option
 
 /// Decodes keys and scalars and forgets them: what is left is the check.
 #[derive(Debug)]
-pub struct Check<'i>(pub Source<'i>);
+pub(crate) struct SyntaxCheck<'i>(pub Source<'i>);
 
-impl EventReceiver for Check<'_> {
+impl EventReceiver for SyntaxCheck<'_> {
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
         if let Some(raw) = raw(self.0, span, encoding) {
             raw.decode_key(&mut (), error);

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
 use ivalt_core::arguments::DEFAULT_CONFIG;
@@ -12,9 +11,9 @@ use ivalt_core::arguments::DEFAULT_CONFIG;
 const EXAMPLES: &str = "Examples:
   ivaltctl users add alice +14155550100    enrol alice
   ivaltctl verify alice                    try alice's token, as a login would
-  ivaltctl check                           what is wrong, and what fixes it
-  ivaltctl enable sshd                     switch iVALT on for ssh, with a way back
-  ivaltctl confirm                         keep it, once a second login has worked";
+  ivaltctl check                           find problems, and how to fix them
+  ivaltctl enable sshd                     enable iVALT for ssh, with automatic rollback
+  ivaltctl confirm                         keep the change, once a second login has worked";
 
 /// Administers pam_ivalt: iVALT as a factor of Linux logins.
 #[derive(Debug, Parser)]
@@ -54,16 +53,16 @@ pub enum Command {
     },
 }
 
-/// Find what is wrong with settings, users, PAM stacks and the services around them, and say what fixes it
+/// Find problems in settings, users, PAM stacks and the services around them, and say how to fix them
 ///
-/// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets in or locks out.
+/// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets users in or locks them out.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl check
-  ivaltctl check --online      ask iVALT, too
-  ivaltctl check --root /mnt   the system below /mnt, this one is not asked")]
+  ivaltctl check --online      connect to iVALT, too
+  ivaltctl check --root /mnt   the system below /mnt instead of this one")]
 pub struct CheckArgs {
-    /// Look up, connect and ask iVALT, too
+    /// Look up and connect to iVALT, too
     #[arg(long)]
     pub online: bool,
     /// Check the system below DIR
@@ -77,9 +76,9 @@ pub struct CheckArgs {
 /// Enrol users: list, show and change users.toml
 ///
 /// The file is the one that users_file of the settings names; the settings may still lack the API key. Comments, order
-/// and every line that is not concerned stay as they are. The file is replaced as a whole: who reads it meanwhile, or
-/// after a crash, finds the old one or the new one. Accounts that this machine does not know, and users who share a
-/// mobile, are pointed out. Exit status: 0 done, 1 refused, nothing changed.
+/// and all other lines stay as they are. The file is replaced atomically: a reader, even after a crash, finds the old
+/// one or the new one. Accounts that this machine does not know, and users who share a mobile, are pointed out.
+/// Exit status: 0 done, 1 refused, nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl users list
@@ -112,7 +111,7 @@ pub enum UsersCommand {
     },
     /// Enrol a user
     ///
-    /// A name that stands in the file already is refused: take it out first. Where there is no file yet, it is made,
+    /// A name that is already in the file is refused: remove it first. If there is no file yet, it is created,
     /// root:root 0600.
     #[command(after_help = "Examples:
   ivaltctl users add alice +14155550100
@@ -120,36 +119,36 @@ pub enum UsersCommand {
     Add {
         /// The account
         name: String,
-        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are taken out. With mobile_format = "national" in the
+        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are removed. With mobile_format = "national" in the
         /// settings: 7 to 15 digits, kept as written
         mobile: String,
     },
-    /// Take a user out, in whichever form and however often the name stands there
+    /// Remove a user, in whatever form and however often the name is there
     #[command(after_help = "Examples:
   ivaltctl users remove alice")]
     Remove {
         /// The account
         name: String,
     },
-    /// Let a disabled user in again
+    /// Enable a disabled user
     #[command(after_help = "Examples:
   ivaltctl users enable alice")]
     Enable {
         /// The account
         name: String,
     },
-    /// Deny a user without forgetting the mobile
+    /// Disable a user, but keep the mobile
     #[command(after_help = "Examples:
   ivaltctl users disable alice")]
     Disable {
         /// The account
         name: String,
     },
-    /// Enrol everybody in a CSV file with the columns name,mobile: all of them, or none
+    /// Enrol the users of a CSV file with the columns name,mobile: all of them, or none
     ///
     /// A third column, enabled, may say true or false. A first line with the names of the columns is recognised, in any
-    /// order; semicolons may stand for commas. Every row that cannot be used is told with its line, and then nothing is
-    /// changed. Rows that stand in the file already, just as they are, are passed over.
+    /// order; semicolons may replace commas. Every row that cannot be used is reported with its line, and then nothing
+    /// is changed. Rows whose users are already enrolled identically are skipped.
     #[command(after_help = "Examples:
   ivaltctl users import new-people.csv
   ivaltctl users import -    from standard input")]
@@ -159,9 +158,9 @@ pub enum UsersCommand {
     },
 }
 
-/// Switch iVALT on for a service, with a way back
+/// Enable iVALT for a service, with automatic rollback
 ///
-/// Shows the change and asks. Unless `ivaltctl confirm` follows in time, everything is put back by itself.
+/// Shows the change and asks for confirmation. Unless `ivaltctl confirm` follows in time, it is rolled back.
 /// Exit status: 0 done, 1 refused, nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -174,25 +173,25 @@ pub struct EnableArgs {
     /// How long to wait for the confirmation: 30s, 5m, 1h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub confirm_within: Duration,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// The system below DIR: no reload, no way back but `disable`
+    /// Change the system below DIR: no reload, no automatic rollback
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 
-/// Switch iVALT off for a service: its files are as they were before `enable`
+/// Disable iVALT for a service: restore its files as they were before `enable`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl disable sshd")]
 pub struct DisableArgs {
     /// The name of its file in /etc/pam.d
     pub service: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// The system below DIR
+    /// Change the system below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
@@ -208,7 +207,7 @@ pub struct DisableArgs {
 pub struct VerifyArgs {
     /// The account
     pub name: String,
-    /// As if this service had asked: with the settings its line in /etc/pam.d names
+    /// Use the module's arguments in the file of this service in /etc/pam.d
     #[arg(long, value_name = "SERVICE", default_value = "ivaltctl")]
     pub service: String,
     /// Report as JSON
@@ -216,7 +215,7 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
-/// Send one operation of iVALT's API and show its verdict
+/// Send one operation of iVALT's API and show the answer
 ///
 /// Secrets are asked for without echo, or read from standard input, one a line, in the order of the questions.
 /// Exit status: 0 success, 1 refused, 4 unavailable.
@@ -235,7 +234,7 @@ pub struct ApiArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Operation {
-    /// validate/global/rest/auth: whether a token is this mobile's
+    /// validate/global/rest/auth: whether a token belongs to a mobile
     #[command(after_help = "Examples:
   ivaltctl api validate-token --mobile +14155550100
   ivaltctl api validate-token --user alice")]
@@ -247,7 +246,7 @@ pub enum Operation {
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
-    /// api/v1/validate/user: whether an auth token and a face token go together, whoever they belong to
+    /// api/v1/validate/user: whether an auth token and a face token belong together
     #[command(after_help = "Examples:
   ivaltctl api validate-user")]
     ValidateUser,
@@ -259,7 +258,7 @@ pub enum Operation {
 
 /// `90`, `90s`, `5m`, `1h`: a second at least, a day at most.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a time like 30s, 5m or 1h, a day at most".to_owned();
+    let wrong = || "expected a time such as 30s, 5m or 1h, at most a day".to_owned();
     let digits = text.trim_end_matches(['s', 'm', 'h']);
     let unit = match &text[digits.len()..] {
         "" | "s" => 1,
@@ -274,8 +273,21 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The shells of Linux logins; clap_complete knows others, too.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
 /// Prints the completion script.
 pub fn complete(shell: Shell) -> Exit {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+    };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::command(), "ivaltctl", &mut script);
     super::terminal::say(String::from_utf8_lossy(&script).trim_end());

@@ -1,5 +1,6 @@
-//! PAM's items and conversation as the story wants them. Items are copied at once: the application may replace them
+//! PAM's items and conversation as the story needs them. Items are copied at once: the application may replace them
 //! while it asks.
+#![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
 
@@ -46,7 +47,7 @@ impl PamApplication<'_> {
 
     /// Asks libpam to wait before the application hears of a denial.
     pub fn ask_for_delay(&mut self) {
-        // SAFETY: the handle is libpam's own, valid during the call that lent it to us (pam_fail_delay(3)).
+        // SAFETY: the handle is libpam's own, valid during the call that passed it (pam_fail_delay(3)).
         // It can only fail for want of memory; then there is no delay.
         unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
     }

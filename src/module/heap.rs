@@ -1,9 +1,10 @@
 //! The heap of this module. TOML, HTTP, TLS and JSON libraries keep copies of what passes through them, and what iVALT
-//! answers may repeat token and key; none of them wipes. So every block is wiped when it is given back.
+//! answers may repeat token and key; none of them wipes. So every block is wiped when it is freed.
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's heap, left clean. It serves our copy of Rust's library alone, not the host.
+/// The system's heap, left clean. It serves our copy of Rust's library alone, not the application.
 struct Wiping;
 
 #[global_allocator]

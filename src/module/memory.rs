@@ -1,5 +1,6 @@
 //! Whether the process has the memory a call needs. The caller of su sets its limits (setrlimit(2)), and what cannot
-//! be allocated in the middle of a call aborts the host, as a stack that cannot grow kills it.
+//! be allocated in the middle of a call aborts the application, as a stack that cannot grow kills it.
+#![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::{mem, ptr};
@@ -13,7 +14,7 @@ const STACK: usize = 256 << 10;
 /// In words for the log.
 pub fn for_a_call() -> Result<(), String> {
     let limit = stack_limit();
-    // The first thread's stack may grow to the limit, and no host is known to have used three quarters of a megabyte.
+    // The first thread's stack may grow to the limit, and no application is known to have used three quarters of a megabyte.
     let ample = limit >= 4 * STACK && is_first_thread();
     if limit < STACK || (!ample && stack_left().is_some_and(|left| left < STACK)) {
         return Err(format!(
@@ -33,10 +34,10 @@ fn can_map(size: usize) -> bool {
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
     );
-    // SAFETY: a new mapping, of which nobody else knows, is unmapped whole.
+    // SAFETY: a new mapping, of which no other code knows, is unmapped whole.
     unsafe {
-        let room = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
-        room != libc::MAP_FAILED && libc::munmap(room, size) == 0
+        let mapping = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
+        mapping != libc::MAP_FAILED && libc::munmap(mapping, size) == 0
     }
 }
 

@@ -110,7 +110,7 @@ fn the_same_rules_for_every_answer() {
 }
 
 #[test]
-fn what_ivalt_says_is_shown_and_harmless() {
+fn answers_are_shown_escaped() {
     let ivalt = StandIn::start();
     let called = api(
         &case(&ivalt),
@@ -128,20 +128,16 @@ fn what_ivalt_says_is_shown_and_harmless() {
 }
 
 #[test]
-fn what_cannot_be_a_token_is_not_sent() {
+fn an_impossible_token_is_not_sent() {
     let ivalt = StandIn::start();
     let case = case(&ivalt);
     for (words, typed, why) in [
         (
             &["validate-token", "--user", "alice"][..],
             "two words\n",
-            "that is no token",
+            "not a token",
         ),
-        (
-            &["validate-token", "--user", "alice"],
-            "\n",
-            "that is no token",
-        ),
+        (&["validate-token", "--user", "alice"], "\n", "not a token"),
         (&["validate-token", "--user", "alice"], "", "end of file"),
         (
             &["validate-token", "--user", "bob"],

@@ -69,6 +69,8 @@ fn wrong_usage_is_64_everywhere() {
         &["confirm", "sshd"],
         &["disable"],
         &["completion", "cmd"],
+        &["completion", "elvish"],
+        &["completion", "powershell"],
         &["--config"],
     ] {
         let called = ivaltctl(words);

@@ -35,9 +35,11 @@ fn the_decision_is_the_exit_status() {
         (0, ""),
         "{called:?}"
     );
-    assert!(called.stdout.starts_with(
-        "allow: verified\nthe log would say: pam_ivalt(ivaltctl:auth): outcome=allow "
-    ));
+    assert!(
+        called
+            .stdout
+            .starts_with("allow: verified\nlog line: pam_ivalt(ivaltctl:auth): outcome=allow ")
+    );
     assert_eq!(with_token.ivalt.tokens(), ["accept-1"]);
 
     let called = with_token.verify(
@@ -50,7 +52,7 @@ fn the_decision_is_the_exit_status() {
         lines[..2],
         [
             "deny: token-rejected",
-            "the person reads: iVALT refused the token."
+            "user sees: iVALT refused the token."
         ]
     );
     assert!(lines[2].contains(

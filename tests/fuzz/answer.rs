@@ -1,10 +1,12 @@
 //! iVALT's answer: the bytes that come out of TLS, through ureq's parser and ours. `Verified` needs a second opinion.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::from_utf8;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::contains;
 use ivalt_core::api::from_memory::{End, Sent};
@@ -60,18 +62,15 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
 /// The judgement, kind by kind, against debian/interface.md read another way.
 fn as_body(status: u16, body: &[u8]) {
     let judged = classify(status, Ok(body));
-    let value = serde_json::from_slice::<Value>(body).ok();
-    let at = |pointer| value.as_ref().and_then(|value| value.pointer(pointer));
-    let bare = value
-        .as_ref()
-        .and_then(Value::as_object)
-        .is_some_and(|members| {
-            members.len() == 1
-                && members
-                    .get("message")
-                    .is_some_and(|text| text == "Forbidden")
-        });
-    let key_invalid = at("/error/code").is_some_and(|code| code == "API_KEY_INVALID");
+    let members =
+        serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(body).unwrap_or_default();
+    let member = |key: &str| {
+        let value = members.get(key)?;
+        serde_json::from_str::<Value>(value.get()).ok()
+    };
+    let bare = members.len() == 1 && member("message").is_some_and(|text| text == "Forbidden");
+    let key_invalid = member("error")
+        .is_some_and(|error| error.pointer("/code") == Some(&"API_KEY_INVALID".into()));
     let expected = match status {
         200..=299 => match only_status(body).as_deref() {
             Some("success") => "verified",

@@ -1,9 +1,12 @@
-//! What an HTTP answer of iVALT means. One place turns bytes into `Verified`.
+//! What an HTTP answer of iVALT means. Only one place turns bytes into `Verified`.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-/// What iVALT said. Only `Verified` lets anybody in.
+/// What iVALT said. Only `Verified` lets a user in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// HTTP 2xx and a JSON object whose `status` is exactly `success`.
@@ -28,12 +31,12 @@ pub struct ApiError {
 impl Answer {
     /// The same answer with `change` made to iVALT's words.
     #[must_use]
-    pub fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
+    pub(crate) fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
         match self {
             Self::Verified => Self::Verified,
-            Self::Rejected(said) => Self::Rejected(change(said)),
-            Self::ApiKeyRefused(said) => Self::ApiKeyRefused(change(said)),
-            Self::Unusable(cause, said) => Self::Unusable(cause, change(said)),
+            Self::Rejected(error) => Self::Rejected(change(error)),
+            Self::ApiKeyRefused(error) => Self::ApiKeyRefused(change(error)),
+            Self::Unusable(cause, error) => Self::Unusable(cause, change(error)),
         }
     }
 }
@@ -42,18 +45,18 @@ impl ApiError {
     /// The same words with `***` for every secret that iVALT repeated; the longest first, since one may be part of
     /// another.
     #[must_use]
-    pub fn redact(self, secrets: &[&str]) -> Self {
+    pub(crate) fn redact(self, secrets: &[&str]) -> Self {
         let mut secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.into_iter().fold(self, |said, secret| Self {
-            code: said.code.replace(secret, "***"),
-            detail: said.detail.replace(secret, "***"),
+        secrets.into_iter().fold(self, |error, secret| Self {
+            code: error.code.replace(secret, "***"),
+            detail: error.detail.replace(secret, "***"),
         })
     }
 
     /// The same words with `***` for every number that ends like this mobile, however it is written.
     #[must_use]
-    pub fn redact_mobile(self, mobile: &str) -> Self {
+    pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
         let digits: String = mobile.chars().filter(char::is_ascii_digit).collect();
         // The last four may be seen; seven are a number in most places (ITU-T E.164 has none shorter).
         let Some(end) = digits
@@ -101,77 +104,104 @@ fn length_of_number(text: &str) -> usize {
     length
 }
 
-/// Judges status and body. Instead of a body that was not read, `body` says why not.
+/// Classifies status and body. Instead of a body that was not read, `body` says why not.
 #[must_use]
 pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
     let unread = body
         .err()
         .unwrap_or("body is not a JSON object with exactly one \"status\"");
-    let body = body.ok();
+    let object = body.ok().and_then(Object::parse).unwrap_or_default();
     match status {
-        200..=299 => match body.and_then(status_of) {
-            Some(word) if word == "success" => Answer::Verified,
-            Some(_) => Answer::Rejected(said(body)),
+        200..=299 => match object.only_status().as_deref() {
+            Some("success") => Answer::Verified,
+            Some(_) => Answer::Rejected(object.error()),
             None => Answer::Unusable(
                 format!("answer: HTTP {status}: {unread}"),
                 ApiError::default(),
             ),
         },
-        400..=499 if refuses_api_key(status, body) => Answer::ApiKeyRefused(said(body)),
-        408 | 429 => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
-        400..=499 => Answer::Rejected(said(body)),
+        400..=499 if object.refuses_api_key(status) => Answer::ApiKeyRefused(object.error()),
+        408 | 429 => Answer::Unusable(format!("answer: HTTP {status}"), object.error()),
+        400..=499 => Answer::Rejected(object.error()),
         300..=399 => Answer::Unusable(
             format!("answer: HTTP {status}, a redirect, is not followed"),
             ApiError::default(),
         ),
-        _ => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
+        _ => Answer::Unusable(format!("answer: HTTP {status}"), object.error()),
     }
 }
 
-/// The `status` of a JSON object (RFC 8259) with exactly one such key, in UTF-8, and nothing after the object.
-fn status_of(body: &[u8]) -> Option<String> {
-    /// Refuses duplicate `status` keys, and other types than a string.
-    #[derive(Deserialize)]
-    struct Status {
-        status: String,
+/// The members of a JSON object (RFC 8259) in UTF-8, with nothing after the object. Values are parsed when they are
+/// asked for: what is in the others does not matter.
+#[derive(Default)]
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    fn parse(body: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
     }
-    // serde would take an array for a struct, and skips what it does not need without looking at its encoding.
-    let text = std::str::from_utf8(body)
-        .ok()
-        .filter(|text| text.trim_ascii_start().starts_with('{'))?;
-    serde_json::from_str::<Status>(text)
-        .ok()
-        .map(|object| object.status)
-}
 
-/// Seen at the gateway: 403 with exactly `{"message":"Forbidden"}`; and of iVALT itself: code `API_KEY_INVALID`.
-fn refuses_api_key(status: u16, body: Option<&[u8]>) -> bool {
-    let Some(object) = body.and_then(object) else {
-        return false;
-    };
-    let bare = object.as_object().is_some_and(|members| members.len() == 1)
-        && object["message"] == "Forbidden";
-    (status == 403 && bare) || object["error"]["code"] == "API_KEY_INVALID"
-}
+    /// The `status`, if there is exactly one and it is a string.
+    fn only_status(&self) -> Option<String> {
+        let mut statuses = self.0.iter().filter(|(key, _)| key == "status");
+        let (_, status) = statuses.next()?;
+        match statuses.next() {
+            Some(_) => None,
+            None => serde_json::from_str(status.get()).ok(),
+        }
+    }
 
-fn said(body: Option<&[u8]>) -> ApiError {
-    let object = body.and_then(object).unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let detail = text(&object["error"]["detail"]);
-    ApiError {
-        code: text(&object["error"]["code"]),
-        detail: if detail.is_empty() {
-            text(&object["message"])
-        } else {
-            detail
-        },
+    /// Of several members with this key the last; null where there is none.
+    fn member(&self, key: &str) -> Value {
+        let last = self.0.iter().rev().find(|(name, _)| name == key);
+        last.and_then(|(_, value)| serde_json::from_str(value.get()).ok())
+            .unwrap_or_default()
+    }
+
+    /// Seen at the gateway: 403 with exactly `{"message":"Forbidden"}`; and of iVALT itself: code `API_KEY_INVALID`.
+    fn refuses_api_key(&self, status: u16) -> bool {
+        let bare = self.0.iter().all(|(key, _)| key == "message");
+        (status == 403 && bare && self.member("message") == "Forbidden")
+            || self.member("error")["code"] == "API_KEY_INVALID"
+    }
+
+    fn error(&self) -> ApiError {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let error = self.member("error");
+        let detail = text(&error["detail"]);
+        ApiError {
+            code: text(&error["code"]),
+            detail: if detail.is_empty() {
+                text(&self.member("message"))
+            } else {
+                detail
+            },
+        }
     }
 }
 
-fn object(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Value>(body)
-        .ok()
-        .filter(Value::is_object)
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Object(members))
+    }
 }
 
 #[cfg(test)]
@@ -264,32 +294,48 @@ mod tests {
 
     #[test]
     fn client_errors_are_refusals_with_their_words() {
-        let said = |code: &str, detail: &str| {
+        let rejected = |code: &str, detail: &str| {
             Answer::Rejected(ApiError {
                 code: code.into(),
                 detail: detail.into(),
             })
         };
         let full = r#"{"status":"error","error":{"code":"INVALID_GEOFENCE","detail":"outside"},"message":"m"}"#;
-        assert_eq!(judged(403, full), said("INVALID_GEOFENCE", "outside"));
-        assert_eq!(judged(200, full), said("INVALID_GEOFENCE", "outside"));
-        assert_eq!(judged(400, r#"{"error":{"detail":"d"}}"#), said("", "d"));
-        assert_eq!(judged(422, r#"{"message":"m"}"#), said("", "m"));
-        assert_eq!(judged(404, "<html>"), said("", ""));
-        assert_eq!(classify(404, Err("x")), said("", ""));
+        assert_eq!(judged(403, full), rejected("INVALID_GEOFENCE", "outside"));
+        assert_eq!(judged(200, full), rejected("INVALID_GEOFENCE", "outside"));
+        assert_eq!(
+            judged(400, r#"{"error":{"detail":"d"}}"#),
+            rejected("", "d")
+        );
+        assert_eq!(judged(422, r#"{"message":"m"}"#), rejected("", "m"));
+        assert_eq!(judged(404, "<html>"), rejected("", ""));
+        assert_eq!(classify(404, Err("x")), rejected("", ""));
         assert_eq!(
             judged(403, r#"{"message":"Forbidden","x":1}"#),
-            said("", "Forbidden")
+            rejected("", "Forbidden")
         );
         assert_eq!(
             judged(401, r#"{"message":"Forbidden"}"#),
-            said("", "Forbidden")
+            rejected("", "Forbidden")
         );
     }
 
     #[test]
+    fn what_is_in_other_members_does_not_matter() {
+        for other in [r#""\ud800""#, "1e999", &"[".repeat(1000)] {
+            let end = "]".repeat(other.matches('[').count());
+            let body = format!(r#"{{"status":"success","message":{other}{end}}}"#);
+            assert_eq!(judged(200, &body), Answer::Verified, "{body}");
+        }
+        assert!(matches!(
+            judged(403, r#"{"message":"x","message":"Forbidden"}"#),
+            Answer::ApiKeyRefused(_)
+        ));
+    }
+
+    #[test]
     fn what_was_sent_is_not_repeated() {
-        let said = ApiError {
+        let error = ApiError {
             code: "A-tok-B".into(),
             detail: "tok +1415 1415".into(),
         };
@@ -297,7 +343,7 @@ mod tests {
             code: "A-***-B".into(),
             detail: "*** *** ***".into(),
         };
-        assert_eq!(said.redact(&["tok", "1415", "", "+1415"]), expected);
+        assert_eq!(error.redact(&["tok", "1415", "", "+1415"]), expected);
     }
 
     #[test]

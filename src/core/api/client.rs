@@ -45,7 +45,7 @@ pub struct Exchange {
 impl Exchange {
     /// The same with `***` for this mobile in iVALT's words, however it is written.
     #[must_use]
-    pub fn redact_mobile(self, mobile: &str) -> Self {
+    pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
         Self {
             answer: self.answer.map_error(|error| error.redact_mobile(mobile)),
             ..self
@@ -171,7 +171,7 @@ impl Client {
         self.preconnection = Preconnect::start(self.platform, agent, &self.url, socket, slot);
     }
 
-    /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
+    /// Whether there are any trusted roots; a large bundle is not read to its end before this is called.
     ///
     /// # Errors
     /// There are none.
@@ -315,7 +315,7 @@ fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
     let status = response.status().as_u16();
     let body = read(response).or_else(|error| match status {
         408 | 429 => Err(error),
-        // A refusal that breaks off is a refusal: cutting it must not make iVALT unavailable.
+        // A truncated refusal is a refusal: an attacker on the network must not turn it into "unavailable".
         400..=499 => Ok(Err("truncated body")),
         _ => Err(error),
     })?;
@@ -325,7 +325,7 @@ fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
     })
 }
 
-/// The body, or why it is not looked at.
+/// The body, or why it was not read.
 fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
     let all = |header, allowed: &str| {
         let allowed =
@@ -456,7 +456,7 @@ fn path_words(name: &str) -> String {
     words.to_owned()
 }
 
-/// `HandshakeFailure` is "handshake failure"; what stands in brackets behind a name is left out.
+/// `HandshakeFailure` is "handshake failure"; what follows a name in brackets is left out.
 fn spaced(name: &str) -> String {
     let name = name.chars().take_while(char::is_ascii_alphanumeric);
     let mut capital = true;
@@ -475,7 +475,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rare_failures_are_told_in_words_too() {
+    fn rare_failures_have_words_too() {
         assert_eq!(
             path_words("MaximumPathDepthExceeded"),
             "certificate refused: maximum path depth exceeded"
@@ -487,7 +487,7 @@ mod tests {
         assert_eq!(
             spaced("UnknownCA(DerTypeId { x: 1 })"),
             "unknown ca",
-            "what stands in brackets is left out"
+            "what is in brackets is left out"
         );
         let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Who may say that a server is iVALT: the roots of `api.ca_file`, or of the system.
+//! The certificates by which iVALT is known: the roots of `api.ca_file`, or of the system.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
     Some(STANDARD.decode(text).ok()?.into())
 }
 
-/// What a bundle is told that holds nothing.
+/// Of a bundle without certificates.
 #[must_use]
 pub fn no_certificate(path: &Path) -> Problem {
     Problem::invalid("holds no certificate in PEM form")

@@ -100,7 +100,7 @@ impl Progress {
         self.reset_deadline(timeout);
     }
 
-    /// From now on it is the person who is waited for.
+    /// From now on the user is waited for.
     pub fn pause(&self) {
         self.clock(Clock::stop);
     }

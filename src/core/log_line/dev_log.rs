@@ -1,4 +1,4 @@
-//! Delivery to the system log, without `openlog` (the host's ident stays) and without waiting for a dead logger.
+//! Delivery to the system log, without `openlog` (the application's ident stays) and without waiting for a dead logger.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use syslog::{Facility, Formatter3164, LogFormat, Severity};
 use super::Level;
 
 const SOCKET: &str = "/dev/log";
-/// A login waits at most this long for its log.
+/// A login waits at most this long for its log line.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Sends one message, or drops it.
@@ -19,14 +19,14 @@ pub fn send(level: Level, message: &str) {
     let formatter = Formatter3164 {
         facility: Facility::LOG_AUTHPRIV,
         hostname: None,
-        process: host_program(),
+        process: application_name(),
         pid: std::process::id(),
     };
     if formatter
         .format(&mut datagram, severity(level), message)
         .is_ok()
     {
-        // There is nobody to tell that the log is out of order.
+        // There is no way to report that the log does not work.
         let _ = deliver(&datagram);
     }
 }
@@ -59,11 +59,11 @@ fn severity(level: Level) -> Severity {
     }
 }
 
-/// The name of the host's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's choice.
-fn host_program() -> String {
+/// The name of the application's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's choice.
+fn application_name() -> String {
     let path = fs::read_link("/proc/self/exe").unwrap_or_default();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // After an upgrade of the running host, Linux says "/usr/sbin/sshd (deleted)".
+    // After an upgrade of the running application, Linux says "/usr/sbin/sshd (deleted)".
     let name: String = name
         .trim_end_matches(" (deleted)")
         .chars()

@@ -1,4 +1,4 @@
-//! The one log line of a call. Everything foreign is made harmless here.
+//! The one log line of a call. Everything foreign is quoted here.
 
 mod dev_log;
 
@@ -8,16 +8,16 @@ use std::fmt::Write;
 use crate::decision::{Decision, Refusal};
 use crate::report::Report;
 
-/// How loud a line is; syslog's names.
+/// The severity of a line; syslog's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Nothing to do.
     Info,
-    /// A person did not get in, as intended.
+    /// A user was denied, as intended.
     Notice,
-    /// Somebody should know.
+    /// The administrator should know.
     Warning,
-    /// Somebody should mend it.
+    /// The administrator should fix it.
     Error,
     /// A fault of ours.
     Critical,
@@ -41,7 +41,7 @@ pub fn write(origin: &Origin, report: &Report) {
     dev_log::send(level(report.decision), &line(origin, report));
 }
 
-/// The line as INTERFACE promises it: always these keys, in this order.
+/// The line as debian/interface.md documents it: always these keys, in this order.
 #[must_use]
 pub fn line(origin: &Origin, report: &Report) -> String {
     let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));
@@ -51,7 +51,7 @@ pub fn line(origin: &Origin, report: &Report) -> String {
     line
 }
 
-/// The fields of the line, not yet harmless.
+/// The fields of the line, not yet quoted.
 #[must_use]
 pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow<'a, [u8]>); 14] {
     let text = |text: &'a str| Cow::Borrowed(text.as_bytes());
@@ -96,7 +96,7 @@ pub fn level(decision: Decision) -> Level {
     }
 }
 
-/// A value as it may stand in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
+/// A value as it may appear in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
 #[must_use]
 pub fn quote_log_value(value: &[u8]) -> String {
     let value = &value[..value.len().min(256)];
@@ -118,7 +118,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._:@/+*-".contains(&byte)
 }
 
-/// The service in the tag before the fields, where no quotes can stand.
+/// The service in the tag before the fields, where no quotes are possible.
 fn label(service: &[u8]) -> String {
     service
         .iter()
@@ -139,7 +139,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_line_of_the_interface() {
+    fn the_documented_line() {
         let origin = Origin {
             service: b"sshd".to_vec(),
             rhost: b"203.0.113.7".to_vec(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_bytes_are_harmless() {
+    fn foreign_bytes_are_quoted() {
         assert_eq!(quote_log_value(b""), "");
         assert_eq!(quote_log_value(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
         assert_eq!(quote_log_value(b"a b"), "\"a b\"");

@@ -1,4 +1,4 @@
-//! Name look-up on the calling thread, with glibc's patience for dead name servers cut short.
+//! Name look-up on the calling thread, with glibc's time-outs for dead name servers shortened.
 
 use std::ffi::{CString, c_int, c_ulong};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,7 +26,7 @@ const RES_USEVC: c_ulong = 0x8;
 const RES_IGNTC: c_ulong = 0x20;
 /// `options`: a name with dots that is not found is tried in the local domains, too.
 const RES_DNSRCH: c_ulong = 0x200;
-/// `options`: a name without dots is tried in the local domains only, not as it stands as well.
+/// `options`: a name without dots is tried in the local domains only, and not as it is.
 const RES_NOTLDQUERY: c_ulong = 0x0100_0000;
 /// `options`: allow answers of more than 512 bytes by UDP (RFC 6891), so that few are truncated.
 const RES_USE_EDNS0: c_ulong = 0x0010_0000;
@@ -63,7 +63,7 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
 fn words(code: c_int) -> &'static str {
     match code {
         libc::EAI_NONAME => "the name does not exist",
-        // glibc's word for a name that has other records; other C libraries say EAI_NONAME.
+        // glibc's code for a name that has other records; other C libraries return EAI_NONAME.
         libc::EAI_NODATA => "the name has no address",
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
@@ -113,7 +113,7 @@ fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
 
 /// glibc waits five seconds for a name server, twice, does it again for every local domain, and waits for ever for
 /// one that it asks by TCP. While this lives, the calling thread waits one second for each server, for a single one
-/// twice, by UDP only; then the host's own numbers are back.
+/// twice, by UDP only; then the application's own numbers are restored.
 struct ResolverTimeouts {
     state: *mut ResState,
     host: ResState,
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no resolver")]
-    fn the_hosts_numbers_come_back() {
+    fn the_applications_numbers_are_restored() {
         // SAFETY: this thread's state, read only.
         let numbers = || unsafe { *__res_state() };
         drop(ResolverTimeouts::shorten(Duration::from_secs(10), "a.b"));

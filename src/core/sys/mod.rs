@@ -54,6 +54,13 @@ pub fn platform() -> Platform {
     }
 }
 
+/// The effective user id of this process.
+#[must_use]
+pub fn effective_uid() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
 /// Starts a thread that takes no signal of the application's: it inherits the mask of the thread that starts it.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::{Entry, Lines, Mobile, not_a_mobile};
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 
-/// What stands behind a key, as far as it matters here.
+/// The value of a key, as far as it matters here.
 pub(super) enum Value<'i> {
     Text(Cow<'i, str>),
     Flag(bool),
@@ -15,21 +15,21 @@ pub(super) enum Value<'i> {
     Other,
 }
 
-/// All that the file says about one user, before it is judged.
+/// All that the file says about one user, before it is checked.
 #[derive(Debug, Default)]
 pub struct RawEntry<'i> {
     /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
     definitions: Vec<usize>,
-    /// Whether `alice.mobile` or `alice.enabled` stood there.
+    /// Whether `alice.mobile` or `alice.enabled` defined it.
     by_dotted_keys: bool,
     /// Whether the definition is a table, in whichever form.
     table: bool,
     mobile: Option<(usize, Cow<'i, str>)>,
     enabled: Option<bool>,
     problem: Option<(usize, Problem)>,
-    /// Where the name stands with its dots unquoted, and the whole of it.
+    /// Where the name is written with its dots unquoted, and the whole of it.
     pub(super) unquoted: Option<(usize, String)>,
-    /// Where the name is the first part of such a name, or a table with a key we do not know: who can tell?
+    /// Where the name is the first part of such a name, or a table with an unknown key: both are possible.
     first_part: Option<(usize, String)>,
 }
 
@@ -52,7 +52,7 @@ impl<'i> RawEntry<'i> {
         self.mobile.as_ref().map(|(_, mobile)| mobile.as_ref())
     }
 
-    /// Where the name stands first.
+    /// Where the name is first defined.
     #[must_use]
     pub fn at(&self) -> Option<usize> {
         let named = self.first_part.as_ref().or(self.unquoted.as_ref());
@@ -61,7 +61,7 @@ impl<'i> RawEntry<'i> {
         self.definitions.first().copied().or(elsewhere)
     }
 
-    /// The judgement.
+    /// What it means for a login.
     #[must_use]
     pub fn entry(mut self, lines: &Lines, name: &[u8], format: MobileFormat) -> Entry {
         if let Some((at, problem)) = self.fault(lines) {
@@ -125,7 +125,7 @@ impl<'i> RawEntry<'i> {
         (self.by_dotted_keys, self.table) = (true, true);
     }
 
-    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of somebody else's unquoted name.
+    /// `users.alice.KEY…`: in alice's table, by a dotted key, or the beginning of another user's unquoted name.
     pub(super) fn below(&mut self, at: usize, path: &[Cow<str>], in_table: bool, value: Value<'i>) {
         match &path[2..] {
             [key] if in_table => self.set(at, key, value),
@@ -180,7 +180,7 @@ fn unknown_key(key: &str) -> Problem {
         .fix("expected mobile or enabled")
 }
 
-/// A key as a message may show it: where somebody swapped name and mobile, the mobile is the key.
+/// A key as a message may show it: where name and mobile were swapped, the mobile is the key.
 pub(super) fn redact_number(key: &str) -> &str {
     if key.bytes().filter(u8::is_ascii_digit).count() < 7 {
         key

@@ -38,7 +38,7 @@ impl Mobile {
         &self.0
     }
 
-    /// What may stand in the log: the last four digits.
+    /// What may be logged: the last four digits.
     #[must_use]
     pub fn masked(&self) -> String {
         let digits: Vec<char> = self.0.chars().filter(char::is_ascii_digit).collect();

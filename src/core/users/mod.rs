@@ -1,6 +1,6 @@
 //! `users.toml`: whose mobile is whose.
 //!
-//! The file is walked event by event and never built: one bad entry must refuse one user, not everybody,
+//! The file is read event by event and never built: one bad entry must refuse one user, not everybody,
 //! and a hundred thousand users must not cost a login memory.
 
 mod entry;
@@ -97,7 +97,7 @@ pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Problem> {
 pub struct Lines<'a> {
     /// The file.
     pub path: &'a Path,
-    /// How many line ends stand before an offset: counted, where one is asked for, or looked up, where many are.
+    /// How many line ends are before an offset: counted where one is wanted, looked up where many are.
     pub before: &'a dyn Fn(usize) -> usize,
 }
 

@@ -12,12 +12,12 @@ use super::entry::{RawEntry, Value, redact_number};
 use crate::problem::Problem;
 use crate::toml_events::{self, NotToml};
 
-/// Whom the file is asked about.
+/// Whose entries are wanted.
 pub trait EntryVisitor<'i> {
-    /// Where to note what stands under this name; `None` if nobody asked.
+    /// Where to record what is defined under this name; `None` if it is not wanted.
     fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>>;
 
-    /// The name that these keys would be with quotes around them, if somebody asked for it.
+    /// The name that these keys would be with quotes around them, if that is wanted.
     fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)>;
 }
 
@@ -58,7 +58,7 @@ pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
     std::iter::once(dotted).chain(entry)
 }
 
-/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `visitor` asks for.
+/// Reads the whole document, so that a syntax error anywhere is found, and keeps what `visitor` asks for.
 ///
 /// # Errors
 /// The text is not TOML, or something in it is outside `[users]`.
@@ -69,7 +69,7 @@ pub fn scan<'i, R: EntryVisitor<'i>>(text: &'i str, visitor: R) -> Result<R, Not
     parser.finish()
 }
 
-/// Keeps account of where in the document we are.
+/// Keeps track of where in the document it is.
 #[allow(missing_debug_implementations)]
 pub struct UsersParser<'i, R> {
     source: Source<'i>,
@@ -80,7 +80,7 @@ pub struct UsersParser<'i, R> {
     pub tables: Vec<usize>,
     /// How many arrays are open; nothing in an array concerns us.
     pub arrays: usize,
-    /// Where the last key stands.
+    /// Where the last key is.
     pub at: usize,
     users_tables: usize,
     misplaced: Option<NotToml>,
@@ -157,7 +157,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
         self.misplaced.get_or_insert(NotToml { at, problem });
     }
 
-    /// A value is complete: back to the table it stands in.
+    /// A value is complete: back to the table it is in.
     fn close_value(&mut self) {
         if self.arrays == 0 {
             self.path.truncate(self.tables.last().copied().unwrap_or(0));

@@ -81,7 +81,7 @@ fn eat_equals(line: &[u8]) -> Option<&[u8]> {
         .map(skip_whitespace)
 }
 
-/// A key without dots, bare or in quotes, and what follows.
+/// A key without dots, with or without quotes, and what follows.
 fn key(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let bare = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     match line.iter().take_while(bare).count() {

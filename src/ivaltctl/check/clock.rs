@@ -9,7 +9,7 @@ use super::program;
 use crate::finding::{Finding, Severity};
 
 /// Clocks of network file systems differ a little.
-const TOLERANCE: Duration = Duration::from_secs(300);
+pub const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Whether the clock is behind files that were written by it, and whether anything synchronises it.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
@@ -52,7 +52,7 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
     if said.is_none_or(|said| said.trim() != "no") {
         return Vec::new();
     }
-    let what = "nothing keeps the clock right: when it is far off, iVALT's certificate is refused and everybody who is \
+    let what = "the clock is not synchronised: when it is far off, iVALT's certificate is refused and everybody who is \
                 asked is denied (unavailable)";
     vec![Finding {
         file: None,
@@ -66,5 +66,5 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
     }]
 }
 
-/// What sets a clock right.
+/// The command that keeps a clock right.
 pub const FIX: &str = "timedatectl set-ntp true";

@@ -10,7 +10,7 @@ use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_fi
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use crate::users::entries::{self, UserEntry};
 use crate::users::snapshot::digits;
 use ivalt_core::log_line::quote_log_value;
@@ -42,8 +42,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let trust = surroundings().trust;
-    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+    let bytes = match trust().read(&root.real(file), ReadPermission::Anybody, LARGE) {
         Ok(bytes) => bytes,
         Err(problem) => return vec![unusable(file, &in_system(root, problem))],
     };
@@ -145,8 +144,8 @@ impl UsersCheck<'_> {
         let found = unknown.map(|name| {
             let shown = quote_log_value(name.as_bytes());
             let what = format!(
-                "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
-                 an account of that name"
+                "{shown} is enrolled, but there is no such account: the entry has no effect until there is an account \
+                 of that name"
             );
             let fix = format!("ivaltctl users remove {shown}");
             finding(Severity::Warning, "unknown-account", self.file, what, fix)
@@ -163,12 +162,12 @@ impl UsersCheck<'_> {
         let found = shared.map(|names| {
             let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
             let what = format!(
-                "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
+                "{} share one mobile: its holder passes iVALT for all of these accounts",
                 shown.join(" and ")
             );
+            let last = shown.last().map_or("NAME", String::as_str);
             let fix = format!(
-                "if that is not meant: ivaltctl users add {} MOBILE",
-                shown.last().map_or("NAME", String::as_str)
+                "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
             );
             finding(Severity::Warning, "shared-mobile", self.file, what, fix)
         });
@@ -208,7 +207,7 @@ impl UsersCheck<'_> {
             ),
             (true, false) => (
                 Severity::Warning,
-                "nobody is enrolled: nobody is asked for iVALT, all get past without a token",
+                "nobody is enrolled: nobody is asked for iVALT, everybody logs in without a token",
             ),
             (false, _) => (
                 Severity::Warning,
@@ -219,7 +218,7 @@ impl UsersCheck<'_> {
         vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
     }
 
-    /// Not enrolled may be meant, so it is a warning for each; when of those who administer the machine by sudo none can
+    /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators can
     /// pass, nobody can take it back either.
     fn privileged(&self) -> Vec<Finding> {
         if !self.asked() {
@@ -258,10 +257,10 @@ impl UsersCheck<'_> {
         let name = quote_log_value(account.name.as_bytes());
         let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
-            format!("{name} is privileged and not enrolled: it will not get in through {services}")
+            format!("{name} is privileged and not enrolled: it cannot log in through {services}")
         } else {
             format!(
-                "{name} is privileged and not enrolled: it gets past {services} without a token"
+                "{name} is privileged and not enrolled: it logs in through {services} without a token"
             )
         };
         let fix = format!("ivaltctl users add {name} MOBILE");

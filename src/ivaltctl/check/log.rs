@@ -11,7 +11,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.root.is_this_machine() || socket.exists() || context.lines.is_empty() {
         return Vec::new();
     }
-    let what = "there is no /dev/log: logins work, and nothing tells afterwards why one was denied";
+    let what = "there is no /dev/log: logins work, but nothing is logged";
     let fix = "systemctl start systemd-journald.socket, or install a system logger such as rsyslog";
     vec![finding(Severity::Warning, "no-log", socket, what, fix)]
 }

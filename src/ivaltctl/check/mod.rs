@@ -145,10 +145,18 @@ pub fn show(findings: &[&Finding]) {
     findings.iter().for_each(|finding| show_one(finding));
     let [lets_in, locks_out, warnings] = [Severity::LetsIn, Severity::LocksOut, Severity::Warning]
         .map(|severity| count(findings.iter().copied(), severity));
-    let plural = if warnings == 1 { "" } else { "s" };
+    let problem = number(findings.len(), "problem", "problems");
+    let lets_in = number(lets_in, "lets", "let");
+    let locks_out = number(locks_out, "locks", "lock");
+    let warnings = number(warnings, "warning", "warnings");
     terminal::say(format_args!(
-        "{lets_in} lets in, {locks_out} locks out, {warnings} warning{plural}"
+        "{problem}: {lets_in} users in, {locks_out} users out, {warnings}"
     ));
+}
+
+/// `1 warning`, `2 warnings`
+fn number(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 fn show_one(finding: &Finding) {

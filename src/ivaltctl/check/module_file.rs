@@ -10,7 +10,7 @@ use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 
 /// Where distributions keep PAM's modules. Debian puts the machine's name before it.
 const FOLDERS: [&str; 4] = [
@@ -63,7 +63,7 @@ fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
         path.display()
     );
     let fix = format!(
-        "install -o root -g root -m 0644 libpam_ivalt.so {}, or take the line out",
+        "install -o root -g root -m 0644 libpam_ivalt.so {}, or remove the line",
         path.display()
     );
     vec![Finding {
@@ -79,7 +79,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
         let metadata = fs::metadata(root.followed(part)).ok()?;
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
         let shown = part.display();
-        let (what, fix) = if owner != 0 && owner != surroundings().trust.effective_uid {
+        let (what, fix) = if owner != 0 && owner != trust().effective_uid {
             (
                 format!("belongs to user id {owner}"),
                 format!("chown root:root {shown}"),
@@ -93,7 +93,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
             return None;
         };
         let what = format!(
-            "{what}: whoever may write it can put a module there that lets anybody in, as root"
+            "{what}: anyone who can write it can install a module that lets anyone in, as root"
         );
         Some(finding(
             Severity::LetsIn,

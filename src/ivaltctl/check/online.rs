@@ -5,23 +5,22 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::clock;
 use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
-use crate::{surroundings, terminal};
+use crate::{terminal, trust};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
+use ivalt_core::sys;
 
 /// A certificate that ends within so many days should have been renewed.
 const DAYS: i64 = 14;
-/// A clock may be off by so many seconds.
-const TOLERANCE: u64 = 300;
 
 /// One step of the connection.
 #[derive(Debug, Serialize)]
@@ -39,9 +38,8 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
     let mut steps = Vec::new();
     for (file, settings) in context.usable() {
         let api = with_real_paths(context, &settings.api);
-        let surroundings = surroundings();
         // Roots that cannot be used are a finding about the settings.
-        let client = Client::new(&api, surroundings.trust, surroundings.platform);
+        let client = Client::new(&api, trust(), sys::platform());
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;
@@ -137,29 +135,28 @@ impl ApiCheck<'_> {
             ),
             Tolerance::Ignore => (
                 Severity::LetsIn,
-                "everybody gets past without a token, by policy.unavailable",
+                "everybody logs in without a token, because of policy.unavailable",
             ),
         };
         let host = self.host();
         let (id, fix) = match stage {
             Stage::Dns => (
                 "online-dns",
-                format!("look at it: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
+                format!("inspect: getent ahosts {host}; then /etc/resolv.conf, or api.proxy"),
             ),
             Stage::Connect => (
                 "online-connect",
-                format!("look at it: curl -v https://{host}/; then firewall, or api.proxy"),
+                format!("inspect: curl -v https://{host}/; then firewall, or api.proxy"),
             ),
             Stage::Tls => (
                 "online-tls",
                 format!(
-                    "look at it: openssl s_client -connect {host}:443 -servername {host}; then clock, api.ca_file"
+                    "inspect: openssl s_client -connect {host}:443 -servername {host}; then clock, api.ca_file"
                 ),
             ),
-            Stage::Request | Stage::Answer => (
-                "online-answer",
-                format!("look at it: curl -v https://{host}/"),
-            ),
+            Stage::Request | Stage::Answer => {
+                ("online-answer", format!("inspect: curl -v https://{host}/"))
+            }
         };
         let what = format!(
             "{}: {consequence} (unavailable)",
@@ -185,22 +182,25 @@ impl ApiCheck<'_> {
     fn certificate(&self, der: &[u8]) -> Option<Finding> {
         let days = days_left(&X509Certificate::from_der(der).ok()?.1);
         let what = format!(
-            "iVALT's certificate ends in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
+            "iVALT's certificate expires in {days} days: from then on everybody who is asked for iVALT is denied, if it is not \
              renewed"
         );
-        let fix = "whoever runs the server of api.url must renew it; ask them";
+        let fix = "ask the operator of the server in api.url to renew it";
         (days < DAYS)
             .then(|| self.finding(Severity::Warning, "online-certificate-ends", &what, fix))
     }
 
     fn clock(&self, date: &str) -> Option<Finding> {
-        let off = now().abs_diff(http_date(date)?);
+        let theirs = httpdate::parse_http_date(date).ok()?;
+        let difference = SystemTime::now()
+            .duration_since(theirs)
+            .unwrap_or_else(|ahead| ahead.duration());
         let what = format!(
             "the clock differs from iVALT's by {} minutes: when it is far off, iVALT's certificate is refused and \
              everybody who is asked is denied (unavailable)",
-            off / 60
+            difference.as_secs() / 60
         );
-        (off > TOLERANCE)
+        (difference > clock::TOLERANCE)
             .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::FIX))
     }
 
@@ -225,7 +225,7 @@ impl ApiCheck<'_> {
             Answer::Rejected(said) => {
                 let words = quote_log_value(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
-                let fix = "correct both, or take both out";
+                let fix = "correct both, or remove both";
                 (
                     format!("refused: {words}"),
                     Some(self.finding(Severity::Warning, "online-client-refused", &what, fix)),
@@ -274,62 +274,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-}
-
 fn days_left(certificate: &X509Certificate) -> i64 {
-    let now = i64::try_from(now()).unwrap_or(i64::MAX);
-    certificate
-        .validity()
-        .not_after
-        .timestamp()
-        .saturating_sub(now)
-        / 86_400
-}
-
-/// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`; RFC 9110 section 5.6.7.
-fn http_date(date: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let words: Vec<_> = date
-        .split([' ', ':'])
-        .filter(|word| !word.is_empty())
-        .collect();
-    let [_, day, month, year, hour, minute, second, "GMT"] = words[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let [day, year, hour, minute, second] = [day, year, hour, minute, second]
-        .map(|word| word.parse::<u64>().ok().filter(|number| *number < 10_000));
-    // Years begin in March, so that the leap day is their last.
-    let year = year?.checked_sub(u64::from(month < 3))?;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day?.checked_sub(1)?;
-    let days =
-        (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)?;
-    Some(days * 86_400 + hour? * 3600 + minute? * 60 + second?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_http() {
-        for (date, expected) in [
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
-            ("Fri, 01 Mar 2024 00:00:00 GMT", Some(1_709_251_200)),
-            ("yesterday", None),
-            ("Sun, 06 Foo 1994 08:49:37 GMT", None),
-            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
-        ] {
-            assert_eq!(http_date(date), expected, "{date}");
-        }
-    }
+    let end = certificate.validity().not_after.timestamp();
+    end.saturating_sub(ASN1Time::now().timestamp()) / 86_400
 }

@@ -1,17 +1,16 @@
 //! `ivalt.toml`. Whether it can be used is the module's own judgement; what its values do to a login is said here.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::context::{
     CheckContext, Config, MISCONFIGURED, finding, in_system, line_of, problem_finding,
 };
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use ivalt_core::api::{self, SYSTEM_BUNDLES};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
@@ -49,10 +48,7 @@ fn unusable_settings(file: &Path, problem: &Problem) -> Finding {
         }
     };
     if problem.kind == ProblemKind::PermissionDenied {
-        let what = format!(
-            "{}: the doctor cannot say what a login will meet",
-            problem.what
-        );
+        let what = format!("{}: its effect on logins cannot be checked", problem.what);
         return finding(severity, id, file, what, "run as root: sudo ivaltctl check");
     }
     let fix = format!(
@@ -76,7 +72,7 @@ fn documentation_mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Find
     if !is_documentation && !format!("/{path}/").contains("/_mock/") {
         return Vec::new();
     }
-    let what = "api.url is a documentation mock that accepts any token: whoever is asked for iVALT gets past it with anything";
+    let what = "api.url is a documentation mock that accepts any token: anyone who is asked for iVALT gets in with any token";
     let fix = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
     vec![Finding {
         line: line_of(root, file, "url"),
@@ -91,13 +87,13 @@ fn policies(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
             policy.unavailable,
             "unavailable",
             "unavailable-ignored",
-            "policy.unavailable = \"ignore\": whoever can cut this machine off from iVALT needs no token",
+            "policy.unavailable = \"ignore\": anyone who can cut this machine off from iVALT needs no token",
         ),
         (
             policy.unenrolled,
             "unenrolled",
             "unenrolled-ignored",
-            "policy.unenrolled = \"ignore\": accounts without an entry in users.toml get past without a token, new ones too",
+            "policy.unenrolled = \"ignore\": accounts without an entry in users.toml, new ones included, log in without a token",
         ),
     ];
     let ignored = cases.into_iter().filter(|case| case.0 == Tolerance::Ignore);
@@ -138,11 +134,10 @@ fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Ve
 
 /// The trusted roots.
 fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
-    let trust = surroundings().trust;
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust.read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
+    match trust().read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
         Ok(pem) => certificates(bundle, &pem),
         Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
@@ -165,7 +160,7 @@ fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
     if usable.iter().all(|der| expired(der)) {
         let what = "every certificate in it has expired: iVALT's next certificate may come from another authority, and \
                     then everybody who is asked for iVALT is denied (unavailable)";
-        let fix = "put the authority's current certificate there, or take ca_file out of the settings to trust the system's";
+        let fix = "put the authority's current certificate there, or remove ca_file from the settings to trust the system's";
         return vec![finding(
             Severity::Warning,
             "roots-expired",
@@ -178,12 +173,8 @@ fn certificates(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
 }
 
 fn expired(der: &CertificateDer) -> bool {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     X509Certificate::from_der(der)
-        .is_ok_and(|(_, certificate)| certificate.validity().not_after.timestamp() < now)
+        .is_ok_and(|(_, certificate)| certificate.validity().not_after < ASN1Time::now())
 }
 
 fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
@@ -205,9 +196,7 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         let id = "roots-unusable";
         return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };
-    let pem = surroundings()
-        .trust
-        .read_system_file(&root.followed(bundle), SMALL);
+    let pem = trust().read_system_file(&root.followed(bundle), SMALL);
     match pem {
         Ok(pem) => certificates(bundle, &pem),
         Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],

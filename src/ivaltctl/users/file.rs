@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::replace::{replace, sibling};
-use crate::{Refused, surroundings, terminal};
+use crate::{Refused, terminal, trust};
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// How long a second writer waits for the first.
@@ -50,8 +51,7 @@ impl UsersFile {
     /// The module's own sentence.
     pub fn read(&self) -> Result<Vec<u8>, Refused> {
         require_permission(&self.path)?;
-        let trust = surroundings().trust;
-        Ok(trust.read(&self.path, ReadPermission::Anybody, LARGE)?)
+        Ok(trust().read(&self.path, ReadPermission::Anybody, LARGE)?)
     }
 
     /// Waits for the right to write.
@@ -107,7 +107,7 @@ impl UsersFile {
 
     fn busy(&self, lock: &Path) -> Refused {
         Refused(format!(
-            "{}: another ivaltctl has been changing it for {} s; nothing was changed; look for it: fuser -v {}",
+            "{}: another ivaltctl has been changing it for {} s; nothing was changed; find it: fuser -v {}",
             self.path.display(),
             LOCK_TIMEOUT.as_secs(),
             lock.display()
@@ -117,12 +117,15 @@ impl UsersFile {
     fn not_writable(&self, path: &Path, error: &io::Error) -> Refused {
         let folder = self.folder().display();
         match error.kind() {
-            ErrorKind::PermissionDenied => needs_root(&self.path, "changed"),
-            ErrorKind::NotFound => Refused(format!(
-                "{folder}: does not exist; create it: install -d -o root -g root -m 0755 {folder}"
-            )),
+            ErrorKind::PermissionDenied => needs_root(&self.path),
+            ErrorKind::NotFound => Problem::new(ProblemKind::Missing, "does not exist")
+                .in_file(self.folder())
+                .fix(format!(
+                    "create it: install -d -o root -g root -m 0755 {folder}"
+                ))
+                .into(),
             _ => Refused(format!(
-                "{}: cannot be written ({error}); look at it: namei -l {}",
+                "{}: cannot be written ({error}); inspect: namei -l {}",
                 path.display(),
                 path.display()
             )),
@@ -168,21 +171,20 @@ pub fn require_permission(path: &Path) -> Result<(), Refused> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path);
     match opened {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path, "read")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path)),
         _ => Ok(()),
     }
 }
 
-fn needs_root(path: &Path, done: &str) -> Refused {
+fn needs_root(path: &Path) -> Refused {
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| shell_word(&word.to_string_lossy()))
         .collect();
-    Refused(format!(
-        "{}: must not be {done} by you; run: sudo ivaltctl {}",
-        path.display(),
-        words.join(" ")
-    ))
+    Problem::new(ProblemKind::PermissionDenied, "permission denied")
+        .in_file(path)
+        .run(format!("sudo ivaltctl {}", words.join(" ")))
+        .into()
 }
 
 /// The word, quoted for a shell.

@@ -8,6 +8,7 @@ use csv::ByteRecord;
 
 use super::names;
 use crate::Refused;
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::trusted_file::LARGE;
 use ivalt_core::users::Mobile;
@@ -16,7 +17,7 @@ use ivalt_core::users::Mobile;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
     /// The line of the file, as an editor counts.
-    pub line: u64,
+    pub line: usize,
     /// The account.
     pub name: String,
     /// The mobile number, valid.
@@ -25,21 +26,12 @@ pub struct Row {
     pub enabled: bool,
 }
 
-/// What is wrong with a row.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The line of the file, as an editor counts.
-    pub line: u64,
-    /// A sentence without the mobile.
-    pub what: String,
-}
-
 /// All rows, good and bad.
 #[derive(Debug, Default)]
 pub struct Table {
     /// Those that can be used.
     pub rows: Vec<Row>,
-    /// Those that cannot.
+    /// What is wrong with the others, without the mobile; lines are those an editor shows.
     pub problems: Vec<Problem>,
 }
 
@@ -94,7 +86,7 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
                     continue;
                 }
                 Some(Err(what)) => {
-                    table.problems.push(Problem { line, what });
+                    table.problems.push(Problem::invalid(what).in_line(line));
                     return table;
                 }
                 None => columns
@@ -104,7 +96,7 @@ pub fn parse(bytes: &[u8], format: MobileFormat) -> Table {
         };
         match row.and_then(|row| reject_duplicate(row, &mut seen)) {
             Ok(row) => table.rows.push(row),
-            Err(what) => table.problems.push(Problem { line, what }),
+            Err(what) => table.problems.push(Problem::invalid(what).in_line(line)),
         }
     }
     table
@@ -129,11 +121,11 @@ fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
 struct LineCounter<'a> {
     bytes: &'a [u8],
     at: usize,
-    line: u64,
+    line: usize,
 }
 
 impl LineCounter<'_> {
-    fn line_of(&mut self, record: &ByteRecord) -> u64 {
+    fn line_of(&mut self, record: &ByteRecord) -> usize {
         let begin = record.position().map_or(0, csv::Position::byte);
         let mut begin = usize::try_from(begin)
             .unwrap_or(0)
@@ -142,19 +134,16 @@ impl LineCounter<'_> {
             begin += 1;
         }
         let passed = &self.bytes[self.at..begin];
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
         self.at = begin;
         self.line
     }
 }
 
-fn reject_duplicate(row: Row, seen: &mut HashMap<String, u64>) -> Result<Row, String> {
+fn reject_duplicate(row: Row, seen: &mut HashMap<String, usize>) -> Result<Row, String> {
     match seen.insert(row.name.clone(), row.line) {
         None => Ok(row),
-        Some(line) => Err(format!(
-            "{}: stands in line {line}, too; keep one",
-            row.name
-        )),
+        Some(line) => Err(format!("{}: is also in line {line}; keep one", row.name)),
     }
 }
 
@@ -189,11 +178,11 @@ impl Columns {
         let unknown = |title: &&String| !["name", "mobile", "enabled"].contains(&title.as_str());
         if let Some(title) = titles.iter().find(unknown) {
             return Some(Err(format!(
-                "\"{title}\" is no column here; known are name, mobile and enabled"
+                "unknown column \"{title}\"; expected name, mobile and enabled"
             )));
         }
         if titles.len() != known {
-            return Some(Err("a column stands twice; keep one".to_owned()));
+            return Some(Err("a column is defined twice; keep one".to_owned()));
         }
         Some(Ok(Self {
             name,
@@ -203,14 +192,14 @@ impl Columns {
         }))
     }
 
-    fn row(&self, record: &ByteRecord, line: u64, format: MobileFormat) -> Result<Row, String> {
+    fn row(&self, record: &ByteRecord, line: usize, format: MobileFormat) -> Result<Row, String> {
         let mut fields = Vec::with_capacity(3);
         for field in record {
             fields.push(std::str::from_utf8(field).map_err(|_| "is not UTF-8")?);
         }
         if !(2..=self.count).contains(&fields.len()) {
             return Err(format!(
-                "has {} columns; write name,mobile or name,mobile,enabled",
+                "has {} columns; expected name,mobile or name,mobile,enabled",
                 fields.len()
             ));
         }
@@ -225,13 +214,12 @@ impl Columns {
                 ivalt_core::users::not_a_mobile(format)
             ));
         };
-        let enabled = self.enabled.map_or("", field);
-        match enabled.to_ascii_lowercase().as_str() {
-            "" | "true" | "yes" => Ok((true, name)),
-            "false" | "no" => Ok((false, name)),
-            _ => Err(format!("{name}: enabled must be true or false")),
-        }
-        .map(|(enabled, name)| Row {
+        let enabled = match self.enabled.map_or("", field).to_ascii_lowercase().as_str() {
+            "" | "true" | "yes" => true,
+            "false" | "no" => false,
+            _ => return Err(format!("{name}: enabled must be true or false")),
+        };
+        Ok(Row {
             line,
             name,
             mobile,
@@ -244,7 +232,7 @@ impl Columns {
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Vec<(u64, String, String, bool)> {
+    fn rows(text: &str) -> Vec<(usize, String, String, bool)> {
         let table = parse(text.as_bytes(), MobileFormat::E164);
         assert_eq!(table.problems, [], "{text}");
         let row = |row: Row| {
@@ -258,12 +246,12 @@ mod tests {
         table.rows.into_iter().map(row).collect()
     }
 
-    fn problems(text: &str) -> Vec<(u64, String)> {
+    fn problems(text: &str) -> Vec<(usize, String)> {
         let table = parse(text.as_bytes(), MobileFormat::E164);
         table
             .problems
             .into_iter()
-            .map(|problem| (problem.line, problem.what))
+            .map(|problem| (problem.line.unwrap(), problem.what))
             .collect()
     }
 
@@ -297,15 +285,21 @@ mod tests {
         let text = "alice,+14155550100\nbob\n:,+14155550100\ncarol,0\nalice,+14155550100\ndave,+14155550100,maybe\n\
             erin,+14155550100,true,x\n";
         let expected = [
-            (2, "has 1 columns; write name,mobile or name,mobile,enabled"),
-            (3, "no account can have a name with : or /"),
+            (
+                2,
+                "has 1 columns; expected name,mobile or name,mobile,enabled",
+            ),
+            (3, "an account name cannot contain : or /"),
             (
                 4,
                 "carol: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100",
             ),
-            (5, "alice: stands in line 1, too; keep one"),
+            (5, "alice: is also in line 1; keep one"),
             (6, "dave: enabled must be true or false"),
-            (7, "has 4 columns; write name,mobile or name,mobile,enabled"),
+            (
+                7,
+                "has 4 columns; expected name,mobile or name,mobile,enabled",
+            ),
         ];
         assert_eq!(
             problems(text),
@@ -321,12 +315,12 @@ mod tests {
             problems("name,mobile,disabled\nalice,+14155550100,true"),
             [(
                 1,
-                "\"disabled\" is no column here; known are name, mobile and enabled".to_owned()
+                "unknown column \"disabled\"; expected name, mobile and enabled".to_owned()
             )]
         );
         assert_eq!(
             problems("name,mobile,mobile\n"),
-            [(1, "a column stands twice; keep one".to_owned())]
+            [(1, "a column is defined twice; keep one".to_owned())]
         );
     }
 }

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use super::command_line::{UsersArgs, UsersCommand};
 use super::terminal::{self, ProgressHint, visible};
-use super::{Exit, Refused, surroundings};
+use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
 use file::{UsersFile, require_permission, shell_word};
@@ -104,8 +104,7 @@ impl<'a> UserStore<'a> {
 
     fn show(&self, name: &str) -> Result<(), Refused> {
         require_permission(self.file.path())?;
-        let trust = surroundings().trust;
-        match look_up(self.file.path(), trust, name.as_bytes(), self.format)? {
+        match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
                 terminal::say(report::show(name, &entry, self.json));
@@ -164,7 +163,7 @@ impl<'a> UserStore<'a> {
         let before = self.snapshot(&text, &selection)?;
         let Some(entry) = self.toggled(name, before.entry(name), enabled)? else {
             let report = json!({"done": "nothing", "name": name, "state": word});
-            let sentence = format!("{name}: is {word} already");
+            let sentence = format!("{name}: is already {word}");
             self.report_done(&sentence, report, &Warnings::default());
             return Ok(());
         };
@@ -223,8 +222,8 @@ impl<'a> UserStore<'a> {
         let report = json!({"done": "imported", "added": added, "skipped": names});
         let skipped = match names.len() {
             0 => String::new(),
-            1..=20 => format!("; there already: {}", names.join(", ")),
-            many => format!("; there already: {many}"),
+            1..=20 => format!("; already present: {}", names.join(", ")),
+            many => format!("; already present: {many}"),
         };
         let users = if added == 1 { "user" } else { "users" };
         self.report_done(&format!("{added} {users} added{skipped}"), report, warnings);
@@ -283,7 +282,7 @@ impl<'a> UserStore<'a> {
         expected: &Expected,
     ) -> Result<Snapshot<'n>, Refused> {
         let after = Snapshot::read(self.file.path(), new, self.format, selection)
-            .map_err(|why| self.unsafe_edit("the file", Some(&why)))?;
+            .map_err(|why| self.unsafe_edit(None, Some(&why)))?;
         if let Some((name, _)) = expected
             .iter()
             .find(|(name, entry)| after.entry(name) != *entry)
@@ -292,18 +291,23 @@ impl<'a> UserStore<'a> {
                 Entry::Bad(problem) => Some(problem),
                 _ => None,
             };
-            return Err(self.unsafe_edit(name, why));
+            return Err(self.unsafe_edit(Some(name), why));
         }
         if after.others != before.others {
-            return Err(self.unsafe_edit("somebody else", None));
+            return Err(self.unsafe_edit(Some("another user"), None));
         }
         Ok(after)
     }
 
-    fn unsafe_edit(&self, name: &str, why: Option<&Problem>) -> Refused {
-        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    /// `who` is the user whose entry would be wrong; `None` where the whole file would be.
+    fn unsafe_edit(&self, who: Option<&str>, cause: Option<&Problem>) -> Refused {
+        let who = who.map(|who| format!("{who}: ")).unwrap_or_default();
+        let cause = cause
+            .map(|problem| format!(" ({problem})"))
+            .unwrap_or_default();
         Refused(format!(
-            "{}: {name} would not read as expected afterwards{why}; nothing was changed; change it with an editor",
+            "{}: {who}refusing to write: the result would not parse as intended{cause}; nothing was changed; edit the \
+             file manually",
             self.file.path().display()
         ))
     }
@@ -334,36 +338,33 @@ impl<'a> UserStore<'a> {
         let remove = self.command("remove", name);
         Refused(match entry {
             Entry::Bad(why) => {
-                format!("{why}; nothing was changed; fix it, or take it out first: {remove}")
+                format!("{why}; nothing was changed; fix it, or remove it first: {remove}")
             }
             Entry::Disabled(same) if same == mobile => format!(
-                "{place}: {name} stands here already with this mobile, disabled; let the person in again: {}",
+                "{place}: {name}: already enrolled with this mobile, disabled; to enable: {}",
                 self.command("enable", name)
             ),
             Entry::Enrolled(same) if same == mobile => {
-                format!("{place}: {name} stands here already with this mobile; nothing was changed")
+                format!("{place}: {name}: already enrolled with this mobile; nothing was changed")
             }
             _ => format!(
-                "{place}: {name} stands here already; to change the mobile: {remove} && {} {}",
+                "{place}: {name}: already enrolled with another mobile; to change it: {remove} && {} {}",
                 self.command("add", name),
                 shell_word(mobile.as_str())
             ),
         })
     }
 
-    fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> import::Problem {
+    fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> Problem {
         let name = &row.name;
         let what = match entry {
-            Entry::Bad(why) => format!("{name}: has a bad entry already: {why}"),
+            Entry::Bad(problem) => format!("{name}: already has a bad entry: {problem}"),
             _ => format!(
-                "{name}: stands otherwise in {}:{line} already",
+                "{name}: already enrolled differently in {}:{line}",
                 self.file.path().display()
             ),
         };
-        import::Problem {
-            line: row.line,
-            what,
-        }
+        Problem::invalid(what).in_line(row.line)
     }
 
     /// A command of this tool, quoted for a shell.
@@ -404,13 +405,13 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     if missing && config == Path::new(DEFAULT_CONFIG) {
         let enrolment = Enrolment::by_default();
         terminal::complain(format_args!(
-            "note: {} does not exist; going on with its defaults: {}, E.164 mobiles",
+            "note: {} does not exist; using the defaults: {}, E.164 mobiles",
             config.display(),
             enrolment.users_file.display()
         ));
         return Ok(enrolment);
     }
-    Ok(Enrolment::load(config, surroundings().trust)?)
+    Ok(Enrolment::load(config, trust())?)
 }
 
 fn expected_entry(row: &import::Row) -> (&str, Entry) {
@@ -432,14 +433,17 @@ fn new_entry(row: &import::Row) -> NewEntry<'_> {
 }
 
 /// Prints every bad row, not only the first.
-fn require_no_problems(path: &Path, mut problems: Vec<import::Problem>) -> Result<(), Refused> {
+fn require_no_problems(path: &Path, mut problems: Vec<Problem>) -> Result<(), Refused> {
     problems.sort_by_key(|problem| problem.line);
-    let file = match path.to_string_lossy() {
-        stdin if stdin == "-" => "standard input".into(),
-        file => file,
+    let stdin = path == Path::new("-");
+    let file = if stdin {
+        Path::new("standard input")
+    } else {
+        path
     };
-    for import::Problem { line, what } in &problems {
-        terminal::complain(format_args!("{file}:{line}: {}", visible(what)));
+    for problem in &problems {
+        let problem = problem.clone().in_file(file);
+        terminal::complain(visible(&problem.to_string()));
     }
     match problems.len() {
         0 => Ok(()),

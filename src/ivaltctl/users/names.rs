@@ -11,11 +11,11 @@ pub fn invalid_reason(name: &str) -> Option<&'static str> {
     } else if name.len() > 256 {
         Some("the name is longer than 256 bytes")
     } else if name.contains(char::is_control) {
-        Some("the name holds a control character")
+        Some("the name contains a control character")
     } else if name.contains([':', '/']) {
-        Some("no account can have a name with : or /")
+        Some("an account name cannot contain : or /")
     } else if name.starts_with('-') || matches!(name, "." | "..") {
-        Some("no account can have such a name")
+        Some("not a possible account name")
     } else if name.trim() != name {
         Some("the name begins or ends with white space")
     } else {
@@ -54,14 +54,14 @@ mod tests {
     fn impossible_names_are_refused() {
         for (name, why) in [
             ("", "the name is empty"),
-            ("a\nb", "the name holds a control character"),
-            ("a\0", "the name holds a control character"),
-            ("a\x1b[31m", "the name holds a control character"),
-            ("a\u{85}", "the name holds a control character"),
-            ("a:b", "no account can have a name with : or /"),
-            ("../a", "no account can have a name with : or /"),
-            ("-rf", "no account can have such a name"),
-            ("..", "no account can have such a name"),
+            ("a\nb", "the name contains a control character"),
+            ("a\0", "the name contains a control character"),
+            ("a\x1b[31m", "the name contains a control character"),
+            ("a\u{85}", "the name contains a control character"),
+            ("a:b", "an account name cannot contain : or /"),
+            ("../a", "an account name cannot contain : or /"),
+            ("-rf", "not a possible account name"),
+            ("..", "not a possible account name"),
             (" a", "the name begins or ends with white space"),
             ("a ", "the name begins or ends with white space"),
         ] {

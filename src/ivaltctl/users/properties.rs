@@ -230,7 +230,7 @@ proptest! {
         others_as_before(&text, &again, name);
     }
 
-    /// What the tool says of somebody is what a login would be told, to the letter.
+    /// The tool's judgement of an entry is that of a login, to the letter.
     #[test]
     fn the_judgement_is_the_modules(text in file(), name in select(NAMES.to_vec())) {
         let folder = tempfile::tempdir().unwrap();

@@ -22,7 +22,7 @@ impl Warnings {
         shared: impl Iterator<Item = (String, Vec<&'a str>)>,
     ) -> Self {
         let mut warnings = Self::default();
-        let _notice = terminal::ProgressHint::after_a_second("looking the accounts up".to_owned());
+        let _notice = terminal::ProgressHint::after_a_second("looking up accounts".to_owned());
         warnings.unknown(names);
         let shared = shared.filter(|(_, owners)| owners.len() > 1);
         warnings.at_most(shared.map(|(mobile, owners)| {
@@ -56,7 +56,7 @@ impl Warnings {
         let unknown = names
             .by_ref()
             .filter(|name| names::is_known(name) == Some(false));
-        let warnings = unknown.map(|name| format!("{name}: this machine knows no such account"));
+        let warnings = unknown.map(|name| format!("{name}: no such account on this machine"));
         self.0.extend(warnings.take(MOST));
         match names.count() {
             0 => {}

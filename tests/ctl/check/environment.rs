@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{IVALT, System, USERS, all_give};
 
 #[test]
-fn what_stands_around() {
+fn environment() {
     all_give(&[
         (
             "SELinux",

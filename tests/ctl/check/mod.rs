@@ -145,7 +145,7 @@ impl System {
             .arg("--root")
             .arg(self.dir.path())
             .args(words);
-        // The environment of whoever runs the tests is none of theirs.
+        // Proxies in the environment of the tests must not become findings.
         command.env_clear().current_dir("/").stdin(Stdio::null());
         command.output().unwrap()
     }

@@ -108,7 +108,7 @@ fn client_credentials_are_tried() {
 }
 
 #[test]
-fn a_way_that_ends_early() {
+fn a_connection_that_fails() {
     let refused = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -165,7 +165,7 @@ fn a_way_that_ends_early() {
             .to_owned();
         assert!(what.starts_with(cause), "{what}");
         assert_eq!(steps(&checked).last(), Some(&last), "{}", checked.report);
-        // By policy, whoever cannot be asked is let past.
+        // By policy, users are let in while iVALT cannot be reached.
         let checked = ask(system.append(IVALT, "[policy]\nunavailable = \"ignore\"\n"));
         let lines = checked.lines();
         assert!(
@@ -176,7 +176,7 @@ fn a_way_that_ends_early() {
 }
 
 #[test]
-fn what_an_answer_shows() {
+fn date_and_form_of_an_answer() {
     let authority = TempDir::new();
     let authority = trusted_authority(authority.path());
     let now = |headers: &str| answer("404 Not Found", headers, b"");

@@ -24,7 +24,7 @@ fn a_healthy_system_gives_nothing() {
 }
 
 #[test]
-fn the_worst_stands_first_and_all_is_counted() {
+fn the_worst_comes_first_and_all_is_counted() {
     let system = System::healthy();
     system
         .replace(SSHD, "UsePAM yes", "UsePAM no")
@@ -40,7 +40,7 @@ fn the_worst_stands_first_and_all_is_counted() {
             "lets in /etc/ssh/sshd_config:2 [sshd-pam-off]",
             "locks out /etc/ivalt/users.toml:3 [bad-entry]",
             "warning /etc/ivalt/users.toml [users-readable]",
-            "1 lets in, 1 locks out, 1 warning",
+            "3 problems: 1 lets users in, 1 locks users out, 1 warning",
             "services that ask iVALT: sshd, sudo, sudo-i",
         ]
     );
@@ -52,7 +52,7 @@ fn the_worst_stands_first_and_all_is_counted() {
 }
 
 #[test]
-fn a_root_that_is_none_is_refused() {
+fn a_root_that_is_not_a_folder_is_refused() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
     let output = command
         .args(["check", "--root", "/no/such/folder"])

@@ -3,7 +3,7 @@
 use super::System;
 
 #[test]
-fn every_way_to_come_to_the_line() {
+fn every_form_of_a_line_with_ivalt() {
     for (name, text, asked) in [
         (
             "in brackets",

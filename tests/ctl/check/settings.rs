@@ -252,7 +252,7 @@ fn expired_authority() -> String {
 }
 
 #[test]
-fn the_settings_that_are_named_are_examined() {
+fn settings_of_the_command_line_are_checked() {
     let system = System::healthy();
     let output = system.run(&["--json", "--config", "/etc/ivalt/other.toml"]);
     Checked::of(&output).gives(

@@ -84,7 +84,7 @@ fn users_file() {
 }
 
 #[test]
-fn who_is_not_enrolled() {
+fn users_not_enrolled() {
     all_give(&[
         (
             "nobody",
@@ -183,7 +183,7 @@ const CAROL: &str = "carol:x:1002:1002::/home/carol:/bin/bash\n";
 
 /// A hundred thousand users, all of them wrong, are still counted in one walk.
 #[test]
-fn a_large_register() {
+fn a_large_users_file() {
     let mut text = "[users]\n".to_owned();
     for number in 0..100_000 {
         text += &format!("u{number} = \"4155550100\"\n");

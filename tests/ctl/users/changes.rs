@@ -9,7 +9,7 @@ use support::{Case, StandIn, sandbox_test};
 
 /// Every form of an entry through the program: what is untouched stays byte for byte.
 #[test]
-fn only_what_is_meant_is_changed() {
+fn only_the_named_entry_is_changed() {
     const TWICE: &str = "twice = '+14155550103'\r\ntwice = '+14155550103'\r\n";
     type Change<'a> = (&'a [&'a str], &'a str, &'a str);
     let added = format!("{TWICE}new = \"+14155550199\"\r\n");
@@ -69,7 +69,7 @@ fn disabled_and_enabled_again_is_byte_for_byte_the_same() {
     assert_eq!(store.done(&["disable", "root"]).stdout, "root: disabled\n");
     assert_eq!(
         store.done(&["disable", "root"]).stdout,
-        "root: is disabled already\n"
+        "root: is already disabled\n"
     );
     assert!(
         store
@@ -82,10 +82,10 @@ fn disabled_and_enabled_again_is_byte_for_byte_the_same() {
 }
 
 #[test]
-fn what_was_done_for_machines() {
+fn json_of_every_change() {
     let store = Store::with("[users]\n");
     let file = store.users_file().display().to_string();
-    let unknown = "no.body: this machine knows no such account";
+    let unknown = "no.body: no such account on this machine";
     for (words, said) in [
         (
             ["add", "no.body", "+14155550100"].as_slice(),
@@ -158,7 +158,7 @@ fn national_mobiles_stay_as_written() {
 }
 
 #[test]
-fn two_with_one_mobile_are_pointed_out() {
+fn a_shared_mobile_is_pointed_out() {
     let store = Store::with("[users]\nroot = '+14155550100'\n");
     let called = store.done(&["add", "bin", "+1 415 555 0100"]);
     let warning = "ivaltctl: warning: root, bin: have the same mobile ***0100\n";

@@ -29,7 +29,7 @@ fn the_trust_rules_hold_for_changes() {
 }
 
 #[test]
-fn the_first_user_makes_the_file() {
+fn the_first_user_creates_the_file() {
     let store = Store::empty();
     store.refused(
         &["list"],
@@ -45,7 +45,7 @@ fn the_first_user_makes_the_file() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_not_made() {
+fn a_missing_folder_is_not_created() {
     let store = Store::empty();
     let settings = format!(
         "users_file = \"{}/no/users.toml\"\n",
@@ -97,7 +97,7 @@ fn a_new_file_belongs_to_root_in_a_folder_of_a_group() {
 }
 
 #[test]
-fn without_root_the_way_is_named() {
+fn without_root_sudo_is_suggested() {
     if no_root("becomes somebody else") {
         return;
     }
@@ -129,19 +129,17 @@ fn without_root_the_way_is_named() {
     let sudo = "sudo ivaltctl --config ivalt.toml users";
     assert_eq!(
         nobody(&["list"]),
-        format!("ivaltctl: ivalt.toml: must not be read by you; run: {sudo} list\n")
+        format!("ivaltctl: ivalt.toml: permission denied; run: {sudo} list\n")
     );
     // As an administrator may leave them, and the module accepts with another effective user id.
     fs::set_permissions(&config, PermissionsExt::from_mode(0o600)).unwrap();
     chown(&config, Some(65534), None).unwrap();
     assert_eq!(
         nobody(&["show", "a b"]),
-        format!("ivaltctl: users.toml: must not be read by you; run: {sudo} show 'a b'\n")
+        format!("ivaltctl: users.toml: permission denied; run: {sudo} show 'a b'\n")
     );
     assert_eq!(
         nobody(&["add", "root", "+916283974746"]),
-        format!(
-            "ivaltctl: users.toml: must not be changed by you; run: {sudo} add root +916283974746\n"
-        )
+        format!("ivaltctl: users.toml: permission denied; run: {sudo} add root +916283974746\n")
     );
 }

@@ -23,8 +23,8 @@ fn a_csv_file_is_imported_whole() {
         ),
         (
             0,
-            "2 users added; there already: root, sync\n",
-            "ivaltctl: warning: first.last: this machine knows no such account\n"
+            "2 users added; already present: root, sync\n",
+            "ivaltctl: warning: first.last: no such account on this machine\n"
         )
     );
     let expected = "[users]\nroot = '+14155550100'\nsync = { mobile = '+14155550101', enabled = false }\n\
@@ -51,9 +51,9 @@ fn one_bad_row_and_nothing_is_imported() {
     let csv = csv.to_str().unwrap();
     store.refused(
         &["import", csv],
-        "new.csv:3: root: stands otherwise in users.toml:2 already\n\
-         ivaltctl: new.csv:4: sync: has a bad entry already: users.toml:3: sync: must be a mobile in quotes, like \"+14155550100\"\n\
-         ivaltctl: new.csv:5: bin: stands in line 2, too; keep one\n\
+        "new.csv:3: root: already enrolled differently in users.toml:2\n\
+         ivaltctl: new.csv:4: sync: already has a bad entry: users.toml:3: sync: must be a mobile in quotes, like \"+14155550100\"\n\
+         ivaltctl: new.csv:5: bin: is also in line 2; keep one\n\
          ivaltctl: new.csv:6: games: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100\n\
          ivaltctl: new.csv:8: the name is empty\n\
          ivaltctl: 5 rows are refused; nothing was changed",

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{FILE, Store};
 
 #[test]
-fn what_stands_there_is_listed_as_a_login_would_read_it() {
+fn entries_are_listed_as_a_login_would_read_them() {
     let store = Store::with(FILE);
     let called = store.done(&["list"]);
     assert_eq!(
@@ -19,15 +19,15 @@ fn what_stands_there_is_listed_as_a_login_would_read_it() {
     );
     assert_eq!(
         called.stderr,
-        "ivaltctl: warning: first.last: this machine knows no such account\n\
-         ivaltctl: warning: bad: this machine knows no such account\n\
-         ivaltctl: warning: twice: this machine knows no such account\n"
+        "ivaltctl: warning: first.last: no such account on this machine\n\
+         ivaltctl: warning: bad: no such account on this machine\n\
+         ivaltctl: warning: twice: no such account on this machine\n"
     );
     assert_eq!(store.text(), FILE);
 }
 
 #[test]
-fn the_list_for_machines_masks_mobiles_too() {
+fn the_list_in_json_masks_mobiles_too() {
     let store = Store::with("[users]\nroot = '+14155550100'\nbin = { mobile = '1' }\n");
     let called = store.done(&["list", "--json"]);
     let why = format!(
@@ -49,7 +49,7 @@ fn the_list_for_machines_masks_mobiles_too() {
 }
 
 #[test]
-fn who_is_shown_is_shown_whole() {
+fn show_prints_the_whole_mobile() {
     let store = Store::with(FILE);
     assert_eq!(
         store.done(&["show", "root"]).stdout,

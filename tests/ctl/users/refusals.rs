@@ -9,14 +9,14 @@ use support::sandbox_test;
 #[test]
 fn names_and_mobiles_that_cannot_be_are_refused() {
     let store = Store::with("[users]\n");
-    let name = "no account can have a name with : or /; nothing was changed";
+    let name = "an account name cannot contain : or /; nothing was changed";
     for (words, sentence) in [
         (["add", "", "+14155550100"], ": the name is empty; nothing was changed".to_owned()),
         (["add", "a:b", "+14155550100"], format!("a:b: {name}")),
         (["add", "../a", "+14155550100"], format!("../a: {name}")),
         (
             ["add", "a\nb", "+14155550100"],
-            "a\\nb: the name holds a control character; nothing was changed".to_owned(),
+            "a\\nb: the name contains a control character; nothing was changed".to_owned(),
         ),
         (
             ["add", "alice", "4155550100"],
@@ -48,7 +48,7 @@ fn names_and_mobiles_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn who_stands_there_already_is_not_added() {
+fn an_enrolled_user_is_not_added_again() {
     let store = Store::with(FILE);
     let tool = format!(
         "ivaltctl --config {} users",
@@ -57,25 +57,24 @@ fn who_stands_there_already_is_not_added() {
     for (words, sentence) in [
         (
             ["add", "root", "+916283974746"],
-            "users.toml:3: root stands here already with this mobile; nothing was changed"
-                .to_owned(),
+            "users.toml:3: root: already enrolled with this mobile; nothing was changed".to_owned(),
         ),
         (
             ["add", "root", "+14155550100"],
             format!(
-                "users.toml:3: root stands here already; to change the mobile: {tool} remove root && {tool} add root +14155550100"
+                "users.toml:3: root: already enrolled with another mobile; to change it: {tool} remove root && {tool} add root +14155550100"
             ),
         ),
         (
             ["add", "first.last", "+14155550100"],
             format!(
-                "users.toml:6: first.last stands here already with this mobile, disabled; let the person in again: {tool} enable first.last"
+                "users.toml:6: first.last: already enrolled with this mobile, disabled; to enable: {tool} enable first.last"
             ),
         ),
         (
             ["add", "twice", "+14155550100"],
             format!(
-                "users.toml:10: twice: is defined twice, in lines 9 and 10; keep one; nothing was changed; fix it, or take it out first: {tool} remove twice"
+                "users.toml:10: twice: is defined twice, in lines 9 and 10; keep one; nothing was changed; fix it, or remove it first: {tool} remove twice"
             ),
         ),
     ] {
@@ -92,18 +91,18 @@ fn who_stands_there_already_is_not_added() {
 }
 
 #[test]
-fn a_name_without_its_quotes_is_left_to_a_person() {
+fn a_name_without_its_quotes_is_left_to_an_editor() {
     let store = Store::with("[users]\nfirst.last = '+14155550100'\nalice.disabled = true\n");
     let quotes = "a name with dots needs quotes; write \"first.last\" = \"+14155550100\"";
     for name in ["first.last", "first"] {
         let sentence = format!(
-            "users.toml: {name} would not read as wanted afterwards (users.toml:2: {name}: {quotes}); nothing was changed; change it with an editor"
+            "users.toml: {name}: refusing to write: the result would not parse as intended (users.toml:2: {name}: {quotes}); nothing was changed; edit the file manually"
         );
         store.refused(&["remove", name], &sentence);
     }
     store.refused(
         &["remove", "alice"],
-        "users.toml: alice would not read as wanted afterwards (users.toml:3: alice: unknown key \"disabled\"; expected mobile or enabled); nothing was changed; change it with an editor",
+        "users.toml: alice: refusing to write: the result would not parse as intended (users.toml:3: alice: unknown key \"disabled\"; expected mobile or enabled); nothing was changed; edit the file manually",
     );
 }
 
@@ -191,7 +190,7 @@ fn without_settings_the_defaults_are_named() {
         (called.status, called.stderr.as_str()),
         (
             1,
-            "ivaltctl: note: /etc/ivalt/ivalt.toml does not exist; going on with its defaults: /etc/ivalt/users.toml, E.164 mobiles\n\
+            "ivaltctl: note: /etc/ivalt/ivalt.toml does not exist; using the defaults: /etc/ivalt/users.toml, E.164 mobiles\n\
              ivaltctl: /etc/ivalt/users.toml: does not exist; create it: install -o root -g root -m 0600 /dev/null /etc/ivalt/users.toml\n"
         )
     );

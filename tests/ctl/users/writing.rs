@@ -74,7 +74,7 @@ fn killed_at_any_moment_the_file_is_the_old_or_the_new_one() {
 }
 
 #[test]
-fn what_a_killed_writer_left_does_not_disturb() {
+fn leftovers_of_a_killed_writer_do_no_harm() {
     let store = Store::with("[users]\n");
     store.folder.write(".users.toml.new", "half of", 0o600);
     store.folder.write(".users.toml.lock", "", 0o600);
@@ -122,10 +122,10 @@ fn a_second_writer_waits_and_then_gives_up() {
     let mut waiting = start(&store, &["add", "root", "+14155550100"]);
     let called = store.call(&["add", "bin", "+14155550101"]);
     assert_eq!((called.status, called.stdout.as_str()), (1, ""));
-    let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; look for it: fuser -v ";
+    let sentence = "users.toml: another ivaltctl has been changing it for 10 s; nothing was changed; find it: fuser -v ";
     assert!(called.stderr.contains(sentence), "{}", called.stderr);
     assert_eq!(waiting.wait().unwrap().code(), Some(1));
-    // Who only reads does not wait.
+    // Readers do not wait.
     store.done(&["list"]);
     let mut waiting = start(&store, &["add", "root", "+14155550100"]);
     thread::sleep(Duration::from_millis(200));
@@ -135,7 +135,7 @@ fn a_second_writer_waits_and_then_gives_up() {
 }
 
 /// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.
-fn as_large_as_can_be(room: usize) -> String {
+fn as_large_as_can_be(spare: usize) -> String {
     let users = if cfg!(debug_assertions) {
         20_000
     } else {
@@ -143,7 +143,7 @@ fn as_large_as_can_be(room: usize) -> String {
     };
     let mut text = many(users);
     let comment = format!("# {}\n", "x".repeat(1020));
-    let size = (64 << 20) - room;
+    let size = (64 << 20) - spare;
     while text.len() + comment.len() <= size {
         text.push_str(&comment);
     }
@@ -168,7 +168,7 @@ fn sixty_four_mebibytes_can_be_changed_and_not_passed() {
 
 /// An editor that knows nothing of our lock puts its own file in the place while we work.
 #[test]
-fn what_an_editor_saves_meanwhile_is_not_lost() {
+fn an_edit_made_meanwhile_is_not_lost() {
     let mut refused = 0;
     for _ in 0..10 {
         let store = Store::with(&many(50_000));
@@ -183,7 +183,7 @@ fn what_an_editor_saves_meanwhile_is_not_lost() {
         let called = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(called.stderr).unwrap();
         match called.status.code() {
-            // Before us, or after us: both are in order.
+            // Before our change, or after it: both are correct.
             Some(0) => assert!(store.text().starts_with(&edited)),
             _ => {
                 assert!(
