@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::command_line::{ApiArgs, Operation};
 use super::terminal::{self, ERROR, OK, WARN, ask, ask_secret};
-use super::{Exit, Refused, surroundings};
+use super::{Exit, Refused, trust};
 use ivalt_core::api::{Answer, ApiError, Client, Exchange};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::{ClientCredentials, Settings};
-use ivalt_core::users::{self, Entry, Mobile};
+use ivalt_core::sys;
+use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
 
 /// Sends one operation and shows the verdict.
 pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
-    let surroundings = surroundings();
-    let settings = Settings::load(config, surroundings.trust)?;
-    let mut client = Client::new(&settings.api, surroundings.trust, surroundings.platform)?;
+    let settings = Settings::load(config, trust())?;
+    let mut client = Client::new(&settings.api, trust(), sys::platform())?;
     client.check_roots()?;
     let exchange = match &args.operation {
         Operation::ValidateToken { mobile, user } => {
@@ -44,25 +44,25 @@ fn mobile_number(
     user: Option<&str>,
     settings: &Settings,
 ) -> Result<Mobile, Refused> {
-    let format = settings.token.mobile_format;
-    let trust = surroundings().trust;
     let written = match (mobile, user) {
         (Some(mobile), _) => mobile.to_owned(),
+        (None, Some(user)) => return mobile_of(user, settings),
         (None, None) => ask("mobile number: ")?,
-        (None, Some(user)) => {
-            return match users::look_up(&settings.users_file, trust, user.as_bytes(), format)? {
-                Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
-                Entry::Bad(why) => Err(why.into()),
-                Entry::Absent => Err(Refused(format!(
-                    "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
-                    settings.users_file.display()
-                ))),
-            };
-        }
     };
-    Mobile::parse(&written, format).ok_or_else(|| {
-        Refused("the mobile is not E.164; write + and 7 to 15 digits, like +14155550100".into())
-    })
+    let format = settings.token.mobile_format;
+    Mobile::parse(&written, format).ok_or_else(|| not_a_mobile(format).into())
+}
+
+fn mobile_of(user: &str, settings: &Settings) -> Result<Mobile, Refused> {
+    let file = &settings.users_file;
+    match look_up(file, trust(), user.as_bytes(), settings.token.mobile_format)? {
+        Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
+        Entry::Bad(problem) => Err(problem.into()),
+        Entry::Absent => Err(Refused(format!(
+            "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
+            file.display()
+        ))),
+    }
 }
 
 /// The module sends neither empty answers nor anything but visible ASCII, so the tool does not either.

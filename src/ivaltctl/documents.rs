@@ -123,7 +123,7 @@ fn the_synopsis_is_complete() {
     }
 }
 
-/// The commands in README and in the man pages.
+/// The commands that the pages tell people to type.
 #[test]
 fn documented_commands_exist() {
     let mut code = Words::new();

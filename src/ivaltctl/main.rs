@@ -35,8 +35,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{Command, CommandLine};
-use ivalt_core::authenticate::Context;
-use ivalt_core::sys;
 use ivalt_core::trusted_file::Trust;
 
 /// The exit status; the numbers are those of debian/interface.md.
@@ -103,11 +101,9 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
     }
 }
 
-/// What `authenticate` needs of this process. The tool trusts the same files as the module would.
-fn surroundings() -> Context {
-    let effective_uid = nix::unistd::geteuid().as_raw();
-    Context {
-        trust: Trust { effective_uid },
-        platform: sys::platform(),
+/// The tool trusts the same files as the module would.
+fn trust() -> Trust {
+    Trust {
+        effective_uid: nix::unistd::geteuid().as_raw(),
     }
 }

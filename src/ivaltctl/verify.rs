@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 use super::command_line::VerifyArgs;
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, Terminal, WARN};
-use super::{Exit, Refused, check, surroundings};
+use super::{Exit, Refused, check, trust};
 use ivalt_core::arguments::DEFAULT_CONFIG;
-use ivalt_core::authenticate::authenticate;
+use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::Decision;
 use ivalt_core::log_line::{self, Origin};
 use ivalt_core::report::Report;
+use ivalt_core::sys;
 
 /// Tries a user's token and shows the decision.
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
@@ -28,7 +29,11 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         user: args.name.clone().into_bytes(),
         ..Report::default()
     };
-    authenticate(&arguments, &mut terminal, surroundings(), &mut report);
+    let context = Context {
+        trust: trust(),
+        platform: sys::platform(),
+    };
+    authenticate(&arguments, &mut terminal, context, &mut report);
     let origin = Origin {
         service: args.service.clone().into_bytes(),
         ..Origin::default()

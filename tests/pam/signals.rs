@@ -192,7 +192,7 @@ fn an_application_that_is_stopped_continues_where_it_was() {
 
 /// The time-out also counts while the application is stopped: what came too late is not taken.
 #[sandbox_test]
-fn a_host_that_is_stopped_for_too_long_is_denied() {
+fn an_application_that_is_stopped_for_too_long_is_denied() {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("slow-3000").answer("accept-1");
     let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);

@@ -128,7 +128,8 @@ fn answers_that_come_slowly_or_break_off() {
 }
 
 /// Without TLS's goodbye a body that ends with the connection may have been cut by an attacker (RFC 8446
-/// section 6.1). ureq does not report it; an object that has its end is whole all the same, and half an object is not JSON.
+/// section 6.1). ureq does not report it; an object that has its end is whole all the same, and half an object is not
+/// JSON.
 #[sandbox_test]
 fn a_cut_answer_counts_only_if_its_object_is_whole() {
     let cut = |body: &[u8], close: fn(&Tls)| {

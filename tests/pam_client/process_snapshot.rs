@@ -225,9 +225,9 @@ fn threads() -> BTreeMap<i32, Thread> {
     found.filter_map(|id| Some((id, thread(id)?))).collect()
 }
 
-/// `None` of one that ends. The order matters: in its last moments the kernel has no signal mask of a thread any more and
-/// shows an empty one in `status`, as if it took every signal. It is marked as ending before that, so that a thread whose
-/// `stat`, read afterwards, has no such mark had its mask when `status` was read.
+/// `None` of one that ends. The order matters: in a thread's last moments the kernel no longer has its signal mask and
+/// shows an empty one in `status`, as if it took every signal. It is marked as ending before that, so a thread whose
+/// `stat`, read afterwards, has no such mark still had its mask when `status` was read.
 fn thread(id: i32) -> Option<Thread> {
     let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
     let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;

@@ -2,9 +2,9 @@
 //! Applications cannot do either: libpam refuses that item outside of modules.
 //!
 //! Arguments: `authtok=TEXT` sets it; `obfuscated=HEX` sets it to a text that must not be in the service file; `show`
-//! shows `PAM_AUTHTOK=…` as an information message (nothing after `=` when unset); `say=TEXT` shows that, so that a test
-//! can tell which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the
-//! other modules' alone. It answers for accounts as for passwords.
+//! shows `PAM_AUTHTOK=…` as an information message (nothing after `=` when unset); `say=TEXT` shows that, so that a
+//! test can tell which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's
+//! result is the other modules' alone. It answers for accounts as for passwords.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

@@ -54,8 +54,8 @@ pub struct Script {
     pub blocked: Vec<i32>,
     /// Signals that rain on the process during every call.
     pub interrupt: Option<Interrupt>,
-    /// During every call a child of the application's own ends, this long after its start; its SIGCHLD and its status are
-    /// the application's.
+    /// During every call a child of the application's own ends, this long after its start; its SIGCHLD and its status
+    /// are the application's.
     pub child_ms: Option<u64>,
     /// Descriptors that the application has closed; some callers of setuid programs close 0, 1 and 2.
     pub closed: Vec<i32>,

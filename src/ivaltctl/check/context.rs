@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::{Fix, Problem, ProblemKind};
 use ivalt_core::settings::Settings;
@@ -144,16 +144,15 @@ pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
 }
 
 fn load(root: &Root, path: &Path) -> Result<Settings, Problem> {
-    let trust = surroundings().trust;
     if root.is_this_machine() {
-        return Settings::load(path, trust);
+        return Settings::load(path, trust());
     }
     let real = root.real(path);
-    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
+    let bytes = trust().read(&real, ReadPermission::OwnerOnly, SMALL);
     let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
-        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
+        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust()),
         // It says where the file is not UTF-8.
-        Err(_) => Settings::load(&real, trust),
+        Err(_) => Settings::load(&real, trust()),
     });
     settings.map_err(|problem| in_system(root, problem))
 }
@@ -176,4 +175,66 @@ fn with_real_key_file(root: &Root, text: &str) -> String {
         text.replace_range(span, &json!(real.to_string_lossy()).to_string());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_line_and_the_fix_of_its_problem() {
+        let file = Path::new("/e/i.toml");
+        let bad = Problem::invalid("is bad").in_file(file);
+        let key = Path::new("/e/api.key");
+        for (problem, line, what, fix) in [
+            (bad.clone(), None, "is bad: so", "edit it"),
+            (
+                bad.clone().in_line(3).fix("keep one"),
+                Some(3),
+                "is bad: so",
+                "keep one",
+            ),
+            (
+                bad.clone().run("chmod 0600 x".into()),
+                None,
+                "is bad: so",
+                "chmod 0600 x",
+            ),
+            (
+                Problem {
+                    kind: ProblemKind::KeyFile,
+                    ..bad.in_file(key)
+                },
+                None,
+                "api.key_file: /e/api.key: is bad: so",
+                "edit it",
+            ),
+        ] {
+            let found = problem_finding(Severity::Warning, "x", file, &problem, "so", "edit it");
+            assert_eq!(found.file.as_deref(), Some(file));
+            assert_eq!(
+                (found.line, found.what.as_str(), found.fix.as_str()),
+                (line, what, fix)
+            );
+        }
+    }
+
+    #[test]
+    fn paths_below_a_folder_are_those_of_the_system() {
+        let root = Root::new(Path::new("/mnt/x"));
+        let problem = Problem::invalid("is bad").in_file(Path::new("/mnt/x/etc/f"));
+        for (problem, shown) in [
+            (problem.clone(), "/etc/f: is bad"),
+            (
+                problem.clone().run("chmod 0600 /mnt/x/etc/f".into()),
+                "/etc/f: is bad; run: chmod 0600 /etc/f",
+            ),
+            (
+                problem.fix("see /mnt/x/etc/f"),
+                "/etc/f: is bad; see /etc/f",
+            ),
+        ] {
+            assert_eq!(in_system(&root, problem).to_string(), shown);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_fi
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use crate::users::entries::{self, UserEntry};
 use crate::users::snapshot::digits;
 use ivalt_core::log_line::quote_log_value;
@@ -42,8 +42,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let trust = surroundings().trust;
-    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+    let bytes = match trust().read(&root.real(file), ReadPermission::Anybody, LARGE) {
         Ok(bytes) => bytes,
         Err(problem) => return vec![unusable(file, &in_system(root, problem))],
     };

@@ -10,7 +10,7 @@ use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 
 /// Where distributions keep PAM's modules. Debian puts the machine's name before it.
 const FOLDERS: [&str; 4] = [
@@ -79,7 +79,7 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
         let metadata = fs::metadata(root.followed(part)).ok()?;
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
         let shown = part.display();
-        let (what, fix) = if owner != 0 && owner != surroundings().trust.effective_uid {
+        let (what, fix) = if owner != 0 && owner != trust().effective_uid {
             (
                 format!("belongs to user id {owner}"),
                 format!("chown root:root {shown}"),

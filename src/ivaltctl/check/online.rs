@@ -13,10 +13,11 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use super::clock;
 use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
-use crate::{surroundings, terminal};
+use crate::{terminal, trust};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
+use ivalt_core::sys;
 
 /// A certificate that ends within so many days should have been renewed.
 const DAYS: i64 = 14;
@@ -37,9 +38,8 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
     let mut steps = Vec::new();
     for (file, settings) in context.usable() {
         let api = with_real_paths(context, &settings.api);
-        let surroundings = surroundings();
         // Roots that cannot be used are a finding about the settings.
-        let client = Client::new(&api, surroundings.trust, surroundings.platform);
+        let client = Client::new(&api, trust(), sys::platform());
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;

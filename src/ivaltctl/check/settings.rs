@@ -10,7 +10,7 @@ use super::context::{
 };
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::surroundings;
+use crate::trust;
 use ivalt_core::api::{self, SYSTEM_BUNDLES};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
@@ -134,11 +134,10 @@ fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Ve
 
 /// The trusted roots.
 fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
-    let trust = surroundings().trust;
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust.read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
+    match trust().read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
         Ok(pem) => certificates(bundle, &pem),
         Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
@@ -197,9 +196,7 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         let id = "roots-unusable";
         return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };
-    let pem = surroundings()
-        .trust
-        .read_system_file(&root.followed(bundle), SMALL);
+    let pem = trust().read_system_file(&root.followed(bundle), SMALL);
     match pem {
         Ok(pem) => certificates(bundle, &pem),
         Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],

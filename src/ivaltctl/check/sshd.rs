@@ -415,7 +415,7 @@ fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
     let file = root.real(&settings.users_file);
-    let trust = crate::surroundings().trust;
+    let trust = crate::trust();
     let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);
     // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))

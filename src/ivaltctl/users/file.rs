@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::replace::{replace, sibling};
-use crate::{Refused, surroundings, terminal};
+use crate::{Refused, terminal, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
@@ -51,8 +51,7 @@ impl UsersFile {
     /// The module's own sentence.
     pub fn read(&self) -> Result<Vec<u8>, Refused> {
         require_permission(&self.path)?;
-        let trust = surroundings().trust;
-        Ok(trust.read(&self.path, ReadPermission::Anybody, LARGE)?)
+        Ok(trust().read(&self.path, ReadPermission::Anybody, LARGE)?)
     }
 
     /// Waits for the right to write.

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use super::command_line::{UsersArgs, UsersCommand};
 use super::terminal::{self, ProgressHint, visible};
-use super::{Exit, Refused, surroundings};
+use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
 use file::{UsersFile, require_permission, shell_word};
@@ -104,8 +104,7 @@ impl<'a> UserStore<'a> {
 
     fn show(&self, name: &str) -> Result<(), Refused> {
         require_permission(self.file.path())?;
-        let trust = surroundings().trust;
-        match look_up(self.file.path(), trust, name.as_bytes(), self.format)? {
+        match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
                 terminal::say(report::show(name, &entry, self.json));
@@ -412,7 +411,7 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
         ));
         return Ok(enrolment);
     }
-    Ok(Enrolment::load(config, surroundings().trust)?)
+    Ok(Enrolment::load(config, trust())?)
 }
 
 fn expected_entry(row: &import::Row) -> (&str, Entry) {
