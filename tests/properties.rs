@@ -1,4 +1,4 @@
-//! What must hold for every input, not only for those somebody thought of. Compiled into the unit tests.
+//! What must hold for every input, not only for those that come to mind. Compiled into the unit tests.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use ivalt_core::api::{Answer, judge};
+use ivalt_core::api::{Answer, classify};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{Origin, line};
-use ivalt_core::plain_lines::without_others;
 use ivalt_core::problem::Problem;
 use ivalt_core::report::Report;
 use ivalt_core::settings::MobileFormat;
+use ivalt_core::users::prefilter;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
 use support::log_line;
 
@@ -79,9 +79,9 @@ proptest! {
         let text = format!("[users]\n{}\n", lines.join("\n"));
         // The same to TOML, and not plain: nothing is left out.
         let whole = text.replacen("[users]", "[ users ]", 1);
-        prop_assert_eq!(without_others(&whole, wanted), &*whole);
+        prop_assert_eq!(prefilter(&whole, wanted), &*whole);
         prop_assert_eq!(read(&text), read(&whole), "{}", text);
-        prop_assert_eq!(read(&without_others(&text, wanted)), read(&whole), "{}", text);
+        prop_assert_eq!(read(&prefilter(&text, wanted)), read(&whole), "{}", text);
     }
 
     #[test]
@@ -126,13 +126,13 @@ proptest! {
         let mut object: serde_json::Map<_, _> = others.into_iter().map(|(key, value)| (key, value.into())).collect();
         object.insert("status".to_owned(), word.clone().into());
         let body = format!("{before}{}{after}", serde_json::Value::Object(object));
-        let verified = judge(status, Ok(body.as_bytes())) == Answer::Verified;
+        let verified = classify(status, Ok(body.as_bytes())) == Answer::Verified;
         prop_assert_eq!(verified, (200..300).contains(&status) && word == "success", "{} {}", status, body);
     }
 
     #[test]
     fn no_garbage_is_a_success(status in 100u16..1000, body in vec(any::<u8>(), 0..200)) {
-        prop_assert_ne!(judge(status, Ok(&body)), Answer::Verified);
+        prop_assert_ne!(classify(status, Ok(&body)), Answer::Verified);
     }
 
     /// What a success becomes when one byte of it is replaced, left out or put in, unless it still says the same.
@@ -146,7 +146,7 @@ proptest! {
         }
         let same = serde_json::from_slice::<serde_json::Value>(&body)
             .is_ok_and(|value| value.is_object() && value["status"] == "success");
-        prop_assert_eq!(judge(200, Ok(&body)) == Answer::Verified, same, "{:?}", body);
+        prop_assert_eq!(classify(200, Ok(&body)) == Answer::Verified, same, "{:?}", body);
     }
 
     #[test]

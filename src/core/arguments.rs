@@ -119,7 +119,7 @@ impl Arguments {
 fn config_path(word: &[u8]) -> Result<PathBuf, BadArgument> {
     let Some(path) = word.strip_prefix(b"config=") else {
         return Err(BadArgument(format!(
-            "\"{}\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "\"{}\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
             name(word).escape_ascii()
         )));
     };
@@ -187,9 +187,9 @@ mod tests {
         let message = |words: &[&CStr]| Arguments::parse(words).unwrap_err().to_string();
         assert_eq!(
             message(&[c"debug", c"no\ndelay"]),
-            "argument in pam.d: \"no\\ndelay\" is not known; known are config=PATH, debug, try_first_pass, use_first_pass, nodelay"
+            "argument in pam.d: \"no\\ndelay\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay"
         );
-        assert!(message(&[c"key=SECRET"]).starts_with("argument in pam.d: \"key\" is not known;"));
+        assert!(message(&[c"key=SECRET"]).starts_with("argument in pam.d: \"key\" is unknown;"));
         assert_eq!(
             message(&[c"config=ivalt.toml"]),
             "argument in pam.d: config=ivalt.toml must be an absolute path"

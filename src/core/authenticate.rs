@@ -7,7 +7,7 @@ use crate::arguments::{Arguments, Debug, FirstPass};
 use crate::conversation::{Application, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::settings::{Method, Settings, Tolerance};
@@ -91,7 +91,7 @@ fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<()
         (Method::TokenAndFace, FirstPass::Use) => {
             let what =
                 "token.method: \"token+face\" needs two answers, and use_first_pass never asks";
-            let problem = Problem::new(ProblemKind::Invalid, what).in_file(&arguments.config);
+            let problem = Problem::invalid(what).in_file(&arguments.config);
             Err(problem.fix("use try_first_pass"))
         }
         (Method::Token | Method::TokenAndFace, _) => Ok(()),
@@ -177,7 +177,7 @@ impl Call<'_> {
         let mut result = self.accepted(exchange);
         if let (Ok(()), Some(face)) = (&result, &face) {
             let exchange = self.client.validate_user(face, &token);
-            result = self.accepted(exchange.without_number(mobile.as_str()));
+            result = self.accepted(exchange.redact_mobile(mobile.as_str()));
         }
         self.tokens.mark_sent(token);
         result.map(|()| Proof::of_validated_token())

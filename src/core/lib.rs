@@ -48,7 +48,6 @@ pub mod conversation;
 pub mod decision;
 mod denial;
 pub mod log_line;
-pub mod plain_lines;
 pub mod problem;
 pub mod report;
 pub mod secret;

@@ -62,6 +62,12 @@ impl Problem {
         }
     }
 
+    /// Something that cannot be used as it is.
+    #[must_use]
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self::new(ProblemKind::Invalid, what)
+    }
+
     /// The same, in this file.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {

@@ -312,7 +312,7 @@ impl Source<'_> {
                 .at(
                     &span,
                     self.text.get(span.clone()).unwrap_or_default(),
-                    "stands twice",
+                    "is defined twice",
                 )
                 .fix("keep one"),
             message => self.at(&span, "", &format!("is not TOML: {message}")),
@@ -327,8 +327,8 @@ impl Source<'_> {
         if error.message().starts_with("unknown field") {
             let name = self.text.get(span.clone()).unwrap_or_default();
             return self
-                .at(&span, &join(&key, name), "is not a setting")
-                .fix(format!("here it is {expected}"));
+                .at(&span, &join(&key, name), "unknown setting")
+                .fix(format!("expected {expected}"));
         }
         self.at(&span, &key, &format!("must be {expected}"))
     }
@@ -337,7 +337,7 @@ impl Source<'_> {
     fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Problem {
         let colon = if key.is_empty() { "" } else { ": " };
         let what = format!("{key}{colon}{what}");
-        self.locate(span, Problem::new(ProblemKind::Invalid, what))
+        self.locate(span, Problem::invalid(what))
     }
 
     fn locate(&self, span: &Range<usize>, problem: Problem) -> Problem {
@@ -401,15 +401,15 @@ impl Source<'_> {
                 self.header_value(&file.span(), "api.key_file", &content)
             }
             (Some(_), Some(file)) => Err(self.two_keys(&file)),
-            (None, None) => Err(Problem::new(ProblemKind::Invalid, "api.key: is missing")
+            (None, None) => Err(Problem::invalid("api.key: is missing")
                 .in_file(self.path)
                 .fix("set it, or api.key_file, under [api]")),
         }
     }
 
     fn two_keys(&self, file: &Spanned<AbsolutePath>) -> Problem {
-        self.at(&file.span(), "api.key_file", "stands beside api.key")
-            .fix("keep one of the two")
+        self.at(&file.span(), "api.key_file", "conflicts with api.key")
+            .fix("set only one")
     }
 
     /// An API key goes out as an HTTP header value, RFC 9110 section 5.5.
@@ -442,15 +442,13 @@ impl Source<'_> {
                 id: id.into_inner(),
                 secret: secret.into_inner(),
             })),
-            (Some(id), None) => Err(self.at(
-                &id.span(),
-                "api.client_id",
-                "needs api.client_secret beside it",
-            )),
+            (Some(id), None) => {
+                Err(self.at(&id.span(), "api.client_id", "requires api.client_secret"))
+            }
             (None, Some(secret)) => Err(self.at(
                 &secret.span(),
                 "api.client_secret",
-                "needs api.client_id beside it",
+                "requires api.client_id",
             )),
         }
     }
@@ -464,7 +462,7 @@ fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        Problem::new(ProblemKind::Invalid, "is not UTF-8")
+        Problem::invalid("is not UTF-8")
             .in_file(path)
             .in_line(line)
             .fix("write the file again as UTF-8 text")
@@ -796,7 +794,7 @@ mod tests {
             (
                 "",
                 "user_file = \"/x\"",
-                ":1: user_file: is not a setting; here it is one of `users_file`, `api`, `token`, `policy`",
+                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`",
             ),
             (
                 "",
@@ -923,12 +921,12 @@ mod tests {
             (
                 "api",
                 "client_id = \"x\"",
-                ":3: api.client_id: needs api.client_secret beside it",
+                ":3: api.client_id: requires api.client_secret",
             ),
             (
                 "api",
                 "client_secret = \"x\"",
-                ":3: api.client_secret: needs api.client_id beside it",
+                ":3: api.client_secret: requires api.client_id",
             ),
             (
                 "api",
@@ -938,13 +936,13 @@ mod tests {
             (
                 "api",
                 "key_file = \"/k\"",
-                ":3: api.key_file: stands beside api.key; keep one of the two",
+                ":3: api.key_file: conflicts with api.key; set only one",
             ),
-            ("api", "key = \"k\"", ":3: key: stands twice; keep one"),
+            ("api", "key = \"k\"", ":3: key: is defined twice; keep one"),
             (
                 "api",
                 "keys = \"SECRET\"",
-                ":3: api.keys: is not a setting; here it is one of `url`, `key`, `key_file`, `timeout_seconds`, `ca_file`, `proxy`, `preconnect`, `client_id`, `client_secret`",
+                ":3: api.keys: unknown setting; expected one of `url`, `key`, `key_file`, `timeout_seconds`, `ca_file`, `proxy`, `preconnect`, `client_id`, `client_secret`",
             ),
             (
                 "token",
@@ -1005,7 +1003,7 @@ mod tests {
             (
                 "polices",
                 "x = 1",
-                ":3: polices: is not a setting; here it is one of `users_file`, `api`, `token`, `policy`",
+                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`",
             ),
         ] {
             let error = refusal(&with(section, lines));

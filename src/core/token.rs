@@ -96,7 +96,7 @@ impl<'a> Tokens<'a> {
             // A token may be good for one use: it is not sent twice, and iVALT has refused it already.
             return Err(Denial(
                 Refusal::TokenRejected,
-                "the same token again, not sent".to_owned(),
+                "token already tried; not sent again".to_owned(),
             ));
         }
         Ok(())
@@ -115,7 +115,7 @@ impl<'a> Tokens<'a> {
         if is_dummy_of_sshd(answer.as_bytes()) {
             return Err(Denial(
                 Refusal::DummyOfSshd,
-                "sshd's dummy answer; it bars this login".to_owned(),
+                "sshd sent its dummy password; it has already denied this login".to_owned(),
             ));
         }
         if self.is_password(answer) {

@@ -5,7 +5,7 @@ use toml_parser::decoder::Encoding;
 use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 
 /// Arrays and inline tables may stand in each other this deep, as in `toml` itself.
 const MAX_DEPTH: u32 = 80;
@@ -23,7 +23,7 @@ impl NotToml {
     /// `what` is wrong at an offset.
     #[must_use]
     pub fn at(at: usize, what: String) -> Self {
-        let problem = Problem::new(ProblemKind::Invalid, what);
+        let problem = Problem::invalid(what);
         Self { at, problem }
     }
 }
@@ -38,7 +38,7 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
         // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec of its own accord aborts the host.
         tokens
             .try_reserve(1)
-            .map_err(|_| NotToml::at(0, "is too large for the memory there is".to_owned()))?;
+            .map_err(|_| NotToml::at(0, "is too large for the available memory".to_owned()))?;
         tokens.push(token);
     }
     let mut first: Option<ParseError> = None;

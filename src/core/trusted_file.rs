@@ -128,7 +128,7 @@ fn why_not_opened(path: &Path, error: &io::Error) -> Problem {
     let shown = path.display();
     match error.raw_os_error() {
         Some(libc::ELOOP) => untrusted(path, "is a symbolic link")
-            .fix(format!("name the file itself: readlink -f {shown}")),
+            .fix(format!("use the real path: readlink -f {shown}")),
         Some(libc::ENOENT) => Problem::new(ProblemKind::Missing, "does not exist")
             .in_file(path)
             .fix(format!(
@@ -145,7 +145,7 @@ fn untrusted(path: &Path, what: impl Into<String>) -> Problem {
 }
 
 fn not_a_file(path: &Path) -> Problem {
-    untrusted(path, "is not a regular file").fix(format!("look at it: ls -ld {}", path.display()))
+    untrusted(path, "is not a regular file").fix(format!("inspect: ls -ld {}", path.display()))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
@@ -155,12 +155,12 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
     };
     Problem::new(kind, format!("cannot be read ({})", error.kind()))
         .in_file(path)
-        .fix(format!("look at it: namei -l {}", path.display()))
+        .fix(format!("inspect: namei -l {}", path.display()))
 }
 
 fn too_large(path: &Path, limit: u64) -> Problem {
     untrusted(path, format!("is larger than {} MiB", limit >> 20))
-        .fix(format!("look at it: ls -l {}", path.display()))
+        .fix(format!("inspect: ls -l {}", path.display()))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::command_line::{ApiArgs, Operation};
 use super::terminal::{self, ERROR, OK, WARN, ask, ask_secret};
 use super::{Exit, Refused, surroundings};
-use ivalt_core::api::{Answer, Client, Exchange, Said};
-use ivalt_core::log_line::harmless;
+use ivalt_core::api::{Answer, ApiError, Client, Exchange};
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::{ClientCredentials, Settings};
 use ivalt_core::users::{self, Entry, Mobile};
@@ -91,7 +91,7 @@ struct ApiVerdict<'a> {
     exit: Exit,
     word: &'static str,
     cause: &'a str,
-    said: Option<&'a Said>,
+    said: Option<&'a ApiError>,
 }
 
 impl<'a> ApiVerdict<'a> {
@@ -145,7 +145,10 @@ impl<'a> ApiVerdict<'a> {
             ),
         ] {
             if !value.is_empty() {
-                terminal::say(format_args!("  {name:<7}{}", harmless(value.as_bytes())));
+                terminal::say(format_args!(
+                    "  {name:<7}{}",
+                    quote_log_value(value.as_bytes())
+                ));
             }
         }
     }

@@ -96,7 +96,7 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
 /// A handle or arguments that are NULL: there is nobody to ask, and nobody to name.
 fn log_broken_handle() {
     let report = Report {
-        cause: "libpam handed over a broken handle".to_owned(),
+        cause: "invalid PAM handle".to_owned(),
         ..Report::default()
     };
     log_line::write(&Origin::default(), &report);

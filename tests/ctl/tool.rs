@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::sandbox;
 
 /// What one call came to.
 #[derive(Debug)]
@@ -41,6 +42,13 @@ pub fn ivaltctl_typed(words: &[&str], typed: &str) -> Called {
 pub fn with_config(config: &Path, words: &[&str], typed: &str) -> Called {
     let config = config.to_str().expect("paths of tests are UTF-8");
     ivaltctl_typed(&[&["--config", config], words].concat(), typed)
+}
+
+/// The program where the machine's own settings are not seen.
+pub fn in_sandbox(words: &[&str]) -> Called {
+    let mut command = command(words);
+    sandbox::build_for(&mut command);
+    called(command.output().expect("ivaltctl starts"))
 }
 
 fn command(words: &[&str]) -> Command {

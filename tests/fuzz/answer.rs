@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::contains;
 use ivalt_core::api::from_memory::{End, Sent};
-use ivalt_core::api::{Answer, Client, Exchange, judge};
+use ivalt_core::api::{Answer, Client, Exchange, classify};
 use ivalt_core::secret::Secret;
 
 const TOKEN: &str = "tok-Wh1sp3r0ut";
@@ -57,9 +57,9 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
     Client::validate_against(sent, secret(KEY), MOBILE, &secret(TOKEN))
 }
 
-/// The judgement, kind by kind, against INTERFACE.md read another way.
+/// The judgement, kind by kind, against debian/interface.md read another way.
 fn as_body(status: u16, body: &[u8]) {
-    let judged = judge(status, Ok(body));
+    let judged = classify(status, Ok(body));
     let value = serde_json::from_slice::<Value>(body).ok();
     let at = |pointer| value.as_ref().and_then(|value| value.pointer(pointer));
     let bare = value

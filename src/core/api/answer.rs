@@ -9,16 +9,16 @@ pub enum Answer {
     /// HTTP 2xx and a JSON object whose `status` is exactly `success`.
     Verified,
     /// iVALT knows the question and says no.
-    Rejected(Said),
+    Rejected(ApiError),
     /// iVALT, or the gateway before it, refuses this host's API key.
-    ApiKeyRefused(Said),
+    ApiKeyRefused(ApiError),
     /// Not an answer to the question; the words say what it was.
-    Unusable(String, Said),
+    Unusable(String, ApiError),
 }
 
 /// What iVALT gave as its reason, in its own words: foreign text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct ApiError {
     /// `error.code`, as in `INVALID_GEOFENCE`.
     pub code: String,
     /// `error.detail`, else `message`.
@@ -28,7 +28,7 @@ pub struct Said {
 impl Answer {
     /// The same answer with `change` made to iVALT's words.
     #[must_use]
-    pub fn map_said(self, change: impl FnOnce(Said) -> Said) -> Self {
+    pub fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
         match self {
             Self::Verified => Self::Verified,
             Self::Rejected(said) => Self::Rejected(change(said)),
@@ -38,11 +38,11 @@ impl Answer {
     }
 }
 
-impl Said {
+impl ApiError {
     /// The same words with `***` for every secret that iVALT repeated; the longest first, since one may be part of
     /// another.
     #[must_use]
-    pub fn without(self, secrets: &[&str]) -> Self {
+    pub fn redact(self, secrets: &[&str]) -> Self {
         let mut secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.into_iter().fold(self, |said, secret| Self {
@@ -53,7 +53,7 @@ impl Said {
 
     /// The same words with `***` for every number that ends like this mobile, however it is written.
     #[must_use]
-    pub fn without_number(self, mobile: &str) -> Self {
+    pub fn redact_mobile(self, mobile: &str) -> Self {
         let digits: String = mobile.chars().filter(char::is_ascii_digit).collect();
         // The last four may be seen; seven are a number in most places (ITU-T E.164 has none shorter).
         let Some(end) = digits
@@ -103,23 +103,26 @@ fn length_of_number(text: &str) -> usize {
 
 /// Judges status and body. Instead of a body that was not read, `body` says why not.
 #[must_use]
-pub fn judge(status: u16, body: Result<&[u8], &str>) -> Answer {
+pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
     let unread = body
         .err()
-        .unwrap_or("without a JSON object that has one status");
+        .unwrap_or("body is not a JSON object with exactly one \"status\"");
     let body = body.ok();
     match status {
         200..=299 => match body.and_then(status_of) {
             Some(word) if word == "success" => Answer::Verified,
             Some(_) => Answer::Rejected(said(body)),
-            None => Answer::Unusable(format!("answer: HTTP {status} {unread}"), Said::default()),
+            None => Answer::Unusable(
+                format!("answer: HTTP {status}: {unread}"),
+                ApiError::default(),
+            ),
         },
         400..=499 if refuses_api_key(status, body) => Answer::ApiKeyRefused(said(body)),
         408 | 429 => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
         400..=499 => Answer::Rejected(said(body)),
         300..=399 => Answer::Unusable(
             format!("answer: HTTP {status}, a redirect, is not followed"),
-            Said::default(),
+            ApiError::default(),
         ),
         _ => Answer::Unusable(format!("answer: HTTP {status}"), said(body)),
     }
@@ -151,11 +154,11 @@ fn refuses_api_key(status: u16, body: Option<&[u8]>) -> bool {
     (status == 403 && bare) || object["error"]["code"] == "API_KEY_INVALID"
 }
 
-fn said(body: Option<&[u8]>) -> Said {
+fn said(body: Option<&[u8]>) -> ApiError {
     let object = body.and_then(object).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let detail = text(&object["error"]["detail"]);
-    Said {
+    ApiError {
         code: text(&object["error"]["code"]),
         detail: if detail.is_empty() {
             text(&object["message"])
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, body: &str) -> Answer {
-        judge(status, Ok(body.as_bytes()))
+        classify(status, Ok(body.as_bytes()))
     }
 
     #[test]
@@ -211,7 +214,7 @@ mod tests {
             let body = format!(r#"{{"status":"{status}"}}"#);
             assert_eq!(
                 judged(200, &body),
-                Answer::Rejected(Said::default()),
+                Answer::Rejected(ApiError::default()),
                 "{body}"
             );
         }
@@ -242,10 +245,10 @@ mod tests {
             assert!(matches!(judged(200, body), Answer::Unusable(..)), "{body}");
         }
         assert!(matches!(
-            judge(200, Ok(b"{\"status\":\"success\",\"x\":\"\xff\"}")),
+            classify(200, Ok(b"{\"status\":\"success\",\"x\":\"\xff\"}")),
             Answer::Unusable(..)
         ));
-        assert!(matches!(judge(200, Err("x")), Answer::Unusable(..)));
+        assert!(matches!(classify(200, Err("x")), Answer::Unusable(..)));
     }
 
     #[test]
@@ -262,7 +265,7 @@ mod tests {
     #[test]
     fn client_errors_are_refusals_with_their_words() {
         let said = |code: &str, detail: &str| {
-            Answer::Rejected(Said {
+            Answer::Rejected(ApiError {
                 code: code.into(),
                 detail: detail.into(),
             })
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(judged(400, r#"{"error":{"detail":"d"}}"#), said("", "d"));
         assert_eq!(judged(422, r#"{"message":"m"}"#), said("", "m"));
         assert_eq!(judged(404, "<html>"), said("", ""));
-        assert_eq!(judge(404, Err("x")), said("", ""));
+        assert_eq!(classify(404, Err("x")), said("", ""));
         assert_eq!(
             judged(403, r#"{"message":"Forbidden","x":1}"#),
             said("", "Forbidden")
@@ -286,15 +289,15 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_not_repeated() {
-        let said = Said {
+        let said = ApiError {
             code: "A-tok-B".into(),
             detail: "tok +1415 1415".into(),
         };
-        let expected = Said {
+        let expected = ApiError {
             code: "A-***-B".into(),
             detail: "*** *** ***".into(),
         };
-        assert_eq!(said.without(&["tok", "1415", "", "+1415"]), expected);
+        assert_eq!(said.redact(&["tok", "1415", "", "+1415"]), expected);
     }
 
     #[test]
@@ -344,7 +347,7 @@ mod tests {
             (199, "answer: HTTP 199"),
             (
                 204,
-                "answer: HTTP 204 without a JSON object that has one status",
+                "answer: HTTP 204: body is not a JSON object with exactly one \"status\"",
             ),
         ] {
             let Answer::Unusable(words, _) = judged(status, "") else {

@@ -1,4 +1,4 @@
-//! iVALT's operations. What they share: one POST, one deadline, one judgement of the answer.
+//! iVALT's operations. What they share: one POST, one deadline, one classification of the answer.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,11 +12,15 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, Said, judge};
-use super::preconnect::{Ahead, Berth, FromBerth, IntoBerth, LookUpUnlessConnected};
+use super::answer::{Answer, ApiError, classify};
+use super::preconnect::{
+    ConnectionSlot, Preconnect, SkipDnsIfConnected, StoreInSlot, TakeFromSlot,
+};
 use super::roots::Roots;
-use super::transport::{CallingThreadResolver, Line, Progress, Stage, Tcp, Tls};
-use crate::problem::{Problem, ProblemKind};
+use super::transport::{
+    CallingThreadResolver, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
+};
+use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::settings::{Api, ClientCredentials};
 use crate::sys::{LookUp, LookUpFailed, Platform};
@@ -41,9 +45,9 @@ pub struct Exchange {
 impl Exchange {
     /// The same with `***` for this mobile in iVALT's words, however it is written.
     #[must_use]
-    pub fn without_number(self, mobile: &str) -> Self {
+    pub fn redact_mobile(self, mobile: &str) -> Self {
         Self {
-            answer: self.answer.map_said(|said| said.without_number(mobile)),
+            answer: self.answer.map_error(|error| error.redact_mobile(mobile)),
             ..self
         }
     }
@@ -55,29 +59,29 @@ pub struct Client {
     key: Secret,
     pub(super) timeout: Duration,
     pub(super) agent: Agent,
-    /// Where the agent finds the connection that was made ahead.
-    berth: Berth,
-    pub(super) route: Route,
+    /// Where the agent finds the connection that was made in advance.
+    slot: ConnectionSlot,
+    pub(super) parts: ConnectorParts,
     platform: Platform,
-    ahead: Option<Ahead>,
+    preconnection: Option<Preconnect>,
 }
 
-/// How iVALT is reached; every way by it shares these.
-pub(super) struct Route {
+/// What every connector to iVALT shares.
+pub(super) struct ConnectorParts {
     pub(super) roots: Arc<Roots>,
     look_up: LookUp,
     pub(super) progress: Progress,
 }
 
-impl Route {
-    fn way(&self, line: Line) -> impl Connector<()> {
+impl ConnectorParts {
+    fn connector(&self, socket: SocketHandle) -> impl Connector<()> {
         let progress = || self.progress.clone();
         ().chain(ConnectProxyConnector::default())
-            .chain(Tcp {
-                line,
+            .chain(TcpConnector {
+                socket,
                 progress: progress(),
             })
-            .chain(Tls {
+            .chain(TlsConnector {
                 roots: Arc::clone(&self.roots),
                 progress: progress(),
             })
@@ -109,7 +113,7 @@ struct ClientAuth<'a> {
     client_secret: &'a str,
 }
 
-/// Tokens have passed their guards, and settings are UTF-8 throughout.
+/// Tokens have been checked to be ASCII, and settings are UTF-8 throughout.
 fn text(secret: &Secret) -> &str {
     std::str::from_utf8(secret.as_bytes()).unwrap_or_default()
 }
@@ -123,48 +127,48 @@ impl Client {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
         let proxy = proxy.map_err(|_| {
             let what = "api.proxy: must be a URL of the form http://host:port";
-            Problem::new(ProblemKind::Invalid, what)
+            Problem::invalid(what)
         })?;
-        let route = Route {
+        let parts = ConnectorParts {
             roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
             look_up: platform.look_up,
             progress: Progress::begin(api.timeout),
         };
-        let (config, berth) = (config(api.timeout, proxy), Berth::default());
-        let way = FromBerth {
-            way: route.way(Line::default()),
-            berth: berth.clone(),
+        let (config, slot) = (config(api.timeout, proxy), ConnectionSlot::default());
+        let connector = TakeFromSlot {
+            connector: parts.connector(SocketHandle::default()),
+            slot: slot.clone(),
         };
-        let resolver = LookUpUnlessConnected {
-            resolver: route.resolver(),
-            berth: berth.clone(),
+        let resolver = SkipDnsIfConnected {
+            resolver: parts.resolver(),
+            slot: slot.clone(),
         };
         Ok(Self {
             url: api.url.clone(),
             key: api.key.clone(),
             timeout: api.timeout,
-            agent: Agent::with_parts(config, way, resolver),
-            berth,
-            route,
+            agent: Agent::with_parts(config, connector, resolver),
+            slot,
+            parts,
             platform,
-            ahead: None,
+            preconnection: None,
         })
     }
 
-    /// Begins to connect, so that the next request can leave at once. Nothing is sent, and nobody waits for it.
+    /// Begins to connect, so that the next request can be sent at once. Nothing is sent, and nobody waits for it.
     pub fn preconnect(&mut self) {
-        // The last one is over before the next begins.
-        self.ahead = None;
-        self.route.progress.restart(self.timeout);
-        let (line, berth) = (Line::default(), Berth::default());
-        let way = IntoBerth {
-            way: self.route.way(line.clone()),
-            berth: berth.clone(),
-            progress: self.route.progress.clone(),
+        // The last one ends before the next begins.
+        self.preconnection = None;
+        self.parts.progress.restart(self.timeout);
+        let (socket, slot) = (SocketHandle::default(), ConnectionSlot::default());
+        let connector = StoreInSlot {
+            connector: self.parts.connector(socket.clone()),
+            slot: slot.clone(),
+            progress: self.parts.progress.clone(),
         };
         let config = self.agent.config().clone();
-        let agent = Agent::with_parts(config, way, self.route.resolver());
-        self.ahead = Ahead::begin(self.platform, agent, &self.url, line, berth);
+        let agent = Agent::with_parts(config, connector, self.parts.resolver());
+        self.preconnection = Preconnect::start(self.platform, agent, &self.url, socket, slot);
     }
 
     /// Whether there are any trusted roots; a large bundle is not read to its end before somebody asks.
@@ -172,10 +176,10 @@ impl Client {
     /// # Errors
     /// There are none.
     pub fn check_roots(&self) -> Result<(), Problem> {
-        self.route.roots.client_config().map(drop)
+        self.parts.roots.client_config().map(drop)
     }
 
-    /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a person.
+    /// "Global REST authentication validation": whether `token` is this mobile's. The only operation that names a user.
     #[must_use]
     pub fn validate_global_rest_auth(&mut self, mobile: &str, token: &Secret) -> Exchange {
         let auth_token = text(token);
@@ -184,7 +188,7 @@ impl Client {
             &GlobalRestAuth { mobile, auth_token },
             &[auth_token],
         )
-        .without_number(mobile)
+        .redact_mobile(mobile)
     }
 
     /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
@@ -221,33 +225,33 @@ impl Client {
         let begun = Instant::now();
         let mut http = None;
         let answer = self
-            .arrive()
+            .use_preconnection()
             .and_then(|()| self.send(operation, fields))
             .and_then(|mut response| {
                 http = Some(response.status().as_u16());
                 answer(&mut response)
             });
-        let answer =
-            answer.unwrap_or_else(|error| Answer::Unusable(self.cause(&error), Said::default()));
+        let answer = answer
+            .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
         let key = text(&self.key);
         Exchange {
-            answer: answer.map_said(|said| said.without(&[secrets, &[key]].concat())),
+            answer: answer.map_error(|error| error.redact(&[secrets, &[key]].concat())),
             http,
             elapsed: begun.elapsed(),
-            steps: self.route.progress.durations(),
+            steps: self.parts.progress.durations(),
         }
     }
 
-    /// From here on the person waits. A connection that was made ahead is used if it still stands.
-    fn arrive(&mut self) -> Result<(), Error> {
-        let Some(ahead) = self.ahead.take() else {
-            self.route.progress.restart(self.timeout);
+    /// From here on the user waits. A connection that was made in advance is used if it is still open.
+    fn use_preconnection(&mut self) -> Result<(), Error> {
+        let Some(preconnection) = self.preconnection.take() else {
+            self.parts.progress.restart(self.timeout);
             return Ok(());
         };
-        self.route.progress.go_on(self.timeout);
-        match ahead.arrive(self.platform, &self.route.progress)? {
-            Some(waiting) => self.berth.moor(waiting),
-            None => self.route.progress.restart(self.route.progress.left()),
+        self.parts.progress.reset_deadline(self.timeout);
+        match preconnection.finish(self.platform, &self.parts.progress)? {
+            Some(waiting) => self.slot.put(waiting),
+            None => self.parts.progress.restart(self.parts.progress.left()),
         }
         Ok(())
     }
@@ -268,7 +272,7 @@ impl Client {
     }
 
     pub(super) fn cause(&self, error: &Error) -> String {
-        let stage = self.route.progress.stage();
+        let stage = self.parts.progress.stage();
         match error {
             Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),
             Error::HostNotFound => "dns: the name has no address".to_owned(),
@@ -312,12 +316,12 @@ fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
     let body = read(response).or_else(|error| match status {
         408 | 429 => Err(error),
         // A refusal that breaks off is a refusal: cutting it must not make iVALT unavailable.
-        400..=499 => Ok(Err("that breaks off")),
+        400..=499 => Ok(Err("truncated body")),
         _ => Err(error),
     })?;
     Ok(match body {
-        Ok(body) => judge(status, Ok(&body)),
-        Err(unread) => judge(status, Err(unread)),
+        Ok(body) => classify(status, Ok(&body)),
+        Err(unread) => classify(status, Err(unread)),
     })
 }
 
@@ -329,7 +333,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         response.headers().get_all(header).iter().all(allowed)
     };
     if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
-        return Ok(Err("in an encoding that was not asked for"));
+        return Ok(Err("unexpected content or transfer encoding"));
     }
     let mut body = Zeroizing::new(Vec::new());
     response
@@ -338,7 +342,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
         .take(ANSWER_LIMIT + 1)
         .read_to_end(&mut body)?;
     Ok(if body.len() as u64 > ANSWER_LIMIT {
-        Err("longer than 64 KiB")
+        Err("body longer than 64 KiB")
     } else {
         Ok(body)
     })
@@ -348,7 +352,7 @@ fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'st
 fn proxy_words(what: &str) -> String {
     match what.rsplit_once('/') {
         Some((_, status)) => format!("the proxy answered HTTP {status}"),
-        None => "no whole answer from the proxy".to_owned(),
+        None => "incomplete answer from the proxy".to_owned(),
     }
 }
 
@@ -367,7 +371,7 @@ fn io_words(error: &io::Error, stage: Stage) -> String {
         // A reset that is noticed while writing.
         (None, io::ErrorKind::BrokenPipe, _) => format!("{stage}: connection reset"),
         (None, kind, Some(code)) if kind.to_string().contains("uncategorized") => {
-            format!("{stage}: error {code} of the system")
+            format!("{stage}: system error {code}")
         }
         (None, kind, _) => format!("{stage}: {kind}"),
     }
@@ -401,7 +405,7 @@ fn tls_words(error: &rustls::Error) -> String {
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerSentOversizedRecord
-        | Error::DecryptError => "the server breaks the rules of TLS",
+        | Error::DecryptError => "TLS protocol violation",
         Error::NoCertificatesPresented => "the server sent no certificate",
         other => return other.to_string(),
     };
@@ -427,7 +431,7 @@ fn certificate_words(reason: &CertificateError) -> String {
         CertificateError::BadSignature => "certificate with a bad signature",
         CertificateError::BadEncoding => "certificate is damaged",
         CertificateError::UnhandledCriticalExtension => {
-            "certificate with a critical extension nobody here knows"
+            "certificate with an unsupported critical extension"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -442,11 +446,11 @@ fn certificate_words(reason: &CertificateError) -> String {
 /// rustls passes these on from its certificate checker by their names alone.
 fn path_words(name: &str) -> String {
     let words = match name {
-        "CaUsedAsEndEntity" => "certificate is an authority's, not a server's",
-        "EndEntityUsedAsCa" => "certificate issued by one that is no authority",
-        "NameConstraintViolation" => "certificate for a name its authority must not issue",
-        "PathLenConstraintViolated" => "certificate of an authority too far down",
-        "UnsupportedCriticalExtension" => "certificate with a critical extension nobody here knows",
+        "CaUsedAsEndEntity" => "certificate is a CA's, not a server's",
+        "EndEntityUsedAsCa" => "certificate issuer is not a CA",
+        "NameConstraintViolation" => "certificate violates a name constraint of its CA",
+        "PathLenConstraintViolated" => "certificate CA path too long",
+        "UnsupportedCriticalExtension" => "certificate with an unsupported critical extension",
         other => return format!("certificate refused: {}", spaced(other)),
     };
     words.to_owned()
@@ -488,7 +492,7 @@ mod tests {
         let strange = io::Error::from_raw_os_error(libc::EHOSTDOWN);
         assert_eq!(
             io_words(&strange, Stage::Connect),
-            format!("connect: error {} of the system", libc::EHOSTDOWN)
+            format!("connect: system error {}", libc::EHOSTDOWN)
         );
     }
 }

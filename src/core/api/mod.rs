@@ -1,4 +1,13 @@
 //! The only code that knows HTTP and JSON: iVALT's operations over ureq.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `client` | the operations: one request, one answer |
+//! | `probe` | a connection that asks about no user, for `ivaltctl check` |
+//! | `preconnect` | connects while the user types |
+//! | `transport` | name look-up, TCP, TLS and the deadline over them |
+//! | `roots` | the certificates by which iVALT is known |
+//! | `answer` | what an answer means |
 
 mod answer;
 mod client;
@@ -7,9 +16,9 @@ mod probe;
 mod roots;
 mod transport;
 
-pub use answer::{Answer, Said, judge};
+pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange};
-pub use probe::{Probe, Tls};
+pub use probe::{Probe, TlsSession};
 pub use roots::{SYSTEM_BUNDLES, certificates, no_certificate};
 pub use transport::Stage;
 

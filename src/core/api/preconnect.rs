@@ -1,4 +1,4 @@
-//! The connection is made while the person types: one thread for one connection, gone when the call returns.
+//! The connection is made while the user types: one thread for one connection, gone when the call returns.
 
 use std::fmt;
 use std::net::TcpStream;
@@ -13,30 +13,30 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Timeout};
 
-use super::transport::{Enough, Line, Progress, Stage};
+use super::transport::{ConnectOnly, Progress, SocketHandle, Stage};
 use crate::sys::Platform;
 
-/// Idle time-outs of servers and firewalls begin at a minute; an older connection is made anew.
-const FRESH: Duration = Duration::from_secs(50);
-/// What failed longer ago may go well by now, and is tried anew; what failed just now is not.
-const LONG_AGO: Duration = Duration::from_secs(1);
+/// Idle time-outs of servers and firewalls begin at a minute; for a connection that waited longer a new one is made.
+const MAX_IDLE: Duration = Duration::from_secs(50);
+/// A connection that failed longer ago is tried again, since it may succeed by now; one that failed just now is not.
+const RETRY_FAILED_AFTER: Duration = Duration::from_secs(1);
 
 /// Where a connection waits for its request.
 #[derive(Clone, Debug, Default)]
-pub struct Berth(Arc<Mutex<Option<Box<dyn Transport>>>>);
+pub struct ConnectionSlot(Arc<Mutex<Option<Box<dyn Transport>>>>);
 
-impl Berth {
-    /// A connection comes in.
-    pub fn moor(&self, transport: Box<dyn Transport>) {
+impl ConnectionSlot {
+    /// Keeps a connection.
+    pub fn put(&self, transport: Box<dyn Transport>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(transport);
     }
 
-    /// It goes out again.
-    pub fn leave(&self) -> Option<Box<dyn Transport>> {
+    /// The connection, if there is one; the slot is empty then.
+    pub fn take(&self) -> Option<Box<dyn Transport>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn holds(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -44,20 +44,20 @@ impl Berth {
     }
 }
 
-/// The end of the way for whoever is sent ahead. No request gets past it: every connection to iVALT waits in the berth.
-pub struct IntoBerth<C> {
-    pub way: C,
-    pub berth: Berth,
+/// The last connector of a preconnection. No request gets past it: every connection to iVALT goes into the slot.
+pub struct StoreInSlot<C> {
+    pub connector: C,
+    pub slot: ConnectionSlot,
     pub progress: Progress,
 }
 
-impl<C> fmt::Debug for IntoBerth<C> {
+impl<C> fmt::Debug for StoreInSlot<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IntoBerth")
+        f.write_str("StoreInSlot")
     }
 }
 
-impl<C: Connector<()>> Connector<()> for IntoBerth<C> {
+impl<C: Connector<()>> Connector<()> for StoreInSlot<C> {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -65,31 +65,31 @@ impl<C: Connector<()>> Connector<()> for IntoBerth<C> {
         details: &ConnectionDetails,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        let transport = self.way.connect(details, chained)?;
+        let transport = self.connector.connect(details, chained)?;
         let transport = transport.ok_or(Error::ConnectionFailed)?.boxed();
-        // ureq connects to a proxy by the same way; only CONNECT is sent over that, and it is not the one that waits.
+        // ureq connects to a proxy by the same connector; only CONNECT is sent over that, and it is not the one that waits.
         if !details.needs_tls() {
             return Ok(Some(transport));
         }
         self.progress.pause();
-        self.berth.moor(transport);
-        Err(Error::Other(Box::new(Enough)))
+        self.slot.put(transport);
+        Err(Error::Other(Box::new(ConnectOnly)))
     }
 }
 
-/// The way of a request: by the connection that waits, if there is one.
-pub struct FromBerth<C> {
-    pub way: C,
-    pub berth: Berth,
+/// The connector of a request: takes the connection that waits, if there is one.
+pub struct TakeFromSlot<C> {
+    pub connector: C,
+    pub slot: ConnectionSlot,
 }
 
-impl<C> fmt::Debug for FromBerth<C> {
+impl<C> fmt::Debug for TakeFromSlot<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FromBerth")
+        f.write_str("TakeFromSlot")
     }
 }
 
-impl<C: Connector<()>> Connector<()> for FromBerth<C> {
+impl<C: Connector<()>> Connector<()> for TakeFromSlot<C> {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -97,28 +97,31 @@ impl<C: Connector<()>> Connector<()> for FromBerth<C> {
         details: &ConnectionDetails,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        match self.berth.leave() {
+        match self.slot.take() {
             Some(waiting) => Ok(Some(waiting)),
-            None => Ok(self.way.connect(details, chained)?.map(Transport::boxed)),
+            None => Ok(self
+                .connector
+                .connect(details, chained)?
+                .map(Transport::boxed)),
         }
     }
 }
 
-/// No name is looked up for a connection that waits.
+/// No name is looked up while a connection waits.
 #[derive(Debug)]
-pub struct LookUpUnlessConnected<R> {
+pub struct SkipDnsIfConnected<R> {
     pub resolver: R,
-    pub berth: Berth,
+    pub slot: ConnectionSlot,
 }
 
-impl<R: Resolver> Resolver for LookUpUnlessConnected<R> {
+impl<R: Resolver> Resolver for SkipDnsIfConnected<R> {
     fn resolve(
         &self,
         uri: &Uri,
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        if self.berth.holds() {
+        if self.slot.is_full() {
             Ok(self.empty())
         } else {
             self.resolver.resolve(uri, config, timeout)
@@ -126,86 +129,89 @@ impl<R: Resolver> Resolver for LookUpUnlessConnected<R> {
     }
 }
 
-/// A connection on its way. Dropped, it is cut, and its thread is over.
-pub struct Ahead {
+/// A connection that is being made by a thread of its own. Dropping it shuts the connection down and ends the thread.
+pub struct Preconnect {
     thread: Option<JoinHandle<()>>,
-    /// When the thread was over, and why.
-    over: Receiver<(Instant, Option<Error>)>,
-    line: Line,
-    berth: Berth,
+    /// When the thread ended, and why.
+    ended: Receiver<(Instant, Option<Error>)>,
+    socket: SocketHandle,
+    slot: ConnectionSlot,
 }
 
-impl Ahead {
-    /// Sends `agent` ahead, whose connections end in `berth` and can be cut by `line`. `None` where no thread can be
-    /// had: then the connection is made after the answer.
-    pub fn begin(
+impl Preconnect {
+    /// Starts a thread in which `agent` connects; its connections go into `slot` and can be shut down by `socket`.
+    /// `None` where no thread can be started: then the connection is made after the answer.
+    pub fn start(
         platform: Platform,
         agent: Agent,
         url: &str,
-        line: Line,
-        berth: Berth,
+        socket: SocketHandle,
+        slot: ConnectionSlot,
     ) -> Option<Self> {
-        let (sender, over) = channel();
+        let (sender, ended) = channel();
         let url = url.to_owned();
-        let way = move || {
+        let connect = move || {
             let error = agent.post(url).send_empty().err();
             let _ = sender.send((Instant::now(), error));
         };
-        let thread = Some((platform.spawn)(Box::new(way)).ok()?);
+        let thread = Some((platform.spawn)(Box::new(connect)).ok()?);
         Some(Self {
             thread,
-            over,
-            line,
-            berth,
+            ended,
+            socket,
+            slot,
         })
     }
 
-    /// Waits for the connection, if it is still on its way. `None` where a new one is to be made.
+    /// Waits for the connection, if it is still being made. `None` where a new one is to be made.
     ///
     /// # Errors
     /// It failed while it was waited for, or a moment before.
-    pub fn arrive(
+    pub fn finish(
         mut self,
         platform: Platform,
         progress: &Progress,
     ) -> Result<Option<Box<dyn Transport>>, Error> {
-        let (since, error) = match self.over.try_recv() {
+        let (since, error) = match self.ended.try_recv() {
             Err(TryRecvError::Empty) => self.wait(progress)?,
             Err(TryRecvError::Disconnected) => return Ok(None),
-            Ok(over) => over,
+            Ok(ended) => ended,
         };
         match error {
-            Some(Error::Other(error)) if error.is::<Enough>() => Ok(self.fresh(platform, since)),
-            Some(error) if since.elapsed() < LONG_AGO => Err(error),
+            Some(Error::Other(error)) if error.is::<ConnectOnly>() => {
+                self.join();
+                let waiting = self.slot.take();
+                Ok(waiting.filter(|_| self.is_usable(platform, since)))
+            }
+            Some(error) if since.elapsed() < RETRY_FAILED_AFTER => Err(error),
             _ => Ok(None),
         }
     }
 
     fn wait(&mut self, progress: &Progress) -> Result<(Instant, Option<Error>), Error> {
-        match self.over.recv_timeout(progress.left()) {
-            Ok(over) => return Ok(over),
+        match self.ended.recv_timeout(progress.left()) {
+            Ok(ended) => return Ok(ended),
             // A panic.
             Err(RecvTimeoutError::Disconnected) => return Ok((Instant::now(), None)),
             Err(RecvTimeoutError::Timeout) => {}
         }
         let stage = progress.stage();
-        self.line.cut();
+        self.socket.shut_down();
         self.join();
-        match self.over.try_recv() {
-            // A look-up cannot be cut short, so its own word is there by now.
-            Ok(over) if stage == Stage::Dns => Ok(over),
+        match self.ended.try_recv() {
+            // A look-up cannot be interrupted, so its own error is there by now.
+            Ok(ended) if stage == Stage::Dns => Ok(ended),
             _ => Err(Error::Timeout(Timeout::Global)),
         }
     }
 
-    fn fresh(&mut self, platform: Platform, since: Instant) -> Option<Box<dyn Transport>> {
-        self.join();
-        let waiting = self.berth.leave()?;
-        let stands = |stream: Arc<TcpStream>| !(platform.hung_up)(&stream);
-        (since.elapsed() < FRESH && self.line.stream().is_some_and(stands)).then_some(waiting)
+    /// Asked while the connection still exists: afterwards its socket is gone.
+    fn is_usable(&self, platform: Platform, since: Instant) -> bool {
+        let is_open = |stream: Arc<TcpStream>| !(platform.hung_up)(&stream);
+        since.elapsed() < MAX_IDLE && self.socket.stream().is_some_and(is_open)
     }
 
-    /// A panic in it has left no word and no connection.
+    /// A panic in it has left no error and no connection.
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -213,10 +219,10 @@ impl Ahead {
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Preconnect {
     fn drop(&mut self) {
         if self.thread.is_some() {
-            self.line.cut();
+            self.socket.shut_down();
             self.join();
         }
     }

@@ -1,5 +1,5 @@
-//! A look at iVALT that asks about nobody: name, connection, TLS, and the head of one HTTP answer. Neither the API key
-//! nor anybody's data goes out. For the administrator's tool; the module has no use for it.
+//! A connection to iVALT that asks about no user: name look-up, TCP, TLS, and the head of one HTTP answer. Neither the API key
+//! nor any user's data is sent. For the administrator's tool; the module has no use for it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use ureq::{Agent, Error};
 
 use super::client::Client;
 use super::transport::{
-    CallingThreadResolver, Enough, Line, Progress, Stage, Tcp, Tls as Handshake,
+    CallingThreadResolver, ConnectOnly, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
 };
 
 /// The longest head of an answer that is read, in bytes.
 const HEAD_LIMIT: u64 = 16 * 1024;
 
-/// How far the way to iVALT goes, and what was seen on it.
+/// How far a connection to iVALT got, and what was seen of it.
 #[derive(Debug, Default)]
 pub struct Probe {
     /// Of iVALT, or of the proxy before it.
@@ -31,7 +31,7 @@ pub struct Probe {
     /// How long each step took.
     pub times: Vec<(Stage, Duration)>,
     /// What the handshake gave.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSession>,
     /// The HTTP status of a `HEAD` without API key, whatever it says.
     pub http: Option<u16>,
     /// The `Date` of this answer: foreign text.
@@ -42,7 +42,7 @@ pub struct Probe {
 
 /// A connection whose certificate was verified.
 #[derive(Debug)]
-pub struct Tls {
+pub struct TlsSession {
     /// `TLSv1_3`
     pub version: String,
     /// The server's own, as DER.
@@ -50,28 +50,28 @@ pub struct Tls {
 }
 
 impl Client {
-    /// Goes the way of a validation as far as the server's first words, and no further.
+    /// Connects as a validation does, reads the head of the server's first answer, and ends there.
     #[must_use]
     pub fn probe(&self) -> Probe {
-        let progress = self.route.progress.clone();
+        let progress = self.parts.progress.clone();
         progress.restart(self.timeout);
         let seen = Arc::<Mutex<Probe>>::default();
         let connector = ()
             .chain(ConnectProxyConnector::default())
-            .chain(Tcp {
-                line: Line::default(),
+            .chain(TcpConnector {
+                socket: SocketHandle::default(),
                 progress: progress.clone(),
             })
-            .chain(Look {
-                tls: Handshake {
-                    roots: Arc::clone(&self.route.roots),
+            .chain(ProbeConnector {
+                tls: TlsConnector {
+                    roots: Arc::clone(&self.parts.roots),
                     progress: progress.clone(),
                 },
                 seen: Arc::clone(&seen),
                 progress: progress.clone(),
             });
-        let resolver = Noting {
-            resolver: self.route.resolver(),
+        let resolver = RecordingResolver {
+            resolver: self.parts.resolver(),
             seen: Arc::clone(&seen),
         };
         let answer = Agent::with_parts(self.agent.config().clone(), connector, resolver)
@@ -80,7 +80,7 @@ impl Client {
         let mut probe = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         probe.times = progress.times();
         match answer {
-            Err(Error::Other(end)) if end.is::<Enough>() => {}
+            Err(Error::Other(end)) if end.is::<ConnectOnly>() => {}
             Err(error) => probe.failed = Some((progress.stage(), self.cause(&error))),
             Ok(_) => {}
         }
@@ -88,14 +88,14 @@ impl Client {
     }
 }
 
-/// Notes the addresses before one of them is tried.
+/// Records the addresses before one of them is tried.
 #[derive(Debug)]
-struct Noting {
+struct RecordingResolver {
     resolver: CallingThreadResolver,
     seen: Arc<Mutex<Probe>>,
 }
 
-impl Resolver for Noting {
+impl Resolver for RecordingResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -111,15 +111,15 @@ impl Resolver for Noting {
     }
 }
 
-/// The last connector: shakes hands, notes what came, and ends the call.
+/// The last connector: records what the handshake and one request give, and ends the call.
 #[derive(Debug)]
-struct Look {
-    tls: Handshake,
+struct ProbeConnector {
+    tls: TlsConnector,
     seen: Arc<Mutex<Probe>>,
     progress: Progress,
 }
 
-impl<In: Transport> Connector<In> for Look {
+impl<In: Transport> Connector<In> for ProbeConnector {
     type Out = In;
 
     fn connect(
@@ -127,23 +127,23 @@ impl<In: Transport> Connector<In> for Look {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<In>, Error> {
-        // The bare connection to a proxy.
+        // The connection to a proxy, without TLS.
         if !details.needs_tls() {
             return Ok(chained);
         }
         let stream = chained.ok_or(Error::ConnectionFailed)?;
-        let stream = self.tls.shake_hands(details, stream.boxed())?;
-        self.note_tls(&stream.conn);
+        let stream = self.tls.handshake(details, stream.boxed())?;
+        self.record_tls(&stream.conn);
         self.head(details.uri, stream)?;
-        Err(Error::Other(Box::new(Enough)))
+        Err(Error::Other(Box::new(ConnectOnly)))
     }
 }
 
-impl Look {
-    fn note_tls(&self, connection: &ClientConnection) {
+impl ProbeConnector {
+    fn record_tls(&self, connection: &ClientConnection) {
         let version = connection.protocol_version();
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).tls = Some(Tls {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).tls = Some(TlsSession {
             version: version.map_or_else(String::new, |version| format!("{version:?}")),
             certificate: certificate.map_or_else(Vec::new, |der| der.to_vec()),
         });
@@ -170,11 +170,11 @@ impl Look {
                 amount => head.extend_from_slice(&part[..amount]),
             }
         }
-        self.note_head(&String::from_utf8_lossy(&head));
+        self.record_head(&String::from_utf8_lossy(&head));
         Ok(())
     }
 
-    fn note_head(&self, head: &str) {
+    fn record_head(&self, head: &str) {
         let mut lines = head.lines();
         let status = lines.next().unwrap_or_default();
         let status = status

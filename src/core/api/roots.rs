@@ -87,7 +87,7 @@ impl Roots {
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| Problem::new(ProblemKind::Invalid, error.to_string()))?;
+            .map_err(|error| Problem::invalid(error.to_string()))?;
         let mut config = builder.with_root_certificates(store).with_no_client_auth();
         // There is no second connection that could use it.
         config.resumption = Resumption::disabled();
@@ -123,10 +123,10 @@ fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
 /// What a bundle is told that holds nothing.
 #[must_use]
 pub fn no_certificate(path: &Path) -> Problem {
-    Problem::new(ProblemKind::Invalid, "holds no certificate in PEM form")
+    Problem::invalid("holds no certificate in PEM form")
         .in_file(path)
         .fix(format!(
-            "look at it: openssl x509 -in {} -noout -text",
+            "inspect: openssl x509 -in {} -noout -text",
             path.display()
         ))
 }

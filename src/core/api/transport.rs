@@ -1,5 +1,5 @@
 //! A connection, from the name to the handshake, made of parts that ureq lets us choose: name look-up on the calling
-//! thread, a socket that can be shut from another thread, TLS with roots read once, and a deadline over it all.
+//! thread, a socket that can be shut down from another thread, TLS with roots read once, and one deadline for all of it.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -31,9 +31,9 @@ pub enum Stage {
     Connect,
     /// TLS handshake.
     Tls,
-    /// The request goes out.
+    /// The request is sent.
     Request,
-    /// The answer comes in.
+    /// The answer is read.
     Answer,
 }
 
@@ -49,17 +49,17 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Not a fault: the connection was all that was wanted. ureq knows the end of a call only as an answer or an error.
+/// Not a fault: only the connection was wanted. ureq can end a call only by an answer or an error.
 #[derive(Debug)]
-pub struct Enough;
+pub struct ConnectOnly;
 
-impl fmt::Display for Enough {
+impl fmt::Display for ConnectOnly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection was all that was wanted")
+        f.write_str("only the connection was wanted")
     }
 }
 
-impl std::error::Error for Enough {}
+impl std::error::Error for ConnectOnly {}
 
 /// How far a validation has come, shared by the parts of its connection.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ struct Clock {
     deadline: Instant,
     /// The steps taken, and how long each took.
     steps: Vec<(Stage, Duration)>,
-    /// When the last of them began; none while the person types.
+    /// When the last of them began; none while the user types.
     running: Option<Instant>,
 }
 
@@ -84,20 +84,20 @@ impl Progress {
         })))
     }
 
-    /// Where the validation stands; before anything happened, at the name look-up.
+    /// Where the validation is; before anything happened, at the name look-up.
     pub fn stage(&self) -> Stage {
         self.clock(|clock| clock.steps.last().map_or(Stage::Dns, |step| step.0))
     }
 
-    /// The same validation with all of its time before it: it waited for the person.
-    pub fn go_on(&self, timeout: Duration) {
+    /// The same validation with all of its time before it: it waited for the user.
+    pub fn reset_deadline(&self, timeout: Duration) {
         self.clock(|clock| clock.deadline = Instant::now() + timeout);
     }
 
     /// Begins from the name look-up again, with all of its time before it.
     pub fn restart(&self, timeout: Duration) {
         self.clock(|clock| (clock.steps, clock.running) = (Vec::new(), None));
-        self.go_on(timeout);
+        self.reset_deadline(timeout);
     }
 
     /// From now on it is the person who is waited for.
@@ -154,24 +154,24 @@ impl Clock {
     }
 }
 
-/// The socket of the connection that is being made or kept, for whoever must end it from another thread: shutdown(2)
-/// wakes connect(2) and recv(2) alike.
+/// The socket of the connection that is being made or kept, by which another thread can end it: shutdown(2) wakes
+/// connect(2) and recv(2) alike.
 #[derive(Clone, Debug, Default)]
-pub struct Line(Arc<Mutex<LineState>>);
+pub struct SocketHandle(Arc<Mutex<HandleState>>);
 
 #[derive(Debug, Default)]
-struct LineState {
-    cut: bool,
+struct HandleState {
+    shut_down: bool,
     stream: Weak<TcpStream>,
 }
 
-impl Line {
+impl SocketHandle {
     /// Ends what there is, and whatever is tried afterwards.
-    pub fn cut(&self) {
-        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        line.cut = true;
-        if let Some(stream) = line.stream.upgrade() {
-            // One that is not connected any more cannot be shut, and need not.
+    pub fn shut_down(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.shut_down = true;
+        if let Some(stream) = state.stream.upgrade() {
+            // A socket that is no longer connected cannot be shut down, and need not be.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -185,12 +185,12 @@ impl Line {
             .upgrade()
     }
 
-    fn hold(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
-        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if line.cut {
+    fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.shut_down {
             return Err(Error::ConnectionFailed);
         }
-        line.stream = Arc::downgrade(stream);
+        state.stream = Arc::downgrade(stream);
         Ok(())
     }
 }
@@ -205,7 +205,7 @@ pub struct CallingThreadResolver {
 impl Resolver for CallingThreadResolver {
     fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         self.progress.enter(Stage::Dns);
-        let host = bare(uri);
+        let host = host_without_brackets(uri);
         let default_port = if uri.scheme_str() == Some("https") {
             443
         } else {
@@ -233,13 +233,13 @@ impl Resolver for CallingThreadResolver {
 
 /// Connects over TCP, by IPv4 and IPv6, to one address after the other.
 #[derive(Debug)]
-pub struct Tcp {
-    pub line: Line,
+pub struct TcpConnector {
+    pub socket: SocketHandle,
     pub progress: Progress,
 }
 
-impl<In: Transport> Connector<In> for Tcp {
-    type Out = Either<In, Connection>;
+impl<In: Transport> Connector<In> for TcpConnector {
+    type Out = Either<In, TcpTransport>;
 
     fn connect(
         &self,
@@ -255,16 +255,16 @@ impl<In: Transport> Connector<In> for Tcp {
         stream.set_nodelay(true)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(Connection {
+        Ok(Some(Either::B(TcpTransport {
             stream,
             buffers,
             progress: self.progress.clone(),
-            slices: [Duration::ZERO; 2],
+            timeouts: [Duration::ZERO; 2],
         })))
     }
 }
 
-impl Tcp {
+impl TcpConnector {
     /// Every address has its share of the time, and an error of one, whichever it is, leaves the others.
     fn connect_one_by_one(&self, addresses: &[SocketAddr]) -> Result<Arc<TcpStream>, Error> {
         let mut result = Err(Error::HostNotFound);
@@ -289,7 +289,7 @@ impl Tcp {
             Some(Protocol::TCP),
         )?;
         let stream = Arc::new(TcpStream::from(socket));
-        self.line.hold(&stream)?;
+        self.socket.register(&stream)?;
         match SockRef::from(&*stream).connect_timeout(&address.into(), share) {
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Err(Error::Timeout(Timeout::Connect))
@@ -301,35 +301,35 @@ impl Tcp {
 
 /// A TCP connection that never waits past the deadline.
 #[derive(Debug)]
-pub struct Connection {
+pub struct TcpTransport {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     progress: Progress,
     /// The time-outs that the socket has, for reading and for writing.
-    slices: [Duration; 2],
+    timeouts: [Duration; 2],
 }
 
-impl Connection {
+impl TcpTransport {
     /// The kernel is up to an eighth late with a socket's time-out; this is short enough for it to be punctual.
-    const SLICE: Duration = Duration::from_millis(1500);
+    const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
     /// How long the next system call may wait, if there is time at all.
-    fn slice(&self, timeout: NextTimeout) -> Result<Duration, Error> {
+    fn next_timeout(&self, timeout: NextTimeout) -> Result<Duration, Error> {
         let timeout = self.progress.cap(timeout);
         match timeout.after {
-            time::Duration::Exact(left) if !left.is_zero() => Ok(left.min(Self::SLICE)),
+            time::Duration::Exact(left) if !left.is_zero() => Ok(left.min(Self::POLL_INTERVAL)),
             _ => Err(Error::Timeout(timeout.reason)),
         }
     }
 }
 
 /// Whether a system call on a socket ended without a result, by its time-out or by a signal without `SA_RESTART`.
-fn may_go_on(error: &std::io::Error) -> bool {
+fn is_retryable(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
-impl Transport for Connection {
+impl Transport for TcpTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -337,12 +337,12 @@ impl Transport for Connection {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let mut sent = 0;
         while sent < amount {
-            let slice = self.slice(timeout)?;
-            if std::mem::replace(&mut self.slices[1], slice) != slice {
-                self.stream.set_write_timeout(Some(slice))?;
+            let wait = self.next_timeout(timeout)?;
+            if std::mem::replace(&mut self.timeouts[1], wait) != wait {
+                self.stream.set_write_timeout(Some(wait))?;
             }
             match (&*self.stream).write(&self.buffers.output()[sent..amount]) {
-                Err(error) if may_go_on(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 written => sent += written?,
             }
         }
@@ -351,12 +351,12 @@ impl Transport for Connection {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         loop {
-            let slice = self.slice(timeout)?;
-            if std::mem::replace(&mut self.slices[0], slice) != slice {
-                self.stream.set_read_timeout(Some(slice))?;
+            let wait = self.next_timeout(timeout)?;
+            if std::mem::replace(&mut self.timeouts[0], wait) != wait {
+                self.stream.set_read_timeout(Some(wait))?;
             }
             match (&*self.stream).read(self.buffers.input_append_buf()) {
-                Err(error) if may_go_on(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 read => {
                     let amount = read?;
                     self.buffers.input_appended(amount);
@@ -373,13 +373,13 @@ impl Transport for Connection {
 
 /// TLS 1.2 or 1.3, the certificate and its name always verified.
 #[derive(Debug)]
-pub struct Tls {
+pub struct TlsConnector {
     pub roots: Arc<Roots>,
     pub progress: Progress,
 }
 
-impl<In: Transport> Connector<In> for Tls {
-    type Out = Either<In, Encrypted>;
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, TlsTransport>;
 
     fn connect(
         &self,
@@ -387,13 +387,13 @@ impl<In: Transport> Connector<In> for Tls {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         let transport = chained.ok_or(Error::ConnectionFailed)?;
-        // The bare connection to a proxy passes here too; its CONNECT is still part of connecting.
+        // The connection to a proxy passes here too, without TLS; its CONNECT is still part of connecting.
         if !details.needs_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let stream = self.shake_hands(details, transport.boxed())?;
+        let stream = self.handshake(details, transport.boxed())?;
         let config = details.config;
-        Ok(Some(Either::B(Encrypted {
+        Ok(Some(Either::B(TlsTransport {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             progress: self.progress.clone(),
@@ -401,9 +401,9 @@ impl<In: Transport> Connector<In> for Tls {
     }
 }
 
-impl Tls {
-    /// The whole handshake, over a connection that stands.
-    pub(super) fn shake_hands(
+impl TlsConnector {
+    /// The whole handshake, over a connection that is open.
+    pub(super) fn handshake(
         &self,
         details: &ConnectionDetails,
         transport: Box<dyn Transport>,
@@ -411,7 +411,7 @@ impl Tls {
         self.progress.enter(Stage::Tls);
         let config = self.roots.client_config();
         let config = config.map_err(|error| Error::Other(Box::new(error)))?;
-        let name = ServerName::try_from(bare(details.uri))
+        let name = ServerName::try_from(host_without_brackets(details.uri))
             .map_err(|_| Error::Tls("the host of api.url is no name for TLS"))?;
         let mut connection = ClientConnection::new(config, name.to_owned())?;
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
@@ -422,25 +422,25 @@ impl Tls {
 }
 
 /// The host of a URL, an IPv6 address without its brackets.
-fn bare(uri: &Uri) -> &str {
+fn host_without_brackets(uri: &Uri) -> &str {
     let host = uri.host().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// The connection as HTTP sees it.
-pub struct Encrypted {
+pub struct TlsTransport {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
     buffers: LazyBuffers,
     progress: Progress,
 }
 
-impl fmt::Debug for Encrypted {
+impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Encrypted")
+        f.write_str("TlsTransport")
     }
 }
 
-impl Transport for Encrypted {
+impl Transport for TlsTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -460,7 +460,7 @@ impl Transport for Encrypted {
     }
 
     fn is_open(&mut self) -> bool {
-        // Connections are not reused, and asking a TLS 1.3 connection spoils it.
+        // Connections are not reused, and asking a TLS 1.3 connection breaks it.
         false
     }
 

@@ -11,7 +11,7 @@ use super::Level;
 
 const SOCKET: &str = "/dev/log";
 /// A login waits at most this long for its log.
-const PATIENCE: Duration = Duration::from_millis(900);
+const TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Sends one message, or drops it.
 pub fn send(level: Level, message: &str) {
@@ -35,7 +35,7 @@ pub fn send(level: Level, message: &str) {
 fn deliver(datagram: &[u8]) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(SOCKET)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let left = deadline
             .saturating_duration_since(Instant::now())

@@ -46,7 +46,7 @@ pub fn write(origin: &Origin, report: &Report) {
 pub fn line(origin: &Origin, report: &Report) -> String {
     let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));
     for (key, value) in fields(origin, report) {
-        let _ = write!(line, " {key}={}", harmless(&value));
+        let _ = write!(line, " {key}={}", quote_log_value(&value));
     }
     line
 }
@@ -98,7 +98,7 @@ pub fn level(decision: Decision) -> Level {
 
 /// A value as it may stand in a log: at most 256 of its bytes, quoted and escaped unless every byte is plain.
 #[must_use]
-pub fn harmless(value: &[u8]) -> String {
+pub fn quote_log_value(value: &[u8]) -> String {
     let value = &value[..value.len().min(256)];
     if value.iter().all(|byte| is_plain(*byte)) {
         return String::from_utf8_lossy(value).into_owned();
@@ -167,15 +167,15 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_harmless() {
-        assert_eq!(harmless(b""), "");
-        assert_eq!(harmless(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
-        assert_eq!(harmless(b"a b"), "\"a b\"");
-        assert_eq!(harmless(b"a=\"\\"), "\"a=\\\"\\\\\"");
+        assert_eq!(quote_log_value(b""), "");
+        assert_eq!(quote_log_value(b"aZ09._:@/+*-"), "aZ09._:@/+*-");
+        assert_eq!(quote_log_value(b"a b"), "\"a b\"");
+        assert_eq!(quote_log_value(b"a=\"\\"), "\"a=\\\"\\\\\"");
         assert_eq!(
-            harmless("\n\x1b[31m\u{e4}\x7f".as_bytes()),
+            quote_log_value("\n\x1b[31m\u{e4}\x7f".as_bytes()),
             "\"\\x0a\\x1b[31m\\xc3\\xa4\\x7f\""
         );
-        assert_eq!(harmless(&[b'x'; 300]).len(), 256);
+        assert_eq!(quote_log_value(&[b'x'; 300]).len(), 256);
         assert_eq!(label(b"ss\nhd\") x"), "ss_hd___x");
     }
 }

@@ -45,7 +45,7 @@ unsafe extern "C" {
 /// one, and never more than `budget` by a second: twice that for a name without dots, which is tried in two forms.
 pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed> {
     let name = CString::new(host).map_err(|_| LookUpFailed("the name holds a NUL"))?;
-    let _patience = Patience::cut_to(budget, host);
+    let _timeouts = ResolverTimeouts::shorten(budget, host);
     // SAFETY: all zero is what getaddrinfo(3) asks of hints beyond the members set below.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
@@ -114,14 +114,14 @@ fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
 /// glibc waits five seconds for a name server, twice, does it again for every local domain, and waits for ever for
 /// one that it asks by TCP. While this lives, the calling thread waits one second for each server, for a single one
 /// twice, by UDP only; then the host's own numbers are back.
-struct Patience {
+struct ResolverTimeouts {
     state: *mut ResState,
     host: ResState,
     ours: ResState,
 }
 
-impl Patience {
-    fn cut_to(budget: Duration, name: &str) -> Self {
+impl ResolverTimeouts {
+    fn shorten(budget: Duration, name: &str) -> Self {
         // SAFETY: the state belongs to this thread and lives as long as it; nobody else writes it meanwhile.
         let state = unsafe { __res_state() };
         // SAFETY: fills the state from resolv.conf, as getaddrinfo(3) would. Always: once its numbers are changed,
@@ -152,20 +152,20 @@ impl Patience {
     }
 }
 
-impl Drop for Patience {
+impl Drop for ResolverTimeouts {
     fn drop(&mut self) {
         // SAFETY: dropped on the thread that made it (a raw pointer is not Send), whose state it is.
         let numbers = unsafe { &mut *self.state };
         // One by one: glibc's struct goes on where this one has padding, and a copy of the whole would write that too.
         // And only what is still ours: glibc may have loaded a new resolv.conf meanwhile.
-        give_back(&mut numbers.retrans, self.ours.retrans, self.host.retrans);
-        give_back(&mut numbers.retry, self.ours.retry, self.host.retry);
-        give_back(&mut numbers.options, self.ours.options, self.host.options);
-        give_back(&mut numbers.nscount, self.ours.nscount, self.host.nscount);
+        restore_if_unchanged(&mut numbers.retrans, self.ours.retrans, self.host.retrans);
+        restore_if_unchanged(&mut numbers.retry, self.ours.retry, self.host.retry);
+        restore_if_unchanged(&mut numbers.options, self.ours.options, self.host.options);
+        restore_if_unchanged(&mut numbers.nscount, self.ours.nscount, self.host.nscount);
     }
 }
 
-fn give_back<T: PartialEq>(number: &mut T, ours: T, host: T) {
+fn restore_if_unchanged<T: PartialEq>(number: &mut T, ours: T, host: T) {
     if *number == ours {
         *number = host;
     }
@@ -228,9 +228,9 @@ mod tests {
     fn the_hosts_numbers_come_back() {
         // SAFETY: this thread's state, read only.
         let numbers = || unsafe { *__res_state() };
-        drop(Patience::cut_to(Duration::from_secs(10), "a.b"));
+        drop(ResolverTimeouts::shorten(Duration::from_secs(10), "a.b"));
         let before = numbers();
-        let patience = Patience::cut_to(Duration::from_secs(10), "a.b");
+        let timeouts = ResolverTimeouts::shorten(Duration::from_secs(10), "a.b");
         assert_eq!(
             (
                 numbers().retrans,
@@ -238,7 +238,7 @@ mod tests {
             ),
             (1, RES_IGNTC)
         );
-        drop(patience);
+        drop(timeouts);
         assert_eq!(numbers(), before);
     }
 }

@@ -13,7 +13,7 @@ use crate::root::Root;
 use crate::surroundings;
 use crate::users::entries::{self, UserEntry};
 use crate::users::snapshot::digits;
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -143,7 +143,7 @@ impl UsersCheck<'_> {
         let unknown =
             unknown.filter(|name| !known.contains(name) && !accounts::exists(root, &[], name));
         let found = unknown.map(|name| {
-            let shown = harmless(name.as_bytes());
+            let shown = quote_log_value(name.as_bytes());
             let what = format!(
                 "{shown} is enrolled, and there is no such account: nobody is asked by this entry, until somebody gets \
                  an account of that name"
@@ -161,7 +161,7 @@ impl UsersCheck<'_> {
         }
         let shared = by_mobile.values().filter(|names| names.len() > 1);
         let found = shared.map(|names| {
-            let shown: Vec<_> = names.iter().map(|name| harmless(name.as_bytes())).collect();
+            let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
             let what = format!(
                 "{} have one mobile: the person with that phone passes iVALT for all of these accounts",
                 shown.join(" and ")
@@ -255,7 +255,7 @@ impl UsersCheck<'_> {
     }
 
     fn not_enrolled(&self, account: &Account) -> Finding {
-        let name = harmless(account.name.as_bytes());
+        let name = quote_log_value(account.name.as_bytes());
         let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
             format!("{name} is privileged and not enrolled: it will not get in through {services}")

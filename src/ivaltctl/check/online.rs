@@ -15,7 +15,7 @@ use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
 use crate::{surroundings, terminal};
 use ivalt_core::api::{Answer, Client, Probe, Stage};
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
 
 /// A certificate that ends within so many days should have been renewed.
@@ -47,7 +47,10 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
             continue;
         };
         if io::stderr().is_terminal() {
-            terminal::complain(format_args!("asking {} …", harmless(api.url.as_bytes())));
+            terminal::complain(format_args!(
+                "asking {} …",
+                quote_log_value(api.url.as_bytes())
+            ));
         }
         let check = ApiCheck {
             context,
@@ -160,7 +163,7 @@ impl ApiCheck<'_> {
         };
         let what = format!(
             "{}: {consequence} (unavailable)",
-            harmless(cause.as_bytes()).trim_matches('"')
+            quote_log_value(cause.as_bytes()).trim_matches('"')
         );
         self.finding(severity, id, &what, &fix)
     }
@@ -176,7 +179,7 @@ impl ApiCheck<'_> {
         let name = authority
             .rsplit_once(':')
             .map_or(authority, |(name, _)| name);
-        harmless(name.as_bytes())
+        quote_log_value(name.as_bytes())
     }
 
     fn certificate(&self, der: &[u8]) -> Option<Finding> {
@@ -220,7 +223,7 @@ impl ApiCheck<'_> {
                 )),
             ),
             Answer::Rejected(said) => {
-                let words = harmless(format!("{} {}", said.code, said.detail).trim().as_bytes());
+                let words = quote_log_value(format!("{} {}", said.code, said.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
                 let fix = "correct both, or take both out";
                 (
@@ -254,8 +257,8 @@ fn result(probe: &Probe, stage: Stage) -> String {
             Ok((_, certificate)) => format!(
                 "{}, certificate of {}, by {}, {} days left",
                 tls.version.replace('_', ".").replacen("TLSv", "TLS ", 1),
-                harmless(certificate.subject().to_string().as_bytes()),
-                harmless(certificate.issuer().to_string().as_bytes()),
+                quote_log_value(certificate.subject().to_string().as_bytes()),
+                quote_log_value(certificate.issuer().to_string().as_bytes()),
                 days_left(&certificate)
             ),
             Err(_) => tls.version.clone(),

@@ -13,7 +13,7 @@ use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use configuration::{CONFIG, Configuration, Values};
-use ivalt_core::log_line::harmless;
+use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::users::{self, Entry};
 
@@ -176,7 +176,7 @@ impl MatchScope<'_> {
 
     /// One list: whether sshd runs PAM for it, and how often.
     fn method_list(&self, list: &[&str]) -> Option<Finding> {
-        let shown = harmless(list.join(",").as_bytes());
+        let shown = quote_log_value(list.join(",").as_bytes());
         match list.iter().filter(|method| asks_pam(method)).count() {
             0 => Some(self.finding(
                 Severity::LetsIn,

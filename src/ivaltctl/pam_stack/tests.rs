@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::ReturnCode::{self, AuthErr, Ignore, NewAuthtokReqd, Success, UserUnknown};
 use super::{Rule, RuleTarget, RuleType, read, simulate};
 use crate::root::Root;
-use support::{Case, DevLog, Entry, TempDir, helper_module, no_stage};
+use support::{Case, DevLog, Entry, TempDir, helper_module, sandbox_test};
 
 /// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
 const CODES: [ReturnCode; 10] = [
@@ -224,11 +224,8 @@ fn real(folder: &Path) -> (i32, Vec<String>) {
     (code, told)
 }
 
-#[test]
+#[sandbox_test]
 fn random_stacks_end_as_libpam_ends_them() {
-    if no_stage() {
-        return;
-    }
     let seen = RefCell::new(BTreeMap::new());
     let cases = std::env::var("STACKS")
         .ok()

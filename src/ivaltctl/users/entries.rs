@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{self, Entry, Found, Lines, Register, scan};
+use ivalt_core::users::{self, Entry, EntryVisitor, Lines, RawEntry, scan};
 
 /// One user of the file.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub fn read_all<'i>(
     };
     let collector =
         scan(text, Collector::default()).map_err(|not_toml| lines.not_toml(not_toml))?;
-    let judge = |(name, found): (Cow<'i, str>, Found<'i>)| UserEntry {
+    let judge = |(name, found): (Cow<'i, str>, RawEntry<'i>)| UserEntry {
         entry: found.entry(&lines, name.as_bytes(), format),
         name,
     };
@@ -66,22 +66,22 @@ pub fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
 /// All entries, not yet judged.
 #[derive(Default)]
 struct Collector<'i> {
-    found: Vec<(Cow<'i, str>, Found<'i>)>,
+    found: Vec<(Cow<'i, str>, RawEntry<'i>)>,
     index: HashMap<Cow<'i, str>, usize>,
 }
 
-impl<'i> Register<'i> for Collector<'i> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for Collector<'i> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         let next = self.found.len();
         let index = *self.index.entry(name.clone()).or_insert(next);
         if index == next {
-            self.found.push((name.clone(), Found::default()));
+            self.found.push((name.clone(), RawEntry::default()));
         }
         Some(&mut self.found[index].1)
     }
 
     /// The entry of the first part of such a name says that quotes are missing.
-    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         None
     }
 }

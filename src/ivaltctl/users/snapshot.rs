@@ -10,7 +10,7 @@ use std::path::Path;
 use super::entries::line_ends;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{Entry, Found, Lines, Mobile, Register, names_without_quotes, scan};
+use ivalt_core::users::{Entry, EntryVisitor, Lines, Mobile, RawEntry, names_without_quotes, scan};
 
 /// Whose entries are kept.
 #[derive(Clone, Debug, Default)]
@@ -74,10 +74,10 @@ pub fn digits(mobile: &str) -> String {
 
 struct Watcher<'i, 'q, 'a> {
     selection: &'q Selection<'a>,
-    found: HashMap<&'a str, Found<'i>>,
+    found: HashMap<&'a str, RawEntry<'i>>,
     owners: HashMap<String, Vec<String>>,
     /// What the file says about another user, until it is hashed.
-    other: Option<(Cow<'i, str>, Found<'i>)>,
+    other: Option<(Cow<'i, str>, RawEntry<'i>)>,
     others: DefaultHasher,
 }
 
@@ -130,17 +130,17 @@ impl<'q, 'a> Watcher<'_, 'q, 'a> {
     }
 }
 
-impl<'i> Register<'i> for Watcher<'i, '_, '_> {
-    fn of(&mut self, name: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for Watcher<'i, '_, '_> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         self.hash_other();
         if let Some(name) = self.selection.names.get(name.as_ref()) {
             return Some(self.found.entry(name).or_default());
         }
-        let (_, found) = self.other.insert((name.clone(), Found::default()));
+        let (_, found) = self.other.insert((name.clone(), RawEntry::default()));
         Some(found)
     }
 
-    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         let dotted = |name: &&str| name.contains('.');
         let mut names = names_without_quotes(keys);
         let name = names.find_map(|name| self.selection.names.get(name.as_str()))?;

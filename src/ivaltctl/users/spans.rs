@@ -10,7 +10,7 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, Source, Span};
 
 use ivalt_core::toml_events::{self, NotToml};
-use ivalt_core::users::{Found, Register, Walk};
+use ivalt_core::users::{EntryVisitor, RawEntry, UsersParser};
 
 /// `key = value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Spans {
     pub fn find(text: &str, user: &str) -> Result<Self, NotToml> {
         let source = Source::new(text);
         let mut recorder = SpanRecorder {
-            walk: Walk::new(source, NoVisitor),
+            parser: UsersParser::new(source, NoVisitor),
             user,
             header: 0,
             section: Section::Elsewhere,
@@ -80,7 +80,7 @@ impl Spans {
             spans: Self::default(),
         };
         toml_events::walk(source, &mut recorder)?;
-        recorder.walk.finish()?;
+        recorder.parser.finish()?;
         Ok(recorder.spans)
     }
 }
@@ -88,12 +88,12 @@ impl Spans {
 /// Only the parser's path is needed here.
 struct NoVisitor;
 
-impl<'i> Register<'i> for NoVisitor {
-    fn of(&mut self, _: &Cow<'i, str>) -> Option<&mut Found<'i>> {
+impl<'i> EntryVisitor<'i> for NoVisitor {
+    fn visit(&mut self, _: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
         None
     }
 
-    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut Found<'i>)> {
+    fn unquoted(&mut self, _: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         None
     }
 }
@@ -118,7 +118,7 @@ struct OpenTable {
 }
 
 struct SpanRecorder<'i, 'u> {
-    walk: Walk<'i, NoVisitor>,
+    parser: UsersParser<'i, NoVisitor>,
     user: &'u str,
     header: usize,
     section: Section,
@@ -146,7 +146,7 @@ impl SpanRecorder<'_, '_> {
             value,
         };
         self.extend_section(&pair, keys);
-        let path = &self.walk.path[..keys];
+        let path = &self.parser.path[..keys];
         let [users, name, rest @ ..] = path else {
             return;
         };
@@ -166,8 +166,8 @@ impl SpanRecorder<'_, '_> {
     fn extend_section(&mut self, pair: &Pair, keys: usize) {
         let (insertion, end) = (&mut self.spans.insertion, pair.value.end);
         if pair.inline.is_some() {
-            let of_users = self.tables.len() == 2 && self.walk.tables[1] == 1;
-            if of_users && self.walk.path[0] == "users" {
+            let of_users = self.tables.len() == 2 && self.parser.tables[1] == 1;
+            if of_users && self.parser.path[0] == "users" {
                 insertion.inline = Some((end, true));
             }
             return;
@@ -179,7 +179,7 @@ impl SpanRecorder<'_, '_> {
                     range.end = end;
                 }
             }
-            Section::Elsewhere if self.walk.tables[0] == 0 && keys > 1 => {
+            Section::Elsewhere if self.parser.tables[0] == 0 && keys > 1 => {
                 insertion.dotted = Some(end)
             }
             Section::Elsewhere => {}
@@ -196,7 +196,7 @@ impl SpanRecorder<'_, '_> {
     }
 
     fn close_header(&mut self, end: usize) {
-        match self.walk.path.as_slice() {
+        match self.parser.path.as_slice() {
             [users] if users == "users" => {
                 self.section = Section::Users;
                 self.spans.insertion.table = Some(end);
@@ -217,83 +217,83 @@ impl SpanRecorder<'_, '_> {
 impl EventReceiver for SpanRecorder<'_, '_> {
     fn std_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) {
         self.open_header(span.start());
-        self.walk.std_table_open(span, error);
+        self.parser.std_table_open(span, error);
     }
 
     fn std_table_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
-        self.walk.std_table_close(span, error);
+        self.parser.std_table_close(span, error);
         self.close_header(span.end());
     }
 
     fn array_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) {
         self.open_header(span.start());
-        self.walk.array_table_open(span, error);
+        self.parser.array_table_open(span, error);
     }
 
     fn array_table_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
-        self.walk.array_table_close(span, error);
+        self.parser.array_table_close(span, error);
         self.close_header(span.end());
     }
 
     fn inline_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        if self.walk.arrays == 0 {
+        if self.parser.arrays == 0 {
             self.open_table().value = span.start();
-            if self.walk.path == ["users"] && self.tables.len() == 1 {
+            if self.parser.path == ["users"] && self.tables.len() == 1 {
                 self.spans.insertion.inline = Some((span.end(), false));
             }
             self.tables.push(OpenTable::default());
         }
-        self.walk.inline_table_open(span, error)
+        self.parser.inline_table_open(span, error)
     }
 
     fn inline_table_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
-        if self.walk.arrays == 0 && self.tables.len() > 1 {
-            let keys = self.walk.tables[self.tables.len() - 1];
+        if self.parser.arrays == 0 && self.tables.len() > 1 {
+            let keys = self.parser.tables[self.tables.len() - 1];
             self.tables.pop();
             let start = self.open_table().value;
             // `users = { … }` itself holds entries and is not one.
             self.pair(start..span.end(), keys);
         }
-        self.walk.inline_table_close(span, error);
+        self.parser.inline_table_close(span, error);
     }
 
     fn array_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        if self.walk.arrays == 0 {
+        if self.parser.arrays == 0 {
             self.open_table().value = span.start();
         }
-        self.walk.array_open(span, error)
+        self.parser.array_open(span, error)
     }
 
     fn array_close(&mut self, span: Span, error: &mut dyn ErrorSink) {
-        if self.walk.arrays == 1 {
-            let (start, keys) = (self.open_table().value, self.walk.path.len());
+        if self.parser.arrays == 1 {
+            let (start, keys) = (self.open_table().value, self.parser.path.len());
             self.pair(start..span.end(), keys);
         }
-        self.walk.array_close(span, error);
+        self.parser.array_close(span, error);
     }
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        if self.walk.arrays == 0 {
-            let first = self.walk.path.len() == self.walk.tables.last().copied().unwrap_or(0);
+        if self.parser.arrays == 0 {
+            let first = self.parser.path.len() == self.parser.tables.last().copied().unwrap_or(0);
             let table = self.open_table();
             if first {
                 table.start = span.start();
             }
             table.last_key = span.start();
         }
-        self.walk.simple_key(span, encoding, error);
+        self.parser.simple_key(span, encoding, error);
     }
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        if self.walk.arrays == 0 {
-            let keys = self.walk.path.len();
+        if self.parser.arrays == 0 {
+            let keys = self.parser.path.len();
             self.pair(span.start()..span.end(), keys);
         }
-        self.walk.scalar(span, encoding, error);
+        self.parser.scalar(span, encoding, error);
     }
 
     fn value_sep(&mut self, span: Span, _: &mut dyn ErrorSink) {
-        if self.walk.arrays == 0 {
+        if self.parser.arrays == 0 {
             self.open_table().comma = Some(span.start());
         }
     }

@@ -17,7 +17,7 @@ fn the_trust_rules_hold_for_changes() {
     store.refused(&["add", "root", "+14155550100"], sentence);
     fs::rename(&file, store.folder.join("real.toml")).unwrap();
     symlink(store.folder.join("real.toml"), &file).unwrap();
-    let sentence = "users.toml: is a symbolic link; name the file itself: readlink -f users.toml";
+    let sentence = "users.toml: is a symbolic link; use the real path: readlink -f users.toml";
     for words in [
         &["add", "root", "+14155550100"][..],
         &["remove", "root"],

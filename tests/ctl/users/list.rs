@@ -14,7 +14,7 @@ fn what_stands_there_is_listed_as_a_login_would_read_it() {
          first.last  ***0100  disabled\n\
          bin         ***0101  enabled\n\
          bad         -        bad: users.toml:8: bad: must be a mobile in quotes, like \"+14155550100\"\n\
-         twice       -        bad: users.toml:10: twice: stands twice, in lines 9 and 10; keep one\n\
+         twice       -        bad: users.toml:10: twice: is defined twice, in lines 9 and 10; keep one\n\
          daemon      ***0102  enabled\n"
     );
     assert_eq!(
@@ -62,7 +62,7 @@ fn who_is_shown_is_shown_whole() {
     assert_eq!(
         store.short(&store.done(&["show", "twice"]).stdout),
         "name     twice\nmobile   -\nstate    bad\n\
-         reason   users.toml:10: twice: stands twice, in lines 9 and 10; keep one\n\
+         reason   users.toml:10: twice: is defined twice, in lines 9 and 10; keep one\n\
          account  not known to this machine\n"
     );
     let config = store.config();

@@ -25,7 +25,7 @@ pub struct Sent {
 pub enum End {
     /// TLS's close_notify.
     Closed,
-    /// Somebody cut it.
+    /// Without it.
     Cut,
 }
 
@@ -34,7 +34,7 @@ impl Client {
     #[must_use]
     pub fn validate_against(answer: Sent, key: Secret, mobile: &str, token: &Secret) -> Exchange {
         let timeout = Duration::from_secs(30);
-        let route = Route {
+        let parts = ConnectorParts {
             roots: Arc::new(Roots::of("nowhere".into(), Vec::new())),
             look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
             progress: Progress::begin(timeout),
@@ -43,15 +43,15 @@ impl Client {
             url: "https://192.0.2.1/admin".to_owned(),
             key,
             timeout,
-            agent: Agent::with_parts(config(timeout, None), answer, route.resolver()),
-            berth: Berth::default(),
+            agent: Agent::with_parts(config(timeout, None), answer, parts.resolver()),
+            slot: ConnectionSlot::default(),
             platform: Platform {
-                look_up: route.look_up,
+                look_up: parts.look_up,
                 spawn: |_| Err(io::ErrorKind::Unsupported.into()),
                 hung_up: |_| true,
             },
-            route,
-            ahead: None,
+            parts,
+            preconnection: None,
         };
         client.validate_global_rest_auth(mobile, token)
     }
@@ -97,10 +97,10 @@ impl Transport for FromMemory {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let room = self.buffers.input_append_buf();
+        let space = self.buffers.input_append_buf();
         let left = &self.sent.bytes[self.at..];
-        let amount = left.len().min(room.len()).min(self.sent.piece.max(1));
-        room[..amount].copy_from_slice(&left[..amount]);
+        let amount = left.len().min(space.len()).min(self.sent.piece.max(1));
+        space[..amount].copy_from_slice(&left[..amount]);
         self.at += amount;
         if left.is_empty() && matches!(self.sent.end, End::Cut) {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -10,7 +10,7 @@ use rows::ROWS;
 
 mod rows;
 use support::finding_table::{must_know, table};
-use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
+use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, sandbox_test};
 
 /// A system below tests/ctl/pam.d with a few files changed.
 #[derive(Clone, Copy)]
@@ -341,11 +341,8 @@ fn tried(rules: &[Rule], choices: &[Vec<ReturnCode>], number: usize) -> ReturnCo
     simulate(rules, |rule| row[rule]).0
 }
 
-#[test]
+#[sandbox_test]
 fn libpam_agrees_with_what_is_said() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut proven = 0;
     // Debian's libpam knows @include, which upstream's takes for a line of no type.

@@ -5,11 +5,11 @@ use std::ffi::{CString, c_int};
 
 use support::log_line::LogLine;
 
-/// What the person does at one prompt.
+/// What the user does at one prompt.
 #[derive(Debug, Default)]
-pub struct Act {
-    /// The reply; NULL without.
-    pub reply: Option<CString>,
+pub struct Reply {
+    /// The text; NULL without.
+    pub text: Option<CString>,
     /// The conversation's code; nothing but `PAM_SUCCESS` gives a reply.
     pub code: c_int,
     /// `PAM_SUCCESS`, and no array of replies.
@@ -20,12 +20,12 @@ pub struct Act {
     pub user: Option<CString>,
 }
 
-impl Act {
+impl Reply {
     /// Types this.
     #[must_use]
-    pub fn reply(text: &[u8]) -> Self {
+    pub fn text(text: &[u8]) -> Self {
         Self {
-            reply: Some(c_string(text)),
+            text: Some(c_string(text)),
             ..Self::default()
         }
     }
@@ -42,7 +42,7 @@ impl Act {
 
 /// What goes in. Items that are `None` are not set.
 #[derive(Debug, Default)]
-pub struct Play {
+pub struct Call {
     /// The module's arguments.
     pub words: Vec<CString>,
     /// `PAM_USER`
@@ -58,7 +58,7 @@ pub struct Play {
     /// `PAM_AUTHTOK`, as an earlier module has set it.
     pub authtok: Option<CString>,
     /// One for each prompt, then errors.
-    pub acts: VecDeque<Act>,
+    pub replies: VecDeque<Reply>,
     /// The conversation's code for messages.
     pub message_code: c_int,
     /// `PAM_CONV` without a function.
@@ -84,7 +84,7 @@ pub struct Seen {
     pub items: Vec<(&'static str, Vec<u8>)>,
     /// How many descriptors were open before and after.
     pub descriptors: [usize; 2],
-    /// The one log line, as it stood there.
+    /// The one log line, unchanged.
     pub raw: String,
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use crate::expect::*;
 use support::trace::Trace;
-use support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, no_stage};
+use support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, sandbox_test};
 
 /// What the module may ask of the kernel in one accepted login, beyond what `pam_permit` needs.
 const SYSTEM_CALLS: usize = 104;
@@ -16,32 +16,23 @@ const SYSTEM_CALLS: usize = 104;
 #[cfg(not(debug_assertions))]
 const BYTES: u64 = 22 * 1024 * 1024 / 10;
 
-#[test]
+#[sandbox_test]
 fn one_login_is_one_connection_and_one_request() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     expect(&Case::against(&ivalt).answer("accept-1").run(), VERIFIED);
     assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (1, 1));
 }
 
-#[test]
+#[sandbox_test]
 fn every_further_token_is_one_more_of_each() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("reject-1").answer("reject-2");
     expect(&case.answer("accept-3").run(), VERIFIED);
     assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (3, 3));
 }
 
-#[test]
-fn nobody_connects_for_who_cannot_get_in() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn nothing_is_connected_for_users_who_cannot_get_in() {
     let ivalt = StandIn::start();
     for (entry, row) in [
         ("", NOT_ENROLLED),
@@ -57,11 +48,8 @@ fn nobody_connects_for_who_cannot_get_in() {
     assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (0, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn nothing_is_requested_with_what_is_no_token() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (answer, row) in [("", UNANSWERED), ("two words", MALFORMED)] {
         let case = Case::against(&ivalt);
@@ -71,9 +59,9 @@ fn nothing_is_requested_with_what_is_no_token() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_login_asks_little_of_the_kernel() {
-    if no_stage() || no_program("strace") {
+    if no_program("strace") {
         return;
     }
     let (login, floor) = login_and_floor();
@@ -86,9 +74,9 @@ fn a_login_asks_little_of_the_kernel() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn no_library_comes_along_but_the_compilers() {
-    if no_stage() || no_program("strace") {
+    if no_program("strace") {
         return;
     }
     let (login, floor) = login_and_floor();

@@ -43,7 +43,7 @@ pub enum Roots {
 
 /// Where everything is.
 #[derive(Debug)]
-pub struct World {
+pub struct Setup {
     work: PathBuf,
     tools: PathBuf,
     module: PathBuf,
@@ -53,10 +53,10 @@ pub struct World {
     pub roots: usize,
 }
 
-impl World {
+impl Setup {
     pub fn prepare(options: &Options) -> Result<Self, Fault> {
         let port = fs::read_to_string(options.work.join("ivalt/port"))?;
-        let mut world = Self {
+        let mut setup = Self {
             work: options.work.clone(),
             tools: options.tools.clone(),
             module: options.module.clone(),
@@ -64,13 +64,13 @@ impl World {
             far: options.far.clone(),
             roots: 0,
         };
-        fs::create_dir_all(world.confdir())?;
-        world.roots = world.write_bundle()?;
-        world.write("users.toml", &users(&[(USER, MOBILE)]), 0o600)?;
-        world.write("key", &format!("x-api-key: {KEY}\n"), 0o600)?;
+        fs::create_dir_all(setup.confdir())?;
+        setup.roots = setup.write_bundle()?;
+        setup.write("users.toml", &users(&[(USER, MOBILE)]), 0o600)?;
+        setup.write("key", &format!("x-api-key: {KEY}\n"), 0o600)?;
         // libpam reads it before every other and complains when it is missing.
-        world.write("pam.d/other", "auth required pam_deny.so\n", 0o644)?;
-        Ok(world)
+        setup.write("pam.d/other", "auth required pam_deny.so\n", 0o644)?;
+        Ok(setup)
     }
 
     pub fn confdir(&self) -> PathBuf {

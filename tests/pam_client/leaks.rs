@@ -5,14 +5,18 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use support::disguise::disguised;
+use support::obfuscate::obfuscated;
 
 /// How much is read at once.
 const PART: usize = 1 << 20;
 
-/// Where the text behind each disguise stands, in words.
-pub fn find(hunted: &[(&String, &Vec<u8>)]) -> io::Result<Vec<String>> {
-    let longest = hunted.iter().map(|(_, text)| text.len()).max().unwrap_or(0);
+/// Where the plain text of each of these, obfuscated, is, in words.
+pub fn find(secrets: &[(&String, &Vec<u8>)]) -> io::Result<Vec<String>> {
+    let longest = secrets
+        .iter()
+        .map(|(_, text)| text.len())
+        .max()
+        .unwrap_or(0);
     if longest == 0 {
         return Ok(Vec::new());
     }
@@ -29,7 +33,7 @@ pub fn find(hunted: &[(&String, &Vec<u8>)]) -> io::Result<Vec<String>> {
             let Ok(length) = memory.read_at(&mut copy[..length], start as u64) else {
                 continue;
             };
-            for (secret, text) in hunted {
+            for (secret, text) in secrets {
                 let here = places(&copy[..length], text).filter(|at| *at < PART);
                 let here = here.filter(|at| !own.contains(&(start + at)));
                 found.extend(
@@ -64,7 +68,7 @@ fn writable_mapping(line: &str) -> Option<(Range<usize>, String)> {
 
 /// Compared byte by byte, so that the text itself is never put together here.
 fn places<'a>(bytes: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = disguised(&text[..1])[0];
+    let first = obfuscated(&text[..1])[0];
     let starts = std::iter::successors(next(bytes, 0, first), move |at| next(bytes, at + 1, first));
     starts.filter(move |at| {
         let there = bytes.get(*at..at + text.len()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Name look-up against name servers of every kind, through the system's resolver and a private resolv.conf.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +12,7 @@ use crate::running::{has_begun, signal};
 use crate::table::with_lines;
 use crate::table::{self, SUCCESS, at_once};
 use support::server::{Server, answer, black_hole};
-use support::{Act, Case, Disposition, Entry, Interrupt, StandIn, no_root, no_stage};
+use support::{Case, Disposition, Entry, Interrupt, Reply, StandIn, sandbox_test, skipped};
 
 /// How a name server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub enum Kind {
     OnlyIn(&'static [u8], Ipv4Addr),
 }
 
-/// Starts one on an address of its own, port 53; it lives as long as the test process. `None` without root.
-fn name_server(kind: Kind) -> Option<Ipv4Addr> {
+/// Starts one on an address of its own, port 53; it lives as long as the test process.
+fn name_server(kind: Kind) -> io::Result<Ipv4Addr> {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let process = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(
@@ -51,8 +51,8 @@ fn name_server(kind: Kind) -> Option<Ipv4Addr> {
         process[3],
         NEXT.fetch_add(1, Ordering::SeqCst),
     );
-    let socket = UdpSocket::bind((address, 53)).ok()?;
-    let tcp = TcpListener::bind((address, 53)).ok()?;
+    let socket = UdpSocket::bind((address, 53))?;
+    let tcp = TcpListener::bind((address, 53))?;
     thread::spawn(move || {
         for mut stream in tcp.incoming().flatten() {
             thread::spawn(move || while stream.read(&mut [0; 512]).is_ok_and(|read| read > 0) {});
@@ -66,14 +66,14 @@ fn name_server(kind: Kind) -> Option<Ipv4Addr> {
             }
         }
     });
-    Some(address)
+    Ok(address)
 }
 
 /// Types of records (RFC 1035 section 3.2.2, RFC 3596).
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const AAAA: u16 = 28;
-/// Where the question's name stands in every message (RFC 1035 section 4.1.4).
+/// Where the question's name is in every message (RFC 1035 section 4.1.4).
 const ASKED_NAME: [u8; 2] = [0xc0, 12];
 
 /// RFC 1035 section 4: header, the question again, and the answers.
@@ -181,17 +181,16 @@ pub fn case(host: &str, port: u16, timeout: u64, servers: &[Ipv4Addr]) -> Case {
         .bind(switch, "/etc/nsswitch.conf")
 }
 
+/// One of each kind, in this order. Without root, or where another name server listens on every address, says so: the
+/// test is skipped.
 pub fn servers(kinds: &[Kind]) -> Option<Vec<Ipv4Addr>> {
-    if no_stage() {
-        return None;
-    }
-    if no_root("port 53 on loopback needs root") {
-        return None;
-    }
-    kinds.iter().map(|kind| name_server(*kind)).collect()
+    let started: io::Result<_> = kinds.iter().map(|kind| name_server(*kind)).collect();
+    started
+        .inspect_err(|error| skipped(&format!("port 53 on loopback: {error}")))
+        .ok()
 }
 
-#[test]
+#[sandbox_test]
 fn names_that_have_no_address() {
     let (unknown, unanswered) = (
         "dns: the name does not exist",
@@ -227,7 +226,7 @@ fn names_that_have_no_address() {
 }
 
 /// With a proxy its name is looked up, and iVALT's is the proxy's affair.
-#[test]
+#[sandbox_test]
 fn the_name_of_a_proxy() {
     let Some(list) = servers(&[Kind::NameError, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
         return;
@@ -246,7 +245,7 @@ fn the_name_of_a_proxy() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn aliases_are_followed() {
     let Some(list) = servers(&[Kind::Aliases(Ipv4Addr::LOCALHOST)]) else {
         return;
@@ -258,7 +257,7 @@ fn aliases_are_followed() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn dead_name_servers_cost_seconds_not_logins() {
     let Some(list) = servers(&[Kind::Silent, Kind::Silent]) else {
         return;
@@ -278,7 +277,7 @@ fn dead_name_servers_cost_seconds_not_logins() {
     });
 }
 
-#[test]
+#[sandbox_test]
 fn a_living_name_server_after_a_dead_one() {
     let Some(list) = servers(&[Kind::Silent, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
         return;
@@ -290,7 +289,7 @@ fn a_living_name_server_after_a_dead_one() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_truncated_answer_is_not_asked_for_by_tcp() {
     let Some(list) = servers(&[Kind::Truncated]) else {
         return;
@@ -321,7 +320,7 @@ static SIXTEEN: [Ipv4Addr; 16] = many(16);
 static TWENTY: [Ipv4Addr; 20] = many(20);
 
 /// Whatever the order in which the system gives them: once the first is alive, once the last.
-#[test]
+#[sandbox_test]
 fn every_address_is_tried_up_to_sixteen() {
     let Some(list) = servers(&[
         Kind::Addresses(&TWO),
@@ -359,7 +358,7 @@ fn every_address_is_tried_up_to_sixteen() {
 }
 
 /// One address never answers a SYN; the other is tried while there is time.
-#[test]
+#[sandbox_test]
 fn a_black_hole_before_a_living_address() {
     const PAIR: [Ipv4Addr; 2] = many(3);
     let Some(list) = servers(&[Kind::Addresses(&PAIR)]) else {
@@ -377,15 +376,17 @@ fn a_black_hole_before_a_living_address() {
     );
 }
 
-/// IPv6 comes first as a rule (RFC 6724); a machine without it is left out.
-#[test]
+/// IPv6 comes first as a rule (RFC 6724); a machine without it says so.
+#[sandbox_test]
 fn one_family_dead_and_the_other_alive() {
     let Some(list) = servers(&[Kind::Both(Ipv6Addr::LOCALHOST, Ipv4Addr::LOCALHOST)]) else {
         return;
     };
-    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let mut addresses: Vec<SocketAddr> = vec![(Ipv4Addr::LOCALHOST, 0).into()];
-    addresses.extend(v6.then_some(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))));
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => addresses.push((Ipv6Addr::LOCALHOST, 0).into()),
+        Err(error) => skipped(&format!("its half with IPv6: {error}")),
+    }
     for address in addresses {
         let server = Server::answering_at(address, answer("200 OK", "", SUCCESS));
         let report = case("valid.example", server.port, 5, &list).run();
@@ -398,11 +399,8 @@ fn one_family_dead_and_the_other_alive() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_machine_without_a_network_knows_no_name() {
-    if no_stage() {
-        return;
-    }
     // Reserved names (RFC 6761) that no hosts file has, and no name server to ask.
     let mut nobody = table::case("https://api.ivalt.invalid");
     nobody.script.no_network = true;
@@ -410,11 +408,8 @@ fn a_machine_without_a_network_knows_no_name() {
     assert!(line.get("cause").starts_with("dns: "), "{line:?}");
 }
 
-#[test]
+#[sandbox_test]
 fn the_hosts_file_is_asked() {
-    if no_stage() {
-        return;
-    }
     let server = Server::answering(answer("200 OK", "", SUCCESS));
     let case = table::case(&format!("https://valid.example:{}", server.port));
     let hosts = case
@@ -423,8 +418,8 @@ fn the_hosts_file_is_asked() {
     expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
 }
 
-/// With a handler and without `SA_RESTART`, or with none: then the host is gone at once.
-#[test]
+/// With a handler and without `SA_RESTART`, or with none: then the application is gone at once.
+#[sandbox_test]
 fn signals_while_a_dead_name_server_is_asked() {
     let Some(list) = servers(&[Kind::Silent]) else {
         return;
@@ -465,7 +460,7 @@ fn signals_while_a_dead_name_server_is_asked() {
 }
 
 /// Display managers live for months; a new resolv.conf must reach them.
-#[test]
+#[sandbox_test]
 fn a_new_resolv_conf_is_seen_in_an_old_process() {
     let Some(list) = servers(&[Kind::Silent, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
         return;
@@ -493,11 +488,11 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
     std::fs::write(etc.join("resolv.conf"), resolv_conf(&list[..1])).unwrap();
     std::fs::write(etc.join("resolv.new"), resolv_conf(&list[1..])).unwrap();
     case.script.binds = vec![(etc, "/etc".into())];
-    let replace = Act {
+    let replace = Reply {
         answer: Some("accept-2".into()),
         renames: vec![("/etc/resolv.new".into(), "/etc/resolv.conf".into())],
         delay_ms: 10,
-        ..Act::default()
+        ..Reply::default()
     };
     let report = case.answer(replace).limit(Duration::from_secs(30)).run();
     let lines = report.log_lines();
@@ -510,7 +505,7 @@ fn a_new_resolv_conf_is_seen_in_an_old_process() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn short_names_are_looked_for_in_every_local_domain() {
     let Some(list) = servers(&[Kind::OnlyIn(b"\x01b\x07example\0", Ipv4Addr::LOCALHOST)]) else {
         return;
@@ -521,7 +516,7 @@ fn short_names_are_looked_for_in_every_local_domain() {
     assert_eq!(line.get("cause"), "tls: certificate is for another name");
 }
 
-#[test]
+#[sandbox_test]
 fn a_short_name_and_dead_name_servers_stay_within_the_time() {
     let Some(list) = servers(&[Kind::Silent, Kind::Silent, Kind::Silent]) else {
         return;

@@ -1,11 +1,11 @@
-//! `users.toml` of a hundred thousand users: nearly every line is plainly somebody else's entry, and need not be parsed.
+//! `users.toml` of a hundred thousand users: nearly every line is plainly another user's entry, and need not be parsed.
 //!
-//! A line is left out only where a statement begins and ends in it, whatever stands before and after, so that what
-//! remains is TOML if and only if the whole is. The first line that is not plain ends this: from there on all remains.
+//! A line is left out only where a statement begins and ends in it, whatever is before and after, so that the rest
+//! is TOML if and only if the whole is. The first line that is not plain ends this: from there on all is kept.
 
 /// `text` without blank lines, comments, and the plain entries of everybody but `wanted`.
 #[must_use]
-pub fn without_others(text: &str, wanted: &str) -> String {
+pub fn prefilter(text: &str, wanted: &str) -> String {
     let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
@@ -41,19 +41,19 @@ enum Plain<'l> {
 }
 
 fn plain(line: &[u8], in_users: bool) -> Option<Plain<'_>> {
-    let line = blanks(line);
+    let line = skip_whitespace(line);
     if end(line).is_some() {
         return Some(Plain::Nothing);
     }
     if let Some(rest) = line.strip_prefix(b"[users]") {
-        return end(blanks(rest)).map(|()| Plain::Users);
+        return end(skip_whitespace(rest)).map(|()| Plain::Users);
     }
     if !in_users {
         return None;
     }
     let (name, rest) = key(line)?;
-    let rest = inline_table(is(rest)?).or_else(|| scalar(is(rest)?))?;
-    end(blanks(rest)).map(|()| Plain::Entry(name))
+    let rest = inline_table(eat_equals(rest)?).or_else(|| scalar(eat_equals(rest)?))?;
+    end(skip_whitespace(rest)).map(|()| Plain::Entry(name))
 }
 
 /// The end of a line, or a comment to its end, in which TOML allows no control characters but tabs.
@@ -69,14 +69,16 @@ fn is_text(byte: u8) -> bool {
     !byte.is_ascii_control() || byte == b'\t'
 }
 
-fn blanks(line: &[u8]) -> &[u8] {
+fn skip_whitespace(line: &[u8]) -> &[u8] {
     let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
     &line[blanks.count()..]
 }
 
-/// `=` with blanks around it.
-fn is(line: &[u8]) -> Option<&[u8]> {
-    blanks(line).strip_prefix(b"=").map(blanks)
+/// Takes `=` with white space around it.
+fn eat_equals(line: &[u8]) -> Option<&[u8]> {
+    skip_whitespace(line)
+        .strip_prefix(b"=")
+        .map(skip_whitespace)
 }
 
 /// A key without dots, bare or in quotes, and what follows.
@@ -110,12 +112,12 @@ fn scalar(line: &[u8]) -> Option<&[u8]> {
 
 /// What follows a table in one line, of plain keys and scalars.
 fn inline_table(line: &[u8]) -> Option<&[u8]> {
-    let mut rest = blanks(line.strip_prefix(b"{")?);
+    let mut rest = skip_whitespace(line.strip_prefix(b"{")?);
     loop {
-        rest = blanks(scalar(is(key(rest)?.1)?)?);
+        rest = skip_whitespace(scalar(eat_equals(key(rest)?.1)?)?);
         match rest {
             [b'}', after @ ..] => return Some(after),
-            [b',', after @ ..] => rest = blanks(after),
+            [b',', after @ ..] => rest = skip_whitespace(after),
             _ => return None,
         }
     }
@@ -130,9 +132,9 @@ mod tests {
         let text = "# all\n\n  [users] # here\r\nalice = \"+1\"\n\tbob\t=\t\"\" # b\u{f6}b\n\"c.d\" = { mobile = \"+2\", enabled = false }\n\
             \"alice\" = {mobile=\"+3\"}\r\ne-_9 = true\n";
         let kept = "  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
-        assert_eq!(without_others(text, "alice"), kept);
-        assert_eq!(without_others(text, "c.d").lines().count(), 2);
-        assert_eq!(without_others("[users]\nbob = \"\"", "alice"), "[users]\n");
+        assert_eq!(prefilter(text, "alice"), kept);
+        assert_eq!(prefilter(text, "c.d").lines().count(), 2);
+        assert_eq!(prefilter("[users]\nbob = \"\"", "alice"), "[users]\n");
     }
 
     #[test]
@@ -164,13 +166,13 @@ mod tests {
         ] {
             let text = format!("[users]\ncarol = \"\"\n{line}\ndave = \"\"\n");
             let kept = format!("[users]\n{line}\ndave = \"\"\n");
-            assert_eq!(without_others(&text, "alice"), kept, "{line}");
+            assert_eq!(prefilter(&text, "alice"), kept, "{line}");
         }
         assert_eq!(
-            without_others("[users]\ncarol = \"\"\r", "alice"),
+            prefilter("[users]\ncarol = \"\"\r", "alice"),
             "[users]\ncarol = \"\"\r"
         );
         let outside = "bob = \"\"\n[users]\ncarol = \"\"\n";
-        assert_eq!(without_others(outside, "alice"), outside);
+        assert_eq!(prefilter(outside, "alice"), outside);
     }
 }

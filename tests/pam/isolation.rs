@@ -1,5 +1,6 @@
-//! What the module must leave alone in its host, and what a host may do to it. `Case::run` itself fails when threads,
-//! descriptors, signals, environment, working directory or umask changed, or anything was printed.
+//! What the module must leave alone in the application's process, and what an application may do to the module.
+//! `Case::run` itself fails when threads, descriptors, signals, environment, working directory or umask changed, or
+//! anything was printed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +10,11 @@ use crate::expect::*;
 use support::codes::*;
 use support::server::Server;
 use support::{
-    Case, DevLog, Disposition, Entry, Interrupt, Severity, StandIn, TempDir, module_path, no_stage,
+    Case, DevLog, Disposition, Entry, Interrupt, Severity, StandIn, TempDir, module_path,
+    sandbox_test,
 };
 
-/// The caller's environment: a proxy and an authority of his own, both really there.
+/// The caller's environment: a proxy and an authority of their own, both really there.
 fn hostile(case: Case, hostile: &StandIn) -> Case {
     let proxy = format!("http://127.0.0.1:{}", hostile.port());
     let (ca, keys) = (
@@ -39,18 +41,15 @@ fn hostile(case: Case, hostile: &StandIn) -> Case {
     .fold(case, |case, (name, value)| case.env(name, value))
 }
 
-#[test]
+#[sandbox_test]
 fn the_callers_environment_is_not_read() {
-    if no_stage() {
-        return;
-    }
     let (ivalt, evil) = (StandIn::start(), StandIn::start());
     let case = hostile(Case::against(&ivalt), &evil).answer("accept-1");
     expect(&case.run(), VERIFIED);
     assert!(!case.dir().join("keys").exists());
     assert_eq!(evil.connections().len(), 0);
 
-    // The caller's authority does not make his server believable, whatever he answers.
+    // The caller's authority does not make that server believable, whatever it answers.
     let settings = case.settings(&ivalt).set("api", "url", evil.url());
     let line = expect(&case.with_settings(&settings).run(), UNAVAILABLE);
     assert!(
@@ -62,11 +61,8 @@ fn the_callers_environment_is_not_read() {
 
 /// ureq asks for a proxy of the environment before it hears that there is to be none, and glibc's resolver for its own
 /// options. What they say has no effect, see above; anything further would be new.
-#[test]
+#[sandbox_test]
 fn no_other_variable_is_asked_for() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     let asked = case.dir().join("asked");
@@ -83,11 +79,8 @@ fn no_other_variable_is_asked_for() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for kind in [
         DevLog::Missing,
@@ -108,11 +101,8 @@ fn a_log_that_is_out_of_order_neither_hangs_nor_fails_a_login() {
     }
 }
 
-#[test]
-fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn a_panic_inside_is_a_denial_with_a_log_line_and_the_application_lives_on() {
     let ivalt = StandIn::start();
     let dir = TempDir::new();
     let case = Case::against(&ivalt).preload(&compiled("clock_fails_once", &dir));
@@ -141,12 +131,9 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_host_lives_on() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-/// The clock fails in the thread that connects: the person does not notice, the connection is made after the answer.
-#[test]
+/// The clock fails in the thread that connects: the user does not notice, the connection is made after the answer.
+#[sandbox_test]
 fn a_panic_in_the_thread_that_connects_costs_nothing() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let dir = TempDir::new();
     let case = Case::against(&ivalt).preload(&compiled("clock_fails_elsewhere", &dir));
@@ -172,11 +159,8 @@ pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
     library
 }
 
-#[test]
+#[sandbox_test]
 fn signals_stay_the_hosts() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt).answer("slow-400").answer("accept-1");
     case.script
@@ -195,7 +179,7 @@ fn signals_stay_the_hosts() {
     assert!(taken.here > 20, "{taken:?}");
     assert_eq!(
         taken.elsewhere, 0,
-        "no thread of ours takes the host's signals"
+        "no thread of ours takes the application's signals"
     );
     assert_eq!(
         ivalt.requests().len(),
@@ -204,11 +188,8 @@ fn signals_stay_the_hosts() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_server_that_hangs_up_raises_no_sigpipe() {
-    if no_stage() {
-        return;
-    }
     // pam-client leaves SIGPIPE deadly.
     let server = Server::raw(|stream| support::server::reset(&stream));
     let ivalt = StandIn::start();
@@ -219,11 +200,8 @@ fn a_server_that_hangs_up_raises_no_sigpipe() {
     expect(&case.with_settings(&settings).run(), UNAVAILABLE);
 }
 
-#[test]
+#[sandbox_test]
 fn many_calls_in_one_process_leave_nothing_behind() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .calls(&[Entry::Authenticate, Entry::Setcred])
@@ -237,11 +215,8 @@ fn many_calls_in_one_process_leave_nothing_behind() {
     assert_eq!((report.log_lines().len(), ivalt.requests().len()), (50, 50));
 }
 
-#[test]
-fn a_host_with_a_poor_life_is_served() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn an_application_in_poor_circumstances_is_served() {
     let ivalt = StandIn::start();
     let gone = TempDir::new();
     let mut case = Case::against(&ivalt).answer("accept-1");
@@ -254,11 +229,8 @@ fn a_host_with_a_poor_life_is_served() {
     expect(&case.run(), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn without_a_network_it_denies_at_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt).answer("accept-1");
     case.script.no_network = true;
@@ -267,15 +239,13 @@ fn without_a_network_it_denies_at_once() {
     assert!(report.authenticate().elapsed_ms < 1_000);
 }
 
-#[test]
-fn nothing_is_connected_or_open_while_the_person_types() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn nothing_is_connected_or_open_while_the_user_types() {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("reject-1").answer("reject-2");
     let settings = case.settings(&ivalt).set("api", "preconnect", false);
     let report = case.with_settings(&settings).run();
+    assert_eq!(report.prompts().len(), 3);
     for message in report.messages() {
         assert_eq!(
             (message.descriptors.len(), message.threads.len()),
@@ -285,7 +255,13 @@ fn nothing_is_connected_or_open_while_the_person_types() {
     }
 }
 
+/// And not another checkout's that shares the target folder.
 #[test]
-fn the_module_is_where_the_tests_look() {
-    assert!(module_path().ends_with("libpam_ivalt.so"));
+fn the_module_is_built_from_this_checkout() {
+    let sources = std::fs::read_to_string(module_path().with_extension("d")).unwrap();
+    let entry_points = support::checkout().join("src/module/lib.rs");
+    assert!(
+        sources.contains(entry_points.to_str().unwrap()),
+        "{sources}"
+    );
 }

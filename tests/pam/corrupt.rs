@@ -1,4 +1,4 @@
-//! Ways to spoil a file that was a valid one.
+//! Ways to corrupt a file that was a valid one.
 
 use std::ffi::CString;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::Path;
 pub const OWNER: &str = "changing the owner of a file needs root";
 
 /// Replaces or changes the file at this path.
-pub type Spoil = fn(&Path);
+pub type Corrupt = fn(&Path);
 
 pub fn remove(path: &Path) {
     fs::remove_file(path).unwrap();

@@ -1,4 +1,4 @@
-//! Very many transactions in one process, without the pictures that would take longer than they do.
+//! Very many transactions in one process, without the snapshots that would take longer than they do.
 
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::fs;
@@ -7,34 +7,34 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Instant;
 
-use crate::host;
-use crate::person::c_string;
+use crate::process_setup;
 use crate::transaction::{resident_kib, set_item};
+use crate::user::c_string;
 use support::dev_log::Log;
 use support::libpam::{self, PamConv, PamMessage, PamResponse};
-use support::report::{Endured, Entry, Footprint};
-use support::script::{Endurance, Script, Text};
+use support::report::{Entry, Footprint, SoakResult};
+use support::script::{Script, Soak, Text};
 
-/// Plays it. Only after [`support::sandbox::build`].
-pub fn endure(script: &Script, endurance: &Endurance) -> io::Result<Endured> {
+/// Runs them. Only after [`support::sandbox::build`].
+pub fn run(script: &Script, soak: &Soak) -> io::Result<SoakResult> {
     let log = Log::place(script.dev_log)?;
-    host::prepare(script)?;
-    let mut endured = Endured::default();
-    for number in 0..endurance.rounds {
-        let token = &endurance.tokens[number as usize % endurance.tokens.len()];
+    process_setup::prepare(script)?;
+    let mut result = SoakResult::default();
+    for number in 0..soak.rounds {
+        let token = &soak.tokens[number as usize % soak.tokens.len()];
         let token = c_string(format!("{token}{number}").into_bytes());
         let began = Instant::now();
         let code = authenticate(script, &token)?;
         let elapsed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        endured.longest_ms = endured.longest_ms.max(elapsed);
-        *endured.codes.entry(code).or_default() += 1;
-        endured.logged += log.drain().len();
-        if number + 1 == endurance.warm_up {
-            endured.warm = footprint();
+        result.longest_ms = result.longest_ms.max(elapsed);
+        *result.codes.entry(code).or_default() += 1;
+        result.logged += log.drain().len();
+        if number + 1 == soak.warm_up {
+            result.warm = footprint();
         }
     }
-    endured.end = footprint();
-    Ok(endured)
+    result.end = footprint();
+    Ok(result)
 }
 
 /// From `pam_start` to `pam_end`.
@@ -94,7 +94,7 @@ unsafe extern "C" fn converse(
 unsafe extern "C" fn no_delay(_: c_int, _: c_uint, _: *mut c_void) {}
 
 fn footprint() -> Footprint {
-    let entries = |folder| fs::read_dir(folder).map_or(0, Iterator::count);
+    let entries = |folder| fs::read_dir(folder).expect("a folder of /proc").count();
     Footprint {
         rss_kib: resident_kib(),
         descriptors: entries("/proc/self/fd"),

@@ -31,13 +31,13 @@ struct Connection {
 }
 
 /// The folder of one run.
-pub struct Journal {
+pub struct RequestLog {
     dir: PathBuf,
     connections: File,
     requests: File,
 }
 
-impl Journal {
+impl RequestLog {
     /// Empties what an earlier run left. The old port goes first: it would announce a dead server.
     pub fn start(dir: &Path) -> io::Result<Self> {
         match fs::remove_file(dir.join("port")) {

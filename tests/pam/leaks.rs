@@ -1,17 +1,17 @@
-//! No copy of token, API key or password is left in the host's memory after a call: not on the heap, freed or in use,
-//! not on the stack. `Case::run` fails where one is found; what is hunted is in pam-client in disguise only.
+//! No copy of token, API key or password is left in the application's memory after a call: not on the heap, freed or in
+//! use, not on the stack. `Case::run` fails where one is found; pam-client holds the secrets obfuscated only.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::expect::*;
-use crate::hosts::compiled;
+use crate::isolation::compiled;
 use crate::proxies::proxy;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, trusted_authority};
-use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, no_stage, users};
+use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, sandbox_test, users};
 
-/// Long enough to be hunted, never the same.
+/// Long enough to be searched for, never the same.
 fn secret(beginning: &str, seed: u32) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
@@ -49,10 +49,10 @@ impl Secrets {
         Text::hidden(&self.tokens[0])
     }
 
-    fn hunted(&self, case: Case) -> Case {
+    fn must_not_leak(&self, case: Case) -> Case {
         let case = case
-            .hunt("the key", &self.key)
-            .hunt("the password", &self.password);
+            .must_not_leak("the key", &self.key)
+            .must_not_leak("the password", &self.password);
         let names = [
             "the accepted token",
             "the first token",
@@ -62,14 +62,14 @@ impl Secrets {
         names
             .iter()
             .zip(&self.tokens)
-            .fold(case, |case, (name, token)| case.hunt(name, token))
+            .fold(case, |case, (name, token)| case.must_not_leak(name, token))
     }
 
-    /// Settings whose key is the hunted one.
+    /// Settings with this key.
     fn case(&self, ivalt: &StandIn) -> Case {
         let case = Case::against(ivalt);
         let settings = self.settings(&case, ivalt);
-        self.hunted(case.with_settings(&settings))
+        self.must_not_leak(case.with_settings(&settings))
     }
 
     fn settings(&self, case: &Case, ivalt: &StandIn) -> Settings {
@@ -87,7 +87,7 @@ impl Secrets {
             ca.display(),
         );
         let config = format!("config={}", case.config().display());
-        self.hunted(case.settings_text(&text).argument(&config))
+        self.must_not_leak(case.settings_text(&text).argument(&config))
     }
 
     fn at(&self, server: &Server) -> Case {
@@ -98,11 +98,8 @@ impl Secrets {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn after_tokens_that_were_judged() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     expect(
@@ -139,11 +136,8 @@ fn after_tokens_that_were_judged() {
     assert!(ivalt.tokens().contains(&secrets.tokens[3]));
 }
 
-#[test]
+#[sandbox_test]
 fn after_answers_that_are_not_sent() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let settings = |case: Case| {
@@ -168,11 +162,8 @@ fn after_answers_that_are_not_sent() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn after_passwords_that_are_sent_because_the_administrator_wants_it() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let case = |word: &str| {
@@ -191,11 +182,8 @@ fn after_passwords_that_are_sent_because_the_administrator_wants_it() {
     expect(&refused.answer(secrets.accepted()).run(), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn after_outages() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -227,11 +215,8 @@ fn after_outages() {
 }
 
 /// What iVALT repeats comes in by other buffers than those it went out by.
-#[test]
+#[sandbox_test]
 fn after_answers_that_repeat_everything() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let said = format!("{} and {}", secrets.tokens[0], secrets.key);
     let refusal =
@@ -257,19 +242,16 @@ fn after_answers_that_repeat_everything() {
     }
 }
 
-#[test]
-fn after_a_way_through_a_proxy() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn after_a_request_through_a_proxy() {
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
-    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    let open = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
     let case = secrets.case(&ivalt).answer(secrets.accepted());
     let settings = secrets.settings(&case, &ivalt).set(
         "api",
         "proxy",
-        format!("http://u:{}@127.0.0.1:{}", secrets.password, way.port),
+        format!("http://u:{}@127.0.0.1:{}", secrets.password, open.port),
     );
     expect(&case.with_settings(&settings).run(), VERIFIED);
     let refusing = proxy("HTTP/1.1 403 Forbidden\r\n\r\n", Duration::ZERO);
@@ -282,11 +264,8 @@ fn after_a_way_through_a_proxy() {
     expect(&case.with_settings(&settings).run(), UNAVAILABLE);
 }
 
-#[test]
+#[sandbox_test]
 fn after_settings_that_are_refused() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let key = &secrets.key;
@@ -319,11 +298,8 @@ fn after_settings_that_are_refused() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn after_a_key_in_a_file_of_its_own() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let case = secrets.case(&ivalt);
@@ -344,11 +320,8 @@ fn after_a_key_in_a_file_of_its_own() {
     expect(&case.run(), MISCONFIGURED);
 }
 
-#[test]
+#[sandbox_test]
 fn after_a_panic() {
-    if no_stage() {
-        return;
-    }
     let secrets = Secrets::new();
     let ivalt = StandIn::with_key(&secrets.key);
     let dir = TempDir::new();

@@ -1,4 +1,4 @@
-//! The person, and whoever pretends to be one: answers, names and conversations of every kind. Nothing foreign reaches
+//! The user, and anyone who pretends to be one: answers, names and conversations of every kind. Nothing foreign reaches
 //! the log or a terminal raw, and what is no answer lets nobody in.
 
 use std::os::unix::fs::symlink;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::expect::*;
 use crate::running::{has_begun, signal};
 use support::codes::*;
-use support::{Act, Answer, Case, Entry, Report, StandIn, Text, no_stage};
+use support::{Answer, Case, Entry, Reply, Report, StandIn, Text, sandbox_test};
 
 /// Everything that C lets into a string.
 fn every_byte() -> Vec<u8> {
     (1..=255).collect()
 }
 
-/// What a log reader's terminal and the person's would get: ASCII that prints.
+/// What a log reader's terminal and the user's would get: ASCII that prints.
 #[track_caller]
 fn nothing_raw(report: &Report) {
     let prints = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -34,15 +34,12 @@ fn with(ivalt: &StandIn, key: &str, value: impl Into<serde_json::Value>) -> Case
     case.with_settings(&settings)
 }
 
-#[test]
+#[sandbox_test]
 fn a_conversation_may_fail_with_any_code() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for code in (1..=32).chain([-1, 255, i32::MAX, i32::MIN]) {
         let report = Case::against(&ivalt)
-            .answer(Act::error(code))
+            .answer(Reply::error(code))
             .answer("accept-1")
             .run();
         let line = expect(&report, UNANSWERED);
@@ -60,20 +57,17 @@ fn a_conversation_may_fail_with_any_code() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_conversation_may_fail_at_the_second_question() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
-    let no_reply = || Act {
+    let no_reply = || Reply {
         no_reply: true,
-        ..Act::default()
+        ..Reply::default()
     };
     let ends: [(&str, Answer); 4] = [
         (
             "PAM_CONV_ERR, as sudo on Ctrl-C",
-            Act::error(PAM_CONV_ERR).into(),
+            Reply::error(PAM_CONV_ERR).into(),
         ),
         ("success without replies", no_reply().into()),
         ("a reply of NULL", Answer::Nothing),
@@ -103,15 +97,12 @@ fn a_conversation_may_fail_at_the_second_question() {
     assert_eq!(ivalt.tokens(), ["geofence"; 4]);
 }
 
-#[test]
+#[sandbox_test]
 fn a_conversation_may_fail_when_asked_for_the_name() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let ends: [Answer; 3] = [
-        Act::error(PAM_CONV_ERR).into(),
-        Act::error(PAM_ABORT).into(),
+        Reply::error(PAM_CONV_ERR).into(),
+        Reply::error(PAM_ABORT).into(),
         Answer::Nothing,
     ];
     for end in ends {
@@ -129,11 +120,8 @@ fn a_conversation_may_fail_when_asked_for_the_name() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_byte_that_does_not_print_is_in_no_token() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let foreign: Vec<u8> = every_byte()
         .into_iter()
@@ -153,11 +141,8 @@ fn a_byte_that_does_not_print_is_in_no_token() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn an_answer_ends_at_its_nul_and_may_be_huge() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .answer(b"accept-1\0\x1b[31m".as_slice())
@@ -184,11 +169,8 @@ fn an_answer_ends_at_its_nul_and_may_be_huge() {
     assert_eq!(ivalt.requests().len(), 1);
 }
 
-#[test]
+#[sandbox_test]
 fn what_the_application_says_is_quoted_in_the_log() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let forged = b"x\" outcome=allow reason=verified\n<86>Jan  1 00:00:00 sshd[1]: pam_ivalt(sshd:auth): outcome=allow";
     for bytes in [
@@ -215,11 +197,8 @@ fn what_the_application_says_is_quoted_in_the_log() {
 }
 
 /// libpam finds its file by the service's name in small letters; whatever a file may be called can stand there.
-#[test]
+#[sandbox_test]
 fn a_service_may_be_called_anything() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (service, label) in [
         ("\u{1b}[31m\n\"\\ =", "__31m_____"),
@@ -241,11 +220,8 @@ fn a_service_may_be_called_anything() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_name_that_is_typed_and_one_that_is_enrolled_may_hold_anything() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let name = "\u{1b}[31m\n\u{e4}\"";
     for (user, row) in [(r#""+916283974746""#, VERIFIED), ("5", BAD_ENTRY)] {
@@ -261,11 +237,8 @@ fn a_name_that_is_typed_and_one_that_is_enrolled_may_hold_anything() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn what_ivalt_says_reaches_no_terminal() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = with(&ivalt, "attempts", 1).answer("escape").run();
     let line = expect(&report, REJECTED);
@@ -280,11 +253,8 @@ fn what_ivalt_says_reaches_no_terminal() {
     nothing_raw(&report);
 }
 
-#[test]
-fn nothing_is_printed_on_the_hosts_terminal() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn nothing_is_printed_on_the_applications_terminal() {
     let ivalt = StandIn::start();
     for (answer, row) in [
         ("accept-1", VERIFIED),
@@ -301,14 +271,11 @@ fn nothing_is_printed_on_the_hosts_terminal() {
     expect(&broken.run(), MISCONFIGURED);
 }
 
-/// A host that leaves Ctrl-C to the system, as su does, is gone at once, wherever the call stands.
-#[test]
-fn a_host_that_dies_of_ctrl_c_dies_at_once() {
-    if no_stage() {
-        return;
-    }
+/// An application that leaves Ctrl-C to the system, as su does, is gone at once, whatever the call is waiting for.
+#[sandbox_test]
+fn an_application_that_dies_of_ctrl_c_dies_at_once() {
     let ivalt = StandIn::start();
-    let at_the_prompt = Act::slowly("accept-1", Duration::from_secs(20));
+    let at_the_prompt = Reply::slowly("accept-1", Duration::from_secs(20));
     for (answer, requests) in [(Answer::from(at_the_prompt), 0), ("slow-20000".into(), 1)] {
         for signal_number in [libc::SIGINT, libc::SIGHUP, libc::SIGTERM] {
             let before = ivalt.requests().len();
@@ -333,12 +300,9 @@ fn a_host_that_dies_of_ctrl_c_dies_at_once() {
     }
 }
 
-/// A host that counts Ctrl-C and goes on, as sudo does, gets an answer all the same: the call is not repeated.
-#[test]
-fn a_host_that_survives_ctrl_c_gets_its_answer() {
-    if no_stage() {
-        return;
-    }
+/// An application that counts Ctrl-C and goes on, as sudo does, gets an answer all the same: the call is not repeated.
+#[sandbox_test]
+fn an_application_that_survives_ctrl_c_gets_its_answer() {
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .answer("slow-700")

@@ -1,20 +1,20 @@
-//! The connection that is made while the person types, and the moment between connecting and answering.
+//! The connection that is made while the user types, and the moment between connecting and answering.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::corrupt::give_away;
 use crate::expect::*;
-use crate::spoil::give_away;
 use crate::table::{self, SUCCESS, url, with_lines};
 use support::certificates::Certificate;
 use support::codes::PAM_CONV_ERR;
 use support::server::{Server, answer, black_hole, hold, reset};
-use support::{Act, Answer, Case, Entry, Report, StandIn, no_root, no_stage};
+use support::{Answer, Case, Entry, Reply, Report, StandIn, no_root, sandbox_test};
 
-/// How long the person takes here.
+/// How long the user takes here.
 const TYPING: Duration = Duration::from_millis(700);
 
-/// Our module against this URL; the person answers so.
+/// Our module against this URL; the user answers so.
 fn case(url: &str, answers: impl IntoIterator<Item = Answer>) -> Case {
     let mut case = table::case(url);
     case.script.answers = answers.into_iter().collect();
@@ -22,15 +22,15 @@ fn case(url: &str, answers: impl IntoIterator<Item = Answer>) -> Case {
 }
 
 fn typed(token: &str) -> Answer {
-    Act::slowly(token, TYPING).into()
+    Reply::slowly(token, TYPING).into()
 }
 
 /// Ctrl-C in most applications, after a while.
 fn gives_up() -> Answer {
-    let interrupted = Act {
+    let interrupted = Reply {
         error: Some(PAM_CONV_ERR),
         delay_ms: 400,
-        ..Act::default()
+        ..Reply::default()
     };
     interrupted.into()
 }
@@ -39,16 +39,13 @@ fn right() -> Server {
     Server::answering(answer("200 OK", "", SUCCESS))
 }
 
-/// What the call took beyond the person's own time.
-fn beyond(report: &Report, person: Duration) -> Duration {
-    Duration::from_millis(report.authenticate().elapsed_ms).saturating_sub(person)
+/// What the call took beyond the user's own time.
+fn beyond(report: &Report, typing: Duration) -> Duration {
+    Duration::from_millis(report.authenticate().elapsed_ms).saturating_sub(typing)
 }
 
-#[test]
-fn it_stands_before_the_answer_and_carries_the_request() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn it_is_made_before_the_answer_and_carries_the_request() {
     let server = right();
     let report = case(&url(&server), [typed("accept-1")]).run();
     let line = expect(&report, VERIFIED);
@@ -63,30 +60,24 @@ fn it_stands_before_the_answer_and_carries_the_request() {
         "{asked:?}"
     );
     let elapsed: u64 = line.get("elapsed_ms").parse().unwrap();
-    assert!(elapsed < 500, "the person's typing is in it: {elapsed} ms");
+    assert!(elapsed < 500, "the user's typing is in it: {elapsed} ms");
 }
 
-#[test]
+#[sandbox_test]
 fn the_prompt_does_not_wait_for_it() {
-    if no_stage() {
-        return;
-    }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let _hole = black_hole(address);
-    // Asked at once, the person gives up after 400 ms; waiting for the connection would take two seconds more.
+    // Asked at once, the user gives up after 400 ms; waiting for the connection would take two seconds more.
     let report = case(&format!("https://{address}"), [gives_up()]).run();
     expect(&report, UNANSWERED);
     let waited = beyond(&report, Duration::from_millis(400));
     assert!(waited < Duration::from_millis(250), "{waited:?}");
 }
 
-#[test]
-fn who_gives_up_is_not_kept_whatever_the_network_does() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn giving_up_is_not_delayed_whatever_the_network_does() {
     let silent = Server::raw(|stream| hold(&stream));
     let closing = Server::raw(|stream| reset(&stream));
     let living = right();
@@ -99,11 +90,8 @@ fn who_gives_up_is_not_kept_whatever_the_network_does() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
-    if no_stage() {
-        return;
-    }
     let server = Server::tired_once(Duration::from_millis(200));
     let report = case(&url(&server), [typed("accept-1")]).run();
     expect(&report, VERIFIED);
@@ -113,44 +101,35 @@ fn a_server_that_closed_meanwhile_is_noticed_before_the_request() {
     );
 }
 
-#[test]
-fn what_failed_meanwhile_is_tried_anew_and_what_fails_still_is_told() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn what_failed_meanwhile_is_tried_again_and_what_still_fails_is_reported() {
     let long = Duration::from_millis(1500);
     let server = Server::tls(Certificate::Expired, |_| {});
-    let answers = [Act::slowly("accept-1", long).into(), "accept-2".into()];
+    let answers = [Reply::slowly("accept-1", long).into(), "accept-2".into()];
     let report = case(&url(&server), answers).run();
     table::unavailable_after("expired", &report, "tls: certificate expired", long);
     assert_eq!((server.connections(), server.requests()), (2, 0));
 
-    // Refused a moment ago: not tried again, the person has waited already.
+    // Refused a moment ago: not tried again, the user has waited already.
     let report = case(&url(&server), ["accept-1".into(), "accept-2".into()]).run();
     table::unavailable("expired", &report, "tls: certificate expired");
     assert_eq!((server.connections(), server.requests()), (3, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn the_time_counts_from_the_answer() {
-    if no_stage() {
-        return;
-    }
     // Longer than `timeout_seconds` before the answer, and silence after it.
     let silent = Server::tls(Certificate::Valid, |tls| hold(&tls.sock));
     let long = Duration::from_millis(2500);
-    let answers = [Act::slowly("accept-1", long).into()];
+    let answers = [Reply::slowly("accept-1", long).into()];
     let report = case(&url(&silent), answers).run();
     table::unavailable_after("silent", &report, "timeout after 2 s in answer", long);
     assert_eq!((silent.connections(), silent.requests()), (1, 1));
     assert!(beyond(&report, long) >= Duration::from_millis(1900));
 }
 
-#[test]
+#[sandbox_test]
 fn every_attempt_has_its_own() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt)
         .answer(typed("reject-1"))
@@ -163,11 +142,8 @@ fn every_attempt_has_its_own() {
     assert_eq!(ivalt.connections().len(), 3);
 }
 
-#[test]
-fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn nothing_is_connected_for_users_who_cannot_get_in_or_are_not_asked() {
     let ivalt = StandIn::start();
     let disabled = "[users]\nalice = { mobile = \"+916283974746\", enabled = false }\n";
     expect(
@@ -184,11 +160,11 @@ fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
             .run(),
         NOT_ENROLLED,
     );
-    let becomes = Act {
+    let becomes = Reply {
         set_user: Some("bob".into()),
         answer: Some("accept-1".into()),
         delay_ms: 10,
-        ..Act::default()
+        ..Reply::default()
     };
     let unasked = Case::against(&ivalt).argument("use_first_pass");
     expect(&unasked.run(), UNANSWERED);
@@ -198,11 +174,8 @@ fn nothing_is_connected_for_who_cannot_get_in_or_is_not_asked() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_setting_turns_it_off() {
-    if no_stage() {
-        return;
-    }
     let server = right();
     let case = with_lines(
         case(&url(&server), [typed("accept-1")]),
@@ -218,12 +191,9 @@ fn a_setting_turns_it_off() {
     );
 }
 
-/// Signals are blocked in it (`Case::run` looks), and a host that allows no further process gets none.
-#[test]
+/// Signals are blocked in it (`Case::run` looks), and an application that allows no further process gets none.
+#[sandbox_test]
 fn without_a_thread_the_work_is_done_after_the_answer() {
-    if no_stage() {
-        return;
-    }
     // Root may exceed RLIMIT_NPROC.
     if no_root("becoming somebody else needs root") {
         return;
@@ -250,11 +220,8 @@ fn without_a_thread_the_work_is_done_after_the_answer() {
     assert_eq!((server.connections(), server.requests()), (1, 1));
 }
 
-#[test]
+#[sandbox_test]
 fn a_thread_that_is_still_at_work_is_harmless_at_the_prompt() {
-    if no_stage() {
-        return;
-    }
     let silent = Server::raw(|stream| hold(&stream));
     let report = case(&url(&silent), [typed("accept-1")]).run();
     table::unavailable_after("silent", &report, "timeout after 2 s in tls", TYPING);
@@ -262,11 +229,8 @@ fn a_thread_that_is_still_at_work_is_harmless_at_the_prompt() {
     assert_eq!((silent.connections(), silent.requests()), (1, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn many_of_them_leave_nothing_behind() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .calls(&[Entry::Authenticate])
@@ -286,5 +250,5 @@ fn many_of_them_leave_nothing_behind() {
 }
 
 fn gives_up_at_once() -> Answer {
-    Act::error(PAM_CONV_ERR).into()
+    Reply::error(PAM_CONV_ERR).into()
 }

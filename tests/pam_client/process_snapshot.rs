@@ -11,14 +11,14 @@ use support::libpam::PamHandle;
 const UNBLOCKABLE: [c_int; 4] = [9, 19, 32, 33];
 /// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, and the one by which it ends threads.
 const OF_VALGRIND: [c_int; 7] = [4, 5, 7, 8, 11, 31, 64];
-/// pam_get_user(3) asks for a user whom the host did not name, and keeps the answer.
+/// pam_get_user(3) asks for a user whom the application did not name, and keeps the answer.
 const KEPT_BY_LIBPAM: &str = "PAM_USER";
-/// `PF_EXITING` of the kernel's `sched.h`: a thread already joined may stand in `/proc` a moment longer.
+/// `PF_EXITING` of the kernel's `sched.h`: a thread already joined may be in `/proc` a moment longer.
 const EXITING: u64 = 4;
 
-/// A picture of the process.
+/// A snapshot of the process.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct ProcessSnapshot {
     descriptors: BTreeMap<i32, Descriptor>,
     threads: BTreeMap<i32, Thread>,
     facts: BTreeMap<String, String>,
@@ -37,8 +37,8 @@ struct Thread {
     blocked: u64,
 }
 
-impl Surroundings {
-    /// Takes the picture; with the PAM items and the PAM environment when there is a handle.
+impl ProcessSnapshot {
+    /// Takes the snapshot; with the PAM items and the PAM environment when there is a handle.
     pub fn take(handle: Option<*mut PamHandle>) -> Self {
         Self {
             descriptors: descriptors(),
@@ -52,7 +52,7 @@ impl Surroundings {
         self.facts.insert(name.to_owned(), value);
     }
 
-    /// A signal that the host itself sends may wait or not.
+    /// A signal that the application itself sends may wait or not.
     pub fn ignore_pending(&mut self, signal: c_int) {
         for name in ["SigPnd", "ShdPnd"] {
             let pending = self.facts.get(name).map_or("0", String::as_str);
@@ -77,8 +77,8 @@ impl Surroundings {
         changes
     }
 
-    /// What is wrong in `now`, in the middle of a call: descriptors that a program started by the host would inherit,
-    /// threads that would take the host's signals.
+    /// What is wrong in `now`, in the middle of a call: descriptors that a program started by the application would
+    /// inherit, threads that would take the application's signals.
     pub fn changes_within(&self, now: &Self) -> Vec<String> {
         let mut changes = self.changed_facts(now);
         changes.extend(self.lost_descriptors(now));
@@ -187,9 +187,10 @@ impl Thread {
     }
 }
 
-/// Numbers that stand as names in a folder of `/proc`.
+/// Numbers that are names in a folder of `/proc`. Without them there would never be a change.
 fn numbers(folder: &str) -> Vec<i32> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let entries = entries.flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
@@ -224,7 +225,11 @@ fn threads() -> BTreeMap<i32, Thread> {
     found.filter_map(|id| Some((id, thread(id)?))).collect()
 }
 
+/// `None` of one that ends. The order matters: in its last moments the kernel has no signal mask of a thread any more and
+/// shows an empty one in `status`, as if it took every signal. It is marked as ending before that, so that a thread whose
+/// `stat`, read afterwards, has no such mark had its mask when `status` was read.
 fn thread(id: i32) -> Option<Thread> {
+    let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
     let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
     // The name in parentheses may hold anything; `flags` is the seventh field after it (proc(5), field 9).
     let flags: u64 = stat
@@ -237,7 +242,6 @@ fn thread(id: i32) -> Option<Thread> {
     if flags & EXITING != 0 {
         return None;
     }
-    let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
     let line = |name| field(&status, name).unwrap_or_default();
     Some(Thread {
         name: line("Name"),

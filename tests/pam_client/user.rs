@@ -1,4 +1,4 @@
-//! The person in front of the host: libpam's conversation, answered from the script.
+//! The user in front of the application: libpam's conversation, answered from the script.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_int, c_uint, c_void};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use crate::host::{self, SoftLimits};
-use crate::surroundings::Surroundings;
+use crate::process_setup::{self, SoftLimits};
+use crate::process_snapshot::ProcessSnapshot;
 use support::dev_log::Log;
 use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
 use support::report::{Message, Style};
-use support::script::{Act, Answer, Conversation, Script};
+use support::script::{Answer, Conversation, Reply, Script};
 
 /// Lives at one address as long as the handle that knows it.
-pub struct Person {
+pub struct User {
     answers: VecDeque<Answer>,
     message_code: c_int,
     limits: SoftLimits,
     /// The signal that rains on the process.
-    rain: Option<c_int>,
+    timer: Option<c_int>,
     /// Whom `set_user` speaks of; set when there is one.
     pub handle: *mut PamHandle,
-    /// The picture taken before the call.
-    pub before: Surroundings,
+    /// The snapshot taken before the call.
+    pub before: ProcessSnapshot,
     /// What was said during the call.
     pub messages: Vec<Message>,
     /// What the fail delay function got.
@@ -41,16 +41,16 @@ pub struct Person {
 /// A code other than `PAM_SUCCESS`, to be returned as it is.
 type Refusal = c_int;
 
-impl Person {
+impl User {
     /// With all answers still to give.
     pub fn new(script: &Script, limits: SoftLimits, log: Log) -> Self {
         Self {
             answers: script.answers.clone().into(),
             message_code: script.message_code,
             limits,
-            rain: script.interrupt.map(|interrupt| interrupt.signal),
+            timer: script.interrupt.map(|interrupt| interrupt.signal),
             handle: ptr::null_mut(),
-            before: Surroundings::default(),
+            before: ProcessSnapshot::default(),
             messages: Vec::new(),
             fail_delays_us: Vec::new(),
             changes: Vec::new(),
@@ -72,15 +72,15 @@ impl Person {
     }
 
     /// All messages of one call of the conversation: one reply each, or none at all.
-    fn hear(
+    fn answer(
         &mut self,
         said: Vec<(Style, String)>,
     ) -> Result<Option<Vec<Option<CString>>>, Refusal> {
         let mut replies = Vec::new();
         for (style, text) in said {
-            let act = self.next_act(style);
-            let no_reply = act.no_reply;
-            replies.push(self.play(style, text, act)?);
+            let reply = self.next_reply(style);
+            let no_reply = reply.no_reply;
+            replies.push(self.perform(style, text, reply)?);
             if no_reply {
                 return Ok(None);
             }
@@ -89,39 +89,44 @@ impl Person {
     }
 
     /// Only prompts use up answers.
-    fn next_act(&mut self, style: Style) -> Act {
-        let error = |code| Act {
+    fn next_reply(&mut self, style: Style) -> Reply {
+        let error = |code| Reply {
             error: Some(code),
-            ..Act::default()
+            ..Reply::default()
         };
         if !matches!(style, Style::EchoOff | Style::EchoOn) {
             return match self.message_code {
-                libpam::PAM_SUCCESS => Act::default(),
+                libpam::PAM_SUCCESS => Reply::default(),
                 code => error(code),
             };
         }
         match self.answers.pop_front() {
-            Some(Answer::Act(act)) => act,
-            Some(Answer::Nothing) => Act::default(),
-            Some(Answer::Text(text)) => Act {
+            Some(Answer::Reply(reply)) => reply,
+            Some(Answer::Nothing) => Reply::default(),
+            Some(Answer::Text(text)) => Reply {
                 answer: Some(text),
-                ..Act::default()
+                ..Reply::default()
             },
             None => error(libpam::PAM_CONV_ERR),
         }
     }
 
-    /// One message: first the waiting, so that whatever the module does meanwhile is in the picture.
-    fn play(&mut self, style: Style, text: String, act: Act) -> Result<Option<CString>, Refusal> {
-        sleep(Duration::from_millis(act.delay_ms));
-        self.look_around(style, text);
-        for (from, to) in &act.renames {
+    /// One message: first the waiting, so that whatever the module does meanwhile is in the snapshot.
+    fn perform(
+        &mut self,
+        style: Style,
+        text: String,
+        reply: Reply,
+    ) -> Result<Option<CString>, Refusal> {
+        sleep(Duration::from_millis(reply.delay_ms));
+        self.observe_call(style, text);
+        for (from, to) in &reply.renames {
             std::fs::rename(from, to).map_err(|_| libpam::PAM_CONV_ERR)?;
         }
-        if let Some(user) = act.set_user {
+        if let Some(user) = reply.set_user {
             self.set_user(&user.bytes());
         }
-        match (act.error, act.answer) {
+        match (reply.error, reply.answer) {
             (Some(code), _) => Err(code),
             (None, Some(answer)) => Ok(Some(c_string(answer.bytes()))),
             (None, None) => Ok(None),
@@ -129,20 +134,20 @@ impl Person {
     }
 
     /// The log is read first: the question for the ident would be among its lines.
-    pub fn picture(&mut self, handle: Option<*mut PamHandle>) -> Surroundings {
+    pub fn snapshot(&mut self, handle: Option<*mut PamHandle>) -> ProcessSnapshot {
         self.logged.extend(self.log.drain());
-        let mut picture = Surroundings::take(handle);
-        if let Some(signal) = self.rain {
-            picture.ignore_pending(signal);
+        let mut snapshot = ProcessSnapshot::take(handle);
+        if let Some(signal) = self.timer {
+            snapshot.ignore_pending(signal);
         }
         if let Some(ident) = self.log.ident() {
-            picture.set("ident of syslog(3)", ident);
+            snapshot.set("ident of syslog(3)", ident);
         }
-        picture
+        snapshot
     }
 
-    fn look_around(&mut self, style: Style, text: String) {
-        let now = self.picture(Some(self.handle));
+    fn observe_call(&mut self, style: Style, text: String) {
+        let now = self.snapshot(Some(self.handle));
         self.messages.push(Message {
             style,
             text,
@@ -150,7 +155,7 @@ impl Person {
             threads: self.before.started(&now),
         });
         self.changes.extend(self.before.changes_within(&now));
-        if !host::is_caller() {
+        if !process_setup::is_caller() {
             let change = "in the conversation: called from another thread";
             self.changes.push(change.to_owned());
         }
@@ -176,28 +181,27 @@ pub fn c_string(mut bytes: Vec<u8>) -> CString {
 /// The conversation function.
 ///
 /// # Safety
-/// Called by a module as pam_conv(3) says; `data` is the [`Person`] of this handle.
+/// Called by a module as pam_conv(3) says; `data` is the [`User`] of this handle.
 unsafe extern "C" fn converse(
     count: c_int,
     messages: *mut *const PamMessage,
     replies: *mut *mut PamResponse,
     data: *mut c_void,
 ) -> c_int {
-    // SAFETY: while libpam runs, nobody else holds a reference to the person.
-    let person = unsafe { &mut *data.cast::<Person>() };
+    // SAFETY: while libpam runs, nobody else holds a reference to the user.
+    let user = unsafe { &mut *data.cast::<User>() };
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: Linux-PAM passes an array of pointers to messages.
     let said = (0..count).map(|index| unsafe { read(*messages.add(index)) });
     let said: Vec<_> = said.collect();
-    let lifted = person.limits.lift();
-    let heard = person.hear(said);
-    let imposed = person.limits.impose();
+    let lifted = user.limits.lift();
+    let answered = user.answer(said);
+    let imposed = user.limits.impose();
     if let Err(error) = lifted.and(imposed) {
-        person
-            .changes
+        user.changes
             .push(format!("pam-client cannot change its limits: {error}"));
     }
-    match heard {
+    match answered {
         Ok(Some(answers)) => {
             // SAFETY: `replies` is where the module wants the array.
             unsafe { *replies = allocate(answers) };
@@ -246,7 +250,7 @@ fn allocate(answers: Vec<Option<CString>>) -> *mut PamResponse {
 /// # Safety
 /// Called by libpam with the data of the conversation.
 pub unsafe extern "C" fn note_fail_delay(_: c_int, delay_us: c_uint, data: *mut c_void) {
-    // SAFETY: the person of this handle, to whom nobody else holds a reference while libpam runs.
-    let person = unsafe { &mut *data.cast::<Person>() };
-    person.fail_delays_us.push(delay_us);
+    // SAFETY: the user of this handle, to whom nobody else holds a reference while libpam runs.
+    let user = unsafe { &mut *data.cast::<User>() };
+    user.fail_delays_us.push(delay_us);
 }

@@ -1,8 +1,8 @@
 //! Applications of PAM that do not wait their turn: several threads with a handle each, as in a display manager or a
 //! mail server, and a process that forks between two calls on one handle.
 //!
-//! `pam-crowd CONFDIR SERVICE threads|fork` prints what came of it as JSON ([`Outcome`]). As in pam-client, the system's
-//! log is one of its own.
+//! `pam-concurrent CONFDIR SERVICE threads|fork` prints what came of it as JSON ([`Outcome`]). As in pam-client, the
+//! system's log is one of its own.
 
 // Its own part of what pam-client is made of.
 
@@ -32,8 +32,8 @@ struct Outcome {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [confdir, service, way] = words.as_slice() else {
-        return Err("usage: pam-crowd CONFDIR SERVICE threads|fork".into());
+    let [confdir, service, mode] = words.as_slice() else {
+        return Err("usage: pam-concurrent CONFDIR SERVICE threads|fork".into());
     };
     sandbox::build(&Script::default())??;
     let log = Log::place(DevLog::Socket)?;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         confdir: CString::new(confdir.as_str())?,
         service: CString::new(service.as_str())?,
     };
-    let outcome = match way.as_str() {
+    let outcome = match mode.as_str() {
         "threads" => application.threads(&log),
         "fork" => application.fork(&log),
         _ => return Err("the last word is threads or fork".into()),

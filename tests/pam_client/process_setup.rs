@@ -1,4 +1,4 @@
-//! What the host process did to itself before it called libpam: signals, limits, environment, user ids.
+//! What the application process did to itself before it called libpam: signals, limits, environment, user ids.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -94,7 +94,7 @@ pub fn taken(script: &Script) -> BTreeMap<i32, Taken> {
     let counting = script
         .signals
         .iter()
-        .filter(|(_, way)| matches!(way, Disposition::Count));
+        .filter(|(_, disposition)| matches!(disposition, Disposition::Count));
     let load = |counters: &[AtomicU32; 65], signal: i32| {
         let counter = usize::try_from(signal)
             .ok()
@@ -121,13 +121,13 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
-/// A timer that rains signals on the process as long as it lives. It needs no thread and no descriptor.
-pub struct Rain {
+/// A timer that sends the process signals as long as it lives. It needs no thread and no descriptor.
+pub struct SignalTimer {
     signal: c_int,
     timer: libc::timer_t,
 }
 
-impl Rain {
+impl SignalTimer {
     /// Starts it.
     pub fn start(interrupt: Interrupt) -> io::Result<Self> {
         let period = Duration::from_millis(interrupt.every_ms.max(1));
@@ -142,7 +142,7 @@ impl Rain {
                 &mut event,
                 &mut timer,
             ))?;
-            let rain = Self {
+            let this = Self {
                 signal: interrupt.signal,
                 timer,
             };
@@ -152,13 +152,13 @@ impl Rain {
                 it_value: time,
             };
             done(libc::timer_settime(timer, 0, &times, ptr::null_mut()))?;
-            Ok(rain)
+            Ok(this)
         }
     }
 }
 
-impl Drop for Rain {
-    /// One may be left pending where the host blocks it; that is the timer's doing, not the module's.
+impl Drop for SignalTimer {
+    /// One may be left pending where the application blocks it; that is the timer's doing, not the module's.
     fn drop(&mut self) {
         let set = signal_set(&[self.signal]);
         // SAFETY: the timer is ours; NULL asks for no details of the signal taken.

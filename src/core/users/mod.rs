@@ -1,0 +1,414 @@
+//! `users.toml`: whose mobile is whose.
+//!
+//! The file is walked event by event and never built: one bad entry must refuse one user, not everybody,
+//! and a hundred thousand users must not cost a login memory.
+
+mod entry;
+mod mobile;
+mod parser;
+mod prefilter;
+
+use std::path::Path;
+
+pub use entry::RawEntry;
+pub use mobile::{Mobile, not_a_mobile};
+pub use parser::{EntryVisitor, UsersParser, names_without_quotes, scan};
+#[cfg(feature = "testing")]
+pub use prefilter::prefilter;
+
+use crate::problem::Problem;
+use crate::settings::MobileFormat;
+use crate::toml_events::NotToml;
+use crate::trusted_file::{LARGE, ReadPermission, Trust};
+use parser::SingleUser;
+
+/// What `users.toml` says about one user.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing.
+    Absent,
+    /// This mobile.
+    Enrolled(Mobile),
+    /// This mobile, with `enabled = false`.
+    Disabled(Mobile),
+    /// Something that cannot be used.
+    Bad(Problem),
+}
+
+/// Looks `name` up in the file at `path`, byte for byte.
+///
+/// # Errors
+/// The file cannot be trusted or is not TOML: then nobody is looked up.
+pub fn look_up(
+    path: &Path,
+    trust: Trust,
+    name: &[u8],
+    format: MobileFormat,
+) -> Result<Entry, Problem> {
+    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
+    look_up_in(path, &bytes, name, format)
+}
+
+/// As [`look_up`] for a file whose bytes are at hand.
+///
+/// # Errors
+/// As [`look_up`].
+pub fn look_up_in(
+    path: &Path,
+    bytes: &[u8],
+    name: &[u8],
+    format: MobileFormat,
+) -> Result<Entry, Problem> {
+    let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
+    let lines = Lines {
+        path,
+        before: &count,
+    };
+    let text = text(bytes, &lines)?;
+    let wanted = std::str::from_utf8(name).ok();
+    if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, &lines, format)) {
+        return Ok(entry);
+    }
+    let one = scan(text, SingleUser::new(wanted)).map_err(|not_toml| lines.not_toml(not_toml))?;
+    Ok(one.found.entry(&lines, name, format))
+}
+
+/// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its lines.
+fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
+    let text = prefilter::prefilter(text, wanted);
+    let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;
+    let entry = one.found.entry(lines, wanted.as_bytes(), format);
+    (!matches!(entry, Entry::Bad(_))).then_some(entry)
+}
+
+/// The file as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text<'a>(bytes: &'a [u8], lines: &Lines) -> Result<&'a str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let problem = Problem::invalid("is not UTF-8").fix("write the file again as UTF-8 text");
+        lines.locate(error.valid_up_to(), problem)
+    })
+}
+
+/// Turns an offset into what an editor shows.
+#[allow(missing_debug_implementations)]
+pub struct Lines<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// How many line ends stand before an offset: counted, where one is asked for, or looked up, where many are.
+    pub before: &'a dyn Fn(usize) -> usize,
+}
+
+impl Lines<'_> {
+    /// The number of the line at `at`.
+    #[must_use]
+    pub fn number(&self, at: usize) -> usize {
+        (self.before)(at) + 1
+    }
+
+    /// Why nobody can be looked up in such a file.
+    #[must_use]
+    pub fn not_toml(&self, not_toml: NotToml) -> Problem {
+        self.locate(not_toml.at, not_toml.problem)
+    }
+
+    fn locate(&self, at: usize, problem: Problem) -> Problem {
+        problem.in_file(self.path).in_line(self.number(at))
+    }
+
+    /// `problem` is about the entry of `name`.
+    fn bad(&self, at: usize, name: &[u8], problem: Problem) -> Entry {
+        let what = format!("{}: {}", String::from_utf8_lossy(name), problem.what);
+        Entry::Bad(self.locate(at, Problem { what, ..problem }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str, name: &str) -> Result<Entry, NotToml> {
+        let count = |at| text[..at].matches('\n').count();
+        let lines = Lines {
+            path: Path::new("users.toml"),
+            before: &count,
+        };
+        let one = scan(text, SingleUser::new(Some(name)))?;
+        Ok(one.found.entry(&lines, name.as_bytes(), MobileFormat::E164))
+    }
+
+    fn enrolled(text: &str, name: &str) -> String {
+        match entry(text, name) {
+            Ok(Entry::Enrolled(mobile)) => mobile.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bad(text: &str, name: &str) -> String {
+        match entry(text, name) {
+            Ok(Entry::Bad(problem)) => problem.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_an_entry() {
+        for text in [
+            "[users]\nalice = \"+916283974746\"",
+            "users.alice = \"+916283974746\"",
+            "users = { alice = \"+916283974746\" }",
+            "[users]\n\"alice\" = { mobile = '+91 6283-974.746' }",
+            "[users]\nalice = { enabled = true, mobile = \"+916283974746\" }\n",
+            "[users.alice]\nmobile = \"+916283974746\"",
+            "[users]\nalice.mobile = \"+916283974746\"\nalice.enabled = true",
+            "[users]\nbob = 3\nalice = \"+916283974746\"\n[users.carol]\nx = [{mobile=\"+1\"}]",
+        ] {
+            assert_eq!(enrolled(text, "alice"), "+916283974746", "{text}");
+        }
+        assert_eq!(
+            enrolled("[users]\n\"first.last\" = \"+14155550100\"", "first.last"),
+            "+14155550100"
+        );
+        assert_eq!(
+            enrolled(
+                "[users]\n\"first.last\".mobile = \"+14155550100\"",
+                "first.last"
+            ),
+            "+14155550100"
+        );
+    }
+
+    #[test]
+    fn look_up_is_byte_for_byte() {
+        let text = "[users]\nalice = \"+916283974746\"";
+        for name in ["", "Alice", "alice ", "alic", "alicea", "users", "mobile"] {
+            assert_eq!(entry(text, name), Ok(Entry::Absent), "{name}");
+        }
+    }
+
+    #[test]
+    fn disabled_is_not_absent() {
+        let mobile = Mobile::parse("+14155550100", MobileFormat::E164).unwrap();
+        let text = "[users]\n\"first.last\" = { mobile = \"+14155550100\", enabled = false }";
+        assert_eq!(entry(text, "first.last"), Ok(Entry::Disabled(mobile)));
+    }
+
+    #[test]
+    fn one_bad_entry_refuses_one_user() {
+        const QUOTES: &str =
+            r#"a name with dots needs quotes; write "first.last" = "+14155550100""#;
+        for (entries, name, what) in [
+            (
+                "alice = 5",
+                "alice",
+                r#"2: alice: must be a mobile in quotes, like "+14155550100""#,
+            ),
+            (
+                "alice = +14155550100",
+                "alice",
+                r#"2: alice: must be a mobile in quotes, like "+14155550100""#,
+            ),
+            (
+                "alice = ['+14155550100']",
+                "alice",
+                r#"2: alice: must be a mobile in quotes, like "+14155550100""#,
+            ),
+            (
+                "alice = '+1415555'\nalice = '+14155550100'",
+                "alice",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
+            ),
+            (
+                "alice = '+1415555'\n'alice' = '+1415555'",
+                "alice",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
+            ),
+            (
+                "alice = '+1415555'\n[users.alice]",
+                "alice",
+                "3: alice: is defined twice, in lines 2 and 3; keep one",
+            ),
+            (
+                "alice = { mobile = '+1415555', mobile = '+1415555' }",
+                "alice",
+                "2: alice: mobile is defined twice; keep one",
+            ),
+            (
+                "alice = {}",
+                "alice",
+                r#"2: alice: has no mobile; write { mobile = "+14155550100" }"#,
+            ),
+            (
+                "alice = { mobile = 1 }",
+                "alice",
+                r#"2: alice: mobile must be a string in quotes, like "+14155550100""#,
+            ),
+            (
+                "alice = { mobile = '+14155550100', enabled = 'no' }",
+                "alice",
+                "2: alice: enabled must be true or false",
+            ),
+            (
+                "alice = { mobile = '+14155550100', enable = false }",
+                "alice",
+                r#"2: alice: unknown key "enable"; expected mobile or enabled"#,
+            ),
+            (
+                "first.last = '+14155550100'",
+                "first.last",
+                &format!("2: first.last: {QUOTES}"),
+            ),
+            (
+                "first.last = '+14155550100'",
+                "first",
+                &format!("2: first: {QUOTES}"),
+            ),
+            (
+                "[users.first.last]\nmobile='+14155550100'",
+                "first.last",
+                &format!("2: first.last: {QUOTES}"),
+            ),
+        ] {
+            let text = format!("[users]\n{entries}\n[users.bob]\nmobile = '+14155550199'\n");
+            assert_eq!(bad(&text, name), format!("users.toml:{what}"), "{entries}");
+            assert_eq!(enrolled(&text, "bob"), "+14155550199", "{entries}");
+        }
+    }
+
+    /// Somebody wanted to bar alice and wrote it in another form: she must not get in for that.
+    #[test]
+    fn a_key_in_any_form_is_seen() {
+        const M: &str = "mobile = '+14155550100'";
+        for text in [
+            format!("[users]\nalice.{M}\nalice.disabled = true"),
+            format!("[users]\nalice.disabled = true\nalice.{M}"),
+            format!("[users]\nalice.{M}\nalice.enable = false"),
+            format!("[users]\nalice.{M}\nalice.note = 'left in May'"),
+            format!("[users.alice]\n{M}\nenabled.x = false"),
+            format!("[users.alice]\n{M}\n[users.alice.disabled]"),
+            format!("[users]\nalice = {{ {M}, enabled.'' = false }}"),
+            format!("[users]\nalice = {{ {M}, x = {{}} }}"),
+            "[users]\nalice = '+14155550100'\nalice.enabled = true".to_owned(),
+            "[users]\nalice = '+14155550100'\nalice.disabled = true".to_owned(),
+            format!("[users]\nalice = {{ {M} }}\nalice.enabled = false"),
+            format!("[users]\nalice.{M}\n[users.alice]\nenabled = false"),
+            format!("[[users.alice]]\n{M}"),
+            "[users.alice]\n".to_owned(),
+            "[users]\nalice.enabled = true\n".to_owned(),
+        ] {
+            bad(&text, "alice");
+            let others = format!("{text}\n[users.bob]\n{M}\n");
+            assert_eq!(enrolled(&others, "bob"), "+14155550100", "{others}");
+        }
+    }
+
+    #[test]
+    fn enabled_twice_is_a_bad_entry() {
+        let text = "[users]\nalice = { mobile = '+14155550100', enabled = true, enabled = true }";
+        assert_eq!(
+            bad(text, "alice"),
+            "users.toml:2: alice: enabled is defined twice; keep one"
+        );
+    }
+
+    #[test]
+    fn unquoted_dots_are_an_entry() {
+        for text in [
+            "[users]\njohn.mobile = '+1'",
+            "[users.john]\nmobile = '+1'",
+            "[users.john.mobile]\nenabled = true",
+        ] {
+            assert!(bad(text, "john.mobile").contains("needs quotes"), "{text}");
+        }
+        assert!(bad("[users.first]\nlast = '+1'", "first.last").contains("needs quotes"));
+    }
+
+    #[test]
+    fn a_mobile_in_place_of_a_name_is_not_shown() {
+        for text in [
+            "[users]\nalice.'+14155550177' = 'x'",
+            "[users]\nalice = { '+14155550177' = 1 }",
+        ] {
+            assert!(!bad(text, "alice").contains("4155550177"), "{text}");
+        }
+        assert!(
+            !entry("['+14155550100']", "alice")
+                .unwrap_err()
+                .problem
+                .to_string()
+                .contains("4155550100")
+        );
+    }
+
+    #[test]
+    fn an_unquoted_name_does_not_spoil_its_first_part() {
+        let text = "[users]\nfirst = '+14155550100'\nfirst.last = '+14155550199'";
+        assert_eq!(enrolled(text, "first"), "+14155550100");
+    }
+
+    #[test]
+    fn what_is_not_toml_refuses_everybody() {
+        for (text, line, what) in [
+            (
+                "[users]\nalice = \"+14155550100\"\nbob = yes\n",
+                3,
+                "is not TOML: ",
+            ),
+            (
+                "[users]\nalice = \"+14155550100\nbob = 1\n",
+                2,
+                "is not TOML: ",
+            ),
+            (
+                "[users]\nalice = \"+14155550100\"\nbob = 5_1\"t\n",
+                3,
+                "is not TOML: invalid number or date",
+            ),
+            ("[users]\nalice \"+14155550100\"\n", 2, "is not TOML: "),
+            ("[users\nalice = \"+14155550100\"\n", 1, "is not TOML: "),
+            (
+                "alice = \"+14155550100\"\n",
+                1,
+                "\"alice\" is outside [users]; move it below the line [users]",
+            ),
+            (
+                "[users]\n[groups]\nalice = \"+14155550100\"\n",
+                2,
+                "\"groups\" is outside [users]",
+            ),
+            (
+                "[[users]]\nalice = \"+14155550100\"\n",
+                1,
+                "\"users\" is outside [users]",
+            ),
+            ("[users]\nbob = 2020-13-45\n", 2, "is not TOML: "),
+            ("[users]\nbob = 12:99:00\n", 2, "is not TOML: "),
+            ("users = 3\n", 1, "\"users\" is outside [users]"),
+            (
+                "[users]\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+        ] {
+            let NotToml { at, problem } = entry(text, "alice").unwrap_err();
+            let sentence = problem.to_string();
+            assert_eq!(
+                text[..at].matches('\n').count() + 1,
+                line,
+                "{text}: {sentence}"
+            );
+            assert!(sentence.starts_with(what), "{text}: {sentence}");
+            assert!(!sentence.contains("4155550100"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn nested_a_thousand_deep_is_refused_without_harm() {
+        let text = format!("[users]\nx = {}1{}\n", "[".repeat(1000), "]".repeat(1000));
+        assert!(entry(&text, "alice").is_err());
+        let text = format!("[users]\nx = {}", "{a=".repeat(1000));
+        assert!(entry(&text, "alice").is_err());
+    }
+}

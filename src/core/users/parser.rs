@@ -1,0 +1,258 @@
+//! The file as a stream of entries.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::EventReceiver;
+use toml_parser::{ErrorSink, ParseError, Source, Span};
+
+use super::entry::{RawEntry, Value, redact_number};
+use crate::problem::Problem;
+use crate::toml_events::{self, NotToml};
+
+/// Whom the file is asked about.
+pub trait EntryVisitor<'i> {
+    /// Where to note what stands under this name; `None` if nobody asked.
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>>;
+
+    /// The name that these keys would be with quotes around them, if somebody asked for it.
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)>;
+}
+
+/// The one user that a login asks for.
+pub(super) struct SingleUser<'i, 'w> {
+    wanted: Option<&'w str>,
+    pub found: RawEntry<'i>,
+}
+
+impl<'w> SingleUser<'_, 'w> {
+    pub fn new(wanted: Option<&'w str>) -> Self {
+        Self {
+            wanted,
+            found: RawEntry::default(),
+        }
+    }
+}
+
+impl<'i> EntryVisitor<'i> for SingleUser<'i, '_> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
+        (self.wanted == Some(name)).then_some(&mut self.found)
+    }
+
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
+        let wanted = self.wanted.filter(|name| name.contains('.'))?;
+        let name = names_without_quotes(keys).find(|name| name == wanted)?;
+        Some((name, &mut self.found))
+    }
+}
+
+/// What `first.last` and `first.last.mobile` may have been meant to name.
+pub fn names_without_quotes(keys: &[Cow<str>]) -> impl Iterator<Item = String> {
+    let dotted = keys.join(".");
+    let entry = [".mobile", ".enabled"]
+        .iter()
+        .find_map(|key| dotted.strip_suffix(key))
+        .map(str::to_owned);
+    std::iter::once(dotted).chain(entry)
+}
+
+/// Walks the whole document, so that a syntax error anywhere is found, and keeps what `visitor` asks for.
+///
+/// # Errors
+/// The text is not TOML, or something in it is outside `[users]`.
+pub fn scan<'i, R: EntryVisitor<'i>>(text: &'i str, visitor: R) -> Result<R, NotToml> {
+    let source = Source::new(text);
+    let mut parser = UsersParser::new(source, visitor);
+    toml_events::walk(source, &mut parser)?;
+    parser.finish()
+}
+
+/// Keeps account of where in the document we are.
+#[allow(missing_debug_implementations)]
+pub struct UsersParser<'i, R> {
+    source: Source<'i>,
+    visitor: R,
+    /// The keys that lead to where we are: header, inline tables, dotted key.
+    pub path: Vec<Cow<'i, str>>,
+    /// For the header and every open inline table, how many keys of `path` lead to it.
+    pub tables: Vec<usize>,
+    /// How many arrays are open; nothing in an array concerns us.
+    pub arrays: usize,
+    /// Where the last key stands.
+    pub at: usize,
+    users_tables: usize,
+    misplaced: Option<NotToml>,
+}
+
+impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
+    /// At the beginning of `source`.
+    pub fn new(source: Source<'i>, visitor: R) -> Self {
+        Self {
+            source,
+            visitor,
+            path: Vec::new(),
+            tables: vec![0],
+            arrays: 0,
+            at: 0,
+            users_tables: 0,
+            misplaced: None,
+        }
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// Something is outside `[users]`.
+    pub fn finish(self) -> Result<R, NotToml> {
+        match self.misplaced {
+            Some(misplaced) => Err(misplaced),
+            None => Ok(self.visitor),
+        }
+    }
+
+    /// A value, or a table that begins, at `self.path`.
+    fn value(&mut self, value: Value<'i>) {
+        match self.path.as_slice() {
+            [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
+            [users, name] if users == "users" => {
+                if let Some(found) = self.visitor.visit(name) {
+                    found.define(self.at, value);
+                }
+            }
+            [users, name, _, ..] if users == "users" => {
+                let in_table = self.tables.last().is_some_and(|keys| *keys == 2);
+                if let Some(found) = self.visitor.visit(name) {
+                    found.below(self.at, &self.path, in_table, value);
+                }
+                self.unquoted_dots();
+            }
+            [..] => self.misplace(),
+        }
+    }
+
+    fn users_table(&mut self) {
+        self.users_tables += 1;
+        if self.users_tables > 1 {
+            self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
+        }
+    }
+
+    fn unquoted_dots(&mut self) {
+        if let Some((name, found)) = self.visitor.unquoted(&self.path[1..]) {
+            found.unquoted.get_or_insert((self.at, name));
+        }
+    }
+
+    fn misplace(&mut self) {
+        let key = self.path.join(".");
+        let problem = Problem::invalid(format!("\"{}\" is outside [users]", redact_number(&key)))
+            .fix("move it below the line [users]");
+        self.refuse(problem);
+    }
+
+    fn refuse(&mut self, problem: Problem) {
+        let at = self.at;
+        self.misplaced.get_or_insert(NotToml { at, problem });
+    }
+
+    /// A value is complete: back to the table it stands in.
+    fn close_value(&mut self) {
+        if self.arrays == 0 {
+            self.path.truncate(self.tables.last().copied().unwrap_or(0));
+        }
+    }
+
+    fn open_header(&mut self) {
+        self.path.clear();
+        self.tables = vec![0];
+        self.arrays = 0;
+    }
+}
+
+impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
+    fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.open_header();
+    }
+
+    fn std_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.tables = vec![self.path.len() - 1];
+        self.value(Value::Table);
+        self.tables = vec![self.path.len()];
+    }
+
+    fn array_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.open_header();
+    }
+
+    fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.value(Value::Other);
+        self.tables = vec![self.path.len()];
+    }
+
+    fn inline_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
+        if self.arrays == 0 {
+            self.value(Value::Table);
+            self.tables.push(self.path.len());
+        }
+        true
+    }
+
+    fn inline_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        if self.arrays == 0 {
+            self.tables.pop();
+            self.close_value();
+        }
+    }
+
+    fn array_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
+        if self.arrays == 0 {
+            self.value(Value::Other);
+        }
+        self.arrays += 1;
+        true
+    }
+
+    fn array_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.arrays = self.arrays.saturating_sub(1);
+        self.close_value();
+    }
+
+    fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
+        let mut key = Cow::Borrowed("");
+        if let Some(raw) = toml_events::raw(self.source, span, encoding) {
+            raw.decode_key(&mut key, error);
+        }
+        if self.arrays == 0 {
+            self.at = span.start();
+            self.path.push(key);
+        }
+    }
+
+    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
+        let mut text = Cow::Borrowed("");
+        let Some(raw) = toml_events::raw(self.source, span, encoding) else {
+            return;
+        };
+        let value = match raw.decode_scalar(&mut text, error) {
+            ScalarKind::String => Value::Text(text),
+            ScalarKind::Boolean(flag) => Value::Flag(flag),
+            ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => {
+                // Dates and numbers are only recognised up to here, not checked; `toml` itself does so when it builds.
+                let built =
+                    ValueDeserializer::parse(raw.as_str()).and_then(toml::Value::deserialize);
+                if built.is_err() {
+                    error.report_error(
+                        ParseError::new("invalid number or date").with_unexpected(span),
+                    );
+                }
+                Value::Other
+            }
+        };
+        if self.arrays == 0 {
+            self.value(value);
+            self.close_value();
+        }
+    }
+}
