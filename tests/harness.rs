@@ -1,6 +1,7 @@
 //! The harness itself: what it reports is true, and whatever a module may not do is noticed.
 
 use std::fs;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use support::codes::*;
@@ -16,11 +17,20 @@ fn misbehaving(fault: &str) -> Case {
     }
 }
 
-#[test]
+/// It panics, and says this.
+#[track_caller]
+fn panics(expected: &str, run: impl FnOnce() + UnwindSafe) {
+    let payload = catch_unwind(run).expect_err("no panic");
+    let words = payload.downcast_ref::<String>().map(String::as_str);
+    let words = words.or(payload.downcast_ref::<&str>().copied());
+    assert!(
+        words.is_some_and(|words| words.contains(expected)),
+        "{words:?}"
+    );
+}
+
+#[sandbox_test]
 fn codes_are_those_of_the_stack() {
-    if no_stage() {
-        return;
-    }
     let every = [
         Entry::Authenticate,
         Entry::Setcred,
@@ -44,11 +54,8 @@ fn codes_are_those_of_the_stack() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn pam_unix_asks_and_refuses() {
-    if no_stage() {
-        return;
-    }
     let report = Case::new("pam_unix.so")
         .user("nobody")
         .answer("wrong")
@@ -64,11 +71,8 @@ fn pam_unix_asks_and_refuses() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_well_behaved_module_changes_nothing() {
-    if no_stage() {
-        return;
-    }
     let report = misbehaving("").run();
     assert_eq!(report.code(), PAM_SUCCESS);
     assert_eq!(report.prompts(), ["token: "]);
@@ -78,11 +82,8 @@ fn a_well_behaved_module_changes_nothing() {
     assert!(!report.authenticate().signal_33);
 }
 
-#[test]
+#[sandbox_test]
 fn every_fault_is_noticed() {
-    if no_stage() {
-        return;
-    }
     let faults = [
         ("descriptor", "descriptor 6 left open: /dev/null"),
         (
@@ -99,7 +100,7 @@ fn every_fault_is_noticed() {
         ("directory", "working directory: \"/\" -> \"/proc\""),
         ("umask", "Umask: \"0022\" -> \"0000\""),
         ("locale", "locale: \"C\" -> \"C.UTF-8\""),
-        ("ident", "ident of syslog(3): \"pam-client-host: "),
+        ("ident", "ident of syslog(3): \"pam-client-log: "),
         ("alarm", "interval timer: \"none\" -> \"running\""),
         ("user", "PAM_USER: \"alice\" -> \"root\""),
         (
@@ -109,10 +110,10 @@ fn every_fault_is_noticed() {
     ];
     for (fault, change) in faults {
         // Time for a thread to come to life.
-        let act = Act::slowly("token", Duration::from_millis(50));
+        let reply = Reply::slowly("token", Duration::from_millis(50));
         let mut case = Case::new(helper_module("pam_misbehave"))
             .argument(fault)
-            .answer(act);
+            .answer(reply);
         case.script.umask = Some(0o022);
         let observed = case.observe();
         let changes = observed.report().changes();
@@ -129,29 +130,23 @@ fn every_fault_is_noticed() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn output_delays_and_log_lines_are_caught() {
-    if no_stage() {
-        return;
-    }
     assert_eq!(misbehaving("stdout").observe().stdout, "misbehave\n");
     assert_eq!(misbehaving("stderr").observe().stderr, "misbehave\n");
     let delay = misbehaving("delay").run().authenticate().fail_delays_us[0];
     assert!((500_000..=1_500_000).contains(&delay), "{delay}");
     let log = misbehaving("log").run();
     assert!(
-        log.log()[0].ends_with(" pam-client-host: misbehave"),
+        log.log()[0].ends_with(" pam-client-log: misbehave"),
         "{:?}",
         log.log()
     );
     assert!(log.log_lines().is_empty());
 }
 
-#[test]
+#[sandbox_test]
 fn a_terminal_shows_what_is_printed() {
-    if no_stage() {
-        return;
-    }
     for (fault, screen) in [
         ("", ""),
         ("stdout", "misbehave\r\n"),
@@ -166,67 +161,55 @@ fn a_terminal_shows_what_is_printed() {
     }
 }
 
-#[test]
-fn the_status_of_the_hosts_child_is_the_hosts() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn the_status_of_the_applications_child_is_its_own() {
     for (fault, taken) in [("", 0), ("waits", 1)] {
         let mut case = misbehaving(fault);
         case.script.child_ms = Some(0);
         let changes = case.observe().report().changes();
         let told = changes
             .iter()
-            .filter(|change| change.ends_with("the status of the host's child was taken"));
+            .filter(|change| change.ends_with("the status of the application's child was taken"));
         assert_eq!(told.count(), taken, "{fault}: {changes:?}");
     }
 }
 
-#[test]
+#[sandbox_test]
 fn descriptors_are_closed_as_scripted() {
-    if no_stage() {
-        return;
-    }
     let mut case = misbehaving("descriptor");
     case.script.closed = vec![0, 1, 2];
     let changes = case.observe().report().changes();
     assert_eq!(changes, ["Authenticate: descriptor 0 left open: /dev/null"]);
 }
 
-#[test]
-#[should_panic = "the module left traces in its host"]
+#[sandbox_test]
 fn run_does_not_forgive() {
-    if no_stage() {
-        panic!("the module left traces in its host: not tried");
-    }
-    misbehaving("descriptor").run();
+    panics("the module left traces in the application", || {
+        misbehaving("descriptor").run();
+    });
 }
 
-#[test]
-#[should_panic = "killed"]
+#[sandbox_test]
 fn a_hanging_module_is_killed() {
-    if no_stage() {
-        panic!("killed: not tried");
-    }
-    misbehaving("hang")
-        .limit(Duration::from_millis(500))
-        .observe();
+    panics("killed", || {
+        misbehaving("hang")
+            .limit(Duration::from_millis(500))
+            .observe();
+    });
 }
 
-#[test]
-#[should_panic = "no report, pam-client ended with signal: 6 (SIGABRT)"]
-fn a_crash_is_told() {
-    if no_stage() {
-        panic!("no report, pam-client ended with signal: 6 (SIGABRT): not tried");
-    }
-    misbehaving("crash").observe().report();
+#[sandbox_test]
+fn a_crash_is_reported() {
+    panics(
+        "no report, pam-client ended with signal: 6 (SIGABRT)",
+        || {
+            misbehaving("crash").observe().report();
+        },
+    );
 }
 
-#[test]
+#[sandbox_test]
 fn conversations_go_as_scripted() {
-    if no_stage() {
-        return;
-    }
     let code = |answer: Answer| {
         let case = Case::new(helper_module("pam_misbehave")).answer(answer);
         case.run().code()
@@ -235,7 +218,7 @@ fn conversations_go_as_scripted() {
     assert_eq!(code(Text::Bytes(vec![0xff, 0xfe]).into()), PAM_SUCCESS);
     let repeat = ("x".to_owned(), 100_000);
     assert_eq!(code(Text::Repeated { repeat }.into()), PAM_SUCCESS);
-    assert_eq!(code(Act::error(PAM_ABORT).into()), PAM_ABORT);
+    assert_eq!(code(Reply::error(PAM_ABORT).into()), PAM_ABORT);
     assert_eq!(
         misbehaving("")
             .calls(&[Entry::Authenticate; 2])
@@ -246,30 +229,26 @@ fn conversations_go_as_scripted() {
     let mut nobody = misbehaving("");
     nobody.script.conversation = script::Conversation::NullPointer;
     assert_eq!(nobody.observe().report().code(), PAM_SYSTEM_ERR);
-    let slow = Act::slowly("x", Duration::from_millis(300));
+    let slow = Reply::slowly("x", Duration::from_millis(300));
     let slow = Case::new(helper_module("pam_misbehave")).answer(slow).run();
     assert!(slow.authenticate().elapsed_ms >= 300);
 }
 
-#[test]
-fn the_host_may_rename_its_user_at_the_prompt() {
-    if no_stage() {
-        return;
-    }
-    let act = Act {
+#[sandbox_test]
+fn the_application_may_change_its_user_at_the_prompt() {
+    let reply = Reply {
         answer: Some("x".into()),
         set_user: Some("bob".into()),
-        ..Act::default()
+        ..Reply::default()
     };
-    let report = Case::new(helper_module("pam_misbehave")).answer(act).run();
+    let report = Case::new(helper_module("pam_misbehave"))
+        .answer(reply)
+        .run();
     assert_eq!(report.authenticate().items["PAM_USER"], "bob");
 }
 
-#[test]
+#[sandbox_test]
 fn authtok_reaches_the_modules_below() {
-    if no_stage() {
-        return;
-    }
     let told = |case: Case| case.show_authtok().run().told().concat();
     let permit = || Case::new("pam_permit.so");
     assert_eq!(told(permit()), "PAM_AUTHTOK=");
@@ -285,11 +264,8 @@ fn authtok_reaches_the_modules_below() {
     assert_eq!((unix.code(), unix.prompts()), (PAM_AUTH_ERR, vec![]));
 }
 
-#[test]
+#[sandbox_test]
 fn the_helper_leaves_the_verdict_to_others() {
-    if no_stage() {
-        return;
-    }
     let helped = |module| {
         Case::new(module)
             .authtok("x")
@@ -301,11 +277,8 @@ fn the_helper_leaves_the_verdict_to_others() {
     assert_eq!(helped("pam_deny.so").code(), PAM_AUTH_ERR);
 }
 
-#[test]
+#[sandbox_test]
 fn items_reach_libpam_byte_for_byte() {
-    if no_stage() {
-        return;
-    }
     let case = Case::new("pam_permit.so")
         .user(&b"\xff\xfe"[..])
         .rhost("203.0.113.7");
@@ -325,11 +298,8 @@ fn items_reach_libpam_byte_for_byte() {
     assert_eq!(asked.authenticate().items["PAM_USER"], "nobody");
 }
 
-#[test]
-fn no_log_keeps_nobody_waiting() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn a_log_that_is_out_of_order_delays_nothing() {
     for kind in [
         DevLog::Missing,
         DevLog::Full,
@@ -346,23 +316,18 @@ fn no_log_keeps_nobody_waiting() {
     }
 }
 
-#[test]
-#[should_panic = "killed"]
-fn a_full_log_hangs_whoever_trusts_syslog() {
-    if no_stage() {
-        panic!("killed: not tried");
-    }
-    misbehaving("log")
-        .dev_log(DevLog::Full)
-        .limit(Duration::from_millis(500))
-        .observe();
+#[sandbox_test]
+fn a_full_log_hangs_modules_that_trust_syslog() {
+    panics("killed", || {
+        misbehaving("log")
+            .dev_log(DevLog::Full)
+            .limit(Duration::from_millis(500))
+            .observe();
+    });
 }
 
-#[test]
+#[sandbox_test]
 fn the_machine_keeps_its_dev_and_its_hosts() {
-    if no_stage() {
-        return;
-    }
     let listing = || {
         let names = fs::read_dir("/dev")
             .unwrap()
@@ -378,12 +343,9 @@ fn the_machine_keeps_its_dev_and_its_hosts() {
     assert_eq!(listing(), before);
 }
 
-#[test]
-fn signals_of_the_host_go_on() {
-    if no_stage() {
-        return;
-    }
-    let slow = Act::slowly("x", Duration::from_millis(300));
+#[sandbox_test]
+fn signals_of_the_application_keep_coming() {
+    let slow = Reply::slowly("x", Duration::from_millis(300));
     let mut case = Case::new(helper_module("pam_misbehave")).answer(slow);
     case.script.signals.insert(10, Disposition::Count);
     case.script.interrupt = Some(Interrupt {
@@ -396,12 +358,9 @@ fn signals_of_the_host_go_on() {
     assert_eq!(case.run().signals[&10], Taken::default());
 }
 
-#[test]
-fn a_thread_that_takes_the_hosts_signals_is_noticed() {
-    if no_stage() {
-        return;
-    }
-    let slow = Act::slowly("x", Duration::from_millis(200));
+#[sandbox_test]
+fn a_thread_that_takes_the_applications_signals_is_noticed() {
+    let slow = Reply::slowly("x", Duration::from_millis(200));
     let mut case = Case::new(helper_module("pam_misbehave"))
         .argument("thread")
         .answer(slow);
@@ -414,11 +373,8 @@ fn a_thread_that_takes_the_hosts_signals_is_noticed() {
     assert!(case.observe().report().signals[&17].elsewhere > 3);
 }
 
-#[test]
-fn surroundings_are_as_scripted() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn the_process_is_set_up_as_scripted() {
     let mut case = misbehaving("descriptor").env("RUST_BACKTRACE", "1");
     case.script.cwd = Some("/tmp".into());
     case.script.umask = Some(0o077);
@@ -434,11 +390,8 @@ fn surroundings_are_as_scripted() {
     assert_ne!(case.observe().report().changes(), [""; 0]);
 }
 
-#[test]
+#[sandbox_test]
 fn several_transactions_in_one_process() {
-    if no_stage() {
-        return;
-    }
     let mut case = misbehaving("").answer("again");
     case.script.transactions = 3;
     let report = case.run();
@@ -514,11 +467,8 @@ fn settings_and_stand_in_fit_together() {
     assert_eq!((ivalt.requests().len(), ivalt.connections().len()), (0, 0));
 }
 
-#[test]
+#[sandbox_test]
 fn the_module_meets_the_stand_in() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = Case::against(&ivalt).answer("accept-1").run();
     assert_eq!(report.code(), PAM_SUCCESS, "{report:#?}");
@@ -527,15 +477,12 @@ fn the_module_meets_the_stand_in() {
     assert_eq!(ivalt.tokens(), ["accept-1"]);
 }
 
-#[test]
+#[sandbox_test]
 fn copies_of_secrets_are_found_where_a_module_leaves_them() {
-    if no_stage() {
-        return;
-    }
     let secret = "a token as long as a secret must be, ".repeat(4);
-    let hunted = |case: Case| case.hunt("the token", &secret);
+    let watched = |case: Case| case.must_not_leak("the token", &secret);
     // It gives back the answer unwiped.
-    let observed = hunted(Case::new(helper_module("pam_misbehave")))
+    let observed = watched(Case::new(helper_module("pam_misbehave")))
         .answer(Text::hidden(&secret))
         .observe();
     let changes = observed.report().changes();
@@ -546,23 +493,20 @@ fn copies_of_secrets_are_found_where_a_module_leaves_them() {
     assert!(found("Authenticate") && found("End"), "{changes:?}");
     // Neither libpam nor pam-client leaves any.
     let clean = Case::new("pam_permit.so").hidden_authtok(&secret);
-    assert_eq!(hunted(clean).run().code(), PAM_SUCCESS);
+    assert_eq!(watched(clean).run().code(), PAM_SUCCESS);
     let shown = Case::new("pam_permit.so")
         .hidden_authtok(&secret)
         .show_authtok();
     assert_eq!(shown.run().told(), [format!("PAM_AUTHTOK={secret}")]);
 }
 
-#[test]
+#[sandbox_test]
 fn what_many_rounds_pile_up_is_counted() {
-    if no_stage() {
-        return;
-    }
     let case = Case::new(helper_module("pam_misbehave")).argument("descriptor");
     let report = case.rounds(150, &["a", "b"]).observe().report().clone();
-    let endured = report.endured();
-    assert_eq!(endured.codes, [(PAM_SUCCESS, 150)].into());
-    assert_eq!(endured.end.descriptors, endured.warm.descriptors + 50);
+    let soak = report.soak();
+    assert_eq!(soak.codes, [(PAM_SUCCESS, 150)].into());
+    assert_eq!(soak.end.descriptors, soak.warm.descriptors + 50);
     let case = Case::new("pam_deny.so").rounds(3, &["a"]);
-    assert_eq!(case.run().endured().codes, [(PAM_AUTH_ERR, 3)].into());
+    assert_eq!(case.run().soak().codes, [(PAM_AUTH_ERR, 3)].into());
 }

@@ -40,7 +40,7 @@ pub enum Command {
     Disable(DisableArgs),
     /// Wait for the confirmation and undo the change without one; `enable` starts it
     #[command(hide = true)]
-    WayBack {
+    Rollback {
         /// The service that was enabled
         service: String,
     },

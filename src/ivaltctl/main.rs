@@ -6,8 +6,7 @@
 //! | [`command_line`] | commands and options, with their help |
 //! | [`terminal`] | prompts and output |
 //! | [`root`] | the system that is checked: this one, or one below a folder |
-//! | [`pam_d`] | the files of pam.d, as libpam reads them |
-//! | [`stack`] | what a stack decides, as libpam decides |
+//! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
@@ -24,10 +23,9 @@ mod command_line;
 mod documents;
 mod enable;
 mod finding;
-mod pam_d;
+mod pam_stack;
 mod replace;
 mod root;
-mod stack;
 mod terminal;
 mod users;
 mod verify;
@@ -96,7 +94,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Enable(args) => enable::enable(args, &line.config),
         Command::Confirm => enable::confirm(),
         Command::Disable(args) => enable::disable(args),
-        Command::WayBack { service } => enable::wait(service),
+        Command::Rollback { service } => enable::wait(service),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),

@@ -1,4 +1,4 @@
-//! The system that is looked at: this one, or one below a folder; and how it would be after a change.
+//! The system that is examined: this one, or one below a folder; and how it would be after a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// As many symbolic links as Linux follows in one path, see path_resolution(7).
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// A system by its root folder. Paths that go in and out are those the system itself would use.
 #[derive(Clone, Debug)]
@@ -56,23 +56,23 @@ impl Root {
         if self.is_this_machine() {
             return path.to_owned();
         }
-        let mut left = parts(path);
+        let mut remaining = parts(path);
         let mut reached = PathBuf::new();
         let mut links = 0;
-        while let Some(part) = left.pop() {
+        while let Some(part) = remaining.pop() {
             if part == ".." {
                 reached.pop();
                 continue;
             }
             reached.push(part);
             match fs::read_link(self.folder.join(&reached)) {
-                Ok(target) if links < MOST_LINKS => {
+                Ok(target) if links < MAX_LINKS => {
                     links += 1;
                     reached.pop();
                     if target.is_absolute() {
                         reached.clear();
                     }
-                    left.extend(parts(&target));
+                    remaining.extend(parts(&target));
                 }
                 _ => {}
             }
@@ -85,10 +85,18 @@ impl Root {
     /// # Errors
     /// As `fs::read`.
     pub fn read(&self, path: &Path) -> io::Result<String> {
+        let bytes = self.read_bytes(path)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// As `fs::read`.
+    pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.changed.get(path) {
-            Some(text) => Ok(text.clone()),
-            None => fs::read(self.followed(path))
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            Some(text) => Ok(text.clone().into_bytes()),
+            None => fs::read(self.followed(path)),
         }
     }
 
@@ -104,8 +112,8 @@ impl Root {
         there.chain(added).collect()
     }
 
-    /// A sentence about files as they really are, with the names the system itself gives them.
-    pub fn as_the_system_says(&self, sentence: &str) -> String {
+    /// A sentence about files below the root, with the paths that the system itself uses.
+    pub fn strip_root_prefix(&self, sentence: &str) -> String {
         match self.folder.to_str() {
             Some(folder) if !self.is_this_machine() => {
                 sentence.replace(folder.trim_end_matches('/'), "")

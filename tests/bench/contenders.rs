@@ -1,12 +1,12 @@
-//! Who takes part, and how each of them logs in.
+//! The contenders, and how each of them logs in.
 
 use std::ffi::OsString;
 
 use crate::Fault;
 use crate::options::Options;
-use crate::world::{Distance, MOBILE, Roots, USER, World};
+use crate::setup::{Distance, MOBILE, Roots, Setup, USER};
 
-/// One way of asking iVALT, or a floor below all of them.
+/// One program that asks iVALT, or a floor below all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contender {
     pub kind: Kind,
@@ -68,27 +68,27 @@ impl Contender {
     }
 
     /// Writes what it reads, for both distances.
-    pub fn prepare(&self, world: &World) -> Result<(), Fault> {
+    pub fn prepare(&self, setup: &Setup) -> Result<(), Fault> {
         for distance in [Distance::Near, Distance::Far] {
             let service = self.service(distance);
             match &self.kind {
-                Kind::Module { preconnect } => world.write_module_service(
+                Kind::Module { preconnect } => setup.write_module_service(
                     &service,
                     distance,
                     self.roots,
                     *preconnect,
-                    &world.path("users.toml"),
+                    &setup.path("users.toml"),
                 )?,
                 Kind::PamExec { curl } => {
-                    let script = script(world, curl, self.roots, distance);
-                    let script = world.write(&format!("{service}.sh"), &script, 0o755)?;
+                    let script = script(setup, curl, self.roots, distance);
+                    let script = setup.write(&format!("{service}.sh"), &script, 0o755)?;
                     let line = format!(
                         "required pam_exec.so quiet expose_authtok {}",
                         script.display()
                     );
-                    world.write_service(&service, &line)?;
+                    setup.write_service(&service, &line)?;
                 }
-                Kind::Permit => world.write_service(&service, "required pam_permit.so")?,
+                Kind::Permit => setup.write_service(&service, "required pam_permit.so")?,
                 Kind::Least => {}
             }
         }
@@ -96,17 +96,17 @@ impl Contender {
     }
 
     /// The program of one login and its arguments.
-    pub fn command(&self, world: &World, distance: Distance, think_ms: u32) -> Vec<OsString> {
+    pub fn command(&self, setup: &Setup, distance: Distance, think_ms: u32) -> Vec<OsString> {
         let think = think_ms.to_string();
         if self.kind != Kind::Least {
-            let token = world.token(distance);
-            return application(world, &self.service(distance), USER, &token, &think);
+            let token = setup.token(distance);
+            return application(setup, &self.service(distance), USER, &token, &think);
         }
-        let (host, port) = world.address(distance);
-        let mut words = vec![world.tool("least").into(), host.into(), port.into()];
-        words.push(world.roots_file(self.roots).into());
-        words.extend([world.key(), MOBILE].map(OsString::from));
-        words.extend([world.token(distance), think].map(OsString::from));
+        let (host, port) = setup.address(distance);
+        let mut words = vec![setup.tool("least").into(), host.into(), port.into()];
+        words.push(setup.roots_file(self.roots).into());
+        words.extend([setup.key(), MOBILE].map(OsString::from));
+        words.extend([setup.token(distance), think].map(OsString::from));
         words
     }
 
@@ -124,21 +124,21 @@ impl Contender {
 
 /// tests/bench/login.c
 pub fn application(
-    world: &World,
+    setup: &Setup,
     service: &str,
     user: &str,
     token: &str,
     think_ms: &str,
 ) -> Vec<OsString> {
-    let mut words = vec![world.tool("login").into(), world.confdir().into()];
+    let mut words = vec![setup.tool("login").into(), setup.confdir().into()];
     words.extend([service, user, token, think_ms].map(OsString::from));
     words
 }
 
 /// As an administrator would write it: nothing secret among arguments, a time-out, certificates verified, the answer
 /// looked at. What pam_exec hands over ends in a NUL.
-fn script(world: &World, curl: &str, roots: Roots, distance: Distance) -> String {
-    let (host, port) = world.address(distance);
+fn script(setup: &Setup, curl: &str, roots: Roots, distance: Distance) -> String {
+    let (host, port) = setup.address(distance);
     format!(
         r#"#!/bin/sh
 token=$(tr -d '\000')
@@ -150,8 +150,8 @@ printf '{{"mobile":"%s","auth_token":"%s"}}' "$mobile" "$token" |
         https://{host}:{port}/admin/public/api/validate/global/rest/auth |
     grep -q '"status": *"success"'
 "#,
-        users = world.path("users.toml").display(),
-        roots = world.roots_file(roots).display(),
-        key = world.path("key").display(),
+        users = setup.path("users.toml").display(),
+        roots = setup.roots_file(roots).display(),
+        key = setup.path("key").display(),
     )
 }

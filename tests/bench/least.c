@@ -20,7 +20,7 @@ static long long now(void)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-static int dial(const char *host, const char *port)
+static int connect_to(const char *host, const char *port)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
     if (getaddrinfo(host, port, &hints, &found) != 0)
@@ -33,7 +33,7 @@ static int dial(const char *host, const char *port)
     return failed ? -1 : connection;
 }
 
-static SSL *shake_hands(const char *host, const char *port, const char *roots)
+static SSL *handshake(const char *host, const char *port, const char *roots)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -43,7 +43,7 @@ static SSL *shake_hands(const char *host, const char *port, const char *roots)
     SSL *tls = SSL_new(context);
     SSL_set_tlsext_host_name(tls, host);
     SSL_set1_host(tls, host);
-    SSL_set_fd(tls, dial(host, port));
+    SSL_set_fd(tls, connect_to(host, port));
     return SSL_connect(tls) == 1 ? tls : NULL;
 }
 
@@ -70,7 +70,7 @@ int main(int count, char **words)
     long long begun = now();
     usleep(atol(words[7]) * 1000);
     long long answered = now();
-    SSL *tls = shake_hands(words[1], words[2], words[3]);
+    SSL *tls = handshake(words[1], words[2], words[3]);
     int code = tls && accepted(tls, words) ? 0 : 7;
     printf("%lld %lld %lld %lld %d\n", begun, begun, answered, now(), code);
     return 0;

@@ -1,11 +1,11 @@
 /*
- * The leanest application of PAM: one login, answered by nobody, on a stack of its own.
+ * The smallest application of PAM: one login, without a user, on a stack of its own.
  *
  *   login CONFDIR SERVICE USER TOKEN THINK_MS
  *
  * Prints when pam_authenticate was called, when the prompt appeared, when it was answered and when the result was
- * there (nanoseconds of CLOCK_MONOTONIC, 0 for what did not happen), and the PAM code. In C, because its hosts are: a
- * Rust program would bring libraries along that the module must be charged with. The declarations are those of
+ * there (nanoseconds of CLOCK_MONOTONIC, 0 for what did not happen), and the PAM code. In C, as real applications are:
+ * a Rust program would bring libraries along that the module must be charged with. The declarations are those of
  * security/pam_appl.h, which a machine without libpam0g-dev lacks.
  */
 #include <stdio.h>
@@ -32,7 +32,7 @@ int pam_end(struct pam_handle *, int);
 
 enum { PAM_PROMPT_ECHO_OFF = 1, PAM_PROMPT_ECHO_ON = 2, PAM_CONV_ERR = 19 };
 
-struct person {
+struct user {
     const char *token;
     long think_ms;
     long long prompted, answered;
@@ -51,14 +51,14 @@ static void think(long ms)
     nanosleep(&time, NULL);
 }
 
-static char *answer(struct person *person)
+static char *answer(struct user *user)
 {
-    if (!person->prompted)
-        person->prompted = now();
-    if (person->think_ms)
-        think(person->think_ms);
-    person->answered = now();
-    return strdup(person->token);
+    if (!user->prompted)
+        user->prompted = now();
+    if (user->think_ms)
+        think(user->think_ms);
+    user->answered = now();
+    return strdup(user->token);
 }
 
 static int converse(int count, const struct pam_message **messages, struct pam_response **replies, void *data)
@@ -79,8 +79,8 @@ int main(int count, char **words)
         fputs("usage: login CONFDIR SERVICE USER TOKEN THINK_MS\n", stderr);
         return 64;
     }
-    struct person person = { words[4], atol(words[5]), 0, 0 };
-    struct pam_conv conversation = { converse, &person };
+    struct user user = { words[4], atol(words[5]), 0, 0 };
+    struct pam_conv conversation = { converse, &user };
     struct pam_handle *handle;
     if (pam_start_confdir(words[2], words[3], &conversation, words[1], &handle) != 0)
         return 1;
@@ -88,6 +88,6 @@ int main(int count, char **words)
     int code = pam_authenticate(handle, 0);
     long long ended = now();
     pam_end(handle, code);
-    printf("%lld %lld %lld %lld %d\n", begun, person.prompted, person.answered, ended, code);
+    printf("%lld %lld %lld %lld %d\n", begun, user.prompted, user.answered, ended, code);
     return 0;
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Fault;
-use crate::world::World;
+use crate::setup::Setup;
 use support::trace::Trace;
 
-/// What `clock` and the program it ran told.
+/// What `clock` and the program it ran reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Login {
     /// From the start of the process to its end.
@@ -26,8 +26,8 @@ pub struct Login {
 }
 
 /// Runs `words` under `clock`; a login that does not end in `code` is no measurement.
-pub fn log_in(world: &World, words: &[OsString], code: i64) -> Result<Login, Fault> {
-    let output = in_order(Command::new(world.tool("clock")))
+pub fn log_in(setup: &Setup, words: &[OsString], code: i64) -> Result<Login, Fault> {
+    let output = in_order(Command::new(setup.tool("clock")))
         .args(words)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -63,8 +63,8 @@ pub fn log_in(world: &World, words: &[OsString], code: i64) -> Result<Login, Fau
 }
 
 /// The same login under strace.
-pub fn traced(world: &World, strace: &Path, words: &[OsString]) -> Result<Trace, Fault> {
-    let file = world.path("trace");
+pub fn traced(setup: &Setup, strace: &Path, words: &[OsString]) -> Result<Trace, Fault> {
+    let file = setup.path("trace");
     let status = in_order(Command::new(strace))
         .args(["-f", "-qq", "-o"])
         .arg(&file)
@@ -77,7 +77,7 @@ pub fn traced(world: &World, strace: &Path, words: &[OsString]) -> Result<Trace,
     Ok(Trace::read(&file)?)
 }
 
-/// Nothing of our own surroundings.
+/// Nothing of our own environment.
 fn in_order(mut command: Command) -> Command {
     command.env_clear().env("PATH", "/usr/bin:/bin");
     command.current_dir("/").stdin(Stdio::null());

@@ -9,17 +9,17 @@ mod contenders;
 mod login;
 mod options;
 mod rounds;
+mod setup;
 mod statistics;
 mod tables;
 mod users;
-mod world;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use options::Options;
 use rounds::Rounds;
-use world::World;
+use setup::Setup;
 
 /// Whatever keeps a measurement from being one; said as it is.
 pub type Fault = Box<dyn Error + Send + Sync>;
@@ -36,11 +36,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Fault> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let world = World::prepare(&options)?;
+    let setup = Setup::prepare(&options)?;
     let contenders = contenders::all(&options);
-    let rounds = Rounds::run(&world, &contenders, &options)?;
-    let users = users::measure(&world, &options)?;
+    let rounds = Rounds::run(&setup, &contenders, &options)?;
+    let users = users::measure(&setup, &options)?;
     rounds.write_raw(&contenders, &options)?;
-    tables::print(&world, &options, &contenders, &rounds, &users);
+    tables::print(&setup, &options, &contenders, &rounds, &users);
     Ok(())
 }

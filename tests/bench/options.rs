@@ -53,18 +53,18 @@ impl Options {
         if self.quick { 3 } else { 40 }
     }
 
-    /// Rounds in which a person thinks, with the delay and without.
+    /// Rounds in which a user thinks, with the delay and without.
     pub fn thinking_rounds(&self) -> usize {
         if self.quick { 1 } else { 11 }
     }
 
     /// Rounds of many logins at once.
-    pub fn crowds(&self) -> usize {
+    pub fn concurrent_rounds(&self) -> usize {
         if self.quick { 1 } else { 5 }
     }
 
     /// Logins of one contender in such a round.
-    pub fn crowd(&self) -> usize {
+    pub fn concurrent(&self) -> usize {
         if self.quick { 32 } else { 160 }
     }
 

@@ -1,4 +1,4 @@
-//! The rounds: everybody once, in an order drawn anew, again and again.
+//! The rounds: every contender once, in an order drawn anew, again and again.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -11,8 +11,8 @@ use crate::Fault;
 use crate::contenders::Contender;
 use crate::login::{Login, log_in, traced};
 use crate::options::Options;
+use crate::setup::{Distance, Setup};
 use crate::statistics::Shuffle;
-use crate::world::{Distance, World};
 use support::trace::Trace;
 
 /// Long enough for a connection to be made meanwhile over the emulated network: three round trips and some work.
@@ -31,7 +31,7 @@ pub struct Measured {
     /// Answered after a while, over the emulated network.
     pub far: Vec<Login>,
     /// Logins a second, many at once.
-    pub crowd: Vec<f64>,
+    pub concurrent: Vec<f64>,
     /// One login under strace, where there is one.
     pub trace: Option<Trace>,
 }
@@ -41,17 +41,17 @@ pub struct Measured {
 pub struct Rounds(pub Vec<Measured>);
 
 impl Rounds {
-    pub fn run(world: &World, contenders: &[Contender], options: &Options) -> Result<Self, Fault> {
+    pub fn run(setup: &Setup, contenders: &[Contender], options: &Options) -> Result<Self, Fault> {
         let mut rounds = Self(contenders.iter().map(|_| Measured::default()).collect());
         for contender in contenders {
-            contender.prepare(world)?;
+            contender.prepare(setup)?;
             // Files and libraries come from the page cache from here on.
-            log_in(world, &contender.command(world, Distance::Near, 0), 0)?;
+            log_in(setup, &contender.command(setup, Distance::Near, 0), 0)?;
         }
-        rounds.trace(world, contenders, options)?;
+        rounds.trace(setup, contenders, options)?;
         let mut shuffle = Shuffle::new();
         let log_in = |at: usize, distance, think| {
-            log_in(world, &contenders[at].command(world, distance, think), 0)
+            log_in(setup, &contenders[at].command(setup, distance, think), 0)
         };
         for at in repeated(&mut shuffle, contenders, options.rounds()) {
             rounds.0[at].plain.push(log_in(at, Distance::Near, 0)?);
@@ -62,16 +62,16 @@ impl Rounds {
                 .push(log_in(at, Distance::Near, THINK_NEAR_MS)?);
             rounds.0[at].far.push(log_in(at, Distance::Far, THINK_MS)?);
         }
-        for at in repeated(&mut shuffle, contenders, options.crowds()) {
-            let rate = crowd(world, &contenders[at], options.crowd())?;
-            rounds.0[at].crowd.push(rate);
+        for at in repeated(&mut shuffle, contenders, options.concurrent_rounds()) {
+            let rate = concurrent(setup, &contenders[at], options.concurrent())?;
+            rounds.0[at].concurrent.push(rate);
         }
         Ok(rounds)
     }
 
     fn trace(
         &mut self,
-        world: &World,
+        setup: &Setup,
         contenders: &[Contender],
         options: &Options,
     ) -> Result<(), Fault> {
@@ -79,8 +79,8 @@ impl Rounds {
             return Ok(());
         };
         for (measured, contender) in self.0.iter_mut().zip(contenders) {
-            let words = contender.command(world, Distance::Near, THINK_NEAR_MS);
-            measured.trace = Some(traced(world, strace, &words)?);
+            let words = contender.command(setup, Distance::Near, THINK_NEAR_MS);
+            measured.trace = Some(traced(setup, strace, &words)?);
         }
         Ok(())
     }
@@ -106,14 +106,14 @@ impl Rounds {
                     writeln!(file, "{line}")?;
                 }
             }
-            let line = json!({"contender": contender.name(), "kind": "crowd", "logins_per_second": measured.crowd});
+            let line = json!({"contender": contender.name(), "kind": "concurrent", "logins_per_second": measured.concurrent});
             writeln!(file, "{line}")?;
         }
         Ok(file.flush()?)
     }
 }
 
-/// Everybody's place, as often as there are rounds.
+/// Every contender's index, as often as there are rounds.
 fn repeated(shuffle: &mut Shuffle, contenders: &[Contender], rounds: usize) -> Vec<usize> {
     (0..rounds)
         .flat_map(|_| shuffle.order(contenders.len()))
@@ -121,8 +121,8 @@ fn repeated(shuffle: &mut Shuffle, contenders: &[Contender], rounds: usize) -> V
 }
 
 /// Logins a second when that many log in and `AT_ONCE` of them at a time.
-fn crowd(world: &World, contender: &Contender, logins: usize) -> Result<f64, Fault> {
-    let words = contender.command(world, Distance::Near, 0);
+fn concurrent(setup: &Setup, contender: &Contender, logins: usize) -> Result<f64, Fault> {
+    let words = contender.command(setup, Distance::Near, 0);
     let left = AtomicUsize::new(logins);
     let one_after_another = || -> Result<(), Fault> {
         while left
@@ -131,7 +131,7 @@ fn crowd(world: &World, contender: &Contender, logins: usize) -> Result<f64, Fau
             })
             .is_ok()
         {
-            log_in(world, &words, 0)?;
+            log_in(setup, &words, 0)?;
         }
         Ok(())
     };

@@ -4,19 +4,19 @@ use crate::contenders::{Contender, Kind};
 use crate::login::Login;
 use crate::options::Options;
 use crate::rounds::{Measured, Rounds};
+use crate::setup::{ROUND_TRIP_MS, Roots, Setup};
 use crate::statistics::{Spread, spread};
 use crate::users::Table;
-use crate::world::{ROUND_TRIP_MS, Roots, World};
 use support::trace::Trace;
 
 pub fn print(
-    world: &World,
+    setup: &Setup,
     options: &Options,
     contenders: &[Contender],
     rounds: &Rounds,
     users: &[Table],
 ) {
-    print_method(world, options);
+    print_method(setup, options);
     row(&HEADINGS.map(str::to_owned));
     rule(HEADINGS.len());
     for (at, contender) in contenders.iter().enumerate() {
@@ -25,7 +25,7 @@ pub fn print(
     print_users(options, users);
 }
 
-fn print_method(world: &World, options: &Options) {
+fn print_method(setup: &Setup, options: &Options) {
     println!(
         "Medians of {} rounds ({} with a delay, {} of {} logins at 16 at once), the order of contenders drawn anew in \
          each; in brackets the quartiles. Every login is a fresh process, its start included. Ratios are formed within \
@@ -35,9 +35,9 @@ fn print_method(world: &World, options: &Options) {
          that is done while an answer is awaited hides a part of them.",
         options.rounds(),
         options.thinking_rounds(),
-        options.crowds(),
-        options.crowd(),
-        world.roots,
+        options.concurrent_rounds(),
+        options.concurrent(),
+        setup.roots,
     );
     if options.far.is_none() {
         println!(
@@ -101,7 +101,7 @@ fn cells(
         libraries(mine, floor),
         round_trips(mine, |login| login.before_prompt_ms),
         round_trips(mine, |login| login.after_answer_ms),
-        with_spread(spread(mine.crowd.iter().copied()), 0),
+        with_spread(spread(mine.concurrent.iter().copied()), 0),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! One user among many: what finding him costs, against reading the file once.
+//! One user among many: what finding that user costs, against reading the file once.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::Fault;
 use crate::contenders::application;
 use crate::login::{Login, log_in, ms, numbers};
 use crate::options::Options;
+use crate::setup::{Distance, Roots, Setup};
 use crate::statistics::Shuffle;
-use crate::world::{Distance, Roots, World};
 
 /// `PAM_CONV_ERR`: the module has found the user and asked, nobody answered, and nothing was sent.
 const UNANSWERED: i64 = 19;
@@ -23,18 +23,18 @@ pub struct Table {
     pub read_once_ms: Vec<f64>,
 }
 
-pub fn measure(world: &World, options: &Options) -> Result<Vec<Table>, Fault> {
+pub fn measure(setup: &Setup, options: &Options) -> Result<Vec<Table>, Fault> {
     let mut tables = Vec::new();
     for &lines in options.users() {
-        tables.push(prepare(world, lines)?);
+        tables.push(prepare(setup, lines)?);
     }
     let mut shuffle = Shuffle::new();
     for round in 0..=options.users_rounds() {
         for at in shuffle.order(tables.len()) {
             let table = &mut tables[at];
-            let words = application(world, &service(table.lines), &user(table.lines), "", "0");
-            let login = log_in(world, &words, UNANSWERED)?;
-            let read_once_ms = read_once(world, &world.path(&file(table.lines)))?;
+            let words = application(setup, &service(table.lines), &user(table.lines), "", "0");
+            let login = log_in(setup, &words, UNANSWERED)?;
+            let read_once_ms = read_once(setup, &setup.path(&file(table.lines)))?;
             // The first fills the page cache.
             if round > 0 {
                 table.logins.push(login);
@@ -45,13 +45,13 @@ pub fn measure(world: &World, options: &Options) -> Result<Vec<Table>, Fault> {
     Ok(tables)
 }
 
-fn prepare(world: &World, lines: usize) -> Result<Table, Fault> {
+fn prepare(setup: &Setup, lines: usize) -> Result<Table, Fault> {
     let mut text = "[users]\n".to_owned();
     for number in 0..lines {
         writeln!(text, "user{number:07} = \"+1415{number:07}\"")?;
     }
-    let path = world.write(&file(lines), &text, 0o600)?;
-    world.write_module_service(&service(lines), Distance::Near, Roots::One, false, &path)?;
+    let path = setup.write(&file(lines), &text, 0o600)?;
+    setup.write_module_service(&service(lines), Distance::Near, Roots::One, false, &path)?;
     Ok(Table {
         lines,
         bytes: text.len(),
@@ -74,8 +74,8 @@ fn user(lines: usize) -> String {
 }
 
 /// tests/bench/read_once.c
-fn read_once(world: &World, path: &Path) -> Result<f64, Fault> {
-    let output = Command::new(world.tool("read_once")).arg(path).output()?;
+fn read_once(setup: &Setup, path: &Path) -> Result<f64, Fault> {
+    let output = Command::new(setup.tool("read_once")).arg(path).output()?;
     match numbers(&String::from_utf8_lossy(&output.stdout))[..] {
         [nanoseconds] => Ok(ms(nanoseconds)),
         _ => Err(format!("{} could not be read", path.display()).into()),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::sandbox;
 
 /// What one call came to.
 #[derive(Debug)]
@@ -43,16 +44,11 @@ pub fn with_config(config: &Path, words: &[&str], typed: &str) -> Called {
     ivaltctl_typed(&[&["--config", config], words].concat(), typed)
 }
 
-/// As on a machine without settings: below an empty folder, in a mount namespace of its own.
-pub fn without_etc_ivalt(words: &[&str]) -> Called {
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "--propagation", "private", "sh", "-ec"])
-        .arg("mount -t tmpfs tmpfs /etc/ivalt; exec \"$0\" \"$@\"")
-        .arg(env!("CARGO_BIN_EXE_ivaltctl"))
-        .args(words)
-        .stdin(Stdio::null());
-    called(command.output().expect("unshare starts"))
+/// The program where the machine's own settings are not seen.
+pub fn in_sandbox(words: &[&str]) -> Called {
+    let mut command = command(words);
+    sandbox::build_for(&mut command);
+    called(command.output().expect("ivaltctl starts"))
 }
 
 fn command(words: &[&str]) -> Command {

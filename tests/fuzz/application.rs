@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::ptr::{self, NonNull};
 
-use super::play::{Act, Play, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 use super::promises::Promises;
 use support::dev_log::Log;
 use support::libpam::{self, PamConv, PamHandle, PamMessage, PamResponse};
@@ -48,8 +48,8 @@ const LOGGED_ITEMS: [(&str, c_int); 4] = [
 
 /// A call in progress; libpam and the module come back to it through callbacks.
 #[derive(Default)]
-struct Stand {
-    play: Play,
+struct State {
+    call: Call,
     seen: Seen,
     /// The application's handle, once there is one.
     handle: Option<NonNull<PamHandle>>,
@@ -59,15 +59,17 @@ struct Stand {
 thread_local! {
     /// The module under test.
     static MODULE: Cell<Option<Module>> = const { Cell::new(None) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
     static LOG: OnceCell<Log> = const { OnceCell::new() };
-    static STAND: RefCell<Stand> = RefCell::default();
+    static STATE: RefCell<State> = RefCell::default();
 }
 
-/// Gives this thread `module` as the one under test, its own `/dev`, network and descriptors, and libpam a module that leads back here.
+/// Gives this thread `module` as the one under test, its own `/dev`, network and descriptors, and libpam a module that
+/// leads back here.
 ///
 /// # Errors
 /// This machine grants no private mounts, or has no C compiler.
-pub fn enter_stage(module: Module) -> Result<(), Box<dyn Error>> {
+pub fn enter_sandbox(module: Module) -> Result<(), Box<dyn Error>> {
     MODULE.set(Some(module));
     let shim = load_shim()?;
     let script = Script {
@@ -79,7 +81,7 @@ pub fn enter_stage(module: Module) -> Result<(), Box<dyn Error>> {
     sandbox::done(unsafe { libc::unshare(libc::CLONE_FILES) })?;
     write_files(&shim)?;
     let log = Log::place(DevLog::Socket)?;
-    LOG.with(|place| place.set(log).map_err(|_| "twice on the stage"))?;
+    LOG.with(|place| place.set(log).map_err(|_| "the sandbox was entered twice"))?;
     keep_panic_hook();
     Ok(())
 }
@@ -137,17 +139,23 @@ fn write_files(shim: &str) -> std::io::Result<()> {
 /// The module silences panics for good, once: a finding must be heard.
 fn keep_panic_hook() {
     let hook = std::panic::take_hook();
-    perform(Play::default());
+    perform(Call::default());
     std::panic::set_hook(hook);
+    assert_eq!(calls(), 1, "libpam does not reach the module");
 }
 
-/// Plays `play`, and panics if a promise is broken. `None` when libpam itself refused.
-pub fn perform(play: Play) -> Option<Seen> {
-    let (context, promises) = (format!("{play:?}"), Promises::for_call(&play));
-    STAND.with(|place| {
-        place.replace(Stand {
-            play,
-            ..Stand::default()
+/// How often libpam has called the module in this thread: an input that libpam refuses proves nothing.
+pub fn calls() -> usize {
+    CALLS.get()
+}
+
+/// Makes `call`, and panics if a promise is broken. `None` when libpam itself refused.
+pub fn perform(call: Call) -> Option<Seen> {
+    let (context, promises) = (format!("{call:?}"), Promises::for_call(&call));
+    STATE.with(|place| {
+        place.replace(State {
+            call,
+            ..State::default()
         })
     });
     // libpam's own lines go by a descriptor that glibc keeps for the whole process, whose other threads have others.
@@ -156,10 +164,10 @@ pub fn perform(play: Play) -> Option<Seen> {
     call_libpam();
     // SAFETY: closelog(3) takes nothing.
     unsafe { libc::closelog() };
-    let Stand {
+    let State {
         mut seen, entered, ..
-    } = STAND.take();
-    let lines = LOG.with(|log| log.get().expect("enter_stage comes first").drain());
+    } = STATE.take();
+    let lines = LOG.with(|log| log.get().expect("enter_sandbox comes first").drain());
     if !entered {
         return None;
     }
@@ -176,21 +184,21 @@ fn call_libpam() {
     let Some(handle) = start() else {
         return;
     };
-    let items = with_stand(|stand| {
-        stand.handle = NonNull::new(handle);
-        let play = &stand.play;
+    let items = with_state(|state| {
+        state.handle = NonNull::new(handle);
+        let call = &state.call;
         [
-            (libpam::PAM_USER, play.user.clone()),
-            (libpam::PAM_RHOST, play.rhost.clone()),
-            (libpam::PAM_TTY, play.tty.clone()),
-            (libpam::PAM_RUSER, play.ruser.clone()),
+            (libpam::PAM_USER, call.user.clone()),
+            (libpam::PAM_RHOST, call.rhost.clone()),
+            (libpam::PAM_TTY, call.tty.clone()),
+            (libpam::PAM_RUSER, call.ruser.clone()),
         ]
     });
     for (item, text) in items {
         set_item(handle, item, text.as_deref());
     }
     let delay: libpam::FailDelay = note_delay;
-    let silent = with_stand(|stand| stand.play.silent);
+    let silent = with_state(|state| state.call.silent);
     let flags = if silent { libpam::PAM_SILENT } else { 0 };
     let (authenticate, _) = libpam::function(Entry::Authenticate).expect("it is one");
     // SAFETY: the handle is live until pam_end; the function is static.
@@ -202,7 +210,7 @@ fn call_libpam() {
 }
 
 fn start() -> Option<*mut PamHandle> {
-    let (service, nobody) = with_stand(|stand| (stand.play.service.clone(), stand.play.nobody));
+    let (service, nobody) = with_state(|state| (state.call.service.clone(), state.call.nobody));
     let conversation = PamConv {
         converse: (!nobody).then_some(converse as libpam::Converse),
         data: ptr::null_mut(),
@@ -242,8 +250,8 @@ fn get_item(handle: *mut PamHandle, item: c_int) -> Vec<u8> {
     }
 }
 
-fn with_stand<T>(what: impl FnOnce(&mut Stand) -> T) -> T {
-    STAND.with_borrow_mut(what)
+fn with_state<T>(what: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(what)
 }
 
 /// libpam, through the shim. Only here may an application set `PAM_AUTHTOK`.
@@ -257,26 +265,27 @@ unsafe extern "C" fn enter_module(
     _: *const *const c_char,
 ) -> c_int {
     // For the service "other", libpam reads its file twice.
-    if with_stand(|stand| std::mem::replace(&mut stand.entered, true)) {
+    if with_state(|state| std::mem::replace(&mut state.entered, true)) {
         return PAM_IGNORE;
     }
-    let (words, authtok) = with_stand(|stand| {
-        let play = &mut stand.play;
-        (std::mem::take(&mut play.words), play.authtok.take())
+    CALLS.set(CALLS.get() + 1);
+    let (words, authtok) = with_state(|state| {
+        let call = &mut state.call;
+        (std::mem::take(&mut call.words), call.authtok.take())
     });
     set_item(handle, PAM_AUTHTOK, authtok.as_deref());
     note_user(handle);
     let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
     let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
-    let module = MODULE.get().expect("the stage was entered");
+    let module = MODULE.get().expect("the sandbox was entered");
     let before = descriptors();
     // SAFETY: the handle is libpam's own, and the words outlive the call.
     let code = unsafe { module(handle, flags, argc, argv.as_ptr()) };
     let descriptors = [before, descriptors()];
     note_user(handle);
-    with_stand(|stand| {
-        (stand.seen.code, stand.seen.descriptors) = (code, descriptors);
-        stand.seen.items = LOGGED_ITEMS
+    with_state(|state| {
+        (state.seen.code, state.seen.descriptors) = (code, descriptors);
+        state.seen.items = LOGGED_ITEMS
             .map(|(key, item)| (key, get_item(handle, item)))
             .into();
     });
@@ -285,18 +294,19 @@ unsafe extern "C" fn enter_module(
 
 fn note_user(handle: *mut PamHandle) {
     let user = get_item(handle, libpam::PAM_USER);
-    with_stand(|stand| stand.seen.users.push(user));
+    with_state(|state| state.seen.users.push(user));
 }
 
 /// Of this thread, which shares them with nobody.
 fn descriptors() -> usize {
-    fs::read_dir("/proc/thread-self/fd").map_or(0, Iterator::count)
+    let entries = fs::read_dir("/proc/thread-self/fd").expect("/proc");
+    entries.count()
 }
 
 /// # Safety
 /// Called by libpam.
 unsafe extern "C" fn note_delay(_: c_int, delay_us: c_uint, _: *mut c_void) {
-    with_stand(|stand| stand.seen.delayed |= delay_us > 0);
+    with_state(|state| state.seen.delayed |= delay_us > 0);
 }
 
 /// # Safety
@@ -313,45 +323,45 @@ unsafe extern "C" fn converse(
         let message = &**messages;
         (message.style, CStr::from_ptr(message.text).to_bytes())
     };
-    let (act, handle) = with_stand(|stand| {
-        stand.seen.said.push((style, text.to_vec()));
-        (stand.act(style), stand.handle)
+    let (reply, handle) = with_state(|state| {
+        state.seen.said.push((style, text.to_vec()));
+        (state.reply(style), state.handle)
     });
-    if let (Some(user), Some(handle)) = (&act.user, handle) {
+    if let (Some(user), Some(handle)) = (&reply.user, handle) {
         set_item(handle.as_ptr(), libpam::PAM_USER, Some(user));
         note_user(handle.as_ptr());
     }
-    if act.code == libpam::PAM_SUCCESS && !act.no_array {
-        let reply = act.reply.iter().map(|reply| reply.to_bytes().to_vec());
-        with_stand(|stand| stand.seen.replies.extend(reply));
+    if reply.code == libpam::PAM_SUCCESS && !reply.no_array {
+        let text = reply.text.iter().map(|text| text.to_bytes().to_vec());
+        with_state(|state| state.seen.replies.extend(text));
         // SAFETY: where the module wants the array.
-        unsafe { *replies = allocate(&act) };
+        unsafe { *replies = allocate(&reply) };
     }
-    act.code
+    reply.code
 }
 
 /// From malloc(3), because the module frees it.
-fn allocate(act: &Act) -> *mut PamResponse {
-    let (count, code) = if act.too_many { (2, -1) } else { (1, 0) };
+fn allocate(reply: &Reply) -> *mut PamResponse {
+    let (count, code) = if reply.too_many { (2, -1) } else { (1, 0) };
     // SAFETY: calloc(3) gives room for that many responses, or NULL; strdup(3) copies a C string.
     unsafe {
         let array = libc::calloc(count, size_of::<PamResponse>()).cast::<PamResponse>();
         if let Some(first) = array.as_mut() {
-            let reply = act.reply.as_ref();
-            first.text = reply.map_or(ptr::null_mut(), |reply| libc::strdup(reply.as_ptr()));
+            let text = reply.text.as_ref();
+            first.text = text.map_or(ptr::null_mut(), |text| libc::strdup(text.as_ptr()));
             first.code = code;
         }
         array
     }
 }
 
-impl Stand {
-    /// Only prompts use up acts.
-    fn act(&mut self, style: c_int) -> Act {
+impl State {
+    /// Only prompts use up replies.
+    fn reply(&mut self, style: c_int) -> Reply {
         match style {
-            1 | 2 => self.play.acts.pop_front(),
-            _ => Some(Act::code(self.play.message_code)),
+            1 | 2 => self.call.replies.pop_front(),
+            _ => Some(Reply::code(self.call.message_code)),
         }
-        .unwrap_or_else(|| Act::code(libpam::PAM_CONV_ERR))
+        .unwrap_or_else(|| Reply::code(libpam::PAM_CONV_ERR))
     }
 }

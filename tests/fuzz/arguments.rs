@@ -5,19 +5,19 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::application::{CONFIG, DIGITS, perform};
-use super::play::{Act, Play, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 
 /// One word after another, NUL between them.
 pub fn run(input: &[u8]) {
     let words: Vec<_> = input.split(|byte| *byte == 0).collect();
-    let play = Play {
+    let call = Call {
         words: words.iter().map(|word| c_string(word)).collect(),
         user: Some(c"alice".to_owned()),
         authtok: Some(c"hunter-Wh1sp3r0ut".to_owned()),
-        acts: [Act::reply(b"token-Wh1sp3r0ut")].into(),
-        ..Play::default()
+        replies: [Reply::text(b"token-Wh1sp3r0ut")].into(),
+        ..Call::default()
     };
-    let seen = perform(play).expect("libpam has nothing against it");
+    let seen = perform(call).expect("libpam has nothing against it");
     assert_eq!(seen.delayed, !has(&words, "nodelay"), "{}", seen.raw);
     obeyed(&words, &seen);
 }
@@ -38,7 +38,7 @@ fn obeyed(words: &[&[u8]], seen: &Seen) {
     assert_eq!(reason, expected, "{}", seen.raw);
 }
 
-/// The path of `config=`, or `None` when something stands there that cannot be obeyed.
+/// The path of `config=`, or `None` when something there cannot be obeyed.
 fn config<'a>(words: &[&'a [u8]]) -> Option<&'a [u8]> {
     let others = ["debug", "nodelay", "try_first_pass", "use_first_pass"];
     let mut path: &[u8] = b"/etc/ivalt/ivalt.toml";

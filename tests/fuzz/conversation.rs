@@ -1,37 +1,37 @@
 //! What comes back from the conversation: any bytes, none, errors, too much, and another user meanwhile.
 
 use super::application::{CONFIG, DIGITS, perform};
-use super::play::{Act, Play, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 
-/// Records with NUL between them: letters that choose the surroundings, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
+/// Records with NUL between them: letters that choose the circumstances, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
 /// not set), then one record for each prompt, whose first byte says what it is.
 pub fn run(input: &[u8]) {
     let mut records = input.split(|byte| *byte == 0);
-    let surroundings = Surroundings(records.next().unwrap_or_default());
+    let circumstances = Circumstances(records.next().unwrap_or_default());
     let mut next = || records.next().filter(|record| *record != b" ");
     let (user, password) = (next(), next());
-    let play = Play {
+    let call = Call {
         user: user.map(c_string),
         authtok: password.map(c_string),
-        acts: records.map(act).collect(),
-        ..surroundings.play()
+        replies: records.map(reply).collect(),
+        ..circumstances.call()
     };
-    let Some(seen) = perform(play) else {
+    let Some(seen) = perform(call) else {
         return;
     };
-    let delay = !surroundings.chosen(b'n');
+    let delay = !circumstances.chosen(b'n');
     assert_eq!(seen.delayed, delay, "{}", seen.raw);
-    surroundings.counts(&seen);
+    circumstances.counts(&seen);
     if seen.log().reason() == "unavailable" {
-        surroundings.worth_sending(&seen, password);
+        circumstances.worth_sending(&seen, password);
     }
 }
 
 /// Letters: `9` settings that want digits, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
 /// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`.
-struct Surroundings<'a>(&'a [u8]);
+struct Circumstances<'a>(&'a [u8]);
 
-impl Surroundings<'_> {
+impl Circumstances<'_> {
     fn chosen(&self, letter: u8) -> bool {
         self.0.contains(&letter)
     }
@@ -40,7 +40,7 @@ impl Surroundings<'_> {
         self.chosen(b't') || self.chosen(b'u')
     }
 
-    fn play(&self) -> Play {
+    fn call(&self) -> Call {
         let config = if self.chosen(b'9') { DIGITS } else { CONFIG };
         let letters = [
             (b't', c"try_first_pass"),
@@ -52,7 +52,7 @@ impl Surroundings<'_> {
             .iter()
             .filter(|(letter, _)| self.chosen(*letter))
             .map(|(_, word)| *word);
-        Play {
+        Call {
             words: [config]
                 .into_iter()
                 .chain(words)
@@ -61,7 +61,7 @@ impl Surroundings<'_> {
             message_code: if self.chosen(b'm') { 19 } else { 0 },
             nobody: self.chosen(b'0'),
             silent: self.chosen(b's'),
-            ..Play::default()
+            ..Call::default()
         }
     }
 
@@ -98,27 +98,27 @@ impl Surroundings<'_> {
 
 /// `t` and a reply, `e` and the code of an error, `u` and a user before a vertical bar before a reply, `m` and a reply
 /// among too many, `n` no array at all; anything else is a reply that is NULL.
-fn act(record: &[u8]) -> Act {
+fn reply(record: &[u8]) -> Reply {
     let Some((kind, rest)) = record.split_first() else {
-        return Act::default();
+        return Reply::default();
     };
     match kind {
-        b't' => Act::reply(rest),
-        b'e' => Act::code(rest.first().map_or(19, |code| (*code).into())),
+        b't' => Reply::text(rest),
+        b'e' => Reply::code(rest.first().map_or(19, |code| (*code).into())),
         b'u' => {
             let mut parts = rest.splitn(2, |byte| *byte == b'|');
             let user = parts.next().map(c_string);
-            let act = parts.next().map_or_else(Act::default, Act::reply);
-            Act { user, ..act }
+            let reply = parts.next().map_or_else(Reply::default, Reply::text);
+            Reply { user, ..reply }
         }
-        b'm' => Act {
+        b'm' => Reply {
             too_many: true,
-            ..Act::reply(rest)
+            ..Reply::text(rest)
         },
-        b'n' => Act {
+        b'n' => Reply {
             no_array: true,
-            ..Act::default()
+            ..Reply::default()
         },
-        _ => Act::default(),
+        _ => Reply::default(),
     }
 }

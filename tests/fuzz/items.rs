@@ -1,7 +1,7 @@
 //! PAM's items, as an application or an earlier module sets them.
 
 use super::application::{CONFIG, perform};
-use super::play::{Act, Play, Seen, c_string};
+use super::call::{Call, Reply, Seen, c_string};
 use super::promises::cut;
 
 /// `PAM_USER`, `PAM_RHOST`, `PAM_TTY`, `PAM_RUSER`, `PAM_SERVICE`, `PAM_AUTHTOK` and the answer, NUL between them;
@@ -11,7 +11,7 @@ pub fn run(input: &[u8]) {
     let mut next = || records.next().filter(|record| *record != b" ");
     let [user, rhost, tty, ruser, service, authtok, answer] = std::array::from_fn(|_| next());
     let set = |item: Option<&[u8]>| item.map(c_string);
-    let play = Play {
+    let call = Call {
         words: vec![CONFIG.to_owned()],
         user: set(user),
         rhost: set(rhost),
@@ -20,12 +20,12 @@ pub fn run(input: &[u8]) {
         service: set(service),
         authtok: set(authtok),
         // The same to every prompt: without PAM_USER the first one asks for the name.
-        acts: (0..4)
-            .map(|_| answer.map_or_else(Act::default, Act::reply))
+        replies: (0..4)
+            .map(|_| answer.map_or_else(Reply::default, Reply::text))
             .collect(),
-        ..Play::default()
+        ..Call::default()
     };
-    let Some(seen) = perform(play) else {
+    let Some(seen) = perform(call) else {
         return;
     };
     if let Some(user) = user {

@@ -5,14 +5,14 @@
 pub mod answer;
 pub mod application;
 pub mod arguments;
+pub mod call;
 pub mod conversation;
 pub mod items;
-pub mod play;
 mod promises;
 pub mod settings;
 pub mod users;
 
-/// Whether `part` stands somewhere in `whole`.
+/// Whether `part` is somewhere in `whole`.
 fn contains(whole: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && whole.windows(part.len()).any(|window| window == part)
 }

@@ -1,9 +1,9 @@
-//! What INTERFACE.md promises of every call, whatever went in, where no network can be reached.
+//! What debian/interface.md promises of every call, whatever went in, where no network can be reached.
 
 use std::ffi::c_int;
 
+use super::call::{Call, Seen};
 use super::contains;
-use super::play::{Play, Seen};
 use support::log_line::{AUTHPRIV, LogLine, Severity};
 
 /// Part of the API key, and in the seeds of passwords and tokens.
@@ -35,24 +35,24 @@ pub struct Promises {
 impl Promises {
     /// For this call.
     #[must_use]
-    pub fn for_call(play: &Play) -> Self {
-        let replies = || play.acts.iter().filter_map(|act| act.reply.as_ref());
-        let hidden = replies().chain(&play.authtok).map(|text| text.to_bytes());
+    pub fn for_call(call: &Call) -> Self {
+        let replies = || call.replies.iter().filter_map(|reply| reply.text.as_ref());
+        let hidden = replies().chain(&call.authtok).map(|text| text.to_bytes());
         let hidden = hidden.filter_map(telling).chain([SECRET]);
-        let users = play.acts.iter().filter_map(|act| act.user.as_ref());
-        // Asked for the name, a person may type anything: that is the name then.
-        let names = replies().filter(|_| play.user.is_none());
+        let users = call.replies.iter().filter_map(|reply| reply.user.as_ref());
+        // Asked for the name, a user may type anything: that is the name then.
+        let names = replies().filter(|_| call.user.is_none());
         let items = [
-            &play.user,
-            &play.rhost,
-            &play.tty,
-            &play.ruser,
-            &play.service,
+            &call.user,
+            &call.rhost,
+            &call.tty,
+            &call.ruser,
+            &call.service,
         ];
-        let open = items.into_iter().flatten().chain(&play.words);
+        let open = items.into_iter().flatten().chain(&call.words);
         let open = open.chain(users).chain(names);
         Self {
-            silent: play.silent,
+            silent: call.silent,
             hidden: hidden.map(<[u8]>::to_vec).collect(),
             open: open
                 .map(|text| text.to_bytes().to_ascii_lowercase())
@@ -124,7 +124,7 @@ fn who_it_was(seen: &Seen, line: &LogLine) {
         assert_eq!(line.bytes(key), cut(item), "{key}");
     }
     let user = line.bytes("user");
-    // Asked for the name, a person may type anything.
+    // Asked for the name, a user may type anything.
     let mut users = seen.users.iter().chain(&seen.replies);
     assert!(users.any(|known| cut(known) == user), "{}", seen.raw);
     let (mobile, logged) = match user {

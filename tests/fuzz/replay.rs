@@ -29,31 +29,32 @@ fn users_replayed() {
 
 #[test]
 fn arguments_replayed() {
-    replay_on_stage("arguments", arguments::run);
+    replay_in_sandbox("arguments", arguments::run);
 }
 
 #[test]
 fn conversation_replayed() {
-    replay_on_stage("conversation", conversation::run);
+    replay_in_sandbox("conversation", conversation::run);
 }
 
 #[test]
 fn items_replayed() {
-    replay_on_stage("items", items::run);
+    replay_in_sandbox("items", items::run);
 }
 
-/// A thread of its own: the stage it enters is left with its end, and the other tests do not notice.
-fn replay_on_stage(target: &'static str, run: fn(&[u8])) {
+/// A thread of its own: the sandbox that it enters ends with it, and the other tests do not notice.
+fn replay_in_sandbox(target: &'static str, run: fn(&[u8])) {
     // syslog(3), with which libpam speaks, is the whole process's.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = std::thread::spawn(move || {
-        if let Err(reason) = application::enter_stage(module()) {
+        if let Err(reason) = application::enter_sandbox(module()) {
             // Past libtest, which hides what a passing test prints.
             let _ = writeln!(std::io::stderr(), "SKIPPED {target}_replayed: {reason}");
             return;
         }
         replay(target, run);
+        assert!(application::calls() > 1, "no input of {target} gets there");
     });
     thread
         .join()
@@ -74,7 +75,7 @@ fn module() -> application::Module {
 }
 
 fn replay(target: &str, run: fn(&[u8])) {
-    let mut failed = 0;
+    let (mut replayed, mut failed) = (0, 0);
     for kind in ["seeds", "regressions"] {
         let folder = support::checkout()
             .join("tests/fuzz")
@@ -83,6 +84,7 @@ fn replay(target: &str, run: fn(&[u8])) {
         let inputs = fs::read_dir(&folder).into_iter().flatten();
         for path in inputs.map(|entry| entry.unwrap().path()) {
             let input = fs::read(&path).unwrap();
+            replayed += 1;
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(&input))) {
                 let words = payload.downcast_ref::<String>().map(String::as_str);
                 let words = words.or(payload.downcast_ref::<&str>().copied());
@@ -93,4 +95,5 @@ fn replay(target: &str, run: fn(&[u8])) {
         }
     }
     assert_eq!(failed, 0, "inputs of {target} that fail");
+    assert!(replayed > 0, "no inputs of {target}");
 }

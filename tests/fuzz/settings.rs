@@ -28,7 +28,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// Whatever stands in this machine's files is not part of the input.
+/// What this machine's files hold is not part of the input.
 fn names_a_file(text: &str) -> bool {
     text.parse::<toml::Table>().is_ok_and(|table| {
         table

@@ -53,7 +53,7 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
         (Ok(Entry::Absent), Expected::Absent) => true,
         // Its dots stand there without quotes.
         (Ok(Entry::Bad(_)), Expected::Absent) => name.is_some_and(|name| name.contains('.')),
-        // What stands twice may bar more than one user, and lets nobody in.
+        // What is defined twice may bar more than one user, and lets nobody in.
         (Err(_) | Ok(Entry::Bad(_)), _) => doubled,
         _ => false,
     };
@@ -63,12 +63,12 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
     );
 }
 
-/// A name that stands twice is that user's trouble; everything else is everybody's.
+/// A name that is defined twice concerns that user; every other fault concerns all users.
 fn is_double(message: &str) -> bool {
     message == "duplicate key" || message.starts_with("cannot extend ")
 }
 
-/// How often the name stands in a file of nothing but `name = "+mobile"` below `[users]`; `None` for other files.
+/// How often the name is in a file of nothing but `name = "+mobile"` below `[users]`; `None` for other files.
 fn plain_lines(text: &str, name: Option<&str>) -> Option<usize> {
     let mut times = 0;
     for line in text.strip_prefix("[users]\n")?.lines() {

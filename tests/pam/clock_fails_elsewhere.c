@@ -1,5 +1,5 @@
 /*
- * As clock_fails_once.c, in every thread but the first: a panic in the thread that connects while the person types.
+ * As clock_fails_once.c, in every thread but the first: a panic in the thread that connects while the user types.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-//! What a case must end in: INTERFACE's table as values.
+//! What a case must end in: debian/interface.md's table as values.
 
 use support::codes::*;
 use support::{LogLine, Report, Severity};
@@ -26,6 +26,15 @@ pub const UNAVAILABLE: Row = Row(
     Severity::Warning,
 );
 pub const MISCONFIGURED: Row = Row("deny", "misconfigured", PAM_SERVICE_ERR, Severity::Error);
+
+/// What the user reads.
+pub const PROMPT: &str = "iVALT token: ";
+pub const REFUSED: &str = "iVALT refused the token.";
+pub const OUTSIDE: &str = "iVALT refused the token: outside the allowed area.";
+pub const NOT_SET_UP: &str = "iVALT is not set up for this account.";
+pub const UNREACHABLE: &str = "iVALT cannot be reached.";
+pub const BROKEN: &str =
+    "iVALT is not set up correctly on this system; please tell its administrator.";
 
 /// Code, one log line, level, facility and delay, all at once; gives the line for more.
 ///

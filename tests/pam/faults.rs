@@ -1,28 +1,22 @@
-//! The way to a server, and what never ends. Each ends in time, sends a token at most once, and lets nobody in.
+//! Connections that fail, and answers that never end. Each ends in time, sends a token at most once, and lets nobody in.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::expect::*;
 use crate::table::*;
-use support::no_stage;
+use support::sandbox_test;
 use support::server::{Certificate, Server, answer, black_hole, send};
 
-#[test]
+#[sandbox_test]
 fn a_right_server_is_believed() {
-    if no_stage() {
-        return;
-    }
     let server = Server::answering(answer("200 OK", "", SUCCESS));
     expect(&run(&server), VERIFIED);
     assert_eq!((server.connections(), server.requests()), (1, 1));
 }
 
-#[test]
+#[sandbox_test]
 fn connections_that_fail() {
-    if no_stage() {
-        return;
-    }
     let refused = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -53,11 +47,8 @@ fn connections_that_fail() {
     unavailable("no route", &cut_off.run(), "connect: network unreachable");
 }
 
-#[test]
+#[sandbox_test]
 fn an_endless_answer_is_not_read_to_its_end() {
-    if no_stage() {
-        return;
-    }
     let server = Server::tls(Certificate::Valid, |tls| {
         send(
             tls,

@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::expect::{VERIFIED, expect};
 use crate::table::*;
-use support::no_stage;
+use support::sandbox_test;
 use support::server::{Certificate, Server, answer, close_by_reset, hold, reset};
 
 const NO_TLS: &str = "tls: the server does not speak TLS";
@@ -44,7 +44,7 @@ fn alert(version: u8, level: u8, description: u8) -> Vec<u8> {
 const OLD_SUITE: [u8; 2] = [0xc0, 0x09];
 const SUITE: [u8; 2] = [0xc0, 0x2b];
 
-/// Answers the ClientHello with these bytes, then does as told.
+/// Answers the ClientHello with these bytes, then does this.
 fn answering(bytes: Vec<u8>, then: fn(&TcpStream)) -> Server {
     Server::raw(move |mut stream| {
         let _ = stream.read(&mut [0; 4096]);
@@ -213,11 +213,8 @@ fn late_reset(stream: &TcpStream) {
     close_by_reset(stream);
 }
 
-#[test]
+#[sandbox_test]
 fn servers_that_break_the_handshake() {
-    if no_stage() {
-        return;
-    }
     let rows = BREAKS
         .into_iter()
         .chain(BROKEN_RULES)
@@ -311,11 +308,8 @@ const UNBELIEVABLE: [(Certificate, &str); 15] = [
     ),
 ];
 
-#[test]
+#[sandbox_test]
 fn certificates_that_must_not_be_believed() {
-    if no_stage() {
-        return;
-    }
     // A row in each version: in TLS 1.2 and 1.3 certificates come by different messages.
     let both: [&'static SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
     let faults = UNBELIEVABLE.into_iter().flat_map(|(certificate, cause)| {
@@ -330,11 +324,8 @@ fn certificates_that_must_not_be_believed() {
 }
 
 /// Nobody looks for revocations or at a key's usage: rustls has no lists to look into, and fetches none.
-#[test]
+#[sandbox_test]
 fn certificates_that_are_believed() {
-    if no_stage() {
-        return;
-    }
     for (certificate, version) in [
         (Certificate::Valid, &TLS12),
         (Certificate::Valid, &TLS13),

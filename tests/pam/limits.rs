@@ -1,15 +1,15 @@
-//! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the host
-//! lives, nothing hangs, and nobody gets in unverified.
+//! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the
+//! application lives, nothing hangs, and nobody gets in unverified.
 
 use std::time::Duration;
 
 use crate::expect::*;
 use support::codes::*;
-use support::{Case, Entry, Report, Severity, StandIn, helper_module, no_stage};
+use support::{Case, Entry, Report, Severity, StandIn, helper_module, sandbox_test};
 
 const INTERNAL: Row = Row("deny", "internal", PAM_ABORT, Severity::Critical);
 
-/// One run with a soft limit during the call; a host that dies of it has no report.
+/// One run with a soft limit during the call; an application that dies of it has no report.
 fn limited(case: Case, limit: &str, value: u64) -> Report {
     let mut case = case.answer("accept-1").limit(Duration::from_secs(20));
     case.script.soft_limits.insert(limit.to_owned(), value);
@@ -52,11 +52,8 @@ fn reasons(rungs: &[(String, String)]) -> Vec<&str> {
     rungs.iter().map(|rung| rung.0.as_str()).collect()
 }
 
-#[test]
+#[sandbox_test]
 fn too_little_memory_is_a_denial_and_no_crash() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let no_memory = (
         "internal".to_owned(),
@@ -86,11 +83,8 @@ fn too_little_memory_is_a_denial_and_no_crash() {
 }
 
 /// The arguments count all the same, and a broken file beside it is not looked at.
-#[test]
+#[sandbox_test]
 fn without_memory_nothing_else_is_tried() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt)
         .argument("nodelay")
@@ -120,11 +114,8 @@ fn without_memory_nothing_else_is_tried() {
 }
 
 /// Of the four MiB that must be there, the system's roots and those of the settings must leave some.
-#[test]
+#[sandbox_test]
 fn what_a_call_asks_for_is_more_than_it_takes() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let roots = |case: &Case| {
         let own = std::fs::read(ivalt.ca()).unwrap();
@@ -143,11 +134,8 @@ fn what_a_call_asks_for_is_more_than_it_takes() {
 }
 
 /// users.toml asks for its own memory, and says so.
-#[test]
+#[sandbox_test]
 fn a_large_users_file_may_not_fit() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut users = "[users]\nalice = \"+916283974746\"\n".to_owned();
     for number in 0..30_000 {
@@ -158,11 +146,8 @@ fn a_large_users_file_may_not_fit() {
     assert_eq!(reasons(&climb(case, "AS", kib)).last(), Some(&"verified"));
 }
 
-#[test]
+#[sandbox_test]
 fn limits_that_do_not_matter() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (limit, value) in [
         ("NPROC", 0),
@@ -184,11 +169,8 @@ fn limits_that_do_not_matter() {
 
 /// With none left there is no log either, and libpam fails for its own want of one (libaudit). Hence the module below
 /// ours, which closes standard input: the code is ours again.
-#[test]
+#[sandbox_test]
 fn without_a_free_descriptor_nobody_gets_in() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let closes = format!(
         "auth optional {} closes-stdin",
@@ -211,6 +193,7 @@ fn without_a_free_descriptor_nobody_gets_in() {
         .position(|code| *code == PAM_SUCCESS)
         .expect("enough at last");
     let (poor, rich) = codes.split_at(first_free);
+    assert!(poor.len() > 2 && rich.len() > 2, "{codes:?}");
     assert!(rich.iter().all(|code| *code == PAM_SUCCESS), "{codes:?}");
     assert!(
         poor.iter().skip(1).all(|code| *code == PAM_SERVICE_ERR),
@@ -219,11 +202,8 @@ fn without_a_free_descriptor_nobody_gets_in() {
 }
 
 /// Some callers of setuid programs close them; what is opened then gets their numbers.
-#[test]
+#[sandbox_test]
 fn a_host_without_standard_descriptors_is_served() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for closed in [vec![0], vec![1, 2], vec![0, 1, 2]] {
         for (answer, row) in [
@@ -238,11 +218,8 @@ fn a_host_without_standard_descriptors_is_served() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn several_things_missing_at_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt)
         .calls(&[Entry::Authenticate; 2])

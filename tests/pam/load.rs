@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::codes::*;
-use support::{Case, DevLog, StandIn, no_stage, users, write_file};
+use support::{Case, DevLog, StandIn, sandbox_test, users, write_file};
 
 /// A release build is as fast as the module that is shipped.
 const ROUNDS: u32 = if cfg!(debug_assertions) {
@@ -27,28 +27,25 @@ fn case(ivalt: &StandIn) -> Case {
 }
 
 /// Resident memory stays as it was after the first hundred; no descriptor and no thread is left.
-#[test]
+#[sandbox_test]
 fn very_many_logins_in_one_process() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let tokens = ["accept-", "accept-", "reject-", "body:"];
     let report = case(&ivalt).rounds(ROUNDS, &tokens).run();
-    let endured = report.endured();
-    println!("{ROUNDS} logins: {endured:?}");
+    let soak = report.soak();
+    println!("{ROUNDS} logins: {soak:?}");
     let quarter = ROUNDS / 4;
     let codes = [
         (PAM_SUCCESS, 2 * quarter),
         (PAM_AUTH_ERR, quarter),
         (PAM_AUTHINFO_UNAVAIL, quarter),
     ];
-    assert_eq!(endured.codes, codes.into());
-    assert_eq!(endured.logged, ROUNDS as usize);
+    assert_eq!(soak.codes, codes.into());
+    assert_eq!(soak.logged, ROUNDS as usize);
     let sent = ivalt.tokens();
     let each = (0..ROUNDS as usize).map(|number| format!("{}{number}", tokens[number % 4]));
     assert_eq!(sent, Vec::from_iter(each));
-    let (warm, end) = (&endured.warm, &endured.end);
+    let (warm, end) = (&soak.warm, &soak.end);
     assert_eq!(
         (warm.descriptors, warm.threads),
         (end.descriptors, end.threads)
@@ -56,14 +53,11 @@ fn very_many_logins_in_one_process() {
     assert!(end.rss_kib <= warm.rss_kib + 128, "{warm:?} {end:?}");
 }
 
-/// Every file is read as one of those that stood there, never as a bit of both: each server knows its own key only and
-/// has a certificate of its own, and each mobile is one that stood in a whole file. Between the two files there is no
+/// Every file is read as one of those that were there, never as a mixture: each server knows its own key only and
+/// has a certificate of its own, and each mobile is from a whole file. Between the two files there is no
 /// such promise.
-#[test]
+#[sandbox_test]
 fn files_that_are_replaced_meanwhile() {
-    if no_stage() {
-        return;
-    }
     let rounds = ROUNDS / 4;
     let keys = ["key-of-the-first".to_owned(), "K2".repeat(1_000)];
     let servers = [StandIn::with_key(&keys[0]), StandIn::with_key(&keys[1])];
@@ -88,7 +82,7 @@ fn files_that_are_replaced_meanwhile() {
         over.store(true, Ordering::Relaxed);
         let observed = observed.expect("a run within its limit");
         assert_eq!(
-            observed.report().endured().codes,
+            observed.report().soak().codes,
             [(PAM_SUCCESS, rounds)].into()
         );
     });
@@ -121,17 +115,14 @@ fn replace_in_turn(over: &AtomicBool, path: &Path, texts: &[String; 2], pause: D
 }
 
 /// A login waits for its log for a second at most, however little room there is in it.
-#[test]
+#[sandbox_test]
 fn a_log_that_cannot_keep_up() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let report = case(&ivalt)
         .dev_log(DevLog::Slow)
         .rounds(6, &["accept-"])
         .run();
-    let endured = report.endured();
-    assert_eq!(endured.codes, [(PAM_SUCCESS, 6)].into());
-    assert!((800..2_000).contains(&endured.longest_ms), "{endured:?}");
+    let soak = report.soak();
+    assert_eq!(soak.codes, [(PAM_SUCCESS, 6)].into());
+    assert!((800..2_000).contains(&soak.longest_ms), "{soak:?}");
 }

@@ -4,17 +4,18 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
 
+use crate::dns::{self, Kind, servers};
 use crate::expect::*;
-use crate::hosts::compiled;
-use crate::names::{self, Kind, servers};
+use crate::isolation::compiled;
 use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
 use support::server::{Certificate, Server, answer, hold, reset};
-use support::{Act, Case, Conversation, Entry, Report, StandIn, TempDir, no_stage, skipped};
+use support::{
+    Case, Conversation, Entry, Reply, Report, StandIn, TempDir, no_program, sandbox_test,
+};
 
 const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 
@@ -32,17 +33,6 @@ fn valgrind(arguments: &[&str]) -> Vec<OsString> {
         .chain(kept)
         .chain(words)
         .collect()
-}
-
-/// Says so where this machine has no valgrind.
-fn no_valgrind() -> bool {
-    let version = valgrind(&["--version"]);
-    let found = Command::new(&version[0]).args(&version[1..]).output();
-    if no_stage() || found.is_ok_and(|output| output.status.success()) {
-        return no_stage();
-    }
-    skipped("there is no valgrind");
-    true
 }
 
 /// Runs the case under valgrind, and panics with what valgrind says if that is anything.
@@ -78,24 +68,18 @@ fn checked(case: Case) -> Report {
     report.clone()
 }
 
-fn patient(server: &Server) -> Case {
+/// Our module against this server, with this `api.timeout_seconds`; valgrind makes everything slow.
+fn within(server: &Server, seconds: u64) -> Case {
     case_within(
         &format!("https://127.0.0.1:{}", server.port),
-        Duration::from_secs(30),
-    )
-}
-
-fn hasty(server: &Server) -> Case {
-    case_within(
-        &format!("https://127.0.0.1:{}", server.port),
-        Duration::from_secs(3),
+        Duration::from_secs(seconds),
     )
 }
 
 /// One process, as sudo calls again and again.
-#[test]
+#[sandbox_test]
 fn answers_of_every_kind() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -130,9 +114,9 @@ fn answers_of_every_kind() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn servers_that_fail() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0")
@@ -147,7 +131,7 @@ fn servers_that_fail() {
     for (case, cause) in [
         (refused, "connect: connection refused"),
         (
-            patient(&Server::raw(|stream| reset(&stream))),
+            within(&Server::raw(|stream| reset(&stream)), 30),
             "tls: connection reset",
         ),
     ] {
@@ -158,7 +142,7 @@ fn servers_that_fail() {
         hold(&stream);
     });
     assert_eq!(
-        expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+        expect(&checked(within(&server, 30)), UNAVAILABLE).get("cause"),
         "tls: the server does not speak TLS"
     );
     let server = Server::raw(|mut stream| {
@@ -166,7 +150,7 @@ fn servers_that_fail() {
         hold(&stream);
     });
     assert_eq!(
-        expect(&checked(hasty(&server)), UNAVAILABLE).get("cause"),
+        expect(&checked(within(&server, 3)), UNAVAILABLE).get("cause"),
         "timeout after 3 s in tls"
     );
     for (kind, cause) in [
@@ -178,15 +162,15 @@ fn servers_that_fail() {
     ] {
         let server = Server::tls(kind, |_| {});
         assert_eq!(
-            expect(&checked(patient(&server)), UNAVAILABLE).get("cause"),
+            expect(&checked(within(&server, 30)), UNAVAILABLE).get("cause"),
             cause
         );
     }
 }
 
-#[test]
+#[sandbox_test]
 fn ways_to_a_server() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let server = Server::answering(answer("200 OK", "", SUCCESS));
@@ -200,7 +184,7 @@ fn ways_to_a_server() {
     expect(&checked(case.bind(hosts, "/etc/hosts")), VERIFIED);
     let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
     let through = |way: &Server| {
-        let case = patient(&server);
+        let case = within(&server, 30);
         let text = std::fs::read_to_string(case.config()).unwrap();
         case.settings_text(&format!(
             "{text}proxy = \"http://127.0.0.1:{}\"\n",
@@ -210,9 +194,9 @@ fn ways_to_a_server() {
     expect(&checked(through(&way)), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn names() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let Some(list) = servers(&[
@@ -224,19 +208,19 @@ fn names() {
     };
     let server = Server::answering(answer("200 OK", "", SUCCESS));
     expect(
-        &checked(names::case("valid.example", server.port, 30, &list[..1])),
+        &checked(dns::case("valid.example", server.port, 30, &list[..1])),
         VERIFIED,
     );
     for dead in &list[1..] {
-        let case = names::case("valid.example", server.port, 1, &[*dead]);
+        let case = dns::case("valid.example", server.port, 1, &[*dead]);
         let line = expect(&checked(case), UNAVAILABLE);
         assert!(line.get("cause").starts_with("dns: "), "{line:?}");
     }
 }
 
-#[test]
+#[sandbox_test]
 fn users_and_settings_that_cannot_be_used() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -255,9 +239,9 @@ fn users_and_settings_that_cannot_be_used() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn hosts_of_every_kind() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();
@@ -272,10 +256,10 @@ fn hosts_of_every_kind() {
     let empty = Case::against(&ivalt)
         .calls(&calls)
         .answer("")
-        .answer(Act::error(PAM_CONV_ERR));
-    let no_reply = Act {
+        .answer(Reply::error(PAM_CONV_ERR));
+    let no_reply = Reply {
         no_reply: true,
-        ..Act::default()
+        ..Reply::default()
     };
     assert_eq!(
         checked(empty.answer(no_reply)).codes(Entry::Authenticate),
@@ -298,9 +282,9 @@ fn hosts_of_every_kind() {
     expect(&checked(password), PASSWORD);
 }
 
-#[test]
+#[sandbox_test]
 fn a_panic() {
-    if no_valgrind() {
+    if no_program("valgrind") {
         return;
     }
     let ivalt = StandIn::start();

@@ -1,4 +1,4 @@
-//! A proxy of the settings: what it may do wrong, and that it stands between us and nobody we trust.
+//! A proxy of the settings: what it may do wrong, and that it need not be trusted.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::expect::{UNAVAILABLE, VERIFIED, expect};
 use crate::table::*;
 use support::server::{Certificate, Server, answer, close_by_reset, hold, send};
-use support::{Report, no_stage};
+use support::{Report, sandbox_test};
 
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
 pub fn proxy(reply: &'static str, pause: Duration) -> Server {
@@ -47,11 +47,8 @@ fn through(proxy: &Server, target: &Server) -> Report {
     with_lines(case(&url(target)), &proxy).run()
 }
 
-#[test]
+#[sandbox_test]
 fn a_proxy_of_the_settings_is_used() {
-    if no_stage() {
-        return;
-    }
     let target = Server::answering(answer("200 OK", "", SUCCESS));
     let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
     expect(&through(&way, &target), VERIFIED);
@@ -69,7 +66,7 @@ fn a_proxy_of_the_settings_is_used() {
     assert_eq!(evil.requests(), 0);
 }
 
-/// A proxy that reads the CONNECT and answers it with these bytes, then does as told.
+/// A proxy that reads the CONNECT and answers it with these bytes, then does this.
 fn answering(reply: &'static [u8], then: fn(&TcpStream)) -> Server {
     Server::raw(move |mut client| {
         read_head(&client);
@@ -184,11 +181,8 @@ fn close_in_the_tunnel(mut client: &TcpStream) {
     let _ = client.read(&mut [0; 4_096]);
 }
 
-#[test]
+#[sandbox_test]
 fn proxies_that_fail() {
-    if no_stage() {
-        return;
-    }
     let target = Server::answering(answer("200 OK", "", SUCCESS));
     let scripted = |(name, reply, then, cause): Row| (name, answering(reply, then), cause);
     let slow = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(700));
@@ -201,11 +195,8 @@ fn proxies_that_fail() {
     assert_eq!(target.connections(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn proxies_that_are_not_there() {
-    if no_stage() {
-        return;
-    }
     let target = Server::answering(answer("200 OK", "", SUCCESS));
     let gone = TcpListener::bind("127.0.0.1:0")
         .unwrap()

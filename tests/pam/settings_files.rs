@@ -1,15 +1,15 @@
 //! `ivalt.toml`, `key_file` and `ca_file` in every state a file can be in: each denies with file and remedy.
-//! The messages about what stands in the file are held by the unit tests of `src/config.rs`.
+//! The messages about its contents are held by the unit tests of `src/core/settings.rs`.
 
 use std::fs;
 use std::path::Path;
 
+use crate::corrupt::*;
 use crate::expect::*;
-use crate::spoil::*;
-use support::{Case, StandIn, no_root, no_stage};
+use support::{Case, StandIn, no_root, sandbox_test};
 
-/// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it stands for the path.
-const SPOILED: [(Spoil, &str); 11] = [
+/// What no file of ours may be, and what the administrator reads after `PATH: `; `PATH` in it means the path.
+const CORRUPTED: [(Corrupt, &str); 11] = [
     (
         remove,
         "does not exist; create it: install -o root -g root -m 0600 /dev/null PATH",
@@ -48,7 +48,7 @@ const SPOILED: [(Spoil, &str); 11] = [
 ];
 
 /// Modes that only a file with a secret must not have.
-const READABLE: [(Spoil, &str); 3] = [
+const READABLE: [(Corrupt, &str); 3] = [
     (
         |path| mode(path, 0o640),
         "holds a secret and is readable by group or others (mode 0640); run: chmod 0600 PATH",
@@ -78,26 +78,23 @@ fn refused(case: Case, path: &Path, prefix: &str, sentence: &str, fix: &str) {
     assert_eq!(report.prompts(), [] as [&str; 0]);
 }
 
-#[test]
+#[sandbox_test]
 fn settings_that_cannot_be_trusted() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
-    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+    for (corrupt, sentence) in CORRUPTED.iter().chain(&READABLE) {
         let case = Case::against(&ivalt);
         let path = case.config();
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "", sentence, "0600");
     }
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn settings_that_are_no_text() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (text, sentence) in [
         (
@@ -126,11 +123,8 @@ fn settings_that_are_no_text() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn the_largest_settings_are_read() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     pad(&case.config(), 1 << 20);
@@ -149,17 +143,17 @@ fn with_key_file(ivalt: &StandIn) -> Case {
     case.with_settings(&settings)
 }
 
-#[test]
+#[sandbox_test]
 fn a_key_file_is_read_and_must_be_trusted() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
     expect(&with_key_file(&ivalt).answer("accept-1").run(), VERIFIED);
-    for (spoil, sentence) in SPOILED.iter().chain(&READABLE) {
+    for (corrupt, sentence) in CORRUPTED.iter().chain(&READABLE) {
         let case = with_key_file(&ivalt);
         let path = case.dir().join("api.key");
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "api.key_file: ", sentence, "0600");
     }
     let case = with_key_file(&ivalt);
@@ -184,17 +178,17 @@ fn with_ca_copy(ivalt: &StandIn) -> Case {
     case.with_settings(&settings)
 }
 
-#[test]
+#[sandbox_test]
 fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
     expect(&with_ca_copy(&ivalt).answer("accept-1").run(), VERIFIED);
-    for (spoil, sentence) in SPOILED {
+    for (corrupt, sentence) in CORRUPTED {
         let case = with_ca_copy(&ivalt);
         let path = case.dir().join("ca.pem");
-        spoil(&path);
+        corrupt(&path);
         refused(case, &path, "api.ca_file: ", sentence, "go-w");
     }
     for text in [
@@ -212,9 +206,9 @@ fn a_ca_file_must_be_trusted_and_hold_a_certificate() {
 }
 
 /// Without `ca_file` the system's bundle counts, also where the distribution makes it a symbolic link.
-#[test]
+#[sandbox_test]
 fn the_systems_roots_are_the_default() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -242,10 +236,10 @@ fn the_systems_roots_are_the_default() {
     expect(&case.run(), MISCONFIGURED);
 }
 
-/// A setuid host may run with an effective user other than root; its files are believed, besides root's.
-#[test]
+/// A setuid application may run with an effective user other than root; its files are believed, besides root's.
+#[sandbox_test]
 fn files_of_the_effective_user_are_believed() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
@@ -265,7 +259,7 @@ fn files_of_the_effective_user_are_believed() {
     let case = case.with_settings(&settings);
     give_away(&config);
     expect(&case.run(), VERIFIED);
-    // Root's are believed by everybody who can read them; here, nobody but root can.
+    // Root's are believed by every user who can read them; here, only root can.
     std::os::unix::fs::chown(&config, Some(0), None).unwrap();
     expect(&case.run(), MISCONFIGURED);
 }

@@ -1,5 +1,5 @@
-//! Signals of the host during a call, and hosts that use the module in unusual ways: they get their signals, their
-//! children and their answers.
+//! Signals of the application during a call, and applications that use the module in unusual ways: they get their
+//! signals, their children and their answers.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -13,8 +13,8 @@ use crate::running::{has_begun, signal};
 use support::codes::*;
 use support::server::{Server, reset};
 use support::{
-    Act, Case, DevLog, Disposition, Interrupt, LogLine, Report, StandIn, example, helper_module,
-    module_path, no_stage, users,
+    Case, DevLog, Disposition, Interrupt, LogLine, Reply, Report, StandIn, example, helper_module,
+    module_path, sandbox_test, users,
 };
 
 /// SIGALRM every millisecond, with a handler and without `SA_RESTART`: every system call that waits is interrupted.
@@ -30,7 +30,7 @@ fn in_a_storm(mut case: Case) -> Report {
     let taken = report.signals[&libc::SIGALRM];
     assert_eq!(
         taken.elsewhere, 0,
-        "no thread of ours takes the host's signals"
+        "no thread of ours takes the application's signals"
     );
     report
 }
@@ -51,11 +51,8 @@ fn unavailable(report: &Report, cause: &str) {
     assert!(report.signals[&libc::SIGALRM].here > 100, "no storm");
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_changes_no_answer() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (answer, row) in [
         ("slow-400", VERIFIED),
@@ -73,11 +70,8 @@ fn a_storm_of_signals_changes_no_answer() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_stops_no_clock() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     // A backlog that is full: the kernel leaves further connections unanswered.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -111,11 +105,8 @@ fn full_backlog(listener: &TcpListener) {
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
 }
 
-#[test]
+#[sandbox_test]
 fn a_storm_of_signals_and_a_full_log() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (answer, code) in [
         ("accept-1", PAM_SUCCESS),
@@ -128,12 +119,9 @@ fn a_storm_of_signals_and_a_full_log() {
     }
 }
 
-/// Of every stage; pam-client leaves SIGPIPE deadly.
-#[test]
+/// In every phase of a request; pam-client leaves SIGPIPE deadly.
+#[sandbox_test]
 fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let gone = Server::raw(drop);
     let rude = Server::raw(|stream| reset(&stream));
@@ -148,11 +136,8 @@ fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn the_hosts_child_is_the_hosts() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for (disposition, blocked) in [
         (Disposition::Count, vec![]),
@@ -166,7 +151,7 @@ fn the_hosts_child_is_the_hosts() {
         let observed = case.observe();
         let report = observed.report();
         expect(report, VERIFIED);
-        // It waits where the host blocks it; that it does is what pam-client sees.
+        // It waits where the application blocks it; that it does is what pam-client sees.
         let waits = report.changes().iter().any(|change| change.contains("Pnd"));
         assert_eq!(waits, !blocked.is_empty(), "{:?}", report.changes());
         assert!(
@@ -183,13 +168,10 @@ fn the_hosts_child_is_the_hosts() {
     }
 }
 
-#[test]
-fn a_host_that_is_stopped_goes_on_where_it_was() {
-    if no_stage() {
-        return;
-    }
+#[sandbox_test]
+fn an_application_that_is_stopped_continues_where_it_was() {
     let ivalt = StandIn::start();
-    let typing = Act::slowly("accept-1", Duration::from_millis(400));
+    let typing = Reply::slowly("accept-1", Duration::from_millis(400));
     for (answer, requests) in [(typing.into(), 0), ("slow-400".into(), 1)] {
         let before = ivalt.requests().len();
         let mut case = Case::against(&ivalt);
@@ -208,12 +190,9 @@ fn a_host_that_is_stopped_goes_on_where_it_was() {
     }
 }
 
-/// The time stands still for nobody: what came too late, because the host was stopped, is not taken.
-#[test]
-fn a_host_that_is_stopped_for_too_long_is_denied() {
-    if no_stage() {
-        return;
-    }
+/// The time-out also counts while the application is stopped: what came too late is not taken.
+#[sandbox_test]
+fn an_application_that_is_stopped_for_too_long_is_denied() {
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("slow-3000").answer("accept-1");
     let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
@@ -233,11 +212,8 @@ fn a_host_that_is_stopped_for_too_long_is_denied() {
 }
 
 /// One stack, two lines of ours: each asks, each logs, and both must be satisfied.
-#[test]
+#[sandbox_test]
 fn twice_in_one_stack() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for copy in [false, true] {
         for (first, second, code) in [
@@ -277,11 +253,8 @@ fn twice_in_one_stack() {
 }
 
 /// A module that starts threads beside ours: they are not ours to join, and do not disturb.
-#[test]
+#[sandbox_test]
 fn beside_a_module_with_threads() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let beside = format!(
         "auth optional {} thread",
@@ -296,14 +269,14 @@ fn beside_a_module_with_threads() {
     assert_eq!(observed.report().log_line().reason(), "verified");
 }
 
-/// What pam-crowd says: codes, and our log lines.
-fn crowd(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
+/// What pam-concurrent says: codes, and our log lines.
+fn concurrent(case: &Case, mode: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
     case.write_service_file();
-    let mut program = Command::new(example("pam-crowd"));
+    let mut program = Command::new(example("pam-concurrent"));
     program
         .arg(case.dir().path())
         .arg(&case.script.service)
-        .arg(way);
+        .arg(mode);
     let said = program.env_clear().output().unwrap();
     let errors = String::from_utf8_lossy(&said.stderr);
     assert!(
@@ -321,18 +294,15 @@ fn crowd(case: &Case, way: &str) -> (Vec<Vec<i32>>, Vec<LogLine>) {
 }
 
 /// Two threads with a handle each, fifty times; every second token is one to which iVALT has no answer.
-#[test]
+#[sandbox_test]
 fn in_two_threads_at_once() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let numbers = [("alice", "+916283974746"), ("bob", "+14155550100")];
     // Without a function of the application's own, libpam itself would sleep.
     let case = Case::against(&ivalt)
         .users(&users(&numbers))
         .argument("nodelay");
-    let (codes, lines) = crowd(&case, "threads");
+    let (codes, lines) = concurrent(&case, "threads");
     assert_eq!(
         codes,
         vec![[PAM_SUCCESS, PAM_AUTHINFO_UNAVAIL].repeat(25); 2]
@@ -362,13 +332,10 @@ fn in_two_threads_at_once() {
 }
 
 /// A process that forks between two calls on its handle: parent and child go on, each for itself.
-#[test]
+#[sandbox_test]
 fn after_a_fork() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
-    let (codes, lines) = crowd(&Case::against(&ivalt), "fork");
+    let (codes, lines) = concurrent(&Case::against(&ivalt), "fork");
     assert_eq!(codes, [[PAM_SUCCESS]; 3]);
     assert!(
         lines

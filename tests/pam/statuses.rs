@@ -1,7 +1,7 @@
 //! Every HTTP status with every kind of body, judged by a table of its own, and status lines that are none.
 
 use crate::table::*;
-use support::no_stage;
+use support::sandbox_test;
 use support::server::{Server, answer};
 
 const REFUSAL: &[u8] =
@@ -52,7 +52,7 @@ impl Body {
     }
 }
 
-/// INTERFACE's rows, once more and in another way than the module has them.
+/// The rows of debian/interface.md, derived once more and in another manner than the module's.
 fn expected(status: u16, body: Body) -> Ends {
     let (code, detail) = body.words();
     let nothing = Ends::unavailable(&format!(
@@ -62,7 +62,7 @@ fn expected(status: u16, body: Body) -> Ends {
     match (status / 100, status, body) {
         // No final answer, but that the protocol is another now.
         (1, 101, _) => broken,
-        // ureq wants 100 without headers; below the others a final answer is missing, and a body is none.
+        // ureq wants 100 without headers; below the others a final answer is missing, and a body is not one.
         (1, _, Body::Empty) if status != 100 => Ends::unavailable(CLOSED),
         (1, ..) => Ends::unavailable(NO_HTTP),
         // These never have a body (RFC 9110 section 6.4.1).
@@ -82,11 +82,8 @@ fn expected(status: u16, body: Body) -> Ends {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn every_status_with_every_body_under_either_policy() {
-    if no_stage() {
-        return;
-    }
     let one = |status: u16, body: Body| {
         let bytes = answer(&format!("{status} Reason"), "", body.bytes());
         row(&format!("{status} {body:?}"), bytes, expected(status, body))
@@ -143,11 +140,8 @@ const NO_STATUS_LINES: &[&str] = &[
     "HTTP/1.1 200 \u{1b}[31m",
 ];
 
-#[test]
+#[sandbox_test]
 fn status_lines_of_every_kind() {
-    if no_stage() {
-        return;
-    }
     let none = || Ends::unavailable(NO_HTTP);
     let odd = |status| Ends::unavailable(&format!("answer: HTTP {status}")).http(status);
     let mut rows = vec![
@@ -184,11 +178,8 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n";
 
-#[test]
+#[sandbox_test]
 fn interim_answers_are_passed_over() {
-    if no_stage() {
-        return;
-    }
     let then =
         |interim: &str, last: &[u8], ends| row(interim, [interim.as_bytes(), last].concat(), ends);
     let yes = answer("200 OK", "", SUCCESS);
@@ -212,11 +203,8 @@ fn interim_answers_are_passed_over() {
     ]);
 }
 
-#[test]
+#[sandbox_test]
 fn redirects_are_not_followed() {
-    if no_stage() {
-        return;
-    }
     let elsewhere = Server::answering(answer("200 OK", "", SUCCESS));
     let clear = Server::raw(drop);
     let another = format!("https://localhost:{}/base", elsewhere.port);
@@ -253,11 +241,8 @@ const INVITATIONS: [(u16, &str); 11] = [
     (503, "retry-after: 0\r\n"),
 ];
 
-#[test]
+#[sandbox_test]
 fn nothing_is_asked_twice() {
-    if no_stage() {
-        return;
-    }
     let rows = INVITATIONS.map(|(status, header)| {
         let bytes = answer(&format!("{status} X"), header, b"");
         row(&status.to_string(), bytes, expected(status, Body::Empty))

@@ -12,10 +12,11 @@ pub const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 /// `api.timeout_seconds` here.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-const REFUSED: &str = "iVALT refused the token.";
-const OUTSIDE: &str = "iVALT refused the token: outside the allowed area.";
-const UNREACHABLE: &str = "iVALT cannot be reached.";
-const BROKEN: &str = "iVALT is not set up correctly on this system; please tell its administrator.";
+/// Values of `cause`.
+pub const CLOSED: &str = "answer: the server closed the connection";
+pub const NO_OBJECT: &str =
+    "answer: HTTP 200: body is not a JSON object with exactly one \"status\"";
+pub const TIMEOUT_IN_ANSWER: &str = "timeout after 2 s in answer";
 
 /// Our module against this URL; alice has two tokens to give.
 pub fn case(url: &str) -> Case {
@@ -63,7 +64,7 @@ pub fn unavailable(name: &str, report: &Report, cause: &str) {
     in_time(name, report.authenticate());
 }
 
-/// The same where the person took so long before.
+/// The same where the user took so long before.
 #[track_caller]
 pub fn unavailable_after(name: &str, report: &Report, cause: &str, typing: Duration) {
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause, "{name}");
@@ -136,7 +137,7 @@ impl Answered {
     }
 }
 
-/// A row of INTERFACE's table, and the fields that belong to iVALT's answer.
+/// A row of debian/interface.md's table, and the fields that belong to iVALT's answer.
 #[derive(Clone, Debug)]
 pub struct Ends {
     row: Row,
@@ -208,7 +209,7 @@ impl Ends {
     fn sentence(&self) -> &'static [&'static str] {
         match self.row.1 {
             "verified" => &[],
-            // Another module may let in; the person is told nothing.
+            // Another module may let in; the user sees nothing.
             _ if self.row.0 == "ignore" => &[],
             "token-rejected" if self.code == "INVALID_GEOFENCE" => &[OUTSIDE],
             "token-rejected" => &[REFUSED],
@@ -229,7 +230,7 @@ pub fn check_answers(rows: &[Answered]) {
     check_with("", rows);
 }
 
-/// The same where the administrator lets an outage pass: what is none must still deny.
+/// The same where the policy ignores an outage: everything else must still deny.
 pub fn check_tolerantly(rows: &[Answered]) {
     let rows: Vec<_> = rows.iter().cloned().map(Answered::tolerated).collect();
     check_with("[policy]\nunavailable = \"ignore\"\n", &rows);
@@ -286,4 +287,24 @@ fn transactions(report: &Report) -> Vec<Report> {
         ..Report::default()
     };
     (0..=last).map(one).collect()
+}
+
+/// Let in with HTTP 200.
+pub fn verified() -> Ends {
+    Ends::verified(200)
+}
+
+/// Unavailable with HTTP 200.
+pub fn outage(cause: &str) -> Ends {
+    Ends::unavailable(cause).http(200)
+}
+
+/// A 200 with these headers and bytes, lengths as they are given.
+pub fn raw(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = headers
+        .lines()
+        .fold("HTTP/1.1 200 OK\r\n".to_owned(), |head, line| {
+            head + line + "\r\n"
+        });
+    [head.as_bytes(), b"\r\n", body].concat()
 }

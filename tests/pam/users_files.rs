@@ -1,9 +1,9 @@
 //! `users.toml` in every state, and every name an application may come with.
-//! The messages about what stands in the file are held by the unit tests of `src/users.rs`.
+//! The messages about its contents are held by the unit tests of `src/core/users.rs`.
 
+use crate::corrupt::*;
 use crate::expect::*;
-use crate::spoil::*;
-use support::{Case, StandIn, Text, no_root, no_stage};
+use support::{Case, StandIn, Text, no_root, sandbox_test};
 
 #[track_caller]
 fn refused(case: Case, sentence: &str) {
@@ -13,13 +13,13 @@ fn refused(case: Case, sentence: &str) {
     assert_eq!(report.prompts(), [] as [&str; 0]);
 }
 
-#[test]
+#[sandbox_test]
 fn a_file_that_cannot_be_trusted_refuses_everybody() {
-    if no_stage() || no_root(OWNER) {
+    if no_root(OWNER) {
         return;
     }
     let ivalt = StandIn::start();
-    let spoiled: [(Spoil, &str); 7] = [
+    let corrupted: [(Corrupt, &str); 7] = [
         (
             remove,
             "users.toml: does not exist; create it: install -o root -g root -m 0600 /dev/null /",
@@ -49,30 +49,24 @@ fn a_file_that_cannot_be_trusted_refuses_everybody() {
             "users.toml: is larger than 64 MiB; inspect: ls -l /",
         ),
     ];
-    for (spoil, sentence) in spoiled {
+    for (corrupt, sentence) in corrupted {
         let case = Case::against(&ivalt);
-        spoil(&case.users_file());
+        corrupt(&case.users_file());
         refused(case, sentence);
     }
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn others_may_read_it() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).answer("accept-1");
     mode(&case.users_file(), 0o644);
     expect(&case.run(), VERIFIED);
 }
 
-#[test]
+#[sandbox_test]
 fn what_is_not_toml_refuses_everybody() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let good = "[users]\nalice = \"+916283974746\"\n";
     for (text, sentence) in [
@@ -104,11 +98,8 @@ fn what_is_not_toml_refuses_everybody() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn an_empty_file_enrols_nobody() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     for text in ["", "[users]\n", "# nobody\n"] {
         expect(
@@ -118,11 +109,8 @@ fn an_empty_file_enrols_nobody() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn bad_entries_say_file_line_and_name_and_leave_the_others() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let not_e164 = "the mobile is not E.164; write + and 7 to 15 digits, like +14155550100";
     for (entry, user, what) in [
@@ -178,11 +166,8 @@ fn bad_entries_say_file_line_and_name_and_leave_the_others() {
     }
 }
 
-#[test]
+#[sandbox_test]
 fn names_are_data() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let names: [(Text, &[u8]); 9] = [
         ("".into(), b""),
@@ -203,11 +188,8 @@ fn names_are_data() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
-#[test]
+#[sandbox_test]
 fn foreign_items_are_harmless_in_the_log() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let evil = "\u{1b}]0;x\u{7}\n<34>fake: \"\\ \u{9f}";
     let report = Case::against(&ivalt)
@@ -223,6 +205,7 @@ fn foreign_items_are_harmless_in_the_log() {
         (evil.to_owned(), evil.to_owned())
     );
     assert_eq!(line.bytes("ruser"), b"\x80\xff");
+    assert_eq!(report.prompts().len(), 2);
     assert!(
         report
             .prompts()
@@ -241,11 +224,8 @@ fn foreign_items_are_harmless_in_the_log() {
     );
 }
 
-#[test]
+#[sandbox_test]
 fn names_with_dots_and_spaces_can_be_enrolled() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\n\"first.last\" = \"+14155550100\"\n\"a b\" = \"+14155550101\"\n\"j\u{f6}rg\" = \"+14155550102\"\n";
     for name in ["first.last", "a b", "j\u{f6}rg"] {
@@ -261,11 +241,8 @@ fn names_with_dots_and_spaces_can_be_enrolled() {
 }
 
 /// What is shown for a byte that is not UTF-8 may itself be somebody's name.
-#[test]
+#[sandbox_test]
 fn names_that_are_not_text_are_nobodys() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let users = "[users]\n\"\u{fffd}lice\" = \"+14155550100\"\n\"\" = \"+14155550101\"\n";
     for name in [&b"\xfflice"[..], b"\xff", b"\xc3"] {

@@ -1,4 +1,4 @@
-//! A child of the host's own that ends while a module works, as sudo's and sshd's may.
+//! A child of the application's own that ends while a module works, as sudo's and sshd's may.
 
 use std::ffi::c_int;
 use std::io;
@@ -26,7 +26,7 @@ impl Child {
         }
     }
 
-    /// Waits for it; in words when somebody else has.
+    /// Waits for it; in words when another thread or module has.
     pub fn missing_status(&self) -> Option<String> {
         let mut status = 0;
         loop {
@@ -35,7 +35,8 @@ impl Child {
             let interrupted = io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
             if found == self.0 || !interrupted {
                 let ours = found == self.0 && libc::WEXITSTATUS(status) == STATUS;
-                return (!ours).then(|| "the status of the host's child was taken".to_owned());
+                return (!ours)
+                    .then(|| "the status of the application's child was taken".to_owned());
             }
         }
     }

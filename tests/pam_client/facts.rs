@@ -9,7 +9,7 @@ use support::libpam::{self, PamHandle, STRING_ITEMS};
 
 /// The handler of this signal comes with a process's first thread, and stays: glibc's `SIGSETXID`.
 const SIGSETXID: c_int = 33;
-/// Lines of `/proc/self/status` that are the host's affair.
+/// Lines of `/proc/self/status` that are the application's affair.
 const STATUS: [&str; 13] = [
     "Umask",
     "Uid",
@@ -54,8 +54,13 @@ pub fn field(status: &str, name: &str) -> Option<String> {
     status.lines().find_map(matching)
 }
 
+/// Nothing to compare would be no change.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 fn status() -> Vec<(String, String)> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = read("/proc/self/status");
     let found = STATUS.iter();
     found
         .filter_map(|name| Some(((*name).to_owned(), field(&status, name)?)))
@@ -63,7 +68,7 @@ fn status() -> Vec<(String, String)> {
 }
 
 fn limits() -> Vec<(String, String)> {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limits = read("/proc/self/limits");
     let named = |line: &str| {
         Some((
             line.get(..26)?.trim().to_owned(),
@@ -187,7 +192,7 @@ fn locale() -> String {
     }
 }
 
-/// Children alive or waiting to be reaped, without reaping them: their SIGCHLD would be the host's.
+/// Children alive or waiting to be reaped, without reaping them: their SIGCHLD would be the application's.
 fn children() -> String {
     // SAFETY: all zero is a valid siginfo_t, and waitid(2) fills it.
     let (result, child) = unsafe {

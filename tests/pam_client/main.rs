@@ -1,4 +1,4 @@
-//! A PAM application for tests: the real libpam, a scripted person, a `/dev` of its own, and a report of everything
+//! A PAM application for tests: the real libpam, a scripted user, a `/dev` of its own, and a report of everything
 //! that can be seen from outside the module.
 //!
 //! `pam-client --script FILE --report FILE`
@@ -7,13 +7,13 @@
 //! writes there, or this program itself fails: then it ends with status 2 and no report.
 
 mod child;
-mod endurance;
 mod facts;
-mod host;
-mod person;
-mod remnants;
-mod surroundings;
+mod leaks;
+mod process_setup;
+mod process_snapshot;
+mod soak;
 mod transaction;
+mod user;
 
 use std::error::Error;
 use std::fs;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use support::report::Report;
 use support::sandbox;
 use support::script::Script;
-use transaction::Host;
+use transaction::Application;
 
 fn main() -> ExitCode {
     match run() {
@@ -64,14 +64,14 @@ fn perform(script: &Script) -> io::Result<Report> {
         report.skip = Some(reason);
         return Ok(report);
     }
-    if let Some(endurance) = &script.endurance {
-        report.endured = Some(endurance::endure(script, endurance)?);
+    if let Some(soak) = &script.soak {
+        report.soak = Some(soak::run(script, soak)?);
         return Ok(report);
     }
-    let mut host = Host::new(script)?;
+    let mut application = Application::new(script)?;
     for number in 0..script.transactions.max(1) {
-        report.calls.extend(host.transaction(number)?);
+        report.calls.extend(application.transaction(number)?);
     }
-    report.signals = host::taken(script);
+    report.signals = process_setup::taken(script);
     Ok(report)
 }

@@ -91,7 +91,7 @@ unsafe fn is_done(fault: &str, handle: *mut c_void) -> bool {
             "directory" => drop(std::env::set_current_dir("/proc")),
             "umask" => drop(libc::umask(0)),
             "locale" => drop(libc::setlocale(libc::LC_ALL, c"C.UTF-8".as_ptr())),
-            // libpam unmaps this module before the host logs again, and openlog(3) keeps the pointer.
+            // libpam unmaps this module before the application logs again, and openlog(3) keeps the pointer.
             "ident" => libc::openlog(libc::strdup(c"misbehave".as_ptr()), 0, libc::LOG_AUTHPRIV),
             "alarm" => drop(libc::alarm(1000)),
             "stdout" => drop(std::io::stdout().write_all(b"misbehave\n")),
@@ -108,7 +108,7 @@ unsafe fn is_done(fault: &str, handle: *mut c_void) -> bool {
     true
 }
 
-/// Even those that the host has blocked to wait for them: sudo lost its SIGCHLD that way (sudo #519).
+/// Even those that the application has blocked to wait for them: sudo lost its SIGCHLD that way (sudo #519).
 fn take_every_signal() {
     // SAFETY: sigemptyset(3) initialises the set.
     unsafe {

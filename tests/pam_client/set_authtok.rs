@@ -1,16 +1,16 @@
 //! A PAM module for tests: puts a password into `PAM_AUTHTOK`, as `pam_unix` before us would, or shows what is there.
 //! Applications cannot do either: libpam refuses that item outside of modules.
 //!
-//! Arguments: `authtok=TEXT` sets it; `disguised=HEX` sets it to a text that shall not stand in the service file; `show`
-//! says `PAM_AUTHTOK=…` as an information (nothing after `=` when unset); `say=TEXT` says that, so that a test can tell
-//! which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the
+//! Arguments: `authtok=TEXT` sets it; `obfuscated=HEX` sets it to a text that must not be in the service file; `show`
+//! shows `PAM_AUTHTOK=…` as an information message (nothing after `=` when unset); `say=TEXT` shows that, so that a test
+//! can tell which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's result is the
 //! other modules' alone. It answers for accounts as for passwords.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
 
-use support::disguise::disguised;
+use support::obfuscate::obfuscated;
 use zeroize::Zeroize;
 
 const PAM_SUCCESS: c_int = 0;
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn pam_sm_authenticate(
         let code = match word.to_bytes().split(|byte| *byte == b'=').next() {
             Some(b"authtok") => unsafe { set_authtok(handle, word) },
             // SAFETY: libpam's own handle.
-            Some(b"disguised") => unsafe { set_disguised(handle, word) },
+            Some(b"obfuscated") => unsafe { set_obfuscated(handle, word) },
             Some(b"show") => unsafe { show_authtok(handle) },
             Some(b"say") => unsafe { say(handle, word) },
             Some(b"return") => return_code(word, &mut answer),
@@ -110,13 +110,13 @@ unsafe fn set_authtok(handle: *mut c_void, word: &CStr) -> c_int {
 
 /// # Safety
 /// The handle is live.
-unsafe fn set_disguised(handle: *mut c_void, word: &CStr) -> c_int {
-    let digits = &word.to_bytes()["disguised=".len()..];
+unsafe fn set_obfuscated(handle: *mut c_void, word: &CStr) -> c_int {
+    let digits = &word.to_bytes()["obfuscated=".len()..];
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let Some(hidden) = digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>() else {
         return -1;
     };
-    let mut value = disguised(&hidden);
+    let mut value = obfuscated(&hidden);
     value.push(0);
     // SAFETY: NUL-terminated, and libpam copies it.
     let code = unsafe { pam_set_item(handle, PAM_AUTHTOK, value.as_ptr().cast()) };

@@ -1,4 +1,4 @@
-//! From `pam_start` to `pam_end`, with a picture of the process before and after every call.
+//! From `pam_start` to `pam_end`, with a snapshot of the process before and after every call.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -8,40 +8,42 @@ use std::time::Instant;
 
 use crate::child::Child;
 use crate::facts;
-use crate::host::{self, Rain, SoftLimits};
-use crate::person::{self, Person, c_string};
-use crate::remnants;
+use crate::leaks;
+use crate::process_setup::{self, SignalTimer, SoftLimits};
+use crate::user::{self, User, c_string};
 use support::dev_log::Log;
 use support::libpam::{self, PamHandle};
 use support::report::{Call, Entry};
 use support::script::{Script, Text};
 
 /// The process in its role as an application of PAM.
-pub struct Host<'a> {
+pub struct Application<'a> {
     script: &'a Script,
     limits: SoftLimits,
     /// From `Box::into_raw`: libpam holds a second pointer to it, so there may be no reference while libpam runs.
-    person: *mut Person,
+    user: *mut User,
 }
 
-impl<'a> Host<'a> {
+impl<'a> Application<'a> {
     /// Takes on its role. Only after [`support::sandbox::build`].
     pub fn new(script: &'a Script) -> io::Result<Self> {
         let limits = SoftLimits::new(&script.soft_limits)?;
         let log = Log::place(script.dev_log)?;
-        host::prepare(script)?;
-        let person = Box::new(Person::new(script, limits.clone(), log));
+        process_setup::prepare(script)?;
+        let user = Box::new(User::new(script, limits.clone(), log));
         Ok(Self {
             script,
             limits,
-            person: Box::into_raw(person),
+            user: Box::into_raw(user),
         })
     }
 
     /// One handle: start, every call of the script, end.
     pub fn transaction(&mut self, number: u32) -> io::Result<Vec<Call>> {
         let mut handle = ptr::null_mut();
-        let start = self.observe(Entry::Start, None, |host| host.start(&mut handle))?;
+        let start = self.observe(Entry::Start, None, |application| {
+            application.start(&mut handle)
+        })?;
         let mut calls = vec![start];
         if !handle.is_null() {
             self.set_items(handle)?;
@@ -88,8 +90,8 @@ impl<'a> Host<'a> {
         let confdir = c_string(script.confdir.as_os_str().as_bytes().to_vec());
         let user = script.user.as_ref().map(|user| c_string(user.bytes()));
         let user = user.as_ref().map_or(ptr::null(), |user| user.as_ptr());
-        let conversation = Person::conversation(self.person, script.conversation);
-        // SAFETY: libpam copies the strings and the structure; the person outlives the handle.
+        let conversation = User::conversation(self.user, script.conversation);
+        // SAFETY: libpam copies the strings and the structure; the user outlives the handle.
         unsafe {
             libpam::pam_start_confdir(
                 service.as_ptr(),
@@ -113,10 +115,10 @@ impl<'a> Host<'a> {
                 set_item(handle, item, text.as_ptr().cast())?;
             }
         }
-        let note: libpam::FailDelay = person::note_fail_delay;
+        let note: libpam::FailDelay = user::note_fail_delay;
         set_item(handle, libpam::PAM_FAIL_DELAY, note as *const c_void)?;
         // SAFETY: libpam is not running.
-        unsafe { (*self.person).handle = handle };
+        unsafe { (*self.user).handle = handle };
         Ok(())
     }
 
@@ -130,7 +132,7 @@ impl<'a> Host<'a> {
         let child = handle.and(self.script.child_ms);
         let child = child.map(Child::start).transpose()?;
         self.look_before(handle);
-        let rain = self.script.interrupt.map(Rain::start).transpose()?;
+        let timer = self.script.interrupt.map(SignalTimer::start).transpose()?;
         if handle.is_some() {
             self.limits.impose()?;
         }
@@ -138,7 +140,7 @@ impl<'a> Host<'a> {
         let code = call(self);
         let elapsed = started.elapsed();
         self.limits.lift()?;
-        drop(rain);
+        drop(timer);
         if let Some(child) = child {
             self.take_status_of(&child);
         }
@@ -152,30 +154,30 @@ impl<'a> Host<'a> {
 
     fn look_before(&self, handle: Option<*mut PamHandle>) {
         // SAFETY: libpam is not running, so this is the only reference.
-        let person = unsafe { &mut *self.person };
-        person.before = person.picture(handle);
+        let user = unsafe { &mut *self.user };
+        user.before = user.snapshot(handle);
     }
 
     /// What came of the child is no change of the module's.
     fn take_status_of(&self, child: &Child) {
         // SAFETY: libpam is not running, so this is the only reference.
-        let person = unsafe { &mut *self.person };
-        person.before.set("children", "none".to_owned());
-        person.changes.extend(child.missing_status());
+        let user = unsafe { &mut *self.user };
+        user.before.set("children", "none".to_owned());
+        user.changes.extend(child.missing_status());
     }
 
     fn look_after(&self, handle: Option<*mut PamHandle>) -> io::Result<Call> {
         // SAFETY: libpam is not running, so this is the only reference.
-        let person = unsafe { &mut *self.person };
-        let now = person.picture(handle);
-        let mut changes = std::mem::take(&mut person.changes);
-        changes.extend(person.before.changes_after(&now));
-        changes.extend(remnants::find(&Vec::from_iter(&self.script.hunted))?);
+        let user = unsafe { &mut *self.user };
+        let now = user.snapshot(handle);
+        let mut changes = std::mem::take(&mut user.changes);
+        changes.extend(user.before.changes_after(&now));
+        changes.extend(leaks::find(&Vec::from_iter(&self.script.must_not_leak))?);
         Ok(Call {
             rss_kib: resident_kib(),
-            messages: std::mem::take(&mut person.messages),
-            fail_delays_us: std::mem::take(&mut person.fail_delays_us),
-            log: std::mem::take(&mut person.logged),
+            messages: std::mem::take(&mut user.messages),
+            fail_delays_us: std::mem::take(&mut user.fail_delays_us),
+            log: std::mem::take(&mut user.logged),
             changes,
             items: handle.map(facts::items).into_iter().flatten().collect(),
             signal_33: facts::signal_33(),
@@ -184,10 +186,10 @@ impl<'a> Host<'a> {
     }
 }
 
-impl Drop for Host<'_> {
+impl Drop for Application<'_> {
     fn drop(&mut self) {
         // SAFETY: from `Box::into_raw`, and every handle that knew it has ended.
-        drop(unsafe { Box::from_raw(self.person) });
+        drop(unsafe { Box::from_raw(self.user) });
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Asked<'a> {
     pub port: u16,
 }
 
-/// Words with a variable end. `slow-reject-` stands before `slow-`: the first that fits is taken.
+/// Words with a variable end. `slow-reject-` comes before `slow-`: the first that fits is taken.
 const FAMILIES: [&str; 7] = [
     "accept",
     "reject",

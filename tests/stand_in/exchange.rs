@@ -9,28 +9,28 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::answers::{self, Answer, Asked};
-use crate::journal::{Journal, Request};
 use crate::operations::Operation;
 use crate::reply::{self, HangUp, Reply};
+use crate::request_log::{Request, RequestLog};
 
 /// What all requests share.
 pub struct StandIn {
     api_key: String,
     port: u16,
-    journal: Journal,
+    request_log: RequestLog,
 }
 
 impl StandIn {
-    pub fn new(api_key: String, port: u16, journal: Journal) -> Self {
+    pub fn new(api_key: String, port: u16, request_log: RequestLog) -> Self {
         Self {
             api_key,
             port,
-            journal,
+            request_log,
         }
     }
 
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    pub fn request_log(&self) -> &RequestLog {
+        &self.request_log
     }
 
     /// A request that breaks off half-way is noted as far as it came; it gets no answer.
@@ -51,7 +51,7 @@ impl StandIn {
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             raw: String::from_utf8_lossy(&bytes).into_owned(),
         };
-        self.journal.note_request(&request)?;
+        self.request_log.note_request(&request)?;
         if !complete {
             return Err(HangUp.into());
         }

@@ -10,9 +10,9 @@ mod answers;
 mod arguments;
 mod certificates;
 mod exchange;
-mod journal;
 mod operations;
 mod reply;
+mod request_log;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -31,7 +31,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use arguments::Arguments;
 use exchange::StandIn;
-use journal::Journal;
+use request_log::RequestLog;
 
 /// `EX_USAGE` of sysexits.h, as `ivaltctl` uses it.
 const WRONG_USAGE: u8 = 64;
@@ -49,33 +49,34 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// One thread serves everybody: waiting answers are timers, so 64 at once do not disturb each other.
+/// One thread serves all clients: waiting answers are timers, so 64 at once do not disturb each other.
 fn run(arguments: Arguments) -> Result<Infallible, Box<dyn Error>> {
-    let journal = Journal::start(&arguments.dir)?;
+    let request_log = RequestLog::start(&arguments.dir)?;
     let certificates = certificates::issue()?;
-    journal.write_ca(&certificates.ca_pem)?;
+    request_log.write_ca(&certificates.ca_pem)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(arguments, journal, certificates.server))
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, serve(arguments, request_log, certificates.server))
 }
 
 /// Binds the loopback unless told otherwise, says that it is ready, then takes connections for ever.
 async fn serve(
     arguments: Arguments,
-    journal: Journal,
+    request_log: RequestLog,
     tls: Arc<ServerConfig>,
 ) -> Result<Infallible, Box<dyn Error>> {
     let listener = TcpListener::bind((arguments.address, arguments.port)).await?;
     let port = listener.local_addr()?.port();
-    journal.announce(port)?;
-    // Whoever started us may have closed the pipe already, content with the port file.
+    request_log.announce(port)?;
+    // The program that started us may have closed the pipe already: the port file is enough for it.
     let _ = writeln!(
         std::io::stdout(),
         "ivalt-stand-in: https://127.0.0.1:{port}, requests in {}",
-        journal.requests_path().display()
+        request_log.requests_path().display()
     );
-    let stand_in = Rc::new(StandIn::new(arguments.api_key, port, journal));
+    let stand_in = Rc::new(StandIn::new(arguments.api_key, port, request_log));
     accept_for_ever(&listener, &TlsAcceptor::from(tls), &stand_in).await
 }
 
@@ -91,7 +92,7 @@ async fn accept_for_ever(
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        stand_in.journal().note_connection(peer)?;
+        stand_in.request_log().note_connection(peer)?;
         let connection = converse(stream, tls.clone(), Rc::clone(stand_in));
         tokio::task::spawn_local(connection);
     }

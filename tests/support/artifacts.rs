@@ -1,6 +1,7 @@
 //! The programs and modules under test, beside the running test in the target folder. `cargo test` builds neither a
 //! cdylib nor what belongs to another package, so whatever is missing or out of date is built here.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,14 +34,17 @@ fn built_example(file: &str) -> PathBuf {
     built(&format!("examples/{file}"), &words)
 }
 
-/// A file of the profile's folder. A test of yesterday's module proves nothing.
+/// A file of the profile's folder, looked at once in a process. A test of yesterday's module proves nothing.
 fn built(file: &str, words: &[&str]) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    static CURRENT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
     let path = profile_folder().join(file);
-    if !is_current(&path) {
-        build(words);
-        assert!(is_current(&path), "{} was not built", path.display());
+    if !current.contains(&path) {
+        if !is_current(&path) {
+            build(words);
+        }
+        assert!(path.exists(), "{} was not built", path.display());
+        current.insert(path.clone());
     }
     path
 }
@@ -71,13 +75,16 @@ fn profile_folder() -> PathBuf {
         .to_owned()
 }
 
-/// The sources are those cargo itself lists beside what it builds.
+/// The sources are those that cargo itself lists beside what it builds. Which crates there are, and with which features
+/// and flags, is in two more files: where only these are newer, cargo knows whether anything follows from it.
 fn is_current(path: &Path) -> bool {
+    let sources = sources(path);
+    let manifests = ["Cargo.lock", "Cargo.toml"].map(|name| checkout().join(name));
     let unchanged = |built| {
-        let changed = |source: &PathBuf| modified(source).is_none_or(|changed| changed > built);
-        !sources(path).iter().any(changed)
+        let changed = |file: &PathBuf| modified(file).is_none_or(|changed| changed > built);
+        !sources.iter().chain(&manifests).any(changed)
     };
-    modified(path).is_some_and(unchanged)
+    !sources.is_empty() && modified(path).is_some_and(unchanged)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

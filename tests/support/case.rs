@@ -10,10 +10,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::artifacts::{example, helper_module, module_path};
-use super::disguise::disguised;
 use super::files::TempDir;
+use super::obfuscate::obfuscated;
 use super::report::{Entry, Report};
-use super::script::{Answer, DevLog, Endurance, Script, Text};
+use super::script::{Answer, DevLog, Script, Soak, Text};
 use super::settings::{Settings, users};
 use super::stand_in::StandIn;
 use super::terminal::Terminal;
@@ -145,28 +145,30 @@ impl Case {
         self.line_before(&format!("auth optional {} {argument}", helper.display()))
     }
 
-    /// As [`Case::authtok`], with a password of which copies are hunted.
+    /// As [`Case::authtok`], with a password that must not leak.
     pub fn hidden_authtok(self, password: &str) -> Self {
-        let digits = disguised(password.as_bytes()).into_iter();
+        let digits = obfuscated(password.as_bytes()).into_iter();
         let digits = digits.map(|byte| format!("{byte:02x}"));
         let digits = digits.collect::<Vec<_>>().concat();
         let helper = helper_module("pam_set_authtok");
         self.line_before(&format!(
-            "auth optional {} disguised={digits}",
+            "auth optional {} obfuscated={digits}",
             helper.display()
         ))
     }
 
     /// No copy of this secret may be left in the process after a call. Long ones only: free(3) writes over the first
     /// bytes of what it takes back, so they are not looked for, and registers may hold the like of a short rest.
-    pub fn hunt(mut self, name: &str, secret: &str) -> Self {
+    pub fn must_not_leak(mut self, name: &str, secret: &str) -> Self {
         let rest = secret.as_bytes().get(32..).expect("a long secret");
         assert!(rest.len() > 64, "a longer secret");
-        self.script.hunted.insert(name.to_owned(), disguised(rest));
+        self.script
+            .must_not_leak
+            .insert(name.to_owned(), obfuscated(rest));
         self
     }
 
-    /// After the module, `PAM_AUTHTOK` is told to the person: `PAM_AUTHTOK=…` among the messages.
+    /// After the module, `PAM_AUTHTOK` is shown to the user: `PAM_AUTHTOK=…` among the messages.
     pub fn show_authtok(self) -> Self {
         let helper = helper_module("pam_set_authtok");
         self.line_after(&format!("auth optional {} show", helper.display()))
@@ -220,13 +222,13 @@ impl Case {
         self
     }
 
-    /// A variable of the host's environment.
+    /// A variable of the application's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.script.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// What stands at `/dev/log`.
+    /// What is at `/dev/log`.
     pub fn dev_log(mut self, kind: DevLog) -> Self {
         self.script.dev_log = kind;
         self
@@ -234,7 +236,7 @@ impl Case {
 
     /// Very many transactions and nothing else, with tokens that begin like these and end in a number of their own.
     pub fn rounds(mut self, rounds: u32, tokens: &[&str]) -> Self {
-        self.script.endurance = Some(Endurance {
+        self.script.soak = Some(Soak {
             rounds,
             warm_up: 100,
             tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
@@ -254,7 +256,7 @@ impl Case {
         self
     }
 
-    /// Standard input, output and error are a terminal; what is seen there is told as stdout.
+    /// Standard input, output and error are a terminal; what is seen there is reported as stdout.
     pub fn on_a_terminal(mut self) -> Self {
         self.terminal = true;
         self
@@ -286,7 +288,7 @@ impl Case {
         assert_eq!(
             report.changes(),
             [] as [&str; 0],
-            "the module left traces in its host"
+            "the module left traces in the application"
         );
         report.clone()
     }
@@ -402,7 +404,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Panics when there is none: a crash of the host, or a fault of pam-client.
+    /// Panics when there is none: a crash of the application, or a fault of pam-client.
     pub fn report(&self) -> &Report {
         let Some(report) = &self.report else {
             panic!(
@@ -410,16 +412,15 @@ impl Observed {
                 self.status, self.stderr
             );
         };
-        assert_eq!(report.skip, None, "ask support::no_stage() first");
+        assert_eq!(report.skip, None, "mark the test #[sandbox_test]");
         report
     }
 }
 
-/// Whether this machine refuses pam-client its private `/dev`; then says so, with the name of the test.
-///
-/// `if support::no_stage() { return; }` is the first line of every test that runs a case.
+/// Whether this machine refuses pam-client its private `/dev`; then says so, with the name of the test. Asked by every
+/// [`sandbox_test`](crate::sandbox_test).
 #[must_use]
-pub fn no_stage() -> bool {
+pub fn sandbox_unavailable() -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let ask = || {
         Case::new("pam_deny.so")

@@ -112,7 +112,7 @@ impl Certificate {
         if self == Self::WithoutIntermediate {
             chain.clear();
         }
-        chain.insert(0, self.spoilt(signed.unwrap().der()));
+        chain.insert(0, self.corrupted(signed.unwrap().der()));
         (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
 
@@ -169,7 +169,7 @@ impl Certificate {
         Some(vec![link])
     }
 
-    fn spoilt(self, der: &CertificateDer<'static>) -> CertificateDer<'static> {
+    fn corrupted(self, der: &CertificateDer<'static>) -> CertificateDer<'static> {
         let mut bytes = der.to_vec();
         match self {
             Self::BrokenSignature => *bytes.last_mut().unwrap() ^= 1,

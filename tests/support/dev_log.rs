@@ -1,4 +1,4 @@
-//! What stands at `/dev/log`, and what arrived there.
+//! What is at `/dev/log`, and what arrived there.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -9,7 +9,7 @@ use super::script::{DevLog, SLOW};
 
 const PATH: &str = "/dev/log";
 /// The ident this process gives to openlog(3), as su and sudo give theirs.
-const IDENT: &std::ffi::CStr = c"pam-client-host";
+const IDENT: &std::ffi::CStr = c"pam-client-log";
 /// Text of the datagrams that show which ident is in force.
 const PROBE: &std::ffi::CStr = c"which ident is this?";
 
@@ -52,7 +52,7 @@ impl Log {
         }
     }
 
-    /// The ident with which syslog(3) of this process speaks now; only where somebody listens. Drain first.
+    /// The ident with which syslog(3) of this process speaks now; only where the log is read. Drain first.
     pub fn ident(&self) -> Option<String> {
         if self.kind != DevLog::Socket {
             return None;
@@ -60,7 +60,7 @@ impl Log {
         // SAFETY: the format has no conversions and is NUL-terminated.
         unsafe { libc::syslog(libc::LOG_DEBUG, PROBE.as_ptr()) };
         let line = receive(self.socket.as_ref()?).unwrap_or_else(|| "nothing came".to_owned());
-        // `<15>Mon dd hh:mm:ss IDENT: text`; IDENT[PID] if somebody has set LOG_PID.
+        // `<15>Mon dd hh:mm:ss IDENT: text`; IDENT[PID] if a module has set LOG_PID.
         line.get(20..).map(str::to_owned)
     }
 }
@@ -77,7 +77,7 @@ impl Drop for Log {
     }
 }
 
-/// A process, because a thread would be one of the host's.
+/// A process, because a thread would be one of the application's.
 fn read_slowly(socket: &UnixDatagram) -> io::Result<libc::pid_t> {
     // SAFETY: this process has one thread, and the child does what may be done after fork(2) until it is killed.
     unsafe {
@@ -115,7 +115,7 @@ fn make_fifo() -> io::Result<()> {
     super::sandbox::done(unsafe { libc::mkfifo(c"/dev/log".as_ptr(), 0o666) })
 }
 
-/// A host that logs has its connection open before it calls libpam; so libpam's own lines open nothing new.
+/// An application that logs has its connection open before it calls libpam; so libpam's own lines open nothing new.
 fn open_syslog() {
     // SAFETY: the ident is static, as openlog(3) keeps the pointer.
     unsafe { libc::openlog(IDENT.as_ptr(), libc::LOG_NDELAY, libc::LOG_USER) };

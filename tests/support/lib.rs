@@ -1,9 +1,8 @@
 //! What integration tests share: the PAM application, a stack for it, the stand-in for iVALT, files, log lines.
 //!
 //! ```ignore
-//! #[test]
+//! #[support::sandbox_test]
 //! fn accepted() {
-//!     if support::no_stage() { return; }
 //!     let ivalt = support::StandIn::start();
 //!     let report = support::Case::against(&ivalt).answer("accept-1").run();
 //!     assert_eq!(report.code(), support::codes::PAM_SUCCESS);
@@ -18,12 +17,12 @@ mod case;
 pub mod certificates;
 pub mod codes;
 pub mod dev_log;
-pub mod disguise;
 mod files;
 pub mod finding_table;
 pub mod libpam;
 pub mod log_line;
 pub mod man_page;
+pub mod obfuscate;
 mod reading;
 pub mod report;
 pub mod sandbox;
@@ -36,12 +35,11 @@ pub mod trace;
 mod words;
 
 pub use artifacts::{checkout, example, helper_module, module_path};
-pub use case::{Case, Observed, SERVICE, no_program, no_root, no_stage, skipped};
+pub use case::{Case, Observed, SERVICE, no_program, no_root, sandbox_unavailable, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};
-pub use report::{Call, Endured, Entry, Footprint, Message, Report, Style, Taken};
-pub use script::{
-    Act, Answer, Conversation, DevLog, Disposition, Endurance, Interrupt, Script, Text,
-};
+pub use pam_ivalt_test_macros::sandbox_test;
+pub use report::{Call, Entry, Footprint, Message, Report, SoakResult, Style, Taken};
+pub use script::{Answer, Conversation, DevLog, Disposition, Interrupt, Reply, Script, Soak, Text};
 pub use settings::{Settings, users};
 pub use stand_in::StandIn;

@@ -1,4 +1,4 @@
-//! The one log line, taken apart as INTERFACE.md promises it; every departure is a panic that shows the line.
+//! The one log line, taken apart as debian/interface.md promises it; every departure is a panic that shows the line.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -45,13 +45,13 @@ pub struct LogLine {
     pub facility: u8,
     /// How loud.
     pub severity: Severity,
-    /// The host's name.
+    /// The application's ident.
     pub ident: String,
-    /// The host's process.
+    /// The application's process.
     pub pid: u32,
     /// In the tag: `pam_ivalt(SERVICE:auth):`.
     pub service: String,
-    /// Unescaped, in the order they stood.
+    /// Unescaped, in their order.
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -66,7 +66,7 @@ impl LogLine {
         datagram.contains(": pam_ivalt(")
     }
 
-    /// Of a key that always stands there; bytes that are not UTF-8 replaced.
+    /// Of a key that is always there; bytes that are not UTF-8 replaced.
     pub fn get(&self, key: &str) -> String {
         String::from_utf8_lossy(self.bytes(key)).into_owned()
     }

@@ -16,7 +16,7 @@ fn is_title(line: &str) -> bool {
     line.starts_with(".Sh ") || line.starts_with(".Ss ")
 }
 
-/// An entry of a list: what stands behind `.It Cm`, and the lines up to the next.
+/// An entry of a list: what follows `.It Cm`, and the lines up to the next.
 #[derive(Debug)]
 pub struct Item<'a> {
     pub head: &'a str,
@@ -39,7 +39,7 @@ pub fn items<'a>(lines: &[&'a str], macro_name: &str) -> Vec<Item<'a>> {
 }
 
 impl<'a> Item<'a> {
-    /// What stands in the body behind this macro, without punctuation.
+    /// What follows this macro in the body, without punctuation.
     pub fn marked(&self, macro_name: &str) -> Vec<&'a str> {
         let mark = format!(".{macro_name} ");
         let marked = self.body.iter().filter_map(|line| line.strip_prefix(&mark));

@@ -1,7 +1,7 @@
 //! What tests ask of a report.
 
 use super::log_line::LogLine;
-use super::report::{Call, Endured, Entry, Message, Report, Style};
+use super::report::{Call, Entry, Message, Report, SoakResult, Style};
 
 impl Report {
     /// The code of the first `pam_authenticate`.
@@ -13,8 +13,8 @@ impl Report {
     }
 
     /// What very many transactions came to.
-    pub fn endured(&self) -> &Endured {
-        self.endured.as_ref().expect("a script with `endurance`")
+    pub fn soak(&self) -> &SoakResult {
+        self.soak.as_ref().expect("a script with `soak`")
     }
 
     /// The codes of one kind of call, in order.

@@ -16,12 +16,12 @@ pub struct Report {
     /// Signals with a counting handler: how many the calling thread took, and how many any other.
     pub signals: BTreeMap<i32, Taken>,
     /// What many transactions came to, in place of `calls`.
-    pub endured: Option<Endured>,
+    pub soak: Option<SoakResult>,
 }
 
 /// Very many transactions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Endured {
+pub struct SoakResult {
     /// How often each code came.
     pub codes: BTreeMap<i32, u32>,
     /// Datagrams that reached `/dev/log`.
@@ -54,13 +54,13 @@ pub struct Call {
     pub transaction: u32,
     /// The PAM code.
     pub code: i32,
-    /// Wall clock, the person's delays included.
+    /// Wall clock, the user's delays included.
     pub elapsed_ms: u64,
     /// Resident memory afterwards; this program itself keeps some 2 KiB a call.
     pub rss_kib: u64,
-    /// What the person was asked and told.
+    /// What the user was asked and told.
     pub messages: Vec<Message>,
-    /// What libpam gave the `PAM_FAIL_DELAY` function: 0 when nobody asked for a delay, and off by up to a half.
+    /// What libpam gave the `PAM_FAIL_DELAY` function: 0 when no delay was asked for, and off by up to a half.
     pub fail_delays_us: Vec<u32>,
     /// Datagrams that reached `/dev/log`; for a FIFO or a file, what was written there.
     pub log: Vec<String>,
@@ -129,6 +129,6 @@ pub enum Style {
 pub struct Taken {
     /// By the thread that calls libpam.
     pub here: u32,
-    /// By any other: the module's threads steal the host's signals.
+    /// By any other: the module's threads steal the application's signals.
     pub elsewhere: u32,
 }

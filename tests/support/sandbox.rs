@@ -1,4 +1,4 @@
-//! A `/dev` and a few files of this process's own: the machine's stay as they are.
+//! A `/dev` and a few files of this process's own: the machine's stay as they are, and its settings are not seen.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::ptr;
 
 use super::script::Script;
@@ -16,13 +18,16 @@ const DEVICES: [&str; 8] = [
     "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts",
 ];
 
-/// Builds the stage. The inner error is a machine that grants no private mounts: a reason to skip, not to fail.
+/// Where a machine on which the module is installed has its own settings.
+const SETTINGS: &str = "/etc/ivalt";
+
+/// Builds it. The inner error is a machine that grants no private mounts: a reason to skip, not to fail.
 pub fn build(script: &Script) -> io::Result<Result<(), String>> {
     if let Err(error) = separate(script.no_network) {
         return Ok(Err(format!("no private mount namespace here: {error}")));
     }
     match private_mounts() {
-        // Some systems grant everybody the namespace and then nothing in it.
+        // Some systems grant every user the namespace and then nothing in it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(Err(format!("no private mounts here: {error}")));
         }
@@ -37,10 +42,27 @@ pub fn build(script: &Script) -> io::Result<Result<(), String>> {
 fn private_mounts() -> io::Result<()> {
     let everything = libc::MS_REC | libc::MS_PRIVATE;
     mount(Path::new("none"), Path::new("/"), None, everything)?;
+    hide(Path::new(SETTINGS))?;
     private_dev()
 }
 
-/// As root at once, otherwise through a user namespace in which everybody keeps their own number.
+/// An empty folder in the place of this one, if there is one.
+fn hide(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    mount(Path::new("tmpfs"), folder, Some(c"tmpfs"), libc::MS_NOSUID)
+}
+
+/// A sandbox for another program, without a script.
+pub fn build_for(command: &mut Command) {
+    // SAFETY: between fork and exec; the child has one thread, and glibc allows it to allocate.
+    unsafe {
+        command.pre_exec(|| build(&Script::default())?.map_err(io::Error::other));
+    }
+}
+
+/// As root at once, otherwise through a user namespace in which every user id stays the same.
 fn separate(no_network: bool) -> io::Result<()> {
     let flags = libc::CLONE_NEWNS | if no_network { libc::CLONE_NEWNET } else { 0 };
     // SAFETY: geteuid(2), getegid(2) take nothing and always succeed.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::disguise::disguised;
+use super::obfuscate::obfuscated;
 use super::report::Entry;
 
-/// One process: its surroundings, its PAM transactions, and what the person in front of it says.
+/// One process: its surroundings, its PAM transactions, and what the user in front of it says.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
@@ -38,10 +38,11 @@ pub struct Script {
     /// How often all of it happens, from `pam_start` to `pam_end`; 0 counts as 1.
     pub transactions: u32,
     /// Very many transactions instead, each with a token of its own.
-    pub endurance: Option<Endurance>,
+    pub soak: Option<Soak>,
     /// Set in this process before `pam_start`.
     pub env: BTreeMap<String, String>,
-    /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without `RLIMIT_`.
+    /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without
+    /// `RLIMIT_`.
     pub soft_limits: BTreeMap<String, u64>,
     /// Working directory.
     pub cwd: Option<PathBuf>,
@@ -49,23 +50,24 @@ pub struct Script {
     pub umask: Option<u32>,
     /// Dispositions. Whatever is not named is as a shell would leave it, SIGPIPE deadly.
     pub signals: BTreeMap<i32, Disposition>,
-    /// Blocked by the host while it calls.
+    /// Blocked by the application while it calls.
     pub blocked: Vec<i32>,
     /// Signals that rain on the process during every call.
     pub interrupt: Option<Interrupt>,
-    /// During every call a child of the host's own ends, this long after its begin; its SIGCHLD and its status are the host's.
+    /// During every call a child of the application's own ends, this long after its start; its SIGCHLD and its status are
+    /// the application's.
     pub child_ms: Option<u64>,
-    /// Descriptors that the host has closed; some callers of setuid programs close 0, 1 and 2.
+    /// Descriptors that the application has closed; some callers of setuid programs close 0, 1 and 2.
     pub closed: Vec<i32>,
-    /// What stands at `/dev/log`.
+    /// What is at `/dev/log`.
     pub dev_log: DevLog,
     /// Files bound over others, in this process only: `[from, to]`.
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// An empty network namespace, as polkit's `PrivateNetwork=yes`.
     pub no_network: bool,
-    /// Texts, [`disguised`], of which no copy may be in the memory of this process after a call; by what they are.
-    pub hunted: BTreeMap<String, Vec<u8>>,
-    /// Real and effective user id, as a setuid host has them.
+    /// Texts, [`obfuscated`], of which no copy may be in the memory of this process after a call; by what they are.
+    pub must_not_leak: BTreeMap<String, Vec<u8>>,
+    /// Real and effective user id, as a setuid application has them.
     pub uids: Option<(u32, u32)>,
 }
 
@@ -82,10 +84,10 @@ pub enum Text {
         /// What, and how often.
         repeat: (String, usize),
     },
-    /// A secret of which no copy must be left, [`disguised`].
-    Disguised {
+    /// A secret of which no copy must be left, [`obfuscated`].
+    Obfuscated {
         /// As pam-client may keep it.
-        disguised: Vec<u8>,
+        obfuscated: Vec<u8>,
     },
 }
 
@@ -98,12 +100,12 @@ impl Text {
             Self::Repeated {
                 repeat: (text, times),
             } => text.repeat(*times).into_bytes(),
-            Self::Disguised { disguised: text } => disguised(text),
+            Self::Obfuscated { obfuscated: text } => obfuscated(text),
         }
     }
 }
 
-/// What the person does at one prompt.
+/// What the user does at one prompt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Answer {
@@ -112,22 +114,22 @@ pub enum Answer {
     /// Types this.
     Text(Text),
     /// Anything unusual.
-    Act(Act),
+    Reply(Reply),
 }
 
 /// An answer with circumstances.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Act {
+pub struct Reply {
     /// The text; a reply whose text is NULL when null.
     pub answer: Option<Text>,
     /// The conversation returns this code and no reply.
     pub error: Option<i32>,
     /// The conversation returns `PAM_SUCCESS` and leaves the pointer to the replies as it was: NULL.
     pub no_reply: bool,
-    /// `PAM_USER` becomes this before the answer, as some hosts allow.
+    /// `PAM_USER` becomes this before the answer, as some applications allow.
     pub set_user: Option<Text>,
-    /// How long the person takes.
+    /// How long the user takes.
     pub delay_ms: u64,
     /// Files put in place of others meanwhile, by rename: `[from, to]`.
     pub renames: Vec<(PathBuf, PathBuf)>,
@@ -136,7 +138,7 @@ pub struct Act {
 /// Transactions of one `pam_authenticate`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Endurance {
+pub struct Soak {
     /// How many.
     pub rounds: u32,
     /// How many until the process has grown to its size.
@@ -152,7 +154,7 @@ pub enum Conversation {
     /// A function that answers from the script.
     #[default]
     Scripted,
-    /// No function; cron and other hosts without anybody in front of them.
+    /// No function; cron and other applications without a user in front of them.
     NullPointer,
 }
 
@@ -171,7 +173,7 @@ pub enum Disposition {
 /// How long a slow reader of `/dev/log` takes for a datagram.
 pub const SLOW: Duration = Duration::from_secs(3);
 
-/// A timer of the host.
+/// A timer of the application.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interrupt {
@@ -181,16 +183,16 @@ pub struct Interrupt {
     pub every_ms: u64,
 }
 
-/// What stands at `/dev/log`.
+/// What is at `/dev/log`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DevLog {
-    /// A socket somebody reads.
+    /// A socket that is read.
     #[default]
     Socket,
     /// Nothing.
     Missing,
-    /// A socket whose queue is full, and nobody reads.
+    /// A socket whose queue is full and that is not read.
     Full,
     /// A socket whose queue is full, and every [`SLOW`] one datagram is read.
     Slow,

@@ -1,4 +1,4 @@
-//! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would mend the fault.
+//! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would repair the fault.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,7 +32,7 @@ fn tls_config(
 
 /// What a server noted.
 #[derive(Default)]
-struct Journal {
+struct ServerLog {
     connections: AtomicUsize,
     /// Of requests that came whole.
     tokens: Mutex<Vec<String>>,
@@ -43,20 +43,20 @@ struct Journal {
 pub struct Server {
     pub port: u16,
     address: SocketAddr,
-    journal: Arc<Journal>,
+    log: Arc<ServerLog>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Hands every connection to `act`, before any TLS.
-    pub fn raw(act: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        Self::start(loopback(), move |stream, _| act(stream))
+    /// Hands every connection to `serve`, before any TLS.
+    pub fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::start(loopback(), move |stream, _| serve(stream))
     }
 
-    /// Shakes hands with `certificate`, reads the request, then lets `act` answer.
-    pub fn tls(certificate: Certificate, act: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
+    /// Shakes hands with `certificate`, reads the request, then lets `serve` answer.
+    pub fn tls(certificate: Certificate, serve: impl Fn(&mut Tls) + Send + Sync + 'static) -> Self {
         let config = tls_config(certificate, rustls::ALL_VERSIONS);
-        Self::listening(loopback(), config, move |tls, _| act(tls))
+        Self::listening(loopback(), config, move |tls, _| serve(tls))
     }
 
     /// Answers with exactly these bytes, then closes.
@@ -96,14 +96,14 @@ impl Server {
     pub fn tired_once(idle: Duration) -> Self {
         let config = tls_config(Certificate::Valid, rustls::ALL_VERSIONS);
         let tired = AtomicBool::new(false);
-        Self::start(loopback(), move |stream, journal| {
+        Self::start(loopback(), move |stream, log| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             if !tired.swap(true, Ordering::SeqCst) {
                 stream.set_read_timeout(Some(idle)).unwrap();
             }
             let mut tls = StreamOwned::new(connection, stream);
             if let Some(token) = read_request(&mut tls) {
-                journal.tokens.lock().unwrap().push(token);
+                log.tokens.lock().unwrap().push(token);
                 send_all(&mut tls, &answer("200 OK", "", br#"{"status":"success"}"#));
             }
             tls.conn.send_close_notify();
@@ -114,44 +114,44 @@ impl Server {
     fn listening(
         listener: TcpListener,
         config: Arc<ServerConfig>,
-        act: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
+        serve: impl Fn(&mut Tls, &str) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(listener, move |stream, journal| {
+        Self::start(listener, move |stream, log| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = StreamOwned::new(connection, stream);
             if let Some(token) = read_request(&mut tls) {
-                journal.tokens.lock().unwrap().push(token.clone());
-                act(&mut tls, &token);
+                log.tokens.lock().unwrap().push(token.clone());
+                serve(&mut tls, &token);
             }
         })
     }
 
     fn start(
         listener: TcpListener,
-        act: impl Fn(TcpStream, &Journal) + Send + Sync + 'static,
+        serve: impl Fn(TcpStream, &ServerLog) + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
-        let journal = Arc::<Journal>::default();
-        let shared = Arc::clone(&journal);
+        let log = Arc::<ServerLog>::default();
+        let shared = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            let act = Arc::new(act);
+            let serve = Arc::new(serve);
             for stream in listener
                 .incoming()
                 .map_while(Result::ok)
                 .take_while(|_| !shared.over.load(Ordering::SeqCst))
             {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                let (act, journal) = (Arc::clone(&act), Arc::clone(&shared));
+                let (serve, log) = (Arc::clone(&serve), Arc::clone(&shared));
                 stream
                     .set_read_timeout(Some(Duration::from_secs(20)))
                     .unwrap();
-                thread::spawn(move || act(stream, &journal));
+                thread::spawn(move || serve(stream, &log));
             }
         });
         Self {
             port: address.port(),
             address,
-            journal,
+            log,
             thread: Some(thread),
         }
     }
@@ -163,17 +163,17 @@ impl Server {
 
     /// The tokens of these requests, in order.
     pub fn tokens(&self) -> Vec<String> {
-        self.journal.tokens.lock().unwrap().clone()
+        self.log.tokens.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
-        self.journal.connections.load(Ordering::SeqCst)
+        self.log.connections.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.journal.over.store(true, Ordering::SeqCst);
+        self.log.over.store(true, Ordering::SeqCst);
         // Wakes the listener.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {

@@ -1,4 +1,4 @@
-//! A terminal for a host: what is written there is what a person would see.
+//! A terminal for an application: what is written there is what a user would see.
 
 use std::fs::File;
 use std::io::Read;

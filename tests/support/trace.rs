@@ -37,7 +37,7 @@ impl Trace {
     }
 }
 
-/// `PID NAME(…) = …`, without the process. What another process interrupted in the file stands in two lines,
+/// `PID NAME(…) = …`, without the process. What another process interrupted is in two lines of the file,
 /// `PID NAME(… <unfinished ...>` and `PID <... NAME resumed>…`; signals and endings are no calls.
 fn calls(text: &str) -> Vec<String> {
     let (mut calls, mut unfinished) = (Vec::new(), BTreeMap::new());

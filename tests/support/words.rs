@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::disguise::disguised;
-use super::script::{Act, Answer, Text};
+use super::obfuscate::obfuscated;
+use super::script::{Answer, Reply, Text};
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
@@ -18,10 +18,10 @@ impl From<String> for Text {
 }
 
 impl Text {
-    /// A secret of which copies are hunted.
+    /// A secret that must not leak.
     pub fn hidden(secret: &str) -> Self {
-        Self::Disguised {
-            disguised: disguised(secret.as_bytes()),
+        Self::Obfuscated {
+            obfuscated: obfuscated(secret.as_bytes()),
         }
     }
 }
@@ -38,13 +38,13 @@ impl<T: Into<Text>> From<T> for Answer {
     }
 }
 
-impl From<Act> for Answer {
-    fn from(act: Act) -> Self {
-        Self::Act(act)
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
     }
 }
 
-impl Act {
+impl Reply {
     /// Answers after a while.
     pub fn slowly(answer: impl Into<Text>, delay: Duration) -> Self {
         Self {

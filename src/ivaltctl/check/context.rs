@@ -120,7 +120,7 @@ pub fn problem_finding(
 
 /// The problem with the paths of the checked system, which may be below a folder.
 pub fn in_system(root: &Root, problem: Problem) -> Problem {
-    let strip = |text: &str| root.as_the_system_says(text);
+    let strip = |text: &str| root.strip_root_prefix(text);
     Problem {
         path: problem
             .path

@@ -32,23 +32,20 @@ const SCREENS: [&str; 6] = [
     "xscreensaver",
 ];
 
-/// Examines every service that asks iVALT.
+/// Checks every service that asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = std::collections::BTreeSet::new();
     let lines = context
         .lines
         .iter()
         .filter(|line| seen.insert(line.service.clone()));
-    lines
-        .filter_map(|line| examine(context.root, line))
-        .collect()
+    lines.filter_map(|line| check(context.root, line)).collect()
 }
 
-fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
+fn check(root: &Root, line: &ModuleLine) -> Option<Finding> {
     let service = line.service.as_str();
-    let sandboxed = (service == "polkit-1").then(|| sandboxed(root));
-    let (severity, id, what, fix) = if sandboxed.is_some_and(|private| private != Some(false)) {
-        polkit(sandboxed.flatten())
+    let (severity, id, what, fix) = if service == "polkit-1" {
+        polkit(root)?
     } else if AS_THE_USER.contains(&service) {
         (
             Severity::LocksOut,
@@ -56,7 +53,7 @@ fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
             format!(
                 "{service} runs its stack as the user, who cannot read the settings: nobody can unlock (misconfigured)"
             ),
-            format!("take pam_ivalt out of the stack of {service}"),
+            format!("remove pam_ivalt from the stack of {service}"),
         )
     } else if SCREENS.contains(&service) {
         (
@@ -66,7 +63,7 @@ fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
                 "{service} may ask before the network is up, as with wireless networks that a session starts: then nobody gets in (unavailable)"
             ),
             format!(
-                "make sure the network is up without a session, or take pam_ivalt out of the stack of {service}"
+                "make sure the network is up without a session, or remove pam_ivalt from the stack of {service}"
             ),
         )
     } else {
@@ -78,9 +75,10 @@ fn examine(root: &Root, line: &ModuleLine) -> Option<Finding> {
     })
 }
 
-fn polkit(private: Option<bool>) -> (Severity, &'static str, String, String) {
-    let (severity, when) = match private {
-        Some(_) => (Severity::LocksOut, "polkit asks"),
+fn polkit(root: &Root) -> Option<(Severity, &'static str, String, String)> {
+    let (severity, when) = match is_without_network(root) {
+        Some(false) => return None,
+        Some(true) => (Severity::LocksOut, "polkit asks"),
         None => (Severity::Warning, "from version 127 on, polkit asks"),
     };
     let what = format!(
@@ -88,18 +86,18 @@ fn polkit(private: Option<bool>) -> (Severity, &'static str, String, String) {
          (unavailable)"
     );
     let fix = format!(
-        "take the line out of polkit-1, or give the helper a network:\n\
+        "remove the line from polkit-1, or give the helper a network:\n\
          mkdir -p /etc/systemd/system/{HELPER}.d\n\
          printf '[Service]\\nPrivateNetwork=no\\nRestrictAddressFamilies=AF_INET AF_INET6\\n' \
          > /etc/systemd/system/{HELPER}.d/ivalt.conf\n\
          systemctl daemon-reload"
     );
-    (severity, "polkit-sandbox", what, fix)
+    Some((severity, "polkit-sandbox", what, fix))
 }
 
-/// `None` where there is no such unit, or one that says nothing of a network. Sockets that are not allowed are no
-/// better than an empty network.
-fn sandboxed(root: &Root) -> Option<bool> {
+/// `None` where there is no such unit, or one that does not mention the network. A network without permitted sockets
+/// is of no use either.
+fn is_without_network(root: &Root) -> Option<bool> {
     let text = unit(root);
     let private = values(&text, "PrivateNetwork=").last()?;
     let private = matches!(
@@ -109,7 +107,7 @@ fn sandboxed(root: &Root) -> Option<bool> {
     Some(private || !may_use_sockets(&text))
 }
 
-/// The unit's own words, then those of drop-ins, as systemd reads them.
+/// The unit's own text, then that of its drop-ins, as systemd reads them.
 fn unit(root: &Root) -> String {
     let folders = [
         "/usr/lib/systemd/system",

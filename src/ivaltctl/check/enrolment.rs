@@ -278,7 +278,7 @@ impl UsersCheck<'_> {
 /// and root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
-    let granted = sudo::grantees(root);
+    let granted = sudo::subjects(root);
     let in_groups = granted
         .groups
         .iter()

@@ -2,23 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::stacks;
-use crate::pam_d::{self, Kind};
+use crate::pam_stack::{self, RuleType, ivalt_rules};
 use crate::root::Root;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
-/// An `auth` line of a service that names our module.
+/// An `auth` line of a service that names the module.
 #[derive(Clone, Debug)]
 pub struct ModuleLine {
-    /// The service that comes to it, perhaps by an include.
+    /// The service that has it, perhaps by an include.
     pub service: String,
-    /// Where it stands.
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
     /// `pam_ivalt.so`, or an absolute path.
     pub module: String,
-    /// The words behind.
     pub arguments: Vec<String>,
 }
 
@@ -42,24 +39,24 @@ pub fn services_with_ivalt(root: &Root) -> Vec<String> {
     services
 }
 
-/// Every line of every service that names our module; a service that has no `auth` lines of its own has `other`'s.
+/// Every line of every service that names the module; a service that has no `auth` lines of its own has `other`'s.
 pub fn lines_with_ivalt(root: &Root) -> Vec<ModuleLine> {
-    let services = stacks::names(root).into_iter();
+    let services = pam_stack::service_names(root).into_iter();
     services.flat_map(|name| lines_of(root, &name)).collect()
 }
 
 fn lines_of(root: &Root, name: &str) -> Vec<ModuleLine> {
-    // What libpam cannot use at all is told by the examiner of stacks.
-    let service = pam_d::read(root, name).ok();
-    let service = service.filter(|service| service.has(Kind::Auth) || name == pam_d::OTHER);
+    // A service that libpam cannot use at all is a finding of `stacks`.
+    let service = pam_stack::read(root, name).ok();
+    let service = service.filter(|service| service.has(RuleType::Auth) || name == pam_stack::OTHER);
     let Some(service) = service else {
         return Vec::new();
     };
-    let steps = service.stack(Kind::Auth);
-    let lines = stacks::ours(steps).map(|(at, module)| ModuleLine {
+    let rules = service.stack(RuleType::Auth);
+    let lines = ivalt_rules(rules).map(|(at, module)| ModuleLine {
         service: name.to_owned(),
-        file: steps[at].place.file.clone(),
-        line: steps[at].place.line,
+        file: rules[at].location.file.clone(),
+        line: rules[at].location.line,
         module: module.path.clone(),
         arguments: module.arguments.clone(),
     });

@@ -1,7 +1,7 @@
-//! sshd: whether its configuration lets the module ask, and whether it lets anybody past without being asked.
+//! sshd: whether its configuration lets the module ask, and whether it lets anybody in without being asked.
 //!
-//! `sshd -T` prints what is in force. Where it cannot be asked, the files are read as sshd reads them: the first value
-//! of a keyword counts, `Include` is followed, and a `Match` block overrides what stands outside.
+//! `sshd -T` prints the effective values. Where it cannot be run, the files are read as sshd reads them: the first value
+//! of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
 
 mod configuration;
 
@@ -19,10 +19,10 @@ use ivalt_core::users::{self, Entry};
 
 const METHODS: &str = "authenticationmethods";
 
-/// What a person needs to find the phone and to type a token.
-const TYPING: Duration = Duration::from_secs(20);
+/// What a user needs to find the phone and to type a token.
+const TYPING_TIME: Duration = Duration::from_secs(20);
 
-/// Examines sshd, if its service asks iVALT.
+/// Checks sshd, if its service asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
         return Vec::new();
@@ -30,41 +30,37 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let Some(configuration) = Configuration::of(context.root) else {
         return Vec::new();
     };
-    let global = Examined {
+    let global = MatchScope {
         context,
         configuration: &configuration,
         values: &configuration.global,
-        scope: String::new(),
+        prefix: String::new(),
     };
-    let said = global.examine();
-    let mut findings = said.clone();
+    let reported = global.check();
+    let mut findings = reported.clone();
     for (criteria, values) in &configuration.matches {
-        let block = Examined {
+        let block = MatchScope {
             values,
-            scope: format!("for connections of \"Match {criteria}\": "),
+            prefix: format!("for connections of \"Match {criteria}\": "),
             ..global
         };
-        let of_block = block.examine();
-        // What the block does not change has been said.
-        findings.extend(
-            of_block
-                .into_iter()
-                .filter(|found| !block.said_before(found, &said)),
-        );
+        let of_block = block.check().into_iter();
+        findings.extend(of_block.filter(|found| !block.is_reported(found, &reported)));
     }
     findings
 }
 
 /// The configuration for all connections, or for those of one `Match` block.
-struct Examined<'a> {
+struct MatchScope<'a> {
     context: &'a CheckContext<'a>,
     configuration: &'a Configuration,
     values: &'a Values,
-    scope: String,
+    /// What a finding must say about the connections it is for.
+    prefix: String,
 }
 
-impl Examined<'_> {
-    fn examine(&self) -> Vec<Finding> {
+impl MatchScope<'_> {
+    fn check(&self) -> Vec<Finding> {
         if self.is("usepam", "no") {
             return vec![self.finding(
                 Severity::LetsIn,
@@ -74,14 +70,20 @@ impl Examined<'_> {
                 "UsePAM yes",
             )];
         }
-        [self.methods(), self.prompts(), self.limits(), self.doors()].concat()
+        [
+            self.methods(),
+            self.prompts(),
+            self.limits(),
+            self.accounts(),
+        ]
+        .concat()
     }
 
     fn is(&self, keyword: &str, word: &str) -> bool {
         self.value(keyword).eq_ignore_ascii_case(word)
     }
 
-    /// The value in force, sshd's default where there is none; sshd_config(5).
+    /// The effective value, sshd's default where there is none; sshd_config(5).
     fn value(&self, keyword: &str) -> &str {
         let default = match keyword {
             // Debian's and Fedora's files say yes; the program itself says no.
@@ -110,16 +112,17 @@ impl Examined<'_> {
         what: &str,
         fix: &str,
     ) -> Finding {
-        let place = self
-            .values
-            .get(keyword)
-            .and_then(|value| value.place.clone());
-        let where_to_write = match &place {
+        let value = self.values.get(keyword);
+        let location = value.and_then(|value| value.location.clone());
+        let where_to_write = match &location {
             Some((file, _)) => format!("write in {}", file.display()),
-            // Below, the first value that stands would count, or a Match block would swallow it.
+            // Further down, an earlier value would count, or the line would belong to a Match block.
             None => format!("write at the top of {CONFIG}"),
         };
-        let (file, line) = place.map_or((CONFIG.into(), None), |(file, line)| (file, Some(line)));
+        let (file, line) = match location {
+            Some((file, line)) => (file, Some(line)),
+            None => (CONFIG.into(), None),
+        };
         let source = self.configuration.source;
         let fix = format!("{where_to_write}: {fix}; then: sshd -t && systemctl reload ssh");
         Finding {
@@ -128,39 +131,36 @@ impl Examined<'_> {
                 severity,
                 id,
                 file,
-                format!("{}{what}{source}", self.scope),
+                format!("{}{what}{source}", self.prefix),
                 fix,
             )
         }
     }
 
-    fn said_before(&self, found: &Finding, before: &[Finding]) -> bool {
-        let without = |finding: &Finding, scope: &str| {
-            let what = finding
-                .what
-                .strip_prefix(scope)
-                .unwrap_or(&finding.what)
-                .to_owned();
-            (finding.id, what)
-        };
-        before
-            .iter()
-            .any(|said| without(said, "") == without(found, &self.scope))
+    /// Whether a finding holds for all connections: what the block does not change is reported once.
+    fn is_reported(&self, found: &Finding, reported: &[Finding]) -> bool {
+        let what = found.what.strip_prefix(&self.prefix);
+        let what = what.unwrap_or(&found.what);
+        let same = |known: &Finding| known.id == found.id && known.what == what;
+        reported.iter().any(same)
     }
 
-    /// The lists of `AuthenticationMethods`, each a way in; empty for `any`.
-    fn lists(&self) -> Vec<Vec<&str>> {
+    /// The lists of `AuthenticationMethods`, each enough to log in; empty for `any`.
+    fn method_lists(&self) -> Vec<Vec<&str>> {
         let value = self.value(METHODS);
         let lists = value.split_whitespace().filter(|list| *list != "any");
         lists.map(|list| list.split(',').collect()).collect()
     }
 
     fn methods(&self) -> Vec<Finding> {
-        let lists = self.lists();
+        let lists = self.method_lists();
         if lists.is_empty() {
-            return [self.keys(), self.other_methods()].concat();
+            return [self.public_keys(), self.other_methods()].concat();
         }
-        let mut findings: Vec<_> = lists.iter().filter_map(|list| self.list(list)).collect();
+        let mut findings: Vec<_> = lists
+            .iter()
+            .filter_map(|list| self.method_list(list))
+            .collect();
         if lists.iter().all(|list| list.contains(&"password")) {
             findings.push(self.finding(
                 Severity::LocksOut,
@@ -174,8 +174,8 @@ impl Examined<'_> {
         findings
     }
 
-    /// One way in: whether PAM is asked on it, and how often.
-    fn list(&self, list: &[&str]) -> Option<Finding> {
+    /// One list: whether sshd runs PAM for it, and how often.
+    fn method_list(&self, list: &[&str]) -> Option<Finding> {
         let shown = quote_log_value(list.join(",").as_bytes());
         match list.iter().filter(|method| asks_pam(method)).count() {
             0 => Some(self.finding(
@@ -193,8 +193,8 @@ impl Examined<'_> {
                 "sshd-methods-twice",
                 METHODS,
                 &format!(
-                    "AuthenticationMethods has the list {shown}, which runs PAM twice: whoever takes it is asked for two \
-                     iVALT tokens"
+                    "AuthenticationMethods has the list {shown}, which runs PAM twice: users are asked for two iVALT \
+                     tokens"
                 ),
                 "AuthenticationMethods keyboard-interactive",
             )),
@@ -202,20 +202,20 @@ impl Examined<'_> {
     }
 
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
-    fn keys(&self) -> Vec<Finding> {
+    fn public_keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let fix = "AuthenticationMethods publickey,keyboard-interactive";
         if self.is("pubkeyauthentication", "yes") {
-            // Not to see a key is no proof that there is none: homes may be elsewhere, and a user may add one.
+            // Homes may be elsewhere, and a user may add a key.
             let who = self.who_has_keys().map_or_else(
                 || {
-                    "whoever puts a key into ~/.ssh/authorized_keys gets in without iVALT"
+                    "anyone who puts a key into ~/.ssh/authorized_keys gets in without iVALT"
                         .to_owned()
                 },
                 |who| format!("{who} gets in without iVALT"),
             );
             let what = format!(
-                "public keys are a method of their own, since AuthenticationMethods is not set, and after a key sshd does \
+                "public keys are enough, since AuthenticationMethods is not set, and after a key sshd does \
                  not run PAM's auth lines: {who}"
             );
             findings.push(self.finding(
@@ -253,22 +253,18 @@ impl Examined<'_> {
         findings
     }
 
-    /// Somebody, or something, that has keys already.
+    /// Users, or a setting, that already have keys.
     fn who_has_keys(&self) -> Option<String> {
         for keyword in ["authorizedkeyscommand", "trustedusercakeys"] {
             if !self.is(keyword, "none") {
-                return Some(format!("whoever has a key by {keyword}"));
+                return Some(format!("anyone who has a key by {keyword}"));
             }
         }
-        let owners = accounts::local(self.context.root)
-            .into_iter()
-            .filter(|account| {
-                let files = self.value("authorizedkeysfile").split_whitespace();
-                account.has_a_shell()
-                    && files
-                        .into_iter()
-                        .any(|file| has_keys(self.context.root, account, file))
-            });
+        let root = self.context.root;
+        let owners = accounts::local(root).into_iter().filter(|account| {
+            let mut files = self.value("authorizedkeysfile").split_whitespace();
+            account.has_a_shell() && files.any(|file| has_keys(root, account, file))
+        });
         let names: Vec<_> = owners.map(|account| account.name).take(4).collect();
         match names.as_slice() {
             [] => None,
@@ -289,7 +285,7 @@ impl Examined<'_> {
             "kbdinteractiveauthentication",
             "KbdInteractiveAuthentication",
         );
-        let lists = self.lists();
+        let lists = self.method_lists();
         if self.is(keyword, "no") {
             let what = format!(
                 "{name} no: sshd has no way to show the module's prompt, so nobody who needs iVALT gets in by ssh"
@@ -319,47 +315,52 @@ impl Examined<'_> {
     }
 
     fn limits(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if let Some(settings) = self.context.settings_of("sshd") {
-            let attempts = settings.token.attempts.get();
-            let needed = (settings.api.timeout + TYPING).as_secs() * attempts;
-            let granted = seconds(self.value("logingracetime"));
-            if granted.is_some_and(|granted| granted > 0 && granted < needed) {
-                let what = format!(
-                    "LoginGraceTime {}: {attempts} attempts may take {needed} s, each the {} s of api.timeout_seconds and \
-                     {} s of typing; sshd hangs up before",
-                    self.value("logingracetime"),
-                    settings.api.timeout.as_secs(),
-                    TYPING.as_secs()
-                );
-                let fix = format!("LoginGraceTime {needed}");
-                findings.push(self.finding(
-                    Severity::Warning,
-                    "sshd-grace-time",
-                    "logingracetime",
-                    &what,
-                    &fix,
-                ));
-            }
+        self.grace_time()
+            .into_iter()
+            .chain(self.auth_tries())
+            .collect()
+    }
+
+    fn grace_time(&self) -> Option<Finding> {
+        let settings = self.context.settings_of("sshd")?;
+        let attempts = settings.token.attempts.get();
+        let timeout = settings.api.timeout;
+        let needed = (timeout + TYPING_TIME).as_secs() * attempts;
+        let granted = seconds(self.value("logingracetime"))?;
+        if granted == 0 || granted >= needed {
+            return None;
         }
-        if self
-            .value("maxauthtries")
-            .parse::<u64>()
-            .is_ok_and(|tries| tries < 2)
-        {
-            let what = "MaxAuthTries below 2: one key that is offered and refused ends the connection before the module asks";
-            findings.push(self.finding(
+        let what = format!(
+            "LoginGraceTime {}: {attempts} attempts may take {needed} s, each the {} s of api.timeout_seconds and {} s of \
+             typing; sshd hangs up before",
+            self.value("logingracetime"),
+            timeout.as_secs(),
+            TYPING_TIME.as_secs()
+        );
+        Some(self.finding(
+            Severity::Warning,
+            "sshd-grace-time",
+            "logingracetime",
+            &what,
+            &format!("LoginGraceTime {needed}"),
+        ))
+    }
+
+    fn auth_tries(&self) -> Option<Finding> {
+        let tries: u64 = self.value("maxauthtries").parse().ok()?;
+        (tries < 2).then(|| {
+            self.finding(
                 Severity::Warning,
                 "sshd-few-tries",
                 "maxauthtries",
-                what,
+                "MaxAuthTries below 2: one key that is offered and refused ends the connection before the module asks",
                 "MaxAuthTries 6",
-            ));
-        }
-        findings
+            )
+        })
     }
 
-    fn doors(&self) -> Vec<Finding> {
+    /// Accounts that the token does not protect, or locks out.
+    fn accounts(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.is("permitemptypasswords", "yes") {
             let what = "PermitEmptyPasswords yes: for accounts without a password, the iVALT token is the only proof";
@@ -416,7 +417,7 @@ fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
     let file = root.real(&settings.users_file);
     let trust = crate::trust();
     let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);
-    // A file that cannot be used is the enrolment's affair.
+    // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))
 }
 

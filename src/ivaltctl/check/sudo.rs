@@ -1,4 +1,4 @@
-//! sudo: when it does not ask PAM at all, and which service it asks.
+//! sudo: when it does not call PAM at all, and as which service it calls PAM.
 //!
 //! `/etc/sudoers` and what it includes are read as text, since only root may read them and sudo itself lists the rules
 //! of one user at a time; sudo-rs reads the same files.
@@ -11,53 +11,53 @@ use crate::root::Root;
 
 const SUDOERS: &str = "/etc/sudoers";
 /// sudo's own limit of includes in includes (MAX_SUDOERS_DEPTH).
-const DEPTH: usize = 128;
-/// More prompts than that for one command, and nobody knows any more where he is.
-const MANY: u64 = 10;
+const MAX_DEPTH: usize = 128;
+/// More prompts than that for one command are a warning.
+const MAX_PROMPTS: u64 = 10;
 
 /// A line of sudoers.
-struct Rule {
+struct SudoersLine {
     file: PathBuf,
-    line: usize,
+    number: usize,
     text: String,
 }
 
-/// Whom sudoers gives rights.
+/// The users and groups that sudoers gives rights.
 #[derive(Debug, Default)]
-pub struct Grantees {
+pub struct SudoSubjects {
     pub users: Vec<String>,
     pub groups: Vec<String>,
 }
 
-/// Examines sudo, if its service asks iVALT.
+/// Checks sudo, if its service asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sudo") {
         return Vec::new();
     }
-    let rules = rules(context.root);
-    let of_rules = rules.iter().flat_map(|rule| match defaults(&rule.text) {
+    let lines = lines(context.root);
+    let of_lines = lines.iter().flat_map(|line| match defaults(&line.text) {
         Some(settings) => settings
             .iter()
-            .filter_map(|setting| of_default(context, rule, setting))
+            .filter_map(|setting| check_default(context, line, setting))
             .collect(),
-        None => of_grant(rule),
+        None => check_grant(line),
     });
-    of_rules.collect()
+    of_lines.collect()
 }
 
-/// Whom sudoers names: groups by `%`, users by their name. Where it cannot be read, the groups distributions use.
-pub fn grantees(root: &Root) -> Grantees {
-    let rules = rules(root);
-    if rules.is_empty() {
+/// Who may use sudo: groups by `%`, users by their name. Where sudoers cannot be read, the groups distributions use.
+pub fn subjects(root: &Root) -> SudoSubjects {
+    let lines = lines(root);
+    if lines.is_empty() {
         let groups = ["sudo", "wheel", "admin"].map(str::to_owned).to_vec();
-        return Grantees {
+        return SudoSubjects {
             groups,
-            ..Grantees::default()
+            ..SudoSubjects::default()
         };
     }
-    let mut grantees = Grantees::default();
-    for rule in rules.iter().filter(|rule| is_grant(&rule.text)) {
-        let subject = rule.text.split('=').next().unwrap_or_default();
+    let mut subjects = SudoSubjects::default();
+    for line in lines.iter().filter(|line| is_grant(&line.text)) {
+        let subject = line.text.split('=').next().unwrap_or_default();
         // The last word before `=` is the host.
         let users = subject
             .trim()
@@ -65,12 +65,12 @@ pub fn grantees(root: &Root) -> Grantees {
             .map_or("", |(users, _)| users);
         for name in users.split(',').map(str::trim) {
             match name.strip_prefix('%') {
-                Some(group) => grantees.groups.push(group.to_owned()),
-                None => grantees.users.push(name.to_owned()),
+                Some(group) => subjects.groups.push(group.to_owned()),
+                None => subjects.users.push(name.to_owned()),
             }
         }
     }
-    grantees
+    subjects
 }
 
 fn is_grant(text: &str) -> bool {
@@ -86,17 +86,17 @@ fn is_grant(text: &str) -> bool {
         && !alias.iter().any(|word| text.starts_with(word))
 }
 
-fn rules(root: &Root) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    collect(root, Path::new(SUDOERS), DEPTH, &mut rules);
-    rules
+fn lines(root: &Root) -> Vec<SudoersLine> {
+    let mut lines = Vec::new();
+    collect(root, Path::new(SUDOERS), MAX_DEPTH, &mut lines);
+    lines
 }
 
-fn collect(root: &Root, file: &Path, depth: usize, rules: &mut Vec<Rule>) {
+fn collect(root: &Root, file: &Path, depth: usize, lines: &mut Vec<SudoersLine>) {
     let Ok(text) = root.read(file) else {
         return;
     };
-    for (line, text) in logical_lines(&text) {
+    for (number, text) in logical_lines(&text) {
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
         let named = file
             .parent()
@@ -104,7 +104,7 @@ fn collect(root: &Root, file: &Path, depth: usize, rules: &mut Vec<Rule>) {
             .join(rest.trim().trim_matches('"'));
         match (word, depth) {
             ("@include" | "#include" | "@includedir" | "#includedir", 0) => {}
-            ("@include" | "#include", _) => collect(root, &named, depth - 1, rules),
+            ("@include" | "#include", _) => collect(root, &named, depth - 1, lines),
             ("@includedir" | "#includedir", _) => {
                 // sudoers(5): names with a dot and those that end in a tilde are left out.
                 let names = root
@@ -112,14 +112,14 @@ fn collect(root: &Root, file: &Path, depth: usize, rules: &mut Vec<Rule>) {
                     .into_iter()
                     .map(|name| name.to_string_lossy().into_owned());
                 for name in names.filter(|name| !name.contains('.') && !name.ends_with('~')) {
-                    collect(root, &named.join(name), depth - 1, rules);
+                    collect(root, &named.join(name), depth - 1, lines);
                 }
             }
             _ if text.starts_with('#') && !is_user_id(&text) => {}
             _ if text.is_empty() => {}
-            _ => rules.push(Rule {
+            _ => lines.push(SudoersLine {
                 file: file.to_owned(),
-                line,
+                number,
                 text,
             }),
         }
@@ -152,7 +152,7 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-/// A comment behind a rule, but not `#include`, nor a user by number.
+/// A comment after a rule, but not `#include`, nor a user by number.
 fn without_comment(line: &str) -> &str {
     let comment = line.char_indices().skip(1).find(|(at, c)| {
         let next = line.as_bytes().get(at + 1);
@@ -178,59 +178,59 @@ fn defaults(text: &str) -> Option<Vec<String>> {
     )
 }
 
-fn warning(rule: &Rule, id: &'static str, what: &str, fix: &str) -> Finding {
+fn warning(line: &SudoersLine, id: &'static str, what: &str, fix: &str) -> Finding {
     Finding {
-        line: Some(rule.line),
+        line: Some(line.number),
         ..finding(
             Severity::Warning,
             id,
-            &rule.file,
+            &line.file,
             what,
-            format!("visudo -f {}: {fix}", rule.file.display()),
+            format!("visudo -f {}: {fix}", line.file.display()),
         )
     }
 }
 
-fn of_default(context: &CheckContext, rule: &Rule, setting: &str) -> Option<Finding> {
+fn check_default(context: &CheckContext, line: &SudoersLine, setting: &str) -> Option<Finding> {
     let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
     let (name, value) = (name.trim(), value.trim().trim_matches('"'));
     match name {
         "!authenticate" => Some(warning(
-            rule,
+            line,
             "sudo-not-asked",
-            "!authenticate: sudo runs these commands without asking PAM, so without iVALT",
-            "take !authenticate out",
+            "!authenticate: sudo runs these commands without calling PAM, so without iVALT",
+            "remove !authenticate",
         )),
         "noninteractive_auth" => Some(warning(
-            rule,
+            line,
             "sudo-noninteractive",
             "noninteractive_auth: sudo -n runs the module, whose prompt nobody can answer: scripts fail with a denial and \
              its delay, in place of sudo's \"a password is required\"",
-            "take noninteractive_auth out",
+            "remove noninteractive_auth",
         )),
         "timestamp_timeout" | "!timestamp_timeout" if value.starts_with('-') => Some(warning(
-            rule,
+            line,
             "sudo-timestamp",
-            "timestamp_timeout is negative: who has passed iVALT once is not asked again until the next boot",
+            "timestamp_timeout is negative: a user who has passed iVALT once is not asked again until the next boot",
             "timestamp_timeout = 15",
         )),
-        "passwd_tries" => many_tries(context, rule, value.parse().ok()?),
-        "pam_service" => other_service(context, rule, value, "sudo"),
-        "pam_login_service" => other_service(context, rule, value, "sudo -i"),
+        "passwd_tries" => many_tries(context, line, value.parse().ok()?),
+        "pam_service" => other_service(context, line, value, "sudo"),
+        "pam_login_service" => other_service(context, line, value, "sudo -i"),
         _ => None,
     }
 }
 
 /// sudo runs the whole stack again after a denial, passwd_tries times.
-fn many_tries(context: &CheckContext, rule: &Rule, tries: u64) -> Option<Finding> {
+fn many_tries(context: &CheckContext, line: &SudoersLine, tries: u64) -> Option<Finding> {
     let attempts = context.settings_of("sudo")?.token.attempts.get();
     let prompts = tries.saturating_mul(attempts);
     let what = format!(
         "passwd_tries = {tries}, and each try may ask for {attempts} tokens: one command may ask {prompts} times"
     );
-    (prompts > MANY).then(|| {
+    (prompts > MAX_PROMPTS).then(|| {
         warning(
-            rule,
+            line,
             "sudo-many-tries",
             &what,
             "passwd_tries = 3, or token.attempts = 1 in the settings",
@@ -240,7 +240,7 @@ fn many_tries(context: &CheckContext, rule: &Rule, tries: u64) -> Option<Finding
 
 fn other_service(
     context: &CheckContext,
-    rule: &Rule,
+    line: &SudoersLine,
     service: &str,
     command: &str,
 ) -> Option<Finding> {
@@ -248,21 +248,21 @@ fn other_service(
         return None;
     }
     let what = format!(
-        "{command} asks the service \"{service}\", which does not ask iVALT: it runs commands without iVALT"
+        "{command} calls PAM as \"{service}\", which does not ask iVALT: it runs commands without iVALT"
     );
-    let fix = format!("put the line of pam_ivalt into /etc/pam.d/{service}, too");
+    let fix = format!("add the pam_ivalt line to /etc/pam.d/{service}, too");
     Some(Finding {
         severity: Severity::LetsIn,
-        ..warning(rule, "sudo-other-service", &what, &fix)
+        ..warning(line, "sudo-other-service", &what, &fix)
     })
 }
 
-fn of_grant(rule: &Rule) -> Vec<Finding> {
-    if !is_grant(&rule.text) || !rule.text.contains("NOPASSWD:") {
+fn check_grant(line: &SudoersLine) -> Vec<Finding> {
+    if !is_grant(&line.text) || !line.text.contains("NOPASSWD:") {
         return Vec::new();
     }
-    let what = "NOPASSWD: sudo runs these commands without asking PAM, so without iVALT";
-    vec![warning(rule, "sudo-nopasswd", what, "take NOPASSWD: out")]
+    let what = "NOPASSWD: sudo runs these commands without calling PAM, so without iVALT";
+    vec![warning(line, "sudo-nopasswd", what, "remove NOPASSWD:")]
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! `ivaltctl enable`, `confirm`, `disable`: iVALT is switched on for a service, with a way back.
+//! `ivaltctl enable`, `confirm`, `disable`: iVALT for a service, with automatic rollback.
 //!
-//! The order is what keeps an administrator from being locked out: first the journal of what was there, then the
-//! process that puts it back, then the change.
+//! The order keeps administrators from being locked out: first the saved state of what was there, then the process
+//! that rolls back, then the change.
 
-mod journal;
 mod plan;
+mod rollback;
+mod saved_state;
 mod sshd;
-mod way_back;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,106 +14,105 @@ use std::path::Path;
 
 use similar::TextDiff;
 
-use super::command_line::{DisableArgs, EnableArgs};
-use super::finding::{Finding, Severity};
-use super::replace::replace;
-use super::root::Root;
-use super::terminal::{self, ERROR, OK};
-use super::{Exit, Refused, check};
-use journal::{Change, Content, Journal, Journals, State};
-pub use way_back::wait;
+use crate::command_line::{DisableArgs, EnableArgs};
+use crate::finding::{Finding, Severity};
+use crate::replace::replace;
+use crate::root::Root;
+use crate::terminal::{self, ERROR, OK};
+use crate::{Exit, Refused, check, pam_stack};
+pub use rollback::wait;
+use saved_state::{Change, Content, Phase, SavedState, StateDir};
 
-/// Switches iVALT on for a service.
+/// Enables iVALT for a service.
 pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
-    let service = plain_name(&enable.service)?;
-    let journals = Journals::open(&root)?;
-    refuse_unless_new(&journals, &root, service)?;
+    let service = service_name(&enable.service)?;
+    let states = StateDir::open(&root)?;
+    refuse_unless_new(&states, &root, service)?;
     let changes = plan::changes(&root, service)?;
     refuse_dangerous(&root, config, &changes)?;
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
-    if !enable.yes && !terminal::confirm("Write this?") {
+    if !enable.yes && !terminal::confirm("Apply this change?") {
         return Err(Refused("nothing was changed".into()));
     }
-    let mut journal = Journal::new(service, enable.confirm_within, changes);
+    let mut state = SavedState::new(service, enable.confirm_within, changes);
     if !root.is_this_machine() {
-        journal.state = State::Confirmed;
+        state.phase = Phase::Confirmed;
     }
-    journals.save(&journal)?;
-    carry_out(&journals, &root, &journal)?;
-    say_what_next(&journal, enable);
+    states.save(&state)?;
+    apply(&states, &root, &state)?;
+    say_what_next(&state, enable);
     Ok(Exit::Done)
 }
 
-/// Keeps every change that waits for it.
+/// Keeps every change that waits for a confirmation.
 pub fn confirm() -> Result<Exit, Refused> {
-    let journals = Journals::open(&Root::new(Path::new("/")))?;
-    let (pending, others): (Vec<_>, Vec<_>) = journals
+    let states = StateDir::open(&Root::new(Path::new("/")))?;
+    let (pending, others): (Vec<_>, Vec<_>) = states
         .all()?
         .into_iter()
-        .partition(|journal| journal.state == State::Pending);
+        .partition(|state| state.phase == Phase::Pending);
     if pending.is_empty() {
-        let late = others
-            .iter()
-            .find(|journal| journal.state == State::PutBack);
-        return Err(Refused(late.map_or("nothing waits for a confirmation".into(), |journal| {
-            format!("too late: nobody confirmed {0} in time, and everything was put back; begin again: ivaltctl enable {0}", journal.service)
+        let late = others.iter().find(|state| state.phase == Phase::RolledBack);
+        return Err(Refused(late.map_or("nothing is waiting for a confirmation".into(), |state| {
+            format!("too late: {0} was not confirmed in time, and everything was put back; start again: ivaltctl enable {0}", state.service)
         })));
     }
-    for mut journal in pending {
-        journal.state = State::Confirmed;
-        journals.save(&journal)?;
-        terminal::say(format_args!("{}: iVALT stays switched on", journal.service));
+    for mut state in pending {
+        state.phase = Phase::Confirmed;
+        states.save(&state)?;
+        terminal::say(format_args!("{}: iVALT stays switched on", state.service));
     }
     Ok(Exit::Done)
 }
 
-/// Switches iVALT off: the files are as they were before.
+/// Disables iVALT for a service: the files are as they were before.
 pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     let root = Root::new(&disable.root);
-    let service = plain_name(&disable.service)?;
-    let journals = Journals::open(&root)?;
-    let journal = journals
+    let service = service_name(&disable.service)?;
+    let states = StateDir::open(&root)?;
+    let state = states
         .load(service)?
-        .filter(|journal| journal.state != State::PutBack);
-    let journal = journal.ok_or_else(|| {
-        Refused(format!("{service} was not switched on by `ivaltctl enable`; take the line out yourself: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
+        .filter(|state| state.phase != Phase::RolledBack);
+    let state = state.ok_or_else(|| {
+        Refused(format!("{service} was not switched on by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
     })?;
-    refuse_if_edited(&root, &journal)?;
-    show(&journal.changes, |change| {
+    refuse_if_edited(&root, &state)?;
+    show(&state.changes, |change| {
         (&change.after.0, bytes_of(&change.before))
     });
-    if !disable.yes && !terminal::confirm("Write this?") {
+    if !disable.yes && !terminal::confirm("Apply this change?") {
         return Err(Refused("nothing was changed".into()));
     }
-    put_back(&root, &journal)?;
-    journals.forget(service)?;
+    restore(&root, &state)?;
+    states.forget(service)?;
     terminal::say(format_args!(
         "{service}: iVALT is switched off, the files are as they were before"
     ));
     Ok(Exit::Done)
 }
 
-/// The name of a file in pam.d, and nothing that leads out of it.
-fn plain_name(service: &str) -> Result<&str, Refused> {
+/// The name of a file in pam.d, without anything that leads out of it.
+fn service_name(service: &str) -> Result<&str, Refused> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if !service.is_empty() && !service.starts_with('.') && service.bytes().all(plain) {
+    let is_name = pam_stack::is_service_name(service);
+    if is_name && !service.is_empty() && service.bytes().all(plain) {
         return Ok(service);
     }
     Err(Refused(format!(
-        "{service:?} is no name of a service; services are the files in /etc/pam.d: ls /etc/pam.d"
+        "{service:?} is not a service name; services are the files in /etc/pam.d: ls /etc/pam.d"
     )))
 }
 
-/// An `enable` that was killed before its first change left a journal behind that undoes nothing.
-fn refuse_unless_new(journals: &Journals, root: &Root, service: &str) -> Result<(), Refused> {
-    match journals.load(service)? {
-        Some(journal) if journal.state != State::PutBack && !is_as_before(root, &journal) => {
+/// An `enable` that was killed before its first change left a state that has nothing to roll back.
+fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<(), Refused> {
+    match states.load(service)? {
+        Some(state) if state.phase != Phase::RolledBack && !is_as_before(root, &state) => {
             Err(Refused(format!(
                 "{service} is switched on already{}; to switch it off: ivaltctl disable {service}",
-                if journal.state == State::Pending {
+                if state.phase == Phase::Pending {
                     " and waits for: ivaltctl confirm"
                 } else {
                     ""
@@ -124,15 +123,15 @@ fn refuse_unless_new(journals: &Journals, root: &Root, service: &str) -> Result<
     }
 }
 
-fn is_as_before(root: &Root, journal: &Journal) -> bool {
+fn is_as_before(root: &Root, state: &SavedState) -> bool {
     let as_before = |change: &Change| {
-        read(root, change)
+        read(root, &change.path)
             .is_ok_and(|now| now == change.before.as_ref().map(|content| content.0.clone()))
     };
-    journal.changes.iter().all(as_before)
+    state.changes.iter().all(as_before)
 }
 
-/// The doctor looks at the system as it would be.
+/// `check` judges the system as it would be.
 fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<(), Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
@@ -176,52 +175,52 @@ fn bytes_of(content: &Option<Content>) -> &[u8] {
     content.as_ref().map_or(&[], |content| &content.0)
 }
 
-/// From here on, whatever ends this process, the way back is there.
-fn carry_out(journals: &Journals, root: &Root, journal: &Journal) -> Result<(), Refused> {
-    let done = start_way_back(root, journal).and_then(|()| write_all(root, journal));
+/// From here on, whatever ends this process, the rollback is there.
+fn apply(states: &StateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let done = start_rollback(root, state).and_then(|()| write_all(root, state));
     done.map_err(|Refused(why)| {
-        match put_back(root, journal).and_then(|()| journals.forget(&journal.service)) {
+        match restore(root, state).and_then(|()| states.forget(&state.service)) {
             Ok(()) => Refused(format!("{why}; everything was put back")),
             Err(Refused(worse)) => Refused(format!("{why}; and it could not be put back: {worse}")),
         }
     })
 }
 
-fn start_way_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
+fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
     if root.is_this_machine() {
-        way_back::start(journal)
+        rollback::start(state)
     } else {
         Ok(())
     }
 }
 
-fn write_all(root: &Root, journal: &Journal) -> Result<(), Refused> {
-    for change in &journal.changes {
+fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    for change in &state.changes {
         let named = |error: io::Error| Refused(format!("{}: {error}", change.path.display()));
-        put(&root.real(&change.path), &change.after.0).map_err(named)?;
+        write(&root.real(&change.path), &change.after.0).map_err(named)?;
     }
-    reload(root, journal)
+    reload(root, state)
 }
 
 /// sshd alone has settings of its own that changed; all other services read pam.d at every login.
-fn reload(root: &Root, journal: &Journal) -> Result<(), Refused> {
-    if journal.service != "sshd" || !root.is_this_machine() {
+fn reload(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    if state.service != "sshd" || !root.is_this_machine() {
         return Ok(());
     }
     sshd::test().and_then(|()| sshd::reload())
 }
 
-/// In reverse order, so that PAM asks for no token before sshd can carry one, nor after.
-fn put_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
-    for change in journal.changes.iter().rev() {
+/// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
+fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    for change in state.changes.iter().rev() {
         let before = change.before.as_ref().map(|content| content.0.as_slice());
-        // What was not reached is left alone: a file that cannot be written must not keep the others from their way back.
-        if read(root, change).is_ok_and(|now| now.as_deref() == before) {
+        // What `enable` did not reach is left alone: a file that cannot be written must not stop the rollback of the others.
+        if read(root, &change.path).is_ok_and(|now| now.as_deref() == before) {
             continue;
         }
         let real = root.real(&change.path);
         let done = match &change.before {
-            Some(content) => put(&real, &content.0),
+            Some(content) => write(&real, &content.0),
             None => match fs::remove_file(&real) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 done => done,
@@ -229,19 +228,19 @@ fn put_back(root: &Root, journal: &Journal) -> Result<(), Refused> {
         };
         done.map_err(|error| Refused(format!("{}: {error}", change.path.display())))?;
     }
-    reload(root, journal)
+    reload(root, state)
 }
 
-/// Such files are everybody's to read.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Such files may be read by every user.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o644, || Ok(()))
 }
 
-/// What somebody changed since `enable` is not thrown away: it is shown.
-fn refuse_if_edited(root: &Root, journal: &Journal) -> Result<(), Refused> {
+/// What was edited since `enable` is not thrown away: it is shown.
+fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let mut edited = Vec::new();
-    for change in &journal.changes {
-        let now = read(root, change)?;
+    for change in &state.changes {
+        let now = read(root, &change.path)?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {
@@ -252,29 +251,28 @@ fn refuse_if_edited(root: &Root, journal: &Journal) -> Result<(), Refused> {
         return Ok(());
     };
     let path = first.path.display();
-    terminal::complain(
-        "changed by somebody since `enable`, so it is not put back; this is the difference:",
-    );
+    terminal::complain("edited since `enable`, so it is not put back; the difference:");
     for (change, now) in &edited {
         show(std::slice::from_ref(*change), |change| {
             (&change.after.0, now)
         });
     }
     Err(Refused(format!(
-        "nothing was changed; undo the above in {path} and call this again, or take the lines below \"ivaltctl enable\" out yourself"
+        "nothing was changed; undo the above in {path} and run this again, or remove the lines below \"ivaltctl enable\" manually"
     )))
 }
 
-fn read(root: &Root, change: &Change) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(root.real(&change.path)) {
+/// Nothing where there is no such file.
+fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(root.real(path)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         bytes => bytes.map(Some),
     }
 }
 
-fn say_what_next(journal: &Journal, enable: &EnableArgs) {
-    let service = &journal.service;
-    if journal.state == State::Confirmed {
+fn say_what_next(state: &SavedState, enable: &EnableArgs) {
+    let service = &state.service;
+    if state.phase == Phase::Confirmed {
         terminal::say(format_args!(
             "{service}: iVALT is switched on below {}",
             enable.root.display()
@@ -287,8 +285,13 @@ fn say_what_next(journal: &Journal, enable: &EnableArgs) {
     };
     let what = format!("{service}: iVALT is switched on for {time}");
     terminal::say(terminal::styled(OK, what));
-    terminal::say("Keep this session. Log in from a second one; if that works: ivaltctl confirm");
     terminal::say(
-        "Without it, everything is put back by itself; only a reboot before leaves it as it is.",
+        "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
+    );
+    terminal::say(
+        "Without it, everything is put back automatically, unless the machine reboots first.",
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! sshd: whether it likes its settings, and the reading of them anew.
+//! sshd: tests its configuration and has a running sshd reload it.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,13 +8,13 @@ use nix::unistd::Pid;
 
 use crate::Refused;
 
-/// Where distributions put it.
+/// Where distributions install it.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 
 /// `sshd -t`
 ///
 /// # Errors
-/// What sshd says is wrong.
+/// What sshd reports.
 pub fn test() -> Result<(), Refused> {
     sshd("-t").map(drop)
 }
@@ -22,7 +22,7 @@ pub fn test() -> Result<(), Refused> {
 /// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay.
 ///
 /// # Errors
-/// It runs and cannot be told.
+/// It runs and cannot be signalled.
 pub fn reload() -> Result<(), Refused> {
     let effective = sshd("-T")?;
     let file = effective
@@ -34,7 +34,7 @@ pub fn reload() -> Result<(), Refused> {
     match pid.filter(|pid| is_sshd(*pid)) {
         Some(pid) => kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
             Refused(format!(
-                "sshd (process {pid}) could not be told to reload: {error}"
+                "sshd (process {pid}) could not be reloaded: {error}"
             ))
         }),
         // It reads its settings when it starts.
@@ -42,7 +42,7 @@ pub fn reload() -> Result<(), Refused> {
     }
 }
 
-/// The number in an old file may be somebody else's by now.
+/// The number in an old file may be another program's by now.
 fn is_sshd(pid: i32) -> bool {
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let name = program
@@ -60,6 +60,6 @@ fn sshd(option: &str) -> Result<String, Refused> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Refused(format!("sshd {option}: {}", said.trim())))
+    let message = String::from_utf8_lossy(&output.stderr);
+    Err(Refused(format!("sshd {option}: {}", message.trim())))
 }

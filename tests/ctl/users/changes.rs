@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{FILE, Store};
 use crate::tool::with_config;
 use support::codes::{PAM_SUCCESS, PAM_USER_UNKNOWN};
-use support::{Case, StandIn, no_stage};
+use support::{Case, StandIn, sandbox_test};
 
 /// Every form of an entry through the program: what is untouched stays byte for byte.
 #[test]
@@ -168,11 +168,8 @@ fn a_shared_mobile_is_pointed_out() {
 }
 
 /// What the tool writes, the module reads.
-#[test]
+#[sandbox_test]
 fn logins_follow() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let case = Case::against(&ivalt).user("first.last").answer("accept-1");
     let after = |words: &[&str]| {

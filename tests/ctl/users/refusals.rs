@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::{FILE, Store};
-use crate::tool::{ivaltctl, without_etc_ivalt};
-use support::no_root;
+use crate::tool::in_sandbox;
+use support::sandbox_test;
 
 #[test]
 fn names_and_mobiles_that_cannot_be_are_refused() {
@@ -183,16 +183,9 @@ fn settings_need_not_be_complete_but_not_broken() {
     store.refused(&["add", "root", "+916283974746"], sentence);
 }
 
-#[test]
+#[sandbox_test]
 fn without_settings_the_defaults_are_named() {
-    let called = if fs::exists("/etc/ivalt").unwrap() {
-        if no_root("hides /etc/ivalt") {
-            return;
-        }
-        without_etc_ivalt(&["users", "list"])
-    } else {
-        ivaltctl(&["users", "list"])
-    };
+    let called = in_sandbox(&["users", "list"]);
     assert_eq!(
         (called.status, called.stderr.as_str()),
         (

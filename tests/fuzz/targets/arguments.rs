@@ -4,6 +4,6 @@ mod entry;
 mod targets;
 
 libfuzzer_sys::fuzz_target!(
-    init: targets::application::enter_stage(entry::pam_sm_authenticate).expect("root or a user namespace, for a /dev of its own"),
+    init: targets::application::enter_sandbox(entry::pam_sm_authenticate).expect("root or a user namespace, for a /dev of its own"),
     |input: &[u8]| targets::arguments::run(input)
 );

@@ -1,7 +1,9 @@
-//! What sshd is told: from `sshd -T` where it can be asked, with the places from its files.
+//! sshd's effective configuration: from `sshd -T` where it can be run, with file and line from its files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
 
 use crate::check::program;
 use crate::root::Root;
@@ -9,16 +11,16 @@ use crate::root::Root;
 /// Where sshd begins to read.
 pub const CONFIG: &str = "/etc/ssh/sshd_config";
 /// sshd's own limit of `Include` in `Include` (SERVCONF_MAX_DEPTH).
-const DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
 
-/// A value in force, and where it stands, if it does.
+/// An effective value, and where it is set, if it is.
 #[derive(Clone, Debug)]
 pub struct Value {
     pub text: String,
-    pub place: Option<(PathBuf, usize)>,
+    pub location: Option<(PathBuf, usize)>,
 }
 
-/// Keywords in small letters.
+/// Keywords in lower case.
 pub type Values = BTreeMap<String, Value>;
 
 /// The configuration for all connections, and what each `Match` block makes of it.
@@ -34,19 +36,19 @@ impl Configuration {
     /// `None` where there is no sshd.
     pub fn of(root: &Root) -> Option<Self> {
         let text = root.read(Path::new(CONFIG)).ok()?;
-        let mut reading = Reading {
+        let mut reader = Reader {
             root,
             blocks: vec![(String::new(), Values::new())],
         };
-        reading.file(Path::new(CONFIG), &text, DEPTH, 0);
-        let mut blocks = reading.blocks.into_iter();
+        reader.file(Path::new(CONFIG), &text, MAX_DEPTH, 0);
+        let mut blocks = reader.blocks.into_iter();
         let mut global = blocks.next().map(|(_, values)| values).unwrap_or_default();
-        let source = match in_force(root) {
+        let source = match effective(root) {
             Some(printed) => {
-                confirm(&mut global, &printed);
+                global = with_locations(&printed, &global);
                 ""
             }
-            None => " (as its files say; sshd -T was not asked)",
+            None => " (as its files say; sshd -T was not run)",
         };
         let matches = blocks.map(|(criteria, own)| {
             let mut values = global.clone();
@@ -61,36 +63,32 @@ impl Configuration {
     }
 }
 
-/// sshd needs root, host keys and /run/sshd for it. A change that is not written yet, it does not know.
-fn in_force(root: &Root) -> Option<String> {
-    let can_be_asked = root.is_this_machine() && !root.differs_below(Path::new("/etc/ssh"));
-    can_be_asked.then(|| program::output(&["/usr/sbin/sshd", "/usr/bin/sshd"], &["-T"]))?
+/// sshd needs root, host keys and /run/sshd for it. It does not know of a change that is not written yet.
+fn effective(root: &Root) -> Option<String> {
+    let can_be_run = root.is_this_machine() && !root.differs_below(Path::new("/etc/ssh"));
+    can_be_run.then(|| program::output(&["/usr/sbin/sshd", "/usr/bin/sshd"], &["-T"]))?
 }
 
-/// What sshd prints counts; the places are those of the files, where they agree.
-fn confirm(global: &mut Values, printed: &str) {
-    let mut confirmed = Values::new();
-    for line in printed.lines() {
-        let Some((keyword, text)) = line.split_once(' ') else {
-            continue;
-        };
-        let place = global.get(keyword).and_then(|value| value.place.clone());
+/// The values that sshd prints; the locations are those of the files.
+fn with_locations(printed: &str, files: &Values) -> Values {
+    let mut values = Values::new();
+    for (keyword, text) in printed.lines().filter_map(|line| line.split_once(' ')) {
         let value = Value {
             text: text.trim().to_owned(),
-            place,
+            location: files.get(keyword).and_then(|value| value.location.clone()),
         };
-        confirmed.entry(keyword.to_owned()).or_insert(value);
+        values.entry(keyword.to_owned()).or_insert(value);
     }
-    *global = confirmed;
+    values
 }
 
-struct Reading<'a> {
+struct Reader<'a> {
     root: &'a Root,
     /// The first is for all connections; then one for each `Match`.
     blocks: Vec<(String, Values)>,
 }
 
-impl Reading<'_> {
+impl Reader<'_> {
     /// A `Match` in an included file ends with that file.
     fn file(&mut self, file: &Path, text: &str, depth: usize, mut block: usize) {
         for (number, line) in (1..).zip(text.lines()) {
@@ -107,7 +105,7 @@ impl Reading<'_> {
                 _ => {
                     let value = Value {
                         text: rest,
-                        place: Some((file.to_owned(), number)),
+                        location: Some((file.to_owned(), number)),
                     };
                     self.blocks[block].1.entry(keyword).or_insert(value);
                 }
@@ -129,7 +127,7 @@ impl Reading<'_> {
     }
 }
 
-/// The keyword in small letters and its value; sshd takes blanks or one `=` between them.
+/// The keyword in lower case and its value; sshd takes blanks or one `=` between them.
 fn keyword(line: &str) -> Option<(String, String)> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -149,29 +147,28 @@ fn keyword(line: &str) -> Option<(String, String)> {
     Some((keyword, rest.trim_matches('"').to_owned()))
 }
 
-/// The files that a pattern names, sorted, as glob(7) does with `*` and `?` in the last part.
+/// The files that a pattern names, sorted, as glob(7) does with a pattern in the last part.
 fn matching(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(last)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
     let last = last.to_string_lossy();
     let names = root.names(folder).into_iter();
-    let names = names.filter(|name| fits(last.as_bytes(), name.to_string_lossy().as_bytes()));
-    let visible =
-        names.filter(|name| last.starts_with('.') || !name.to_string_lossy().starts_with('.'));
-    visible.map(|name| folder.join(name)).collect()
+    names
+        .filter(|name| matches(&last, &name.to_string_lossy()))
+        .map(|name| folder.join(name))
+        .collect()
 }
 
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            fits(rest, name) || (!name.is_empty() && fits(pattern, &name[1..]))
-        }
-        ([b'?', rest @ ..], [_, name @ ..]) => fits(rest, name),
-        ([one, rest @ ..], [other, name @ ..]) => one == other && fits(rest, name),
-        _ => false,
-    }
+/// A pattern that cannot be read is a name, as in glob(7).
+fn matches(pattern: &str, name: &str) -> bool {
+    let options = MatchOptions {
+        require_literal_leading_dot: true,
+        ..MatchOptions::new()
+    };
+    Pattern::new(pattern).map_or(pattern == name, |pattern| {
+        pattern.matches_with(name, options)
+    })
 }
 
 #[cfg(test)]
@@ -185,13 +182,15 @@ mod tests {
             ("*.conf", "a.conf~", false),
             ("5?-a.conf", "50-a.conf", true),
             ("a", "a", true),
+            ("a", "A", false),
             ("*", "", true),
+            ("*", ".swp", false),
+            (".*", ".swp", true),
+            ("[0-4]*", "50-a", false),
+            ("[!0-4]*", "50-a", true),
+            ("[a", "[a", true),
         ] {
-            assert_eq!(
-                fits(pattern.as_bytes(), name.as_bytes()),
-                expected,
-                "{pattern} {name}"
-            );
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 

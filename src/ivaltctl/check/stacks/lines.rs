@@ -1,122 +1,98 @@
-//! Lines that libpam cannot obey.
+//! Lines that libpam cannot use.
 
-use super::super::super::finding::Severity;
-use super::super::super::pam_d::{Action, Fault, Kind, Module, Step, What};
-use super::super::super::stack::PAM_MODULE_UNKNOWN;
-use super::modules::trade;
-use super::runs::{Ours, Run};
-use super::{Patient, Trade, Words, control, line};
+use super::paths::{ExecutionPath, IvaltOutcome};
+use super::{Message, StackUnderTest, control, line};
+use crate::finding::Severity;
+use crate::pam_stack::{Action, Fault, Module, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType};
 
-/// Every broken line of the stack.
-pub fn look(patient: &mut Patient) {
-    let steps = patient.steps;
-    for (at, step) in steps.iter().enumerate() {
-        match &step.what {
-            What::Broken(fault) => broken(patient, step, fault),
-            What::Module(module) => {
-                unknown_control(patient, at, step, module);
-                missing(patient, at, step, module);
+/// Checks every line of the stack for faults.
+pub fn check(stack: &mut StackUnderTest) {
+    let rules = stack.rules;
+    for (at, rule) in rules.iter().enumerate() {
+        match &rule.target {
+            RuleTarget::Broken(fault) => broken(stack, rule, fault),
+            RuleTarget::Module(module) => {
+                unknown_control(stack, at, rule, module);
+                missing(stack, at, rule, module);
             }
-            What::Substack => {}
+            RuleTarget::Substack => {}
         }
     }
 }
 
-/// What the stack makes of a line that cannot be obeyed: nobody gets in, or there are ways around it.
-fn severity(patient: &Patient) -> Severity {
-    let asked = |run: &Run| patient.kind != Kind::Auth || run.ours == Ours::Allowed;
-    if patient.runs.iter().any(|run| run.lets_in() && asked(run)) {
+/// What the stack makes of such a line: nobody gets in, or there are ways around it.
+fn severity(stack: &StackUnderTest) -> Severity {
+    let counts = |path: &&ExecutionPath| {
+        stack.rule_type != RuleType::Auth || path.facts.ivalt == IvaltOutcome::Allowed
+    };
+    if stack
+        .paths
+        .iter()
+        .filter(counts)
+        .any(ExecutionPath::lets_in)
+    {
         Severity::Warning
     } else {
         Severity::LocksOut
     }
 }
 
-fn broken(patient: &mut Patient, step: &Step, fault: &Fault) {
-    let severity = severity(patient);
-    let words = words(fault);
-    let run = patient.smoothest(|_| true).cloned();
-    patient.find(words, severity, &step.place, run.as_ref());
+fn broken(stack: &mut StackUnderTest, rule: &Rule, fault: &Fault) {
+    let what = fault.what();
+    let what = format!("{what}; libpam treats the line as a failing module");
+    let message = Message::new(id(fault), what, fault.fix());
+    let path = stack.best_path(|_| true).cloned();
+    stack.add(message, severity(stack), &rule.location, path);
 }
 
-/// A fault in words, with what it does.
-fn words(fault: &Fault) -> Words {
-    let (id, what, fix) = match fault {
-        Fault::Type(word) => (
-            "broken-line",
-            format!("\"{}\" is no type of line", word.escape_debug()),
-            "begin the line with auth, account, password or session, or put # before it",
-        ),
-        Fault::NoControl | Fault::NoModule => (
-            "broken-line",
-            "the line ends before it names a module".to_owned(),
-            "complete the line: type, control field, module; or put # before it",
-        ),
-        Fault::NoFile(name) => (
-            "missing-include",
-            format!("there is no file {} to include", name.escape_debug()),
-            "create that file, or name one that is there",
-        ),
-        Fault::TooDeep(name) => (
-            "include-loop",
-            format!("{} includes itself", name.escape_debug()),
-            "remove this line: before version 1.6 libpam takes the program down with it",
-        ),
-        Fault::NoName => (
-            "broken-line",
-            "the line includes a file without naming it".to_owned(),
-            "name the file, or remove the line: Debian's libpam takes the program down with it",
-        ),
-        Fault::GivenUp(file) => (
-            "broken-include",
-            format!("libpam gives up on {}", file.escape_debug()),
-            "fix that file: its last line ends with a backslash, or it includes what is not there",
-        ),
-    };
-    let what = format!("{what}; libpam puts a step there that denies");
-    Words::new(id, what, fix)
+fn id(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Type(_) | Fault::NoControl | Fault::NoModule | Fault::NoName => "broken-line",
+        Fault::NoFile(_) => "missing-include",
+        Fault::TooDeep(_) => "include-loop",
+        Fault::FileUnusable(_) => "broken-include",
+    }
 }
 
-fn unknown_control(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
-    let Some(fault) = step.control_fault else {
+fn unknown_control(stack: &mut StackUnderTest, at: usize, rule: &Rule, module: &Module) {
+    let Some(fault) = rule.control_fault else {
         return;
     };
-    let words = Words {
-        id: "unknown-control",
-        what: format!(
-            "the control field {} is none ({fault}): libpam denies whatever {} answers",
-            control(step).escape_debug(),
+    let message = Message::new(
+        "unknown-control",
+        format!(
+            "invalid control field {} ({fault}): libpam denies whatever {} returns",
+            control(rule).escape_debug(),
             module.name().escape_debug(),
         ),
-        fix: line(patient.kind, "required", module),
-    };
-    let run = patient
-        .smoothest(|run| run.answers.iter().any(|(asked, _)| *asked == at))
+        line(stack.rule_type, "required", module),
+    );
+    let path = stack
+        .best_path(|path| path.returned_by(at).is_some())
         .cloned();
-    patient.find(words, severity(patient), &step.place, run.as_ref());
+    stack.add(message, severity(stack), &rule.location, path);
 }
 
-fn missing(patient: &mut Patient, at: usize, step: &Step, module: &Module) {
-    // Ours has an examiner of its own.
-    let harmless = step.actions[PAM_MODULE_UNKNOWN] == Action::Ignore;
-    if trade(module) == Trade::Ours || harmless || !patient.answers.is_missing(patient.root, module)
-    {
+fn missing(stack: &mut StackUnderTest, at: usize, rule: &Rule, module: &Module) {
+    // pam_ivalt.so itself is another check's (module_file).
+    let harmless = rule.actions[ReturnCode::ModuleUnknown] == Action::Ignore;
+    if module.kind() == ModuleKind::Ivalt || harmless || !stack.codes.is_missing(module) {
         return;
     }
-    let asked = |run: &Run| run.answers.iter().any(|(asked, _)| *asked == at);
-    let severity = severity(patient);
-    let words = Words {
-        id: "missing-module",
-        what: format!(
-            "{} is not there; libpam denies in its place",
+    let message = Message::new(
+        "missing-module",
+        format!(
+            "{} does not exist; libpam denies instead of calling it",
             module.path.escape_debug()
         ),
-        fix: format!(
+        format!(
             "install {}, or correct its name: {}",
             module.name().escape_debug(),
-            line(patient.kind, &control(step), module)
+            line(stack.rule_type, &control(rule), module)
         ),
-    };
-    let run = patient.smoothest(asked).cloned();
-    patient.find(words, severity, &step.place, run.as_ref());
+    );
+    let path = stack
+        .best_path(|path| path.returned_by(at).is_some())
+        .cloned();
+    stack.add(message, severity(stack), &rule.location, path);
 }

@@ -1,33 +1,34 @@
-//! The doctor's eye for pam.d: what the stacks with pam_ivalt in them do to a login, whatever their modules answer.
+//! What the stacks with pam_ivalt in them do to a login, whatever their modules return.
 
 mod lines;
-mod modules;
-mod runs;
+mod outcomes;
+mod paths;
+mod return_codes;
 mod services;
 mod shape;
-mod verdicts;
 
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::super::finding::{Finding, Severity};
-use super::super::pam_d::{self, Code, Kind, Module, Place, Service, Step, What};
-use super::super::root::Root;
-use super::super::stack;
 use ivalt_core::arguments::{Arguments, DEFAULT_CONFIG};
-use modules::{Answers, Trade, trade_of};
-use runs::Run;
-pub use services::names;
+
+use crate::finding::{Finding, Severity};
+use crate::pam_stack::{
+    self, Location, Module, ReturnCode, Rule, RuleType, Service, ivalt_rules, simulate,
+};
+use crate::root::Root;
+use paths::ExecutionPath;
+use return_codes::ReturnCodes;
 
 /// What is wrong with the stacks of all services that have pam_ivalt.
 pub fn findings(root: &Root) -> Vec<Finding> {
-    let names = services::names(root);
+    let names = pam_stack::service_names(root);
     let each = names.iter().flat_map(|name| findings_of(root, name));
     let mut all: Vec<Finding> = Vec::new();
-    // What stands in a shared file is said once, at its worst.
+    // A fault in a shared file is reported once, at its worst.
     for finding in each.chain(services::shared(root, &names)) {
-        let place = |known: &Finding| (known.id, known.file.clone(), known.line);
-        match all.iter_mut().find(|known| place(known) == place(&finding)) {
+        let key = |known: &Finding| (known.id, known.file.clone(), known.line);
+        match all.iter_mut().find(|known| key(known) == key(&finding)) {
             None => all.push(finding),
             Some(known) if known.severity < finding.severity => *known = finding,
             Some(_) => {}
@@ -38,123 +39,101 @@ pub fn findings(root: &Root) -> Vec<Finding> {
 
 /// What is wrong with the stacks of one service; nothing where pam_ivalt is not in them.
 pub fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
-    let found = diagnose(root, service).into_iter();
-    found.map(|diagnosis| diagnosis.finding).collect()
+    let found = check_service(root, service).into_iter();
+    found.map(|(finding, _)| finding).collect()
 }
 
-/// A finding, and a login that shows it.
-#[derive(Debug)]
-struct Diagnosis {
-    finding: Finding,
-    /// Read by the tests, which put the login before the real libpam.
-    #[cfg_attr(not(test), allow(dead_code))]
-    proof: Option<Proof>,
-}
+/// A path through a stack that shows a finding. The tests run it on the real libpam.
+type Counterexample = (RuleType, ExecutionPath);
 
-/// What each module answers, and what comes of it.
-#[derive(Clone, Debug)]
-#[cfg_attr(not(test), allow(dead_code))]
-struct Proof {
-    kind: Kind,
-    answers: Vec<(Place, Code)>,
-    code: Code,
-}
+/// A finding, and what shows it.
+type StackFinding = (Finding, Option<Counterexample>);
 
-/// One stack under examination.
-struct Patient<'a> {
-    root: &'a Root,
+/// One stack that is checked.
+struct StackUnderTest<'a> {
     service: &'a str,
-    kind: Kind,
-    steps: &'a [Step],
-    answers: Answers,
-    runs: Vec<Run>,
-    found: Vec<Diagnosis>,
+    rule_type: RuleType,
+    rules: &'a [Rule],
+    codes: ReturnCodes<'a>,
+    paths: Vec<ExecutionPath>,
+    found: Vec<StackFinding>,
 }
 
-impl<'a> Patient<'a> {
-    fn new(root: &'a Root, service: &'a str, kind: Kind, steps: &'a [Step]) -> Self {
-        let tolerant = ours(steps).any(|(_, module)| is_tolerant(root, module));
-        let answers = Answers::new(root, tolerant, kind != Kind::Auth);
-        let runs = runs::all(steps, |step| answers.of(root, step));
+impl<'a> StackUnderTest<'a> {
+    fn new(root: &'a Root, service: &'a str, rule_type: RuleType, rules: &'a [Rule]) -> Self {
+        let tolerant = ivalt_rules(rules).any(|(_, module)| is_tolerant(root, module));
+        let codes = ReturnCodes::new(root, tolerant, rule_type != RuleType::Auth);
+        let paths = paths::all(rules, |rule| codes.of(rule));
         Self {
-            root,
             service,
-            kind,
-            steps,
-            answers,
-            runs,
+            rule_type,
+            rules,
+            codes,
+            paths,
             found: Vec::new(),
         }
     }
 
     /// Adds a finding about a line, once.
-    fn find(&mut self, what: Words, severity: Severity, place: &Place, run: Option<&Run>) {
-        let same = |known: &Diagnosis| {
-            let Finding { id, file, line, .. } = &known.finding;
-            (*id, file.as_ref(), *line) == (what.id, Some(&place.file), Some(place.line))
+    fn add(
+        &mut self,
+        message: Message,
+        severity: Severity,
+        location: &Location,
+        path: Option<ExecutionPath>,
+    ) {
+        let Location { file, line } = location;
+        let same = |(known, _): &StackFinding| {
+            (known.id, known.file.as_ref(), known.line) == (message.id, Some(file), Some(*line))
         };
         if self.found.iter().any(same) {
             return;
         }
-        let proof = run.map(|run| self.proof(run));
-        let finding = Finding {
-            severity,
-            id: what.id,
-            file: Some(place.file.clone()),
-            line: Some(place.line),
-            what: format!("service {}: {}", self.service, what.what),
-            fix: what.fix,
-        };
-        self.found.push(Diagnosis { finding, proof });
+        let mut finding = message.at(severity, location);
+        finding.what = format!("service {}: {}", self.service, finding.what);
+        let counterexample = path.map(|path| (self.rule_type, path));
+        self.found.push((finding, counterexample));
     }
 
-    fn proof(&self, run: &Run) -> Proof {
-        let place = |step: usize| self.steps[step].place.clone();
-        let answers = run.answers.iter().map(|(step, code)| (place(*step), *code));
-        Proof {
-            kind: self.kind,
-            answers: answers.collect(),
-            code: run.code,
-        }
-    }
-
-    /// A login in which this module answers so, and the others as well as they can.
-    fn imagine(&self, at: usize, code: Code) -> Run {
-        let others = |step: usize| self.answers.of(self.root, &self.steps[step])[0];
-        let mut answers = Vec::new();
-        let (end, _) = stack::decide(self.steps, |step| {
-            let answer = if step == at { code } else { others(step) };
-            answers.push((step, answer));
-            answer
+    /// A login in which this module returns so, and the others what is best.
+    fn simulate(&self, at: usize, code: ReturnCode) -> ExecutionPath {
+        let mut returned = Vec::new();
+        let (result, _) = simulate(self.rules, |rule| {
+            let code = if rule == at {
+                code
+            } else {
+                self.codes.of(&self.rules[rule])[0]
+            };
+            returned.push((rule, code));
+            code
         });
-        Run::imagined(end, answers)
+        ExecutionPath::simulated(result, returned)
     }
 
     fn has_severity(&self, severity: Severity) -> bool {
-        self.found
-            .iter()
-            .any(|known| known.finding.severity == severity)
+        let mut found = self.found.iter();
+        found.any(|(known, _)| known.severity == severity)
     }
 
     fn has(&self, id: &str) -> bool {
-        self.found.iter().any(|known| known.finding.id == id)
+        self.found.iter().any(|(known, _)| known.id == id)
     }
 
-    /// The login in which the fewest modules complain.
-    fn smoothest(&self, wanted: impl Fn(&Run) -> bool) -> Option<&Run> {
-        let wanted = self.runs.iter().filter(|run| wanted(run));
-        wanted.min_by_key(|run| std::cmp::Reverse(run.successes()))
+    /// The path on which the most modules succeed.
+    fn best_path(&self, wanted: impl Fn(&ExecutionPath) -> bool) -> Option<&ExecutionPath> {
+        let wanted = self.paths.iter().filter(|path| wanted(path));
+        wanted.min_by_key(|path| std::cmp::Reverse(path.successes()))
     }
 }
 
-/// What is said about a line.
-struct Words {
+/// What a finding says.
+struct Message {
     id: &'static str,
     what: String,
     fix: String,
 }
 
-impl Words {
+impl Message {
     fn new(id: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             id,
@@ -162,72 +141,78 @@ impl Words {
             fix: fix.into(),
         }
     }
+
+    fn about(self, severity: Severity, file: PathBuf, line: Option<usize>) -> Finding {
+        Finding {
+            severity,
+            id: self.id,
+            file: Some(file),
+            line,
+            what: self.what,
+            fix: self.fix,
+        }
+    }
+
+    fn at(self, severity: Severity, location: &Location) -> Finding {
+        self.about(severity, location.file.clone(), Some(location.line))
+    }
 }
 
-fn diagnose(root: &Root, service: &str) -> Vec<Diagnosis> {
-    let read = match pam_d::read(root, service) {
+fn check_service(root: &Root, service: &str) -> Vec<StackFinding> {
+    let read = match pam_stack::read(root, service) {
         Ok(read) => read,
-        Err(unusable) => return services::unusable(root, service, &unusable),
+        Err(error) => {
+            let finding = services::unusable(root, service, &error);
+            return finding.map(|finding| (finding, None)).into_iter().collect();
+        }
     };
     let mut found = Vec::new();
-    for kind in Kind::ALL {
-        // Lines of `other` are examined under that name.
-        if read.has(kind) || service == pam_d::OTHER {
-            found.extend(examine(root, service, kind, read.stack(kind)));
+    for rule_type in RuleType::ALL {
+        // Lines of `other` are checked under that name.
+        if read.has(rule_type) || service == pam_stack::OTHER {
+            found.extend(check_stack(root, service, rule_type, read.stack(rule_type)));
         }
     }
-    found.extend(around(root, service, &read));
+    let covered = ivalt_rules(read.stack(RuleType::Auth)).next().is_some();
+    if covered && (read.has(RuleType::Auth) || service == pam_stack::OTHER) {
+        found.extend(account_lines(root, service, &read));
+        let around = services::findings(root, service, &read);
+        found.extend(around.into_iter().map(|finding| (finding, None)));
+    }
     found
 }
 
-fn examine(root: &Root, service: &str, kind: Kind, steps: &[Step]) -> Vec<Diagnosis> {
-    if ours(steps).next().is_none() {
+fn check_stack(
+    root: &Root,
+    service: &str,
+    rule_type: RuleType,
+    rules: &[Rule],
+) -> Vec<StackFinding> {
+    if ivalt_rules(rules).next().is_none() {
         return Vec::new();
     }
-    let mut patient = Patient::new(root, service, kind, steps);
-    match kind {
-        Kind::Auth => {
-            lines::look(&mut patient);
-            shape::look(&mut patient);
-            verdicts::look(&mut patient);
+    let mut stack = StackUnderTest::new(root, service, rule_type, rules);
+    match rule_type {
+        RuleType::Auth => {
+            lines::check(&mut stack);
+            shape::check(&mut stack);
+            outcomes::check(&mut stack);
         }
-        Kind::Account => verdicts::account(&mut patient),
-        Kind::Session | Kind::Password => shape::does_nothing(&mut patient),
+        RuleType::Account => outcomes::account(&mut stack),
+        RuleType::Session | RuleType::Password => shape::does_nothing(&mut stack),
     }
-    patient.found
-}
-
-/// What is not a matter of one stack.
-fn around(root: &Root, service: &str, read: &Service) -> Vec<Diagnosis> {
-    let covered = ours(read.stack(Kind::Auth)).next().is_some();
-    if !covered || !(read.has(Kind::Auth) || service == pam_d::OTHER) {
-        return Vec::new();
-    }
-    let mut found = services::doubts(service, read);
-    if read.has(Kind::Account) {
-        found.extend(account_lines(root, service, read));
-    }
-    found.extend(services::twin(root, service));
-    found.extend(services::in_other(service, read));
-    found
+    stack.found
 }
 
 /// Broken lines of account deny after the token was right.
-fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<Diagnosis> {
-    let mut patient = Patient::new(root, service, Kind::Account, read.stack(Kind::Account));
-    lines::look(&mut patient);
-    patient.found
-}
-
-/// Our lines.
-pub fn ours(steps: &[Step]) -> impl Iterator<Item = (usize, &Module)> {
-    steps
-        .iter()
-        .enumerate()
-        .filter_map(|(at, step)| match &step.what {
-            What::Module(module) if trade_of(step) == Trade::Ours => Some((at, module)),
-            _ => None,
-        })
+fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<StackFinding> {
+    if !read.has(RuleType::Account) {
+        return Vec::new();
+    }
+    let rules = read.stack(RuleType::Account);
+    let mut stack = StackUnderTest::new(root, service, RuleType::Account, rules);
+    lines::check(&mut stack);
+    stack.found
 }
 
 /// The arguments as the module would take them.
@@ -242,7 +227,7 @@ fn arguments(module: &Module) -> Result<Arguments, String> {
     Arguments::parse(&words).map_err(|error| error.to_string())
 }
 
-/// Whether the settings of this line let the module answer `PAM_IGNORE`. Settings that cannot be read never do.
+/// Whether the settings of this line let the module return `PAM_IGNORE`. Settings that cannot be read never do.
 fn is_tolerant(root: &Root, module: &Module) -> bool {
     let config = arguments(module).map_or(DEFAULT_CONFIG.into(), |arguments| arguments.config);
     let text = root.read(Path::new(&config)).unwrap_or_default();
@@ -257,11 +242,11 @@ fn is_tolerant(root: &Root, module: &Module) -> bool {
     [policy("unenrolled"), policy("unavailable")].contains(&Some("ignore"))
 }
 
-/// A line as it should be, in the words of the step.
-fn line(kind: Kind, control: &str, module: &Module) -> String {
+/// A line as it should be, with the path and arguments of the module.
+fn line(rule_type: RuleType, control: &str, module: &Module) -> String {
     let words = std::iter::once(&module.path).chain(&module.arguments);
     let words: Vec<_> = words.map(|word| quoted(word)).collect();
-    format!("{}    {control}    {}", kind.word(), words.join(" "))
+    format!("{}    {control}    {}", rule_type.word(), words.join(" "))
 }
 
 /// pam.conf(5) puts what has blanks into brackets and escapes the closing one.
@@ -273,12 +258,12 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// A control field as it stands in a file.
-fn control(step: &Step) -> String {
-    if step.control.contains('=') || step.control.is_empty() {
-        format!("[{}]", step.control)
+/// A control field as a file has it.
+fn control(rule: &Rule) -> String {
+    if rule.control.contains('=') || rule.control.is_empty() {
+        format!("[{}]", rule.control)
     } else {
-        step.control.clone()
+        rule.control.clone()
     }
 }
 

@@ -1,60 +1,56 @@
-//! What can be seen of our lines themselves: their arguments, their place among the others.
+//! What can be seen of the pam_ivalt lines themselves: their arguments, their place among the others.
 
-use super::super::super::finding::Severity;
-use super::super::super::pam_d::{Code, Module, Step};
-use super::{Patient, Trade, Words, arguments, line, ours, trade_of};
 use ivalt_core::arguments::FirstPass;
 
-/// What ours answers when it is misconfigured, and when it gets no token.
-const PAM_SERVICE_ERR: Code = 3;
-const PAM_CONV_ERR: Code = 19;
+use super::{Message, StackUnderTest, arguments, control, line};
+use crate::finding::Severity;
+use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, ivalt_rules};
 
-/// Every one of our lines.
-pub fn look(patient: &mut Patient) {
-    let steps = patient.steps;
-    for (at, module) in ours(steps) {
+/// Checks every pam_ivalt line.
+pub fn check(stack: &mut StackUnderTest) {
+    for (at, module) in ivalt_rules(stack.rules) {
         match arguments(module) {
-            Err(why) => bad_argument(patient, at, module, &why),
-            Ok(arguments) => first_pass(patient, at, module, arguments.first_pass),
+            Err(why) => bad_argument(stack, at, module, &why),
+            Ok(arguments) => first_pass(stack, at, module, arguments.first_pass),
         }
     }
-    twice(patient);
-    before_password(patient);
+    twice(stack);
+    before_password(stack);
 }
 
-fn bad_argument(patient: &mut Patient, at: usize, module: &Module, why: &str) {
-    let step = &patient.steps[at];
-    let run = patient.imagine(at, PAM_SERVICE_ERR);
+fn bad_argument(stack: &mut StackUnderTest, at: usize, module: &Module, why: &str) {
+    let rule = &stack.rules[at];
+    let path = stack.simulate(at, ReturnCode::ServiceErr);
     let plain = Module {
         arguments: Vec::new(),
         ..module.clone()
     };
-    let words = Words {
-        id: "bad-argument",
-        what: format!("{why}; pam_ivalt denies everybody (misconfigured)"),
-        fix: format!(
+    let message = Message::new(
+        "bad-argument",
+        format!("{why}; pam_ivalt denies everybody (misconfigured)"),
+        format!(
             "for instance: {}",
-            line(patient.kind, &super::control(step), &plain)
+            line(stack.rule_type, &control(rule), &plain)
         ),
-    };
-    patient.find(words, Severity::LocksOut, &step.place, Some(&run));
+    );
+    stack.add(message, Severity::LocksOut, &rule.location, Some(path));
 }
 
-fn first_pass(patient: &mut Patient, at: usize, module: &Module, wish: FirstPass) {
-    let word = match wish {
+fn first_pass(stack: &mut StackUnderTest, at: usize, module: &Module, first_pass: FirstPass) {
+    let word = match first_pass {
         FirstPass::Never => return,
         FirstPass::Try => "try_first_pass",
         FirstPass::Use => "use_first_pass",
     };
-    let steps = patient.steps;
-    let above = |trade| steps[..at].iter().any(|step| trade_of(step) == trade);
-    let (id, severity, what) = match wish {
-        _ if above(Trade::Password) => (
+    let rules = stack.rules;
+    let above = |kind| rules[..at].iter().any(|rule| rule.kind() == kind);
+    let (id, severity, what) = match first_pass {
+        _ if above(ModuleKind::Password) => (
             "password-leaves",
             Severity::Warning,
             "the UNIX password that a module above took is sent to iVALT as the token",
         ),
-        _ if above(Trade::Unknown) => return,
+        _ if above(ModuleKind::Unknown) => return,
         FirstPass::Use => (
             "first-pass-without-password",
             Severity::LocksOut,
@@ -63,67 +59,72 @@ fn first_pass(patient: &mut Patient, at: usize, module: &Module, wish: FirstPass
         FirstPass::Try | FirstPass::Never => (
             "first-pass-without-password",
             Severity::Warning,
-            "no module above takes a password, so that the word does nothing",
+            "no module above takes a password, so that the argument does nothing",
         ),
     };
     let mut without = module.clone();
     without.arguments.retain(|argument| argument != word);
-    let fix = line(patient.kind, &super::control(&steps[at]), &without);
-    let words = Words::new(id, format!("{word}: {what}"), fix);
-    let run = patient.imagine(at, PAM_CONV_ERR);
-    patient.find(words, severity, &steps[at].place, Some(&run));
+    let fix = line(stack.rule_type, &control(&rules[at]), &without);
+    let message = Message::new(id, format!("{word}: {what}"), fix);
+    let path = stack.simulate(at, ReturnCode::ConvErr);
+    stack.add(message, severity, &rules[at].location, Some(path));
 }
 
-fn twice(patient: &mut Patient) {
-    let Some(run) = patient.runs.iter().find(|run| run.asked > 1).cloned() else {
+fn twice(stack: &mut StackUnderTest) {
+    let rules = stack.rules;
+    let mut twice = stack.paths.iter().filter(|path| path.facts.asked > 1);
+    let Some(path) = twice.next() else {
         return;
     };
-    let steps = patient.steps;
-    let asked = run.answers.iter().map(|(step, _)| *step);
-    let Some(second) = asked
-        .filter(|step| trade_of(&steps[*step]) == Trade::Ours)
-        .nth(1)
-    else {
+    let called = path.returned.iter().map(|(rule, _)| *rule);
+    let mut ivalt = called.filter(|rule| rules[*rule].kind() == ModuleKind::Ivalt);
+    let Some(second) = ivalt.nth(1) else {
         return;
     };
-    let words = Words {
-        id: "asked-twice",
-        what: "one login passes pam_ivalt twice: the person is asked for two tokens".to_owned(),
-        fix: "remove this line".to_owned(),
-    };
-    patient.find(words, Severity::Warning, &steps[second].place, None);
+    let message = Message::new(
+        "asked-twice",
+        "one login passes pam_ivalt twice: the user is asked for two tokens",
+        "remove this line",
+    );
+    stack.add(message, Severity::Warning, &rules[second].location, None);
 }
 
-/// A password typed at our prompt is recognised only when it has been taken before.
-fn before_password(patient: &mut Patient) {
-    let steps = patient.steps;
-    let Some((first, module)) = ours(steps).next() else {
+/// A password typed at the token prompt is recognised only when a module above has taken it.
+fn before_password(stack: &mut StackUnderTest) {
+    let rules = stack.rules;
+    let Some((first, module)) = ivalt_rules(rules).next() else {
         return;
     };
-    let password = |step: &&Step| trade_of(step) == Trade::Password;
-    if steps[..first].iter().any(|step| password(&step)) {
+    let is_password = |rule: &&Rule| rule.kind() == ModuleKind::Password;
+    if rules[..first].iter().any(|rule| is_password(&rule)) {
         return;
     }
-    let Some(below) = steps[first..].iter().find(password) else {
+    let Some(below) = rules[first..].iter().find(is_password) else {
         return;
     };
-    let words = Words {
-        id: "before-password",
-        what: "strangers reach iVALT without knowing a password, and a password typed as the token cannot be told from one and is sent".to_owned(),
-        fix: format!("move the line below line {} of {}: {}", below.place.line, below.place.file.display(), line(patient.kind, &super::control(&steps[first]), module)),
-    };
-    patient.find(words, Severity::Warning, &steps[first].place, None);
+    let message = Message::new(
+        "before-password",
+        "strangers reach iVALT without knowing a password, and a password typed as the token cannot be recognised and is sent",
+        format!(
+            "move the line below line {} of {}: {}",
+            below.location.line,
+            below.location.file.display(),
+            line(stack.rule_type, &control(&rules[first]), module)
+        ),
+    );
+    stack.add(message, Severity::Warning, &rules[first].location, None);
 }
 
-/// For sessions and changes of passwords the module answers `PAM_IGNORE`.
-pub fn does_nothing(patient: &mut Patient) {
-    let steps = patient.steps;
-    for (at, _) in ours(steps) {
-        let words = Words {
-            id: "does-nothing",
-            what: format!("pam_ivalt does nothing for {}", patient.kind.word()),
-            fix: "remove this line; auth alone asks for a token".to_owned(),
-        };
-        patient.find(words, Severity::Warning, &steps[at].place, None);
+/// For sessions and changes of passwords the module returns `PAM_IGNORE`.
+pub fn does_nothing(stack: &mut StackUnderTest) {
+    let rules = stack.rules;
+    for (at, _) in ivalt_rules(rules) {
+        let what = format!("pam_ivalt does nothing for {}", stack.rule_type.word());
+        let message = Message::new(
+            "does-nothing",
+            what,
+            "remove this line; auth alone asks for a token",
+        );
+        stack.add(message, Severity::Warning, &rules[at].location, None);
     }
 }

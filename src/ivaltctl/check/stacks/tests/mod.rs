@@ -1,16 +1,16 @@
-//! Broken stacks, the finding each must give, and a healthy twin that gives none. What lets in or locks out is put
-//! before the real libpam with the real module. Compiled into the unit tests.
+//! Broken stacks, the finding each must give, and a healthy version that gives none. What lets in or locks out is run
+//! on the real libpam with the real module. Compiled into the unit tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::super::finding::Severity::{self, LetsIn, Warning};
 use super::*;
+use crate::finding::Severity::{self, LetsIn, Warning};
 use rows::ROWS;
 
 mod rows;
 use support::finding_table::{must_know, table};
-use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, no_stage};
+use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, sandbox_test};
 
 /// A system below tests/ctl/pam.d with a few files changed.
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct Row {
     also: &'static [(&'static str, &'static str)],
     id: &'static str,
     severity: Severity,
-    place: (&'static str, usize),
+    location: (&'static str, usize),
 }
 
 impl Row {
@@ -85,7 +85,12 @@ fn every_broken_stack_gives_its_finding() {
     for row in ROWS {
         let dir = row.system(row.broken);
         let found = findings_of(&Root::new(dir.path()), row.service);
-        let expected = (row.id, row.severity, row.place.0.to_owned(), row.place.1);
+        let expected = (
+            row.id,
+            row.severity,
+            row.location.0.to_owned(),
+            row.location.1,
+        );
         let worse = found.iter().any(|finding| finding.severity > row.severity);
         if !short(&found).contains(&expected) || worse {
             wrong.push(format!("{}: {:#?}", row.name, short(&found)));
@@ -104,7 +109,7 @@ fn every_broken_stack_gives_its_finding() {
 }
 
 #[test]
-fn every_healthy_twin_gives_none() {
+fn every_healthy_version_gives_none() {
     let mut wrong = Vec::new();
     for row in ROWS {
         let dir = row.system(row.healthy);
@@ -212,21 +217,24 @@ const ELSEWHERE: [(&str, &str, &str, &str); 9] = [
 #[test]
 fn the_same_setups_elsewhere_give_none() {
     for (tree, service, include, instead) in ELSEWHERE {
-        let ours = format!("{instead}\nauth required pam_ivalt.so");
-        assert_clean(tree, &[(service, include, &ours)]);
+        let with_ivalt = format!("{instead}\nauth required pam_ivalt.so");
+        assert_clean(tree, &[(service, include, &with_ivalt)]);
     }
 }
 
 fn assert_clean(tree: &str, changes: &[(&str, &str, &str)]) {
     let mut root = Root::new(&trees().join(tree));
     for (service, from, to) in changes {
-        let path = pam_d::file_of(&root, service).expect("a service");
+        let path = pam_stack::service_file(&root, service).expect("a service");
         let text = root.read(&path).expect("its text");
         assert!(text.contains(from), "{tree} {service}");
         root = root.with(&path, text.replacen(from, to, 1));
         assert!(
-            pam_d::read(&root, service)
-                .is_ok_and(|read| ours(read.stack(Kind::Auth)).next().is_some())
+            pam_stack::read(&root, service).is_ok_and(|read| ivalt_rules(
+                read.stack(RuleType::Auth)
+            )
+            .next()
+            .is_some())
         );
     }
     assert_eq!(findings(&root), [], "{tree} {changes:?}");
@@ -273,7 +281,7 @@ fn pam_conf_counts_where_there_is_no_folder() {
     assert_eq!(findings_of(&root, "sshd"), []);
 }
 
-/// What `enable` asks about a change that nobody has written yet.
+/// What `enable` checks before it writes a change.
 #[test]
 fn a_change_is_judged_before_it_is_made() {
     let path = Path::new("/etc/pam.d/sudo");
@@ -289,81 +297,70 @@ fn a_change_is_judged_before_it_is_made() {
     assert_eq!(found[0].fix, "auth    substack    system-auth");
 }
 
-/// Walking states must find neither more nor less than trying every row of answers.
+/// Following states must find neither more nor less than trying every row of return codes.
 #[test]
-fn no_way_through_a_stack_is_missed_or_made_up() {
+fn no_path_through_a_stack_is_missed_or_made_up() {
     use std::collections::BTreeSet;
     let mut compared = 0;
     for row in ROWS {
         for text in [row.broken, row.healthy] {
             let dir = row.system(text);
             let root = Root::new(dir.path());
-            let Ok(service) = pam_d::read(&root, row.service) else {
+            let Ok(service) = pam_stack::read(&root, row.service) else {
                 continue;
             };
-            let steps = service.stack(Kind::Auth);
-            let answers = Answers::new(&root, true, false);
-            let choices: Vec<_> = steps.iter().map(|step| answers.of(&root, step)).collect();
+            let rules = service.stack(RuleType::Auth);
+            let codes = ReturnCodes::new(&root, true, false);
+            let choices: Vec<_> = rules.iter().map(|rule| codes.of(rule)).collect();
             let count = choices.iter().map(Vec::len).product::<usize>();
             if count > 20_000 {
                 continue;
             }
-            let walked: BTreeSet<_> = runs::all(steps, |step| answers.of(&root, step))
+            let followed: BTreeSet<_> = paths::all(rules, |rule| codes.of(rule))
                 .iter()
-                .map(|run| run.code)
+                .map(|path| path.code)
                 .collect();
             let tried: BTreeSet<_> = (0..count)
-                .map(|number| tried(steps, &choices, number))
+                .map(|number| tried(rules, &choices, number))
                 .collect();
-            assert_eq!(walked, tried, "{}", row.name);
+            assert_eq!(followed, tried, "{}", row.name);
             compared += 1;
         }
     }
     assert!(compared > 80, "{compared}");
 }
 
-/// The code of one row of answers, numbered.
-fn tried(steps: &[Step], choices: &[Vec<Code>], number: usize) -> Code {
+/// The result of one row of return codes, numbered.
+fn tried(rules: &[Rule], choices: &[Vec<ReturnCode>], number: usize) -> ReturnCode {
     let mut rest = number;
     let mut row = Vec::new();
     for choice in choices {
         row.push(choice[rest % choice.len()]);
         rest /= choice.len();
     }
-    stack::decide(steps, |step| row[step]).0
+    simulate(rules, |rule| row[rule]).0
 }
 
-#[test]
+#[sandbox_test]
 fn libpam_agrees_with_what_is_said() {
-    if no_stage() {
-        return;
-    }
     let ivalt = StandIn::start();
     let mut proven = 0;
     // Debian's libpam knows @include, which upstream's takes for a line of no type.
     let here = |row: &&Row| row.tree.starts_with("debian") || !row.broken.contains("@include");
     for row in ROWS.iter().filter(here) {
         let dir = row.system(row.broken);
-        for diagnosis in diagnose(&Root::new(dir.path()), row.service) {
-            let severity = diagnosis.finding.severity;
-            if severity == Warning {
+        let root = Root::new(dir.path());
+        for (finding, counterexample) in check_service(&root, row.service) {
+            if finding.severity == Warning {
                 continue;
             }
-            let real = match &diagnosis.proof {
-                Some(proof) => {
-                    assert_eq!(
-                        proof.code == 0,
-                        severity == LetsIn,
-                        "{}: {proof:?}",
-                        row.name
-                    );
-                    real(row, &dir, proof, &ivalt)
-                }
-                // libpam gives up: nobody is asked at all.
-                None => real(row, &dir, &NOTHING, &ivalt),
-            };
-            let model = diagnosis.proof.as_ref().map_or(26, |proof| proof.code);
-            assert_eq!(real, model, "{}: {diagnosis:#?}", row.name);
+            let login = Login::new(&root, row, counterexample);
+            let lets_in = login.code == ReturnCode::Success;
+            let right = lets_in == (finding.severity == LetsIn);
+            assert!(right, "{}: {login:?}", row.name);
+            let real = real(row, &dir, &login, &ivalt);
+            let name = row.name;
+            assert_eq!(real, login.code as i32, "{name}: {finding:#?} {login:?}");
             proven += 1;
         }
     }
@@ -371,99 +368,126 @@ fn libpam_agrees_with_what_is_said() {
     assert!(proven >= 30, "{proven}");
 }
 
-const NOTHING: Proof = Proof {
-    kind: Kind::Auth,
-    answers: Vec::new(),
-    code: 26,
-};
+/// What the module of each line returns, and what the application gets.
+#[derive(Debug)]
+struct Login {
+    rule_type: RuleType,
+    returned: Vec<(Location, ReturnCode)>,
+    code: ReturnCode,
+}
 
-/// The same files with scripted modules in the place of all others' and the real one in ours.
-fn real(row: &Row, dir: &TempDir, proof: &Proof, ivalt: &StandIn) -> usize {
-    let ours = proof
-        .answers
+impl Login {
+    fn new(root: &Root, row: &Row, counterexample: Option<Counterexample>) -> Self {
+        let Some((rule_type, path)) = counterexample else {
+            // libpam gives up: no module is called at all.
+            return Self {
+                rule_type: RuleType::Auth,
+                returned: Vec::new(),
+                code: ReturnCode::Abort,
+            };
+        };
+        let service = pam_stack::read(root, row.service).expect("a service");
+        let rules = service.stack(rule_type);
+        let location = |(rule, code): &(usize, ReturnCode)| (rules[*rule].location.clone(), *code);
+        Self {
+            rule_type,
+            returned: path.returned.iter().map(location).collect(),
+            code: path.code,
+        }
+    }
+
+    fn returned_by(&self, file: &Path, line: usize) -> Option<ReturnCode> {
+        let here = |location: &Location| location.file == file && location.line == line;
+        let mut returned = self.returned.iter();
+        returned
+            .find(|(location, _)| here(location))
+            .map(|(_, code)| *code)
+    }
+}
+
+/// The same files with the real module in the pam_ivalt lines and scripted ones in all others.
+fn real(row: &Row, dir: &TempDir, login: &Login, ivalt: &StandIn) -> i32 {
+    let ivalt_codes = login
+        .returned
         .iter()
-        .filter(|(place, _)| is_ours(dir, place));
-    let ours: Vec<_> = ours.map(|(_, code)| *code).collect();
-    let mut case = person(Case::against(ivalt), ivalt, &ours);
+        .filter(|(location, _)| names_ivalt(dir, location));
+    let ivalt_codes: Vec<_> = ivalt_codes.map(|(_, code)| *code).collect();
+    let mut case = with_user(Case::against(ivalt), ivalt, &ivalt_codes);
     let target = case.dir().join("pam.d");
     fs::create_dir(&target).expect("a folder");
     // The folder that counts most comes last, over the others.
-    for folder in pam_d::FOLDERS.iter().rev() {
-        transplant(dir, Path::new(folder), &target, proof, &case.config());
+    for folder in pam_stack::FOLDERS.iter().rev() {
+        transplant(dir, Path::new(folder), &target, login, &case.config());
     }
     case.script.confdir = target;
     case.script.service = row.service.to_owned();
     case.script.dev_log = DevLog::Missing;
-    let entry = match proof.kind {
-        Kind::Account => Entry::AcctMgmt,
+    let entry = match login.rule_type {
+        RuleType::Account => Entry::AcctMgmt,
         _ => Entry::Authenticate,
     };
     let observed = case.calls(&[entry]).observe();
     let report = observed.report();
     let code = report.codes(entry).first().copied();
-    usize::try_from(code.unwrap_or(report.calls[0].code)).expect("a code")
+    code.unwrap_or(report.calls[0].code)
 }
 
-fn transplant(dir: &TempDir, folder: &Path, target: &Path, proof: &Proof, config: &Path) {
+fn transplant(dir: &TempDir, folder: &Path, target: &Path, login: &Login, config: &Path) {
     let real = dir
         .path()
         .join(folder.strip_prefix("/").expect("a whole path"));
     for entry in fs::read_dir(real).into_iter().flatten().flatten() {
         let file = folder.join(entry.file_name());
-        let said = |line: usize| {
-            let here = |place: &Place| place.file == file && place.line == line;
-            let mut answers = proof.answers.iter();
-            answers
-                .find(|(place, _)| here(place))
-                .map(|(_, code)| *code)
-        };
         let text = fs::read_to_string(entry.path()).expect("a text");
         let lines = text.split('\n').enumerate();
-        let lines = lines.map(|(at, line)| rewritten(line, target, said(at + 1), config));
+        let lines = lines.map(|(at, line)| {
+            let code = login.returned_by(&file, at + 1);
+            rewritten(line, target, code, config)
+        });
         let text = lines.collect::<Vec<_>>().join("\n");
         fs::write(target.join(entry.file_name()), text).expect("a file");
     }
 }
 
-fn is_ours(dir: &TempDir, place: &Place) -> bool {
-    let path = dir.join(place.file.to_string_lossy().trim_start_matches('/'));
+fn names_ivalt(dir: &TempDir, location: &Location) -> bool {
+    let path = dir.join(location.file.to_string_lossy().trim_start_matches('/'));
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
-        .nth(place.line - 1)
+        .nth(location.line - 1)
         .is_some_and(|line| line.contains("pam_ivalt"))
 }
 
-/// Somebody, and settings, for which the real module answers so.
-fn person(case: Case, ivalt: &StandIn, codes: &[usize]) -> Case {
+/// A user, and settings, for which the real module returns these codes.
+fn with_user(case: Case, ivalt: &StandIn, codes: &[ReturnCode]) -> Case {
     let mut settings = case.settings(ivalt).set("token", "attempts", 1);
     let mut user = "alice";
     let mut case = case;
     for (number, code) in codes.iter().enumerate() {
         match code {
-            0 => case = case.answer(format!("accept-{number}").as_str()),
-            7 => case = case.answer(format!("reject-{number}").as_str()),
-            9 => {
+            ReturnCode::Success => case = case.answer(format!("accept-{number}").as_str()),
+            ReturnCode::AuthErr => case = case.answer(format!("reject-{number}").as_str()),
+            ReturnCode::AuthinfoUnavail => {
                 settings = settings.set("api", "url", "https://127.0.0.1:1/");
                 case = case.answer("accept-1");
             }
-            10 => {
+            ReturnCode::UserUnknown => {
                 user = "mallory";
                 case = case.answer("accept-1");
             }
-            25 => {
+            ReturnCode::Ignore => {
                 user = "mallory";
                 settings = settings.set("policy", "unenrolled", "ignore");
             }
-            // Nobody answers; arguments that are wrong and files that are not there need no help.
-            3 | 19 | 28 => {}
-            code => panic!("no person makes the module answer {code}"),
+            // No answer, invalid arguments and missing files need no settings.
+            ReturnCode::ConvErr | ReturnCode::ServiceErr | ReturnCode::ModuleUnknown => {}
+            code => panic!("no user makes the module return {code}"),
         }
     }
     case.with_settings(&settings).user(user)
 }
 
 /// A line as it must be for libpam with a folder of its own, which Debian's does not use for includes.
-fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> String {
+fn rewritten(line: &str, folder: &Path, code: Option<ReturnCode>, config: &Path) -> String {
     let Some((head, module, rest)) = parts(line) else {
         return line.to_owned();
     };
@@ -478,8 +502,8 @@ fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> S
     if matches!(control, "@include" | "include" | "substack") {
         return format!("{head} {} {rest}", included(module));
     }
-    // What is said to be missing is not there in truth either.
-    if code == Some(28) {
+    // A module that is said to be missing must be missing.
+    if code == Some(ReturnCode::ModuleUnknown) {
         return line.to_owned();
     }
     if module.contains("pam_ivalt") {
@@ -494,7 +518,7 @@ fn rewritten(line: &str, folder: &Path, code: Option<usize>, config: &Path) -> S
             words.join(" ")
         );
     }
-    let code = code.unwrap_or(7);
+    let code = code.unwrap_or(ReturnCode::AuthErr) as i32;
     let helper = helper_module("pam_set_authtok");
     format!("{head} {} return={code}", helper.display())
 }

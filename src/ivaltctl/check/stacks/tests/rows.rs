@@ -1,4 +1,4 @@
-//! The table: what is written, what must be found, and how it should have been written.
+//! The table: a broken file, the finding it must give, and the healthy version.
 
 use super::Row;
 use super::Severity::{LetsIn, LocksOut, Warning};
@@ -13,7 +13,7 @@ const DEBIAN: Row = Row {
     also: &[],
     id: "",
     severity: LetsIn,
-    place: ("/etc/pam.d/sshd", 2),
+    location: ("/etc/pam.d/sshd", 2),
 };
 const TRIXIE: Row = Row {
     tree: "debian-13",
@@ -29,14 +29,14 @@ const FEDORA_SUDO: Row = Row {
     service: "sudo",
     file: "sudo",
     healthy: "auth substack system-auth\nauth required pam_ivalt.so\naccount include system-auth\n",
-    place: ("/etc/pam.d/sudo", 2),
+    location: ("/etc/pam.d/sudo", 2),
     ..DEBIAN
 };
 const COMMON: Row = Row {
     service: "sshd",
     file: "common-auth",
     healthy: "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\nauth required pam_ivalt.so\n",
-    place: ("/etc/pam.d/common-auth", 2),
+    location: ("/etc/pam.d/common-auth", 2),
     ..DEBIAN
 };
 const TOLERANT: &[(&str, &str)] = &[(
@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
         name: "sufficient above the password",
         broken: "auth sufficient pam_ivalt.so\n@include common-auth\n",
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -113,7 +113,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_ivalt.so\nauth required pam_permit.so\n",
         healthy: "auth sufficient pam_ivalt.so\nauth required pam_deny.so\n",
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -121,7 +121,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=1 default=1] pam_ivalt.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
         healthy: "auth [success=1 default=ignore] pam_ivalt.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
             "auth required pam_ivalt.so\nauth [success=reset default=reset] pam_permit.so\n",
         )],
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/ours", 2),
+        location: ("/etc/pam.d/ours", 2),
         ..DEBIAN
     },
     Row {
@@ -149,7 +149,7 @@ pub const ROWS: &[Row] = &[
         healthy: "@include common-auth\nauth requisite pam_ivalt.so\n",
         also: &[("/etc/pam.d/ours", "auth optional pam_ivalt.so\n")],
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/ours", 1),
+        location: ("/etc/pam.d/ours", 1),
         ..DEBIAN
     },
     Row {
@@ -164,7 +164,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_unix.so\nauth required pam_ivalt.so\n",
         healthy: "auth required pam_unix.so\nauth required pam_ivalt.so\n",
         id: "bypassed",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -172,21 +172,21 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\n",
         healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
         id: "never-reached",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
         name: "Fedora's include in sudo",
         broken: "auth include system-auth\nauth required pam_ivalt.so\n",
         id: "never-reached",
-        place: ("/etc/pam.d/sudo", 1),
+        location: ("/etc/pam.d/sudo", 1),
         ..FEDORA_SUDO
     },
     Row {
         name: "Fedora's include in sshd",
         broken: "auth include password-auth\nauth required pam_ivalt.so\n",
         id: "never-reached",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..FEDORA
     },
     Row {
@@ -195,7 +195,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_unix.so\nauth required pam_deny.so\nauth required pam_ivalt.so\n",
         healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
         id: "never-reached",
-        place: ("/etc/pam.d/system-auth", 1),
+        location: ("/etc/pam.d/system-auth", 1),
         also: &[
             ("/etc/pam.d/sudo", "auth include system-auth\n"),
             ("/etc/pam.d/sudo-i", "auth include sudo\n"),
@@ -208,7 +208,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=2 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
         healthy: COMMON.healthy,
         id: "never-reached",
-        place: ("/etc/pam.d/common-auth", 1),
+        location: ("/etc/pam.d/common-auth", 1),
         also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
         ..COMMON
     },
@@ -217,7 +217,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=done default=die] pam_unix.so\nauth required pam_ivalt.so\n",
         healthy: "auth [success=ok default=die] pam_unix.so\nauth required pam_ivalt.so\n",
         id: "never-reached",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -225,7 +225,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_permit.so\nauth required pam_ivalt.so\n",
         healthy: KEY,
         id: "never-reached",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -233,7 +233,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth sufficient pam_succeed_if.so user ingroup staff\nauth required pam_ivalt.so\n",
         healthy: KEY,
         id: "bypassed",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -249,7 +249,7 @@ pub const ROWS: &[Row] = &[
         healthy: KEY,
         id: "some-not-asked",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -258,7 +258,7 @@ pub const ROWS: &[Row] = &[
         healthy: "auth [success=ok default=bad] pam_ivalt.so\nauth required pam_permit.so\n",
         also: TOLERANT,
         id: "ignore-lets-in",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -267,7 +267,7 @@ pub const ROWS: &[Row] = &[
         healthy: HEALTHY,
         also: TOLERANT,
         id: "ignore-lets-in",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..TRIXIE
     },
     Row {
@@ -287,7 +287,7 @@ pub const ROWS: &[Row] = &[
             "[policy]\nunavailable = \"ignore\"\n",
         )],
         id: "ignore-lets-in",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -297,7 +297,7 @@ pub const ROWS: &[Row] = &[
         also: TOLERANT,
         id: "ignore-denies",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -328,7 +328,7 @@ pub const ROWS: &[Row] = &[
         healthy: KEY,
         id: "acceptance-denied",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -347,7 +347,7 @@ pub const ROWS: &[Row] = &[
         also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
         id: "password-denied",
         severity: LocksOut,
-        place: ("/etc/pam.d/common-auth", 1),
+        location: ("/etc/pam.d/common-auth", 1),
         ..COMMON
     },
     Row {
@@ -363,7 +363,7 @@ pub const ROWS: &[Row] = &[
         healthy: "auth [success=ok default=die] pam_unix.so\nauth required pam_ivalt.so\n",
         id: "jump-beyond-end",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -375,7 +375,7 @@ pub const ROWS: &[Row] = &[
         )],
         id: "jump-beyond-end",
         severity: LocksOut,
-        place: ("/etc/pam.d/ours", 1),
+        location: ("/etc/pam.d/ours", 1),
         ..FEDORA
     },
     Row {
@@ -398,7 +398,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth substack passwd-auth\nauth required pam_ivalt.so\n",
         id: "missing-include",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..FEDORA
     },
     Row {
@@ -406,7 +406,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-ath\nauth required pam_ivalt.so\n",
         id: "unusable-service",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -414,7 +414,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include password-auth\nauth required pam_ivalt.so\n",
         id: "broken-line",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..FEDORA
     },
     Row {
@@ -429,7 +429,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\nplease ask for a token\n",
         id: "broken-line",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -437,7 +437,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\nauth required\n",
         id: "broken-line",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..TRIXIE
     },
     Row {
@@ -445,7 +445,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\naccount include common-acount\n",
         id: "missing-include",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -455,7 +455,7 @@ pub const ROWS: &[Row] = &[
         also: &[("/etc/pam.d/ours", "auth substack ours\n")],
         id: "include-loop",
         severity: LocksOut,
-        place: ("/etc/pam.d/ours", 1),
+        location: ("/etc/pam.d/ours", 1),
         ..FEDORA
     },
     Row {
@@ -469,7 +469,7 @@ pub const ROWS: &[Row] = &[
         ],
         id: "missing-module",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..FEDORA
     },
     Row {
@@ -499,7 +499,7 @@ pub const ROWS: &[Row] = &[
         healthy: KEY,
         id: "first-pass-without-password",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -508,7 +508,7 @@ pub const ROWS: &[Row] = &[
         healthy: KEY,
         id: "first-pass-without-password",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -523,7 +523,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\naccount required pam_ivalt.so\n",
         id: "account-line",
         severity: LocksOut,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -531,7 +531,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\naccount required pam_ivalt.so\n@include common-account\n",
         id: "account-line",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -539,7 +539,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\nsession required pam_ivalt.so\n",
         id: "does-nothing",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -547,7 +547,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\npassword optional pam_ivalt.so\n",
         id: "does-nothing",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -555,7 +555,7 @@ pub const ROWS: &[Row] = &[
         broken: "@include common-auth\nauth required pam_ivalt.so\nauth required pam_ivalt.so\n",
         id: "asked-twice",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -569,7 +569,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth required pam_ivalt.so\n@include common-auth\n",
         id: "before-password",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -577,7 +577,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=done default=die] pam_ivalt.so\nauth required pam_unix.so\n",
         id: "password-not-asked",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -586,7 +586,7 @@ pub const ROWS: &[Row] = &[
         healthy: KEY,
         id: "fragile-control",
         severity: Warning,
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
     },
     Row {
@@ -597,7 +597,7 @@ pub const ROWS: &[Row] = &[
         healthy: "@include common-auth\n@include common-account\n",
         id: "in-other",
         severity: Warning,
-        place: ("/etc/pam.d/other", 2),
+        location: ("/etc/pam.d/other", 2),
         ..DEBIAN
     },
     Row {
@@ -612,7 +612,7 @@ pub const ROWS: &[Row] = &[
         )],
         id: "twin-not-covered",
         severity: Warning,
-        place: ("/etc/pam.d/su-l", 0),
+        location: ("/etc/pam.d/su-l", 0),
         ..DEBIAN
     },
     Row {
@@ -627,7 +627,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth optional pam_ivalt.so\n",
         healthy: KEY_OR_PASSWORD,
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
     Row {
@@ -635,7 +635,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth [success=2 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
         healthy: KEY_OR_PASSWORD,
         id: "bypassed",
-        place: ("/etc/pam.d/sshd", 1),
+        location: ("/etc/pam.d/sshd", 1),
         ..TRIXIE
     },
     Row {
@@ -652,7 +652,7 @@ pub const ROWS: &[Row] = &[
         broken: "auth requisite pam_nologin.so\nauth include common-auth\nauth sufficient pam_ivalt.so\n",
         healthy: "auth requisite pam_nologin.so\nauth include common-auth\nauth required pam_ivalt.so\n",
         id: "denial-does-not-deny",
-        place: ("/etc/pam.d/sshd", 3),
+        location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
     },
 ];

@@ -1,0 +1,90 @@
+//! What the rules of a stack may return on this system.
+
+use std::path::{Path, PathBuf};
+
+use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, RuleTarget};
+use crate::root::Root;
+
+/// What the rules of a stack may return.
+pub struct ReturnCodes<'a> {
+    root: &'a Root,
+    /// `[policy]` of the settings lets pam_ivalt return `PAM_IGNORE`.
+    pub tolerant: bool,
+    /// pam_ivalt always returns `PAM_IGNORE`, as it does for accounts.
+    pub idle: bool,
+    folders: Vec<PathBuf>,
+}
+
+impl<'a> ReturnCodes<'a> {
+    /// As far as the system shows it.
+    pub fn new(root: &'a Root, tolerant: bool, idle: bool) -> Self {
+        Self {
+            root,
+            tolerant,
+            idle,
+            folders: module_folders(root),
+        }
+    }
+
+    /// One code for each thing the rule's control field can make of its return codes.
+    pub fn of(&self, rule: &Rule) -> Vec<ReturnCode> {
+        let RuleTarget::Module(module) = &rule.target else {
+            return vec![ReturnCode::Success];
+        };
+        let effect = |code: ReturnCode| {
+            let special = [ReturnCode::Success, ReturnCode::Ignore].map(|known| known == code);
+            (rule.actions[code], special)
+        };
+        let mut chosen: Vec<ReturnCode> = Vec::new();
+        for code in self.of_module(module) {
+            if !chosen.iter().any(|known| effect(*known) == effect(code)) {
+                chosen.push(code);
+            }
+        }
+        chosen
+    }
+
+    fn of_module(&self, module: &Module) -> Vec<ReturnCode> {
+        let ivalt = module.kind() == ModuleKind::Ivalt;
+        if self.is_missing(module) {
+            vec![ReturnCode::ModuleUnknown]
+        } else if ivalt && self.idle {
+            vec![ReturnCode::Ignore]
+        } else {
+            let ignored = (ivalt && self.tolerant).then_some(ReturnCode::Ignore);
+            let codes = module.return_codes().iter().copied();
+            codes.chain(ignored).collect()
+        }
+    }
+
+    /// Whether libpam will not find the file. A system without any folder of modules keeps them elsewhere.
+    pub fn is_missing(&self, module: &Module) -> bool {
+        if module.path.starts_with('/') {
+            let path = module.path.replace("$ISA", ".");
+            return !self.folders.is_empty() && !self.root.real(Path::new(&path)).exists();
+        }
+        let has_it = |folder: &PathBuf| folder.join(&module.path).exists();
+        !self.folders.is_empty() && !self.folders.iter().any(has_it)
+    }
+}
+
+/// Where distributions keep modules: the folders that hold the one every system has.
+fn module_folders(root: &Root) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for library in ["/lib", "/lib64", "/usr/lib", "/usr/lib64"] {
+        let library = root.real(Path::new(library));
+        folders.push(library.join("security"));
+        let inside = std::fs::read_dir(&library).into_iter().flatten().flatten();
+        folders.extend(
+            inside
+                .filter(is_multiarch)
+                .map(|entry| entry.path().join("security")),
+        );
+    }
+    folders.retain(|folder| folder.join("pam_permit.so").exists());
+    folders
+}
+
+fn is_multiarch(entry: &std::fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().contains("-linux-")
+}

@@ -1,0 +1,133 @@
+//! The process that rolls everything back unless it is confirmed. It outlives the terminal and the connection from
+//! which `enable` was called.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::saved_state::{Phase, SavedState, StateDir, read_unlocked};
+use super::{read, restore};
+use crate::root::Root;
+use crate::{Exit, Refused, terminal};
+
+/// What the waiting process prints once it no longer depends on its parent.
+const READY: &str = "waiting";
+
+/// Starts it, and returns once it no longer depends on this process.
+///
+/// # Errors
+/// It could not be started; then there must be no change.
+pub fn start(state: &SavedState) -> Result<(), Refused> {
+    if under_systemd(state) {
+        return Ok(());
+    }
+    let mut child = command(state)?
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    if line.trim_end() == READY {
+        return Ok(());
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(Refused(
+        "the process that would roll everything back could not be started".into(),
+    ))
+}
+
+fn command(state: &SavedState) -> Result<Command, Refused> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("rollback")
+        .arg(&state.service)
+        .current_dir("/")
+        .env_clear();
+    Ok(command)
+}
+
+/// logind may kill what a session leaves behind (`KillUserProcesses`); a service of systemd's own is not the session's.
+fn under_systemd(state: &SavedState) -> bool {
+    let Ok(rollback) = command(state) else {
+        return false;
+    };
+    if !Path::new("/run/systemd/system").exists() {
+        return false;
+    }
+    let unit = format!("--unit=ivaltctl-rollback-{}", state.service);
+    let mut run = Command::new("/usr/bin/systemd-run");
+    run.args(["--quiet", "--collect", "--property=Type=exec", &unit, "--"]);
+    run.arg(rollback.get_program()).args(rollback.get_args());
+    run.stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    run.status().is_ok_and(|status| status.success())
+}
+
+/// `ivaltctl rollback SERVICE`: waits for the confirmation, and rolls back when it does not come.
+pub fn wait(service: &str) -> Result<Exit, Refused> {
+    // Fails where systemd has done it already.
+    let _ = nix::unistd::setsid();
+    let root = Root::new(Path::new("/"));
+    let Some(state) = read_unlocked(&root, service)?.filter(|state| state.phase == Phase::Pending)
+    else {
+        return Ok(Exit::Done);
+    };
+    terminal::say(READY);
+    let remaining = state
+        .until
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    // A clock that is not set while it runs.
+    let deadline = Instant::now() + remaining;
+    while Instant::now() < deadline {
+        if !is_pending(&root, &state) {
+            return Ok(Exit::Done);
+        }
+        sleep(Duration::from_millis(200).min(deadline.saturating_duration_since(Instant::now())));
+    }
+    rollback_with_retry(&root, &state)
+}
+
+/// A full disk or a second ivaltctl must not keep administrators locked out: it is tried for a day.
+fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    let mut tries_left = 24 * 60 * 6;
+    loop {
+        tries_left -= 1;
+        match rollback(root, state) {
+            Err(_) if tries_left > 0 => sleep(Duration::from_secs(10)),
+            done => return done,
+        }
+    }
+}
+
+/// A state that cannot be read just now confirms nothing.
+fn is_pending(root: &Root, state: &SavedState) -> bool {
+    read_unlocked(root, &state.service).map_or(true, |now| now.as_ref() == Some(state))
+}
+
+/// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
+fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    let states = StateDir::open(root)?;
+    if states.load(&state.service)?.as_ref() != Some(state) {
+        return Ok(Exit::Done);
+    }
+    for change in &state.changes {
+        let now = read(root, &change.path)?.unwrap_or_default();
+        if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
+            states.keep(&change.path, &now)?;
+        }
+    }
+    restore(root, state)?;
+    states.save(&SavedState {
+        phase: Phase::RolledBack,
+        ..state.clone()
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,272 @@
+//! `check` and `enable` read pam.d alike: what one sees, the other sees.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::plan;
+use crate::check::services_with_ivalt;
+use crate::pam_stack::{self, ModuleKind, RuleType};
+use crate::root::Root;
+use crate::{Refused, check};
+
+const DEBIAN: (&str, &str) = ("/etc/os-release", "ID=debian\n");
+const SUSE: (&str, &str) = ("/etc/os-release", "ID=opensuse-tumbleweed\n");
+const UNIX: &str = "auth required pam_unix.so\n";
+
+/// A system below a folder.
+fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
+    let dir = TempDir::new().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let root = Root::new(dir.path());
+    (dir, root)
+}
+
+/// What `enable` makes of /etc/pam.d/sudo, which `check` must then find covered; or why it refuses.
+#[track_caller]
+fn enabled(files: &[(&str, &str)]) -> Result<String, String> {
+    let (_dir, root) = system(files);
+    let changes = plan::changes(&root, "sudo").map_err(|Refused(why)| why)?;
+    let after = plan::after(&root, &changes);
+    assert!(services_with_ivalt(&after).contains(&"sudo".to_owned()));
+    Ok(after.read(Path::new("/etc/pam.d/sudo")).unwrap())
+}
+
+/// Whether `check` sees a module in the auth stack of sudo that asks for a password.
+fn check_sees_password(files: &[(&str, &str)]) -> bool {
+    let (_dir, root) = system(files);
+    let service = pam_stack::read(&root, "sudo");
+    let asks = |service: pam_stack::Service| {
+        let mut rules = service.stack(RuleType::Auth).iter();
+        rules.any(|rule| rule.kind() == ModuleKind::Password)
+    };
+    service.is_ok_and(asks)
+}
+
+#[track_caller]
+fn both_see_a_password(files: &[(&str, &str)]) -> String {
+    assert!(check_sees_password(files));
+    enabled(files).unwrap_or_else(|why| panic!("{why}"))
+}
+
+#[track_caller]
+fn neither_sees_a_password(files: &[(&str, &str)]) -> String {
+    assert!(!check_sees_password(files));
+    enabled(files).expect_err("a refusal")
+}
+
+#[test]
+fn services_of_every_vendor_folder() {
+    for folder in ["/usr/lib/pam.d", "/usr/etc/pam.d", "/usr/share/pam.d"] {
+        let text = both_see_a_password(&[SUSE, (&format!("{folder}/sudo"), UNIX)]);
+        assert!(text.starts_with(UNIX), "{folder}: {text}");
+        assert!(text.ends_with("\nauth    required    pam_ivalt.so\n"));
+    }
+}
+
+#[test]
+fn included_files_of_a_vendor_folder() {
+    for folder in ["/usr/lib/pam.d", "/usr/etc/pam.d"] {
+        let text = both_see_a_password(&[
+            SUSE,
+            ("/etc/pam.d/sudo", "auth include common-auth\n"),
+            (&format!("{folder}/common-auth"), UNIX),
+        ]);
+        assert!(
+            text.contains("\nauth    substack    common-auth\n"),
+            "{text}"
+        );
+    }
+}
+
+/// Debian's libpam does not look there.
+#[test]
+fn included_files_of_a_vendor_folder_on_debian() {
+    neither_sees_a_password(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", "auth include common-auth\n"),
+        ("/usr/lib/pam.d/common-auth", UNIX),
+    ]);
+}
+
+#[test]
+fn every_password_module() {
+    for name in [
+        "pam_unix",
+        "pam_sss",
+        "pam_krb5",
+        "pam_ldap",
+        "pam_winbind",
+        "pam_userdb",
+        "pam_pwdb",
+        "pam_tcb",
+        "pam_ldapd",
+        "pam_systemd_home",
+        "pam_himmelblau",
+        "pam_kanidm",
+        "pam_mysql",
+    ] {
+        let line = format!("auth required {name}.so\n");
+        both_see_a_password(&[DEBIAN, ("/etc/pam.d/sudo", &line)]);
+        let above = format!("auth required pam_ivalt.so\n{line}");
+        let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/sudo", &above)]);
+        let findings = check::findings(&root, Path::new("/etc/ivalt/ivalt.toml"));
+        let found = |id: &str| findings.iter().any(|finding| finding.id == id);
+        assert!(found("before-password"), "{name}: {findings:#?}");
+    }
+}
+
+#[test]
+fn a_continued_line() {
+    let files = [
+        DEBIAN,
+        ("/etc/pam.d/sudo", "auth \\\n required \\\n pam_unix.so\n"),
+    ];
+    assert!(check_sees_password(&files));
+    let why = enabled(&files).expect_err("a refusal");
+    assert_eq!(
+        why,
+        "/etc/pam.d/sudo:1: the line continues on the next one; write it as one line first"
+    );
+}
+
+#[test]
+fn a_backslash_in_a_comment_continues_nothing() {
+    both_see_a_password(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", "auth required pam_unix.so # \\\n"),
+    ]);
+}
+
+#[test]
+fn at_include_elsewhere_than_on_debian() {
+    let files = [
+        ("/etc/pam.d/sudo", "@include common-auth\n"),
+        ("/etc/pam.d/common-auth", UNIX),
+    ];
+    both_see_a_password(&[&[DEBIAN], &files[..]].concat());
+    neither_sees_a_password(&[&[SUSE], &files[..]].concat());
+}
+
+#[test]
+fn words_in_capitals() {
+    for line in ["AUTH INCLUDE common-auth\n", "@INCLUDE common-auth\n"] {
+        both_see_a_password(&[
+            DEBIAN,
+            ("/etc/pam.d/sudo", line),
+            ("/etc/pam.d/common-auth", UNIX),
+        ]);
+    }
+}
+
+/// libpam looks for a file whose name ends with it.
+#[test]
+fn a_carriage_return_behind_an_include() {
+    for line in ["auth include common-auth\r\n", "@include common-auth\r\n"] {
+        neither_sees_a_password(&[
+            DEBIAN,
+            ("/etc/pam.d/sudo", line),
+            ("/etc/pam.d/common-auth", UNIX),
+        ]);
+    }
+}
+
+#[test]
+fn brackets_hold_a_word_together() {
+    both_see_a_password(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", "auth [include] common-auth\n"),
+        ("/etc/pam.d/common-auth", UNIX),
+    ]);
+}
+
+#[test]
+fn the_name_of_a_module_among_the_arguments_of_another() {
+    neither_sees_a_password(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", "auth required pam_exec.so pam_unix.so\n"),
+    ]);
+    both_see_a_password(&[
+        DEBIAN,
+        (
+            "/etc/pam.d/sudo",
+            "auth required pam_unix.so\nauth optional pam_exec.so /usr/bin/pam_ivalt-log\n",
+        ),
+    ]);
+}
+
+#[test]
+fn a_service_that_libpam_cannot_use() {
+    let why = neither_sees_a_password(&[
+        DEBIAN,
+        (
+            "/etc/pam.d/sudo",
+            "auth required pam_unix.so\n@include nothing\n",
+        ),
+    ]);
+    assert_eq!(
+        why,
+        "/etc/pam.d/sudo:2: there is no file nothing to include; create that file, or name one that exists"
+    );
+}
+
+#[test]
+fn covered_already_by_an_included_file() {
+    let why = enabled(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", "@include common-auth\n"),
+        (
+            "/etc/pam.d/common-auth",
+            "auth required pam_unix.so\nauth required pam_ivalt.so\n",
+        ),
+    ]);
+    let why = why.expect_err("a refusal");
+    assert_eq!(
+        why,
+        "/etc/pam.d/common-auth:2: sudo has pam_ivalt already; nothing to do"
+    );
+}
+
+/// `check` warns of an alias without pam_ivalt wherever libpam finds its file.
+#[test]
+fn an_alias_service_of_a_vendor_folder() {
+    let (_dir, root) = system(&[
+        SUSE,
+        ("/etc/pam.d/sudo", UNIX),
+        ("/usr/etc/pam.d/sudo-i", UNIX),
+    ]);
+    let changes = plan::changes(&root, "sudo").map_err(|Refused(why)| why);
+    let after = plan::after(&root, &changes.unwrap());
+    assert_eq!(services_with_ivalt(&after), ["sudo", "sudo-i"]);
+}
+
+/// `check` follows it below the root; `enable` replaces files and would leave the link's target as it is.
+#[test]
+fn a_service_file_that_is_a_link() {
+    let (dir, root) = system(&[DEBIAN, ("/etc/sudo.pam", UNIX)]);
+    fs::create_dir(dir.path().join("etc/pam.d")).unwrap();
+    symlink("/etc/sudo.pam", dir.path().join("etc/pam.d/sudo")).unwrap();
+    let Err(Refused(why)) = plan::changes(&root, "sudo") else {
+        panic!("a refusal");
+    };
+    assert_eq!(
+        why,
+        "/etc/pam.d/sudo: is a symbolic link, which `enable` does not replace; add this line manually: auth    required    pam_ivalt.so"
+    );
+}
+
+#[test]
+fn copies_are_not_services() {
+    let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/sudo.dpkg-old", UNIX)]);
+    assert!(pam_stack::service_names(&root).is_empty());
+    for name in ["sudo.dpkg-old", "sudo~", "Sudo", ".sudo", "../sudo", ""] {
+        assert!(super::service_name(name).is_err(), "{name}");
+    }
+    assert_eq!(super::service_name("sudo-i"), Ok("sudo-i"));
+}

@@ -1,0 +1,117 @@
+//! What libpam cannot read, or reads differently from version to version, and how to fix it.
+
+use std::path::PathBuf;
+
+use super::reader::Location;
+
+/// Why a rule can only fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first word is not a type.
+    Type(String),
+    /// Nothing follows the type.
+    NoControl,
+    /// Nothing follows the control field.
+    NoModule,
+    /// This file cannot be opened.
+    NoFile(String),
+    /// This file includes itself.
+    TooDeep(String),
+    /// The line includes a file without naming it.
+    NoName,
+    /// Something in this file makes libpam give up on it.
+    FileUnusable(PathBuf),
+}
+
+impl Fault {
+    /// What is wrong.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Type(word) => format!("\"{}\" is not a PAM type", word.escape_debug()),
+            Self::NoControl | Self::NoModule => "the line ends before it names a module".to_owned(),
+            Self::NoFile(name) => format!("there is no file {} to include", name.escape_debug()),
+            Self::TooDeep(name) => format!("{} includes itself", name.escape_debug()),
+            Self::NoName => "the line includes a file without naming it".to_owned(),
+            Self::FileUnusable(file) => {
+                let file = file.to_string_lossy();
+                format!("libpam gives up on {}", file.escape_debug())
+            }
+        }
+    }
+
+    /// How to fix it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Type(_) => {
+                "begin the line with auth, account, password or session, or put # before it"
+            }
+            Self::NoControl | Self::NoModule => {
+                "complete the line: type, control field, module; or put # before it"
+            }
+            Self::NoFile(_) => "create that file, or name one that exists",
+            Self::TooDeep(_) => "remove this line: libpam before 1.6 crashes the program",
+            Self::NoName => {
+                "name the file, or remove the line: Debian's libpam crashes the program"
+            }
+            Self::FileUnusable(_) => {
+                "correct that file: its last line ends with a backslash, or it includes a file that does not exist"
+            }
+        }
+    }
+}
+
+/// Something that makes libpam give up on a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    pub location: Location,
+    pub kind: LoadErrorKind,
+}
+
+/// Why libpam gives up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadErrorKind {
+    /// The last line ends with a backslash.
+    Unfinished,
+    /// `@include` cannot include its file.
+    Include(Fault),
+    /// The path of a module has no file name.
+    NoModuleName(String),
+}
+
+impl LoadErrorKind {
+    /// What is wrong.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Unfinished => "the last line ends with a backslash".to_owned(),
+            Self::Include(fault) => fault.what(),
+            Self::NoModuleName(path) => {
+                format!("{} is not the path of a module", path.escape_debug())
+            }
+        }
+    }
+
+    /// How to fix it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Unfinished => "remove the backslash",
+            Self::Include(fault) => fault.fix(),
+            Self::NoModuleName(_) => "correct the path of the module",
+        }
+    }
+}
+
+/// A line that libpam's versions read differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ambiguity {
+    pub location: Location,
+    pub kind: AmbiguityKind,
+}
+
+/// What libpam's versions disagree about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmbiguityKind {
+    /// A comment or an empty line after a backslash: before 1.6 it is skipped, since then the line ends there.
+    InterruptedLine,
+    /// Before 1.6 what is beyond 1022 bytes is a line of its own.
+    LongLine,
+}

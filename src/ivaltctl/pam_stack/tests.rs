@@ -1,0 +1,267 @@
+//! Random stacks: what the tool says a stack decides is what the real libpam decides. Compiled into the unit tests.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::ReturnCode::{self, AuthErr, Ignore, NewAuthtokReqd, Success, UserUnknown};
+use super::{Rule, RuleTarget, RuleType, read, simulate};
+use crate::root::Root;
+use support::{Case, DevLog, Entry, TempDir, helper_module, sandbox_test};
+
+/// Codes worth mixing: those with an action of their own in the plain controls, and two kinds of failure.
+const CODES: [ReturnCode; 10] = [
+    Success,
+    Success,
+    Success,
+    Success,
+    Success,
+    AuthErr,
+    AuthErr,
+    UserUnknown,
+    NewAuthtokReqd,
+    Ignore,
+];
+
+/// How many files there are; some include one more.
+const FILES: usize = 4;
+
+/// A line, the file it includes by number, or something that is not a line.
+#[derive(Clone, Debug)]
+enum Row {
+    Module(String, ReturnCode),
+    Missing(String),
+    Include(&'static str, usize),
+    Garbage(&'static str),
+}
+
+/// Control fields that are invalid, or look invalid.
+const ODD: [&str; 10] = [
+    "[]",
+    "[success=ok default]",
+    "requird",
+    "[success=0 default=ok]",
+    "[ success = ok ignore=ignore default = 1 ]",
+    "[success=ok,default=bad]",
+    "[required]",
+    "[success=9]",
+    "[SUCCESS=ok]",
+    "[success=oktoo]",
+];
+const WORDS: [&str; 5] = [
+    "required",
+    "requisite",
+    "sufficient",
+    "optional",
+    "REQUIRED",
+];
+const RETURNED: [&str; 8] = [
+    "success",
+    "auth_err",
+    "user_unknown",
+    "new_authtok_reqd",
+    "ignore",
+    "default",
+    "perm_denied",
+    "module_unknown",
+];
+const ACTIONS: [&str; 11] = [
+    "ignore", "ok", "done", "bad", "die", "reset", "1", "2", "3", "ok", "1",
+];
+
+fn control() -> impl Strategy<Value = String> {
+    let any = |words: &'static [&'static str]| prop::sample::select(words);
+    let pair =
+        (any(&RETURNED), any(&ACTIONS)).prop_map(|(code, action)| format!("{code}={action}"));
+    let pairs = prop::collection::vec(pair, 1..4);
+    prop_oneof![
+        5 => any(&WORDS).prop_map(str::to_owned),
+        5 => pairs.prop_map(|pairs| format!("[{}]", pairs.join(" "))),
+        1 => any(&ODD).prop_map(str::to_owned),
+    ]
+}
+
+/// At the top, a file of `@include` that is not there makes the service unusable; so does a name without a name.
+fn fatal() -> impl Strategy<Value = Row> {
+    prop::sample::select(vec![
+        "@include /nowhere",
+        "auth optional .so",
+        "auth required \\",
+    ])
+    .prop_map(Row::Garbage)
+}
+
+fn row(file: usize) -> impl Strategy<Value = Row> {
+    let code = prop::sample::select(CODES.to_vec());
+    let included = (
+        prop::sample::select(vec!["include", "substack", "substack", "@include"]),
+        file + 1..file + 3,
+    );
+    let garbage = prop::sample::select(vec![
+        "garbage",
+        "auth",
+        "auth required",
+        "auth optional",
+        "nonsense optional x.so",
+        "-auth optional",
+        "account required pam_deny.so",
+        "auth \\\n required \\\n# said between\n",
+        "  # nothing",
+        "",
+    ]);
+    prop_oneof![
+        16 => (control(), code).prop_map(|(control, code)| Row::Module(control, code)),
+        6 => included.prop_map(|(word, file)| Row::Include(word, file)),
+        1 => control().prop_map(Row::Missing),
+        1 => garbage.prop_map(Row::Garbage),
+    ]
+}
+
+/// The files of one stack; the first is the service's. A file that is included and not there is part of the game.
+fn files() -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let file = |number| prop::collection::vec(row(number), 0..7);
+    let last = prop::option::weighted(0.05, fatal());
+    (file(0), file(1), file(2), file(3), last).prop_map(|(mut a, b, c, d, last)| {
+        a.extend(last);
+        vec![a, b, c, d]
+    })
+}
+
+/// The text of a file, `folder` in front of the names it includes.
+fn text(rows: &[Row], number: usize, folder: &str, module: &str) -> String {
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let name = format!("{number}.{at}");
+        text += &match row {
+            Row::Module(control, code) => {
+                format!(
+                    "auth\t{control} {module} say={name} return={}\n",
+                    *code as i32
+                )
+            }
+            Row::Missing(control) => format!("-auth {control} /nowhere/pam_missing.so\n"),
+            // Of one that is missing, Debian's libpam makes a step whose actions are whatever its memory holds.
+            Row::Include("@include", file) if *file < FILES => {
+                format!("@include {folder}f{file}\n")
+            }
+            Row::Include("@include", _) => "auth include /nowhere\n".into(),
+            Row::Include(word, file) => format!("auth {word} {folder}f{file}\n"),
+            Row::Garbage(line) => format!("{line}\n"),
+        };
+    }
+    text
+}
+
+fn write(files: &[Vec<Row>], at: &Path, folder: &str) {
+    fs::create_dir_all(at).expect("a folder");
+    let module = helper_module("pam_set_authtok");
+    for (number, rows) in files.iter().enumerate() {
+        let text = text(rows, number, folder, &module.to_string_lossy());
+        fs::write(at.join(format!("f{number}")), text).expect("a file");
+    }
+    fs::write(at.join("other"), "auth required pam_deny.so\n").expect("a file");
+}
+
+/// What the tool says: the return code, and the names of the modules called.
+fn model(folder: &Path) -> (ReturnCode, Vec<String>) {
+    let Ok(service) = read(&Root::new(folder), "f0") else {
+        return (ReturnCode::Abort, Vec::new());
+    };
+    let rules = service.stack(RuleType::Auth);
+    if rules.is_empty() {
+        return (ReturnCode::PermDenied, Vec::new());
+    }
+    let (code, called) = simulate(rules, |at| returned(&rules[at]));
+    let scripted = called
+        .into_iter()
+        .filter(|at| returned(&rules[*at]) != ReturnCode::ModuleUnknown);
+    let called = scripted.filter_map(|at| argument(&rules[at], "say="));
+    (code, called.collect())
+}
+
+/// The scripted module returns what it is told; others of these lines are pam_deny, or do not exist.
+fn returned(rule: &Rule) -> ReturnCode {
+    match &rule.target {
+        RuleTarget::Module(module) if module.name() == "pam_deny" => AuthErr,
+        RuleTarget::Module(module) if module.path.ends_with("/libpam_set_authtok.so") => {
+            let number = argument(rule, "return=").expect("a code");
+            let same = |code: &&ReturnCode| (**code as i32).to_string() == number;
+            *CODES.iter().find(same).expect("a code")
+        }
+        _ => ReturnCode::ModuleUnknown,
+    }
+}
+
+fn argument(rule: &Rule, name: &str) -> Option<String> {
+    let RuleTarget::Module(module) = &rule.target else {
+        return None;
+    };
+    let found = module
+        .arguments
+        .iter()
+        .find_map(|word| word.strip_prefix(name));
+    found.map(str::to_owned)
+}
+
+/// What libpam says.
+fn real(folder: &Path) -> (i32, Vec<String>) {
+    let mut case = Case::new("pam_permit.so");
+    case.script.confdir = folder.to_owned();
+    case.script.service = "f0".into();
+    // libpam says more of these files than the queue of a socket holds.
+    case.script.dev_log = DevLog::Missing;
+    let observed = case.observe();
+    let report = observed.report();
+    // A service that cannot be read ends before pam_authenticate.
+    let codes = report.codes(Entry::Authenticate);
+    let first = report.calls.first().map(|call| call.code);
+    let code = codes.first().copied().or(first).expect("a call");
+    let told = report.told().into_iter().map(str::to_owned).collect();
+    (code, told)
+}
+
+#[sandbox_test]
+fn random_stacks_end_as_libpam_ends_them() {
+    let seen = RefCell::new(BTreeMap::new());
+    let cases = std::env::var("STACKS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&files(), |files| {
+        let dir = TempDir::new();
+        let (copy, pam_d) = (dir.join("real"), dir.join("etc/pam.d"));
+        write(&files, &pam_d, "");
+        write(&files, &copy, &format!("{}/", copy.display()));
+        let model = model(dir.path());
+        *seen.borrow_mut().entry(model.0).or_insert(0) += 1;
+        let (code, told) = real(&copy);
+        prop_assert_eq!((model.0 as i32, model.1), (code, told));
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    let seen = seen.into_inner();
+    // Stacks that nearly all fail alike would prove little.
+    let all = FREQUENT.iter().all(|code| seen.contains_key(code));
+    assert!(all, "{seen:?}");
+    println!("{seen:?}");
+}
+
+/// What random stacks must have ended with, each at least once.
+const FREQUENT: [ReturnCode; 6] = [
+    Success,
+    AuthErr,
+    ReturnCode::PermDenied,
+    UserUnknown,
+    ReturnCode::ModuleUnknown,
+    ReturnCode::Abort,
+];

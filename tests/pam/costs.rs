@@ -1,0 +1,186 @@
+//! What a login costs, as far as it can be counted: connections, requests, system calls, libraries, bytes.
+//! `scripts/bench` measures the rest. Threads and descriptors left behind are counted by `Case::run` itself.
+
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::expect::*;
+use support::trace::Trace;
+use support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, sandbox_test};
+
+/// What the module may ask of the kernel in one accepted login, beyond what `pam_permit` needs.
+const SYSTEM_CALLS: usize = 104;
+/// Of the module as it is shipped.
+#[cfg(not(debug_assertions))]
+const BYTES: u64 = 22 * 1024 * 1024 / 10;
+
+#[sandbox_test]
+fn one_login_is_one_connection_and_one_request() {
+    let ivalt = StandIn::start();
+    expect(&Case::against(&ivalt).answer("accept-1").run(), VERIFIED);
+    assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (1, 1));
+}
+
+#[sandbox_test]
+fn every_further_token_is_one_more_of_each() {
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).answer("reject-1").answer("reject-2");
+    expect(&case.answer("accept-3").run(), VERIFIED);
+    assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (3, 3));
+}
+
+#[sandbox_test]
+fn nothing_is_connected_for_users_who_cannot_get_in() {
+    let ivalt = StandIn::start();
+    for (entry, row) in [
+        ("", NOT_ENROLLED),
+        (
+            "alice = { mobile = \"+14155550100\", enabled = false }\n",
+            DISABLED,
+        ),
+        ("alice = \"4155550100\"\n", BAD_ENTRY),
+    ] {
+        let case = Case::against(&ivalt).users(&format!("[users]\n{entry}"));
+        expect(&case.answer("accept-1").run(), row);
+    }
+    assert_eq!((ivalt.connections().len(), ivalt.requests().len()), (0, 0));
+}
+
+#[sandbox_test]
+fn nothing_is_requested_with_what_is_no_token() {
+    let ivalt = StandIn::start();
+    for (answer, row) in [("", UNANSWERED), ("two words", MALFORMED)] {
+        let case = Case::against(&ivalt);
+        let settings = case.settings(&ivalt).set("token", "attempts", 1);
+        expect(&case.with_settings(&settings).answer(answer).run(), row);
+    }
+    assert_eq!(ivalt.requests().len(), 0);
+}
+
+#[sandbox_test]
+fn a_login_asks_little_of_the_kernel() {
+    if no_program("strace") {
+        return;
+    }
+    let (login, floor) = login_and_floor();
+    let beyond = login.calls_beyond(&floor);
+    assert!(
+        (1..=SYSTEM_CALLS).contains(&beyond),
+        "{} system calls, {} of them without the module",
+        login.system_calls,
+        floor.system_calls
+    );
+}
+
+#[sandbox_test]
+fn no_library_comes_along_but_the_compilers() {
+    if no_program("strace") {
+        return;
+    }
+    let (login, floor) = login_and_floor();
+    let beyond = login.libraries_beyond(&floor);
+    let names: BTreeSet<_> = beyond.iter().map(|path| name(path)).collect();
+    assert_eq!(
+        names,
+        ["libgcc_s.so.1", "libpam_ivalt.so"]
+            .map(str::to_owned)
+            .into()
+    );
+}
+
+/// What a distribution's package of the module would depend on.
+#[test]
+fn the_module_needs_three_libraries() {
+    let output = Command::new("readelf")
+        .args(["--dynamic", "--wide"])
+        .arg(module_path())
+        .output();
+    let text = String::from_utf8(output.expect("readelf, of the linker's package").stdout).unwrap();
+    let needed = text.lines().filter(|line| line.contains("(NEEDED)"));
+    let names: BTreeSet<_> = needed
+        .filter_map(|line| line.split(['[', ']']).nth(1))
+        .collect();
+    // The dynamic linker's name is that of the architecture.
+    let (linker, names): (BTreeSet<_>, BTreeSet<_>) = names
+        .into_iter()
+        .partition(|name| name.starts_with("ld-linux"));
+    assert_eq!(names, ["libc.so.6", "libgcc_s.so.1", "libpam.so.0"].into());
+    assert!(linker.len() <= 1, "{linker:?}");
+}
+
+#[test]
+#[cfg(not(debug_assertions))]
+fn the_module_is_small() {
+    let bytes = std::fs::metadata(module_path()).unwrap().len();
+    assert!(bytes <= BYTES, "{bytes} bytes");
+}
+
+/// An accepted login through the module, and one through `pam_permit`.
+fn login_and_floor() -> (Trace, Trace) {
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).answer("accept-1");
+    expect(&case.run(), VERIFIED);
+    let login = traced(case.dir(), "reason=verified");
+    assert_eq!(ivalt.requests().len(), 2);
+    let floor = Case::new("pam_permit.so");
+    floor.run();
+    (login, traced(floor.dir(), ""))
+}
+
+/// The leanest application logs in on the stack in `confdir`; the log must hold `logged`.
+fn traced(confdir: &TempDir, logged: &str) -> Trace {
+    let dev = TempDir::new();
+    let log = UnixDatagram::bind(dev.join("log")).unwrap();
+    log.set_nonblocking(true).unwrap();
+    let (program, file) = (application(&dev), dev.join("trace"));
+    let words = ["ivalt-test", "alice", "accept-2", "0"];
+    assert_eq!(words[0], SERVICE);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&file);
+    command.arg(program).arg(confdir.path()).args(words);
+    let output = with_dev(&dev, command);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.ends_with(" 0\n"), "no success: {output:?}");
+    let mut line = [0; 4096];
+    let length = log.recv(&mut line).unwrap_or(0);
+    let line = String::from_utf8_lossy(&line[..length]);
+    assert!(line.contains(logged), "{line}");
+    Trace::read(&file).unwrap()
+}
+
+/// tests/bench/login.c, linked by the name libpam is loaded by.
+fn application(folder: &TempDir) -> PathBuf {
+    let source = support::checkout().join("tests/bench/login.c");
+    let program = folder.join("login");
+    let mut command = Command::new("cc");
+    command.args(["-O2", "-D_GNU_SOURCE", "-o"]);
+    command.arg(&program).arg(source).arg("-l:libpam.so.0");
+    assert!(command.status().expect("cc").success());
+    program
+}
+
+/// Runs a command with this folder as its `/dev`, so that the machine's log hears nothing.
+fn with_dev(dev: &TempDir, command: Command) -> Output {
+    let mut unshare = Command::new("unshare");
+    // SAFETY: geteuid(2) takes nothing and always succeeds.
+    if unsafe { libc::geteuid() } != 0 {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let script = "mount --no-mtab --bind \"$0\" /dev && exec \"$@\"";
+    unshare
+        .args(["--mount", "sh", "-c", script])
+        .arg(dev.path());
+    unshare.arg(command.get_program()).args(command.get_args());
+    // cargo's LD_LIBRARY_PATH would have every library looked for in its own folders.
+    unshare.env_remove("LD_LIBRARY_PATH");
+    unshare
+        .output()
+        .expect("unshare, of every system's util-linux")
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().expect("the name of a file");
+    name.to_string_lossy().into_owned()
+}
