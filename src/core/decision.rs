@@ -1,7 +1,6 @@
 //! What one call decides, and why. No input, no output, no PAM numbers.
 
-/// The end of every call. Failure is where a call starts; `Allow` and each `Ignore` have one producer, all in
-/// [`crate::authenticate`].
+/// The end of every call. A call starts as a failure; `Allow` and each `Ignore` have one producer, all in the story.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

@@ -160,7 +160,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn parse(path: &Path, text: &str, trust: Trust) -> Result<Self, Problem> {
-        let source = Source { path, text };
+        let source = SettingsText { path, text };
         let document = source.parse()?;
         source.settings(document, trust)
     }
@@ -183,7 +183,7 @@ impl Enrolment {
     pub fn load(path: &Path, trust: Trust) -> Result<Self, Problem> {
         let bytes = Zeroizing::new(trust.read(path, ReadPermission::OwnerOnly, SMALL)?);
         let text = utf8(path, &bytes)?;
-        let source = Source { path, text };
+        let source = SettingsText { path, text };
         let document = source.parse()?;
         source.lengths(&document.token)?;
         if let (Some(_), Some(file)) = (&document.api.key, &document.api.key_file) {
@@ -289,12 +289,12 @@ impl Default for Policy {
 }
 
 /// The text of one settings file and where it came from.
-struct Source<'a> {
+struct SettingsText<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl SettingsText<'_> {
     fn parse(&self) -> Result<Document, Problem> {
         // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
         let source = toml_parser::Source::new(self.text);
@@ -522,12 +522,12 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberVisitor<MIN, MAX> {
 }
 
 /// A string that `check` turns into a value, or an error that says only what was expected.
-struct Text<F> {
+struct TextVisitor<F> {
     expected: &'static str,
     check: F,
 }
 
-impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for TextVisitor<F> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -542,7 +542,7 @@ impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
 fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let check =
         |text: &str| (text.starts_with('/') && !text.contains('\0')).then(|| PathBuf::from(text));
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: "an absolute path",
         check,
     })
@@ -557,7 +557,7 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
             && !text.contains(['@', '?', '#']);
         (plain && is_uri(text)).then(|| text.trim_end_matches('/').to_owned())
     };
-    deserializer.deserialize_str(Text { expected, check })
+    deserializer.deserialize_str(TextVisitor { expected, check })
 }
 
 fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -569,7 +569,7 @@ fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
         let plain = text.starts_with("http://") && path.is_empty() && !text.contains(['?', '#']);
         (plain && is_uri(text) && ureq::Proxy::new(text).is_ok()).then(|| Some(text.to_owned()))
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: "a URL of the form http://host:port",
         check,
     })
@@ -597,7 +597,7 @@ fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     let check = |text: &str| {
         (text.len() <= 256 && !text.contains(char::is_control)).then(|| text.to_owned())
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: "at most 256 bytes of text in one line",
         check,
     })
@@ -609,7 +609,7 @@ fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Method, D::Error
         "token+face" => Some(Method::TokenAndFace),
         _ => None,
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: r#""token" or "token+face""#,
         check,
     })
@@ -622,7 +622,7 @@ fn charset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Charset, D::Err
         "visible" => Some(Charset::Visible),
         _ => None,
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: r#""digits", "alphanumeric" or "visible""#,
         check,
     })
@@ -634,7 +634,7 @@ fn mobile_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MobileFor
         "national" => Some(MobileFormat::National),
         _ => None,
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: r#""e164" or "national""#,
         check,
     })
@@ -646,7 +646,7 @@ fn tolerance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tolerance, D:
         "ignore" => Some(Tolerance::Ignore),
         _ => None,
     };
-    deserializer.deserialize_str(Text {
+    deserializer.deserialize_str(TextVisitor {
         expected: r#""deny" or "ignore""#,
         check,
     })

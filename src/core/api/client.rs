@@ -229,7 +229,7 @@ impl Client {
             .and_then(|()| self.send(operation, fields))
             .and_then(|mut response| {
                 http = Some(response.status().as_u16());
-                answer(&mut response)
+                read_answer(&mut response)
             });
         let answer = answer
             .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
@@ -311,9 +311,9 @@ fn config(timeout: Duration, proxy: Option<Proxy>) -> Config {
         .build()
 }
 
-fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
+fn read_answer(response: &mut Response<Body>) -> Result<Answer, Error> {
     let status = response.status().as_u16();
-    let body = read(response).or_else(|error| match status {
+    let body = read_body(response).or_else(|error| match status {
         408 | 429 => Err(error),
         // A truncated refusal is a refusal: an attacker on the network must not turn it into "unavailable".
         400..=499 => Ok(Err("truncated body")),
@@ -326,7 +326,9 @@ fn answer(response: &mut Response<Body>) -> Result<Answer, Error> {
 }
 
 /// The body, or why it was not read.
-fn read(response: &mut Response<Body>) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
+fn read_body(
+    response: &mut Response<Body>,
+) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
     let all = |header, allowed: &str| {
         let allowed =
             |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());

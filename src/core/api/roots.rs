@@ -56,15 +56,15 @@ impl Roots {
             }
             None => system_bundle(trust)?,
         };
-        let roots = Self::of(path.to_owned(), pem);
+        let roots = Self::from_pem(path.to_owned(), pem);
         if roots.pem.len() <= AT_ONCE {
             roots.client_config()?;
         }
         Ok(roots)
     }
 
-    /// Those of a bundle that is at hand.
-    pub fn of(path: PathBuf, pem: Vec<u8>) -> Self {
+    /// Those of a bundle that has been read.
+    pub fn from_pem(path: PathBuf, pem: Vec<u8>) -> Self {
         let config = OnceLock::new();
         Self { path, pem, config }
     }
