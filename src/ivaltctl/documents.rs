@@ -219,7 +219,7 @@ fn every_finding_is_in_the_man_page() {
 fn collect(folder: &Path, literals: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_stem().is_some_and(|name| name == "tests") {
+        if path.ends_with("tests") {
             continue;
         }
         if path.is_dir() {
