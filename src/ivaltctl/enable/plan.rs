@@ -199,7 +199,9 @@ fn includes_drop_ins(line: &str) -> bool {
 fn sets_methods(root: &Root, config: &str) -> bool {
     let folder = root.real(Path::new("/etc/ssh/sshd_config.d"));
     let drop_ins = fs::read_dir(folder).into_iter().flatten().flatten();
+    // glob(7) leaves out hidden files, such as one of ours that a killed `enable` did not finish.
     let drop_ins = drop_ins
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
         .map(|entry| entry.path())
         .filter(|path| !path.ends_with("00-ivalt.conf"));
     let texts = drop_ins
