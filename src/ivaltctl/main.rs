@@ -37,7 +37,7 @@ use clap::Parser;
 use command_line::{Command, CommandLine};
 use ivalt_core::trusted_file::Trust;
 
-/// The exit status; the numbers are those of debian/interface.md.
+/// The exit status; the numbers are those of ivaltctl(8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

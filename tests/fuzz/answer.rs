@@ -59,7 +59,7 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
     Client::validate_against(sent, secret(KEY), MOBILE, &secret(TOKEN))
 }
 
-/// The judgement, kind by kind, against debian/interface.md read another way.
+/// The judgement, kind by kind, against pam_ivalt(8) read another way.
 fn as_body(status: u16, body: &[u8]) {
     let judged = classify(status, Ok(body));
     let members =

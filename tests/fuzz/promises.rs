@@ -1,4 +1,4 @@
-//! What debian/interface.md promises of every call, whatever went in, where no network can be reached.
+//! What pam_ivalt(8) promises of every call, whatever went in, where no network can be reached.
 
 use std::ffi::c_int;
 

@@ -1,4 +1,4 @@
-//! Every reason's row of debian/interface.md's table, and what the policies cover.
+//! Every reason of pam_ivalt(8), and what the policies cover.
 
 use crate::expect::*;
 use support::codes::*;

@@ -1,4 +1,4 @@
-//! What a case must end in: debian/interface.md's table as values.
+//! What a case must end in: the reasons of pam_ivalt(8) as values.
 
 use support::codes::*;
 use support::{LogLine, Report, Severity};

@@ -52,7 +52,7 @@ impl Body {
     }
 }
 
-/// The rows of debian/interface.md, derived once more and in another manner than the module's.
+/// The reasons of pam_ivalt(8), derived once more and in another manner than the module's.
 fn expected(status: u16, body: Body) -> Ends {
     let (code, detail) = body.words();
     let nothing = Ends::unavailable(&format!(

@@ -137,7 +137,7 @@ impl Answered {
     }
 }
 
-/// A row of debian/interface.md's table, and the fields that belong to iVALT's answer.
+/// A reason of pam_ivalt(8), and the fields that belong to iVALT's answer.
 #[derive(Clone, Debug)]
 pub struct Ends {
     row: Row,

@@ -1,4 +1,4 @@
-//! The one log line, taken apart as debian/interface.md promises it; every departure is a panic that shows the line.
+//! The one log line, taken apart as pam_ivalt(8) promises it; every departure is a panic that shows the line.
 
 use std::iter::Peekable;
 use std::str::Chars;

@@ -41,7 +41,7 @@ pub fn write(origin: &Origin, report: &Report) {
     dev_log::send(level(report.decision), &line(origin, report));
 }
 
-/// The line as debian/interface.md documents it: always these keys, in this order.
+/// The line as pam_ivalt(8) documents it: always these keys, in this order.
 #[must_use]
 pub fn line(origin: &Origin, report: &Report) -> String {
     let mut line = format!("pam_ivalt({}:auth):", label(&origin.service));

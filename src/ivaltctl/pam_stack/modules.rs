@@ -93,7 +93,7 @@ const CONDITION: &[ReturnCode] = &[
     ServiceErr,
 ];
 const HELPER: &[ReturnCode] = &[Success, Ignore, AuthErr, ServiceErr, PermDenied];
-/// As debian/interface.md has them; the commonest denial first.
+/// As pam_ivalt(8) has them; the commonest denial first.
 const IVALT: &[ReturnCode] = &[
     Success,
     AuthErr,
