@@ -9,6 +9,24 @@
 //! | [`application`] | PAM's items and conversation |
 //! | [`heap`] | the allocator, which wipes what it frees |
 #![deny(unsafe_code)]
+#![deny(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::dbg_macro,
+    clippy::exit
+)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+#![warn(missing_docs)]
 
 mod application;
 #[cfg(test)]
