@@ -1,4 +1,4 @@
-//! Holds code, samples, README and man pages together, both ways: what one of them does not know, the others must not
+//! Holds code, samples, pages and man pages together, both ways: what one of them does not know, the others must not
 //! name. Compiled into the unit tests, where the code's own lists are at hand.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,19 +70,11 @@ fn keys_of_table(key: &str) -> Option<()> {
         .map(drop)
 }
 
-/// The rows of the table in README whose head begins with `head`.
-fn rows(head: &str) -> Vec<&'static str> {
-    let after = README.lines().skip_while(|line| !line.starts_with(head));
-    after
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect()
-}
-
-fn first_cells(head: &str) -> BTreeSet<String> {
-    let cells = rows(head)
-        .into_iter()
-        .map(|row| row.split('|').nth(1).unwrap());
+/// What is in backticks in the first cells of the table whose head begins with `head`.
+fn first_cells(page: &str, head: &str) -> BTreeSet<String> {
+    let after = page.lines().skip_while(|line| !line.starts_with(head));
+    let rows = after.skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
     cells.flat_map(quoted).map(str::to_owned).collect()
 }
 
@@ -142,7 +134,7 @@ fn values(text: &str) -> BTreeMap<String, toml::Value> {
 }
 
 #[test]
-fn every_key_stands_in_code_sample_readme_and_man_page() {
+fn every_key_is_in_code_sample_and_man_page() {
     let sample: BTreeSet<String> = values(&uncommented()).into_keys().collect();
     let code = all_keys_of_code();
     assert!(
@@ -150,7 +142,6 @@ fn every_key_stands_in_code_sample_readme_and_man_page() {
         "{code:?}"
     );
     assert_eq!(sample, code, "conf/ivalt.toml and src/config.rs");
-    assert_eq!(first_cells("| key |"), code, "README.md and src/config.rs");
     let man: BTreeSet<String> = keys_of_man().into_keys().collect();
     assert_eq!(man, code, "debian/ivalt.toml.5 and src/config.rs");
 }
@@ -230,13 +221,12 @@ fn the_sample_of_users_is_what_the_code_reads() {
 }
 
 #[test]
-fn every_argument_stands_in_code_readme_and_man_page() {
+fn every_argument_is_in_code_and_man_page() {
     let complaint = Arguments::parse(&[CString::new("x").unwrap().as_c_str()])
         .unwrap_err()
         .to_string();
     let known = complaint.split_once("; expected one of ").unwrap().1;
     let code: BTreeSet<String> = known.split(", ").map(str::to_owned).collect();
-    assert_eq!(first_cells("| argument |"), code);
     let lines = section(PAM_IVALT_8, "Arguments");
     let man = items(&lines, "Cm")
         .into_iter()
@@ -268,7 +258,7 @@ fn every_key_of_the_log_stands_in_the_man_page_in_its_order() {
 }
 
 #[test]
-fn the_fragments_for_pam_are_those_of_readme_and_man_page() {
+fn the_fragments_for_pam_are_those_of_the_man_page() {
     // A line too long for a page goes on in the next one.
     let man = PAM_IVALT_8.replace(" \\e\n    ", " ");
     for fragment in [
@@ -278,10 +268,6 @@ fn the_fragments_for_pam_are_those_of_readme_and_man_page() {
         include_str!("../conf/pam.d/sudo"),
     ] {
         for line in fragment.lines().filter(|line| !line.starts_with('#')) {
-            assert!(
-                README.lines().any(|other| other == line),
-                "not in README.md: {line}"
-            );
             assert!(
                 man.lines().any(|other| other == line),
                 "not in pam_ivalt.8: {line}"
@@ -354,19 +340,141 @@ fn the_filter_judges_every_denial() {
 }
 
 #[test]
-fn every_file_of_conf_stands_in_readme() {
+fn every_sample_is_in_the_table_of_samples() {
     let conf = support::checkout().join("conf");
-    for path in files_below(&conf) {
-        let name = path.strip_prefix(&conf).unwrap().to_str().unwrap();
-        // The set-ups for pam.d stand there with their lines.
-        let told = name.starts_with("pam.d/") || README.contains(name);
-        assert!(told, "conf/{name}");
+    let name = |path: &Path| path.strip_prefix(&conf).unwrap().display().to_string();
+    let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| name(path)).collect();
+    assert!(samples.remove("README.md"));
+    let table = first_cells(include_str!("../conf/README.md"), "| file |");
+    assert_eq!(table, samples, "conf/README.md and conf/");
+}
+
+/// The pages of the project, by their path in the checkout.
+fn pages() -> BTreeMap<String, String> {
+    let root = support::checkout();
+    let folders = ["conf", "debian", "scripts", "src", "tests"].map(|name| root.join(name));
+    let below = folders.iter().flat_map(|folder| files_below(folder));
+    let top = std::fs::read_dir(root).unwrap();
+    let top = top.map(|entry| entry.unwrap().path());
+    let pages = below
+        .chain(top)
+        .filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let read = |path: std::path::PathBuf| {
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    let pages: BTreeMap<_, _> = pages.map(read).collect();
+    assert!(
+        pages.contains_key("debian/interface.md") && pages.len() > 7,
+        "{pages:?}"
+    );
+    pages
+}
+
+#[test]
+fn the_package_has_every_page_of_its_folder() {
+    let installed: Vec<&str> = include_str!("../debian/libpam-ivalt.docs")
+        .lines()
+        .collect();
+    for page in pages().keys().filter(|name| name.starts_with("debian/")) {
+        assert!(installed.contains(&page.as_str()), "{page}");
+    }
+}
+
+/// As forges name headings in links.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let (pages, mut links) = (pages(), 0);
+    for (name, page) in &pages {
+        for link in page.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = Path::new(name).parent().unwrap();
+            let target = if path.is_empty() {
+                name.into()
+            } else {
+                folder.join(path)
+            };
+            assert!(support::checkout().join(&target).exists(), "{name}: {link}");
+            let headings = pages
+                .get(&target.display().to_string())
+                .map(|page| anchors(page));
+            let found = anchor.is_empty() || headings.is_some_and(|known| known.contains(anchor));
+            assert!(found, "{name}: {link}");
+            links += 1;
+        }
+    }
+    assert!(links > 15, "{links}");
+}
+
+/// `pam_ivalt(8), "Reasons", "The log line"`
+#[test]
+fn every_section_that_a_page_names_is_in_that_man_page() {
+    let man = [
+        ("pam_ivalt(8)", PAM_IVALT_8),
+        ("ivalt.toml(5)", IVALT_TOML_5),
+        ("ivalt-users.toml(5)", IVALT_USERS_TOML_5),
+        ("ivaltctl(8)", include_str!("../debian/ivaltctl.8")),
+    ];
+    let mut seen = 0;
+    for (name, page) in &pages() {
+        for (title, text) in man {
+            for named in page.split(&format!("{title}, \"")).skip(1) {
+                for section in sections_named(named) {
+                    let is_title = |line: &str| {
+                        [".Sh ", ".Ss "]
+                            .map(|mark| line.strip_prefix(mark))
+                            .contains(&Some(section))
+                    };
+                    assert!(text.lines().any(is_title), "{name}: {title}, {section}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// Both, of `Reasons", "The log line" and more`.
+fn sections_named(text: &str) -> Vec<&str> {
+    let mut pieces = text.split('"');
+    let mut sections = vec![pieces.next().unwrap()];
+    while pieces.next() == Some(", ") {
+        sections.extend(pieces.next());
+    }
+    sections
+}
+
+/// The page that is read first; its commands show and test everything.
+#[test]
+fn readme_is_short_and_names_demo_and_test() {
+    let lines = README.lines().count();
+    assert!(lines < 200, "README.md has {lines} lines");
+    for script in ["scripts/demo", "scripts/test"] {
+        assert!(README.contains(&format!("$ sudo {script} ")), "{script}");
     }
 }
 
 fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
+    // What cargo left there is not ours.
+    let paths = paths.filter(|path| !path.ends_with("target"));
     let below = |path: std::path::PathBuf| {
         if path.is_dir() {
             files_below(&path)
@@ -388,7 +496,8 @@ fn the_changes_tell_of_this_version() {
 #[test]
 fn the_tests_that_security_names_exist() {
     let security = include_str!("../SECURITY.md");
-    let sources = sources_of_tests(&support::checkout().join("tests"));
+    let sources = ["src", "tests"].map(|name| sources_of_tests(&support::checkout().join(name)));
+    let sources = sources.concat();
     let advisories = security.split("## Advisories").nth(1).unwrap();
     let mut named = 0;
     for row in advisories

@@ -62,7 +62,7 @@ sources_of_package() {
     {
         tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
             --exclude=./tests --exclude=./scripts -c .
-        cat "$repo/scripts/build.rs" "$repo/scripts/lib/package.sh"
+        cat "$repo/scripts/lib/package.sh"
         as_builder rustc --version --verbose
     } | sha256sum | cut -c1-32
 }

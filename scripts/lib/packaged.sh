@@ -69,6 +69,7 @@ check_contents() {
     holds 'completion for bash, zsh and fish' has_completions
     holds 'every sample of conf/ is an example' diff -r "$repo/conf" "$unpacked/usr/share/doc/libpam-ivalt/examples"
     holds 'the changelog is that of debian/, beside the one for users' has_changelogs
+    holds 'every page of debian/libpam-ivalt.docs is there' has_pages
     holds 'no path of the builder' no_builders_path
     holds 'symbols of both are in -dbgsym' has_symbols
     holds 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
@@ -90,6 +91,13 @@ has_changelogs() {
     local documents=$unpacked/usr/share/doc/libpam-ivalt
     cmp <(zcat "$documents/changelog.gz" | head -n 1) <(head -n 1 "$repo/debian/changelog") &&
         { [[ ! -e $repo/CHANGELOG.md ]] || zcat -f "$documents"/CHANGELOG.md* | cmp - "$repo/CHANGELOG.md"; }
+}
+
+has_pages() {
+    local page
+    while read -r page; do
+        zcat -f "$unpacked/usr/share/doc/libpam-ivalt/${page##*/}"* | cmp - "$repo/$page" || return 1
+    done <"$repo/debian/libpam-ivalt.docs"
 }
 
 no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." "$unpacked"; }

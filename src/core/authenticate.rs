@@ -209,7 +209,7 @@ mod tests {
 
     impl Conversation for Broken {
         fn ask(&mut self, _: &str, _: Echo) -> Result<Secret, NoAnswer> {
-            panic!("nobody is asked through a broken handle")
+            panic!("nobody is asked through an invalid handle")
         }
 
         fn tell(&mut self, _: &str) {}
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_begins_as_a_failure_and_a_broken_handle_leaves_it_there() {
+    fn a_call_begins_as_a_failure_and_an_invalid_handle_leaves_it_there() {
         assert_eq!(
             Report::default().decision,
             Decision::Deny(Refusal::Internal)
@@ -254,9 +254,9 @@ mod tests {
                 effective_uid: std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()),
             },
             platform: Platform {
-                look_up: |_, _, _| panic!("no name is looked up for a broken handle"),
-                spawn: |_| panic!("no thread is started for a broken handle"),
-                hung_up: |_| panic!("no connection is made for a broken handle"),
+                look_up: |_, _, _| panic!("no name is looked up for an invalid handle"),
+                spawn: |_| panic!("no thread is started for an invalid handle"),
+                hung_up: |_| panic!("no connection is made for an invalid handle"),
             },
         };
         authenticate(&[&word], &mut Broken, context, &mut report);

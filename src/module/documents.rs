@@ -8,22 +8,7 @@ use support::man_page::{items, section};
 
 use super::code;
 
-const README: &str = include_str!("../../README.md");
 const PAM_IVALT_8: &str = include_str!("../../debian/pam_ivalt.8");
-
-/// The words in backticks.
-fn quoted(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
-/// The rows of the table in README whose head begins with `head`.
-fn rows(head: &str) -> Vec<&'static str> {
-    let after = README.lines().skip_while(|line| !line.starts_with(head));
-    after
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect()
-}
 
 /// The name of syslog's level, as journalctl(1) and rsyslog write it.
 fn level_name(decision: Decision) -> &'static str {
@@ -37,7 +22,7 @@ fn level_name(decision: Decision) -> &'static str {
 }
 
 #[test]
-fn every_reason_stands_in_the_man_page_with_outcome_code_and_level() {
+fn every_reason_is_in_the_man_page_with_outcome_code_and_level() {
     let lines = section(PAM_IVALT_8, "Reasons");
     let mut man = BTreeSet::new();
     for item in items(&lines, "Cm") {
@@ -58,22 +43,4 @@ fn every_reason_stands_in_the_man_page_with_outcome_code_and_level() {
         words.map(str::to_owned)
     });
     assert_eq!(man, BTreeSet::from(code));
-}
-
-#[test]
-fn every_reason_stands_in_readme_with_its_code() {
-    let mut pairs = BTreeSet::new();
-    for row in rows("| `reason=` |") {
-        let cells: Vec<&str> = row.split('|').collect();
-        for code in quoted(cells[2]) {
-            pairs.insert((quoted(cells[1])[0].to_owned(), code.to_owned()));
-        }
-    }
-    let code = DECISIONS.map(|decision| {
-        (
-            decision.reason().to_owned(),
-            format!("{:?}", code(decision)),
-        )
-    });
-    assert_eq!(pairs, BTreeSet::from(code));
 }

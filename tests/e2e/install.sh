@@ -9,7 +9,7 @@ built() {
     mkdir -p "$stage/target/release" "$stage/debian"
     cp "$stage/pam_ivalt.so" "$stage/target/release/libpam_ivalt.so"
     cp "$stage/ivaltctl" "$stage/target/release/"
-    touch "$stage/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5}
+    touch "$stage/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,interface.md,other-systems.md}
     rm -rf "$place"
     mkdir "$place"
 }
@@ -42,6 +42,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/LICENSE-MIT
 		644 root:root /usr/local/share/doc/pam_ivalt/README.md
 		644 root:root /usr/local/share/doc/pam_ivalt/SECURITY.md
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/README.md
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/filter.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/jail.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ivalt.toml
@@ -54,6 +55,8 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/polkit/polkit-agent-helper@.service.d/ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/rsyslog.d/30-pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/users.toml
+		644 root:root /usr/local/share/doc/pam_ivalt/interface.md
+		644 root:root /usr/local/share/doc/pam_ivalt/other-systems.md
 		644 root:root /usr/local/share/fish/vendor_completions.d/ivaltctl.fish
 		644 root:root /usr/local/share/man/man5/ivalt-users.toml.5
 		644 root:root /usr/local/share/man/man5/ivalt.toml.5

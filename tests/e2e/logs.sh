@@ -189,7 +189,7 @@ logs_jail_is_read_and_switched_off_case() {
     grep -q "'set', 'pam-ivalt', 'maxretry', 10" "$talk/jails" || fault "$(grep pam-ivalt "$talk/jails")"
 }
 
-# --- rsyslog, logcheck, README -------------------------------------------------------------------------------------
+# --- rsyslog, logcheck, queries ------------------------------------------------------------------------------------
 
 logs_rsyslog_files_our_lines_apart_case() {
     a_day_of_logins
@@ -242,13 +242,13 @@ logs_logcheck_lets_odd_allow_lines_through_case() {
     ! mailed "$stage/quoted" || fault 'a name in quotes is mailed'
 }
 
-# The command as it stands in README, but for journalctl, whose journal no stage has: `-o cat` prints messages alone.
+# The command of conf/README.md, but for journalctl, whose journal no stage has: `-o cat` prints messages alone.
 logs_one_day_by_outcome_as_readme_says_case() {
     local command
     a_day_of_logins
     # shellcheck disable=SC2016 # Markdown's backticks
-    command=$(sed -n 's/^A day of logins by outcome: `journalctl [^|]* -o cat | \([^`]*\)`\.$/\1/p' "$stage/README.md")
-    [[ -n $command ]] || fault 'no such command in README.md'
+    command=$(sed -n 's/^A day of logins by outcome: `journalctl [^|]* -o cat | \([^`]*\)`\.$/\1/p' "$stage/conf/README.md")
+    [[ -n $command ]] || fault 'no such command in conf/README.md'
     sed 's/^[^]]*\]: //' "$day/ours" | bash -c "$command" | sed 's/^ *//' >"$talk/counted"
     diff - "$talk/counted" >"$talk/differences" <<-'END' || fault "$(cat "$talk/differences")"
 		2 pam_ivalt(sshd:auth): outcome=allow reason=verified
@@ -296,11 +296,11 @@ logs_into_journal() {
 
 in_journal() { journalctl --quiet --no-pager -o cat | grep -qF -- "$1"; }
 
-# What the Nth journalctl of README's block says.
+# `as_readme_says N`: what the Nth journalctl of conf/README.md says.
 as_readme_says() {
     local command
-    command=$(sed -n 's/^# \(journalctl .*\)$/\1/p' "$stage/README.md" | sed -n "$1p")
-    [[ -n $command ]] || fault "README.md has no command $1 for the journal"
+    command=$(sed -n 's/^# \(journalctl .*\)$/\1/p' "$stage/conf/README.md" | sed -n "$1p")
+    [[ -n $command ]] || fault "conf/README.md has no command $1 for the journal"
     bash -c "$command" 2>&1
 }
 

@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// Somebody wanted to bar alice and wrote it in another form: she must not get in for that.
+    /// An administrator wanted to disable alice and wrote it in another form: that must not let her in.
     #[test]
     fn a_key_in_any_form_is_seen() {
         const M: &str = "mobile = '+14155550100'";

@@ -128,7 +128,7 @@ fn the_untouched_systems_give_none() {
     }
 }
 
-/// The set-ups of README, as conf/pam.d has them.
+/// The documented set-ups, as conf/pam.d has them.
 #[test]
 fn the_documented_setups_give_none() {
     let conf = |name: &str| {
@@ -543,15 +543,15 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     (length > 0).then(|| (&text[..end], &module[..length], &module[length..]))
 }
 
-/// The changes in README's "Beyond Debian", made to the files as the distributions ship them.
+/// The changes that debian/other-systems.md shows, made to the files as the distributions ship them.
 #[test]
-fn the_changes_readme_shows_for_other_systems_give_none() {
-    let readme = include_str!("../../../../../README.md");
-    let section = readme.split("\n## Beyond Debian\n").nth(1).expect("it");
+fn the_changes_shown_for_other_systems_give_none() {
+    let page = include_str!("../../../../../debian/other-systems.md");
+    let section = page.split("\n## Lines for pam.d\n").nth(1).expect("it");
     let section = section.split("\n## ").next().expect("its end");
     let mut made = 0;
     for (heading, tree) in [
-        ("Fedora, RHEL and their kin", "fedora"),
+        ("Fedora, RHEL and derivatives", "fedora"),
         ("Arch", "arch"),
         ("openSUSE", "opensuse"),
     ] {
