@@ -47,12 +47,10 @@ pub fn lines_with_ivalt(root: &Root) -> Vec<ModuleLine> {
 
 fn lines_of(root: &Root, name: &str) -> Vec<ModuleLine> {
     // A service that libpam cannot use at all is a finding of `stacks`.
-    let service = pam_stack::read(root, name).ok();
-    let service = service.filter(|service| service.has(RuleType::Auth) || name == pam_stack::OTHER);
-    let Some(service) = service else {
+    let Ok(service) = pam_stack::read(root, name) else {
         return Vec::new();
     };
-    let rules = service.stack(RuleType::Auth);
+    let rules = service.own(RuleType::Auth);
     let lines = ivalt_rules(rules).map(|(at, module)| ModuleLine {
         service: name.to_owned(),
         file: rules[at].location.file.clone(),

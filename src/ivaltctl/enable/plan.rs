@@ -86,8 +86,7 @@ fn refuse_link(root: &Root, path: &Path) -> Result<(), Refused> {
 }
 
 fn refuse_covered(name: &str, service: &Service) -> Result<(), Refused> {
-    let own = RuleType::ALL.into_iter().filter(|own| service.has(*own));
-    for rules in own.map(|own| service.stack(own)) {
+    for rules in RuleType::ALL.map(|rule_type| service.own(rule_type)) {
         if let Some((at, _)) = pam_stack::ivalt_rules(rules).next() {
             let location = &rules[at].location;
             let (file, line) = (location.file.display(), location.line);
@@ -123,9 +122,8 @@ fn insert(name: &str, path: &Path, bytes: &[u8], service: &Service) -> Result<Ve
 
 /// The number of the last line of the service's own file that asks for a password, perhaps by an include.
 fn password_line(service: &Service) -> Option<(usize, Option<&Include>)> {
-    let rules = service.stack(RuleType::Auth).iter();
-    let mut own = rules.filter(|_| service.has(RuleType::Auth));
-    let password = own.rfind(|rule| rule.kind() == ModuleKind::Password)?;
+    let mut rules = service.own(RuleType::Auth).iter();
+    let password = rules.rfind(|rule| rule.kind() == ModuleKind::Password)?;
     let include = password.included_by.first();
     let location = include.map_or(&password.location, |include| &include.location);
     Some((location.line, include))

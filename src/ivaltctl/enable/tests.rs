@@ -261,6 +261,15 @@ fn a_service_file_that_is_a_link() {
     );
 }
 
+/// It is a service like any other, also when no other has lines of its own.
+#[test]
+fn the_service_other() {
+    let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/other", UNIX)]);
+    let changes = plan::changes(&root, "other").map_err(|Refused(why)| why);
+    let after = plan::after(&root, &changes.unwrap());
+    assert_eq!(services_with_ivalt(&after), ["other"]);
+}
+
 #[test]
 fn copies_are_not_services() {
     let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/sudo.dpkg-old", UNIX)]);

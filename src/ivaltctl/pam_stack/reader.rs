@@ -107,17 +107,15 @@ pub struct Service {
 impl Service {
     /// The rules of a type; those of `other` where the service has none of its own.
     pub fn stack(&self, rule_type: RuleType) -> &[Rule] {
-        let own = &self.own[rule_type as usize];
-        if own.is_empty() {
-            &self.other[rule_type as usize]
-        } else {
-            own
+        match self.own(rule_type) {
+            [] => &self.other[rule_type as usize],
+            own => own,
         }
     }
 
-    /// Whether the service itself has lines of this type.
-    pub fn has(&self, rule_type: RuleType) -> bool {
-        !self.own[rule_type as usize].is_empty()
+    /// The rules of a type that are the service's own.
+    pub fn own(&self, rule_type: RuleType) -> &[Rule] {
+        &self.own[rule_type as usize]
     }
 }
 
@@ -147,7 +145,7 @@ pub fn ivalt_rules(rules: &[Rule]) -> impl Iterator<Item = (usize, &Module)> {
     })
 }
 
-/// Reads the stacks of a service; those of [`OTHER`] as a service without a file would get them.
+/// Reads the stacks of a service, [`OTHER`] too.
 ///
 /// # Errors
 /// What makes every call of libpam for this service end in `PAM_ABORT`.
@@ -204,7 +202,7 @@ struct Reader<'a> {
     name: &'a str,
     debian: bool,
     service: Service,
-    /// The line belongs to `other`.
+    /// The line belongs to [`OTHER`], and another service is read.
     other: bool,
     included_by: Vec<Include>,
     level: usize,
@@ -256,8 +254,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn is_other(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(OTHER) && !self.name.eq_ignore_ascii_case(OTHER)
+    }
+
     fn read_service(&mut self, name: &str) -> Result<(), LoadError> {
-        self.other = name.eq_ignore_ascii_case(OTHER);
+        self.other = self.is_other(name);
         let Some(path) = service_file(self.root, name) else {
             return Ok(());
         };
@@ -271,7 +273,7 @@ impl<'a> Reader<'a> {
             let (location, text) = line?;
             let (name, rest) = next_word(&text);
             let name = name.unwrap_or_default();
-            self.other = name.eq_ignore_ascii_case(OTHER);
+            self.other = self.is_other(&name);
             if self.other || name.eq_ignore_ascii_case(self.name) {
                 self.line(&Line::parse(location, rest, None))?;
             }

@@ -169,12 +169,9 @@ fn check_service(root: &Root, service: &str) -> Vec<StackFinding> {
     let mut found = Vec::new();
     for rule_type in RuleType::ALL {
         // Lines of `other` are checked under that name.
-        if read.has(rule_type) || service == pam_stack::OTHER {
-            found.extend(check_stack(root, service, rule_type, read.stack(rule_type)));
-        }
+        found.extend(check_stack(root, service, rule_type, read.own(rule_type)));
     }
-    let covered = ivalt_rules(read.stack(RuleType::Auth)).next().is_some();
-    if covered && (read.has(RuleType::Auth) || service == pam_stack::OTHER) {
+    if ivalt_rules(read.own(RuleType::Auth)).next().is_some() {
         found.extend(account_lines(root, service, &read));
         let around = services::findings(root, service, &read);
         found.extend(around.into_iter().map(|finding| (finding, None)));
@@ -206,10 +203,7 @@ fn check_stack(
 
 /// Broken lines of account deny after the token was right.
 fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<StackFinding> {
-    if !read.has(RuleType::Account) {
-        return Vec::new();
-    }
-    let rules = read.stack(RuleType::Account);
+    let rules = read.own(RuleType::Account);
     let mut stack = StackUnderTest::new(root, service, RuleType::Account, rules);
     lines::check(&mut stack);
     stack.found

@@ -18,10 +18,7 @@ pub fn shared(root: &Root, names: &BTreeSet<String>) -> Vec<Finding> {
         let Ok(service) = pam_stack::read(root, name) else {
             continue;
         };
-        if !(service.has(RuleType::Auth) || name == pam_stack::OTHER) {
-            continue;
-        }
-        let rules = service.stack(RuleType::Auth);
+        let rules = service.own(RuleType::Auth);
         let ivalt = ivalt_rules(rules).map(|(at, _)| &rules[at]);
         for rule in ivalt.filter(|rule| !rule.included_by.is_empty()) {
             users.entry(rule.location.clone()).or_default().insert(name);
@@ -85,7 +82,7 @@ fn in_other(service: &str, read: &Service) -> Option<Finding> {
     if service != pam_stack::OTHER {
         return None;
     }
-    let rules = read.stack(RuleType::Auth);
+    let rules = read.own(RuleType::Auth);
     let (at, _) = ivalt_rules(rules).next()?;
     let message = Message::new(
         "in-other",
