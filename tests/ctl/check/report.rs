@@ -65,3 +65,15 @@ fn a_root_that_is_not_a_folder_is_refused() {
         "ivaltctl: /no/such/folder: is not a folder; nothing was checked\n"
     );
 }
+
+#[test]
+fn one_problem_is_counted_in_the_singular() {
+    let system = System::healthy();
+    let output = system.mode(USERS, 0o644).run(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("\n1 problem: 0 let users in, 0 lock users out, 1 warning\n"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
