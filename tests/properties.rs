@@ -1,4 +1,4 @@
-//! What must hold for every input, not only for those that come to mind. Compiled into the unit tests.
+//! What must hold for every input, not only for those that come to mind.
 
 use std::path::Path;
 use std::time::Duration;

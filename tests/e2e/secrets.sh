@@ -9,7 +9,7 @@ secrets_in_no_log_case() {
     expect_let_in alice
     local secret
     for secret in accept- reject- test-api-key unix-password "${alice_mobile#+91}" 49151123456; do
-        ! grep -qF -- "$secret" "$log" || fault "the log assert '$secret': $(grep -m1 -F -- "$secret" "$log")"
+        ! grep -qF -- "$secret" "$log" || fault "the log has '$secret': $(grep -m1 -F -- "$secret" "$log")"
     done
 }
 

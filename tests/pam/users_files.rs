@@ -1,5 +1,5 @@
 //! `users.toml` in every state, and every name an application may come with.
-//! The messages about its contents are held by the unit tests of `src/core/users.rs`.
+//! The messages about its contents are held by the unit tests of `src/core/users`.
 
 use crate::corrupt::*;
 use crate::expect::*;

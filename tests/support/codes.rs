@@ -1,4 +1,4 @@
-//! PAM's codes, as `security/_pam_types.h` of Linux-PAM numbers them. FIELD 15: assert these, never "not success".
+//! PAM's codes, as `security/_pam_types.h` of Linux-PAM numbers them. Assert these, never "not success".
 
 pub const PAM_SUCCESS: i32 = 0;
 pub const PAM_SERVICE_ERR: i32 = 3;
