@@ -38,13 +38,13 @@ require_toolchain() {
     wanted=$(wanted_rust)
     have=$(as_builder rustc --version 2>/dev/null | cut -d' ' -f2) || have=""
     as_builder cargo --version >/dev/null 2>&1 || have=""
-    [[ -n $have ]] || die "no Rust toolchain (cargo, rustc >= $wanted) found; install one: $(toolchain_remedy)"
+    [[ -n $have ]] || die "no Rust toolchain (cargo, rustc >= $wanted) found; install one: $(toolchain_fix)"
     printf '%s\n' "$wanted" "$have" | sort --version-sort --check=quiet ||
-        die "Rust $have is too old, $wanted or newer is needed; install one: $(toolchain_remedy)"
+        die "Rust $have is too old, $wanted or newer is needed; install one: $(toolchain_fix)"
     say "Rust $have"
 }
 
-toolchain_remedy() {
+toolchain_fix() {
     local VERSION_ID=0
     # shellcheck source=/dev/null
     [[ ! -r /etc/os-release ]] || . /etc/os-release

@@ -51,11 +51,11 @@ enable_sudo_confirm_disable_case() {
     sudo_asks_for_a_token
     grep -q pam_ivalt /etc/pam.d/sudo-i || fault 'sudo -i was forgotten'
     run_ivaltctl 0 confirm
-    expect_captured 'sudo: iVALT stays switched on'
+    expect_captured 'sudo: iVALT stays enabled'
     sudo_asks_for_a_token
     run_ivaltctl 1 confirm
     run_ivaltctl 1 enable sudo --yes
-    expect_captured 'switched on already'
+    expect_captured 'is already enabled'
     run_ivaltctl 0 disable sudo --yes
     expect_untouched
     sudo_asks_for_no_token

@@ -63,7 +63,7 @@ pub fn confirm() -> Result<Exit, Refused> {
     for mut state in pending {
         state.phase = Phase::Confirmed;
         states.save(&state)?;
-        terminal::say(format_args!("{}: iVALT stays switched on", state.service));
+        terminal::say(format_args!("{}: iVALT stays enabled", state.service));
     }
     Ok(Exit::Done)
 }
@@ -77,7 +77,7 @@ pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
         .load(service)?
         .filter(|state| state.phase != Phase::RolledBack);
     let state = state.ok_or_else(|| {
-        Refused(format!("{service} was not switched on by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
+        Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
     })?;
     refuse_if_edited(&root, &state)?;
     show(&state.changes, |change| {
@@ -89,7 +89,7 @@ pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     restore(&root, &state)?;
     states.forget(service)?;
     terminal::say(format_args!(
-        "{service}: iVALT is switched off, the files are as they were before"
+        "{service}: iVALT is disabled, the files are as they were before"
     ));
     Ok(Exit::Done)
 }
@@ -111,7 +111,7 @@ fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<()
     match states.load(service)? {
         Some(state) if state.phase != Phase::RolledBack && !is_as_before(root, &state) => {
             Err(Refused(format!(
-                "{service} is switched on already{}; to switch it off: ivaltctl disable {service}",
+                "{service} is already enabled{}; to disable it: ivaltctl disable {service}",
                 if state.phase == Phase::Pending {
                     " and waits for: ivaltctl confirm"
                 } else {
@@ -251,7 +251,7 @@ fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
         return Ok(());
     };
     let path = first.path.display();
-    terminal::complain("edited since `enable`, so it is not put back; the difference:");
+    terminal::print_error("edited since `enable`, so it is not put back; the difference:");
     for (change, now) in &edited {
         show(std::slice::from_ref(*change), |change| {
             (&change.after.0, now)
@@ -274,7 +274,7 @@ fn say_what_next(state: &SavedState, enable: &EnableArgs) {
     let service = &state.service;
     if state.phase == Phase::Confirmed {
         terminal::say(format_args!(
-            "{service}: iVALT is switched on below {}",
+            "{service}: iVALT is enabled below {}",
             enable.root.display()
         ));
         return;
@@ -283,7 +283,7 @@ fn say_what_next(state: &SavedState, enable: &EnableArgs) {
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
     };
-    let what = format!("{service}: iVALT is switched on for {time}");
+    let what = format!("{service}: iVALT is enabled for {time}");
     terminal::say(terminal::styled(OK, what));
     terminal::say(
         "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
