@@ -78,7 +78,7 @@ fn first_cells(page: &str, head: &str) -> BTreeSet<String> {
     cells.flat_map(quoted).map(str::to_owned).collect()
 }
 
-/// `conf/ivalt.toml` with the keys that have no default switched on.
+/// `conf/ivalt.toml` with the keys that have no default, uncommented.
 fn uncommented() -> String {
     let line = |line: &'static str| match line.strip_prefix("# ") {
         Some(rest)
@@ -141,12 +141,12 @@ fn every_key_is_in_code_sample_and_man_page() {
         code.contains("api.timeout_seconds") && code.len() > 15,
         "{code:?}"
     );
-    assert_eq!(sample, code, "conf/ivalt.toml and src/config.rs");
+    assert_eq!(sample, code, "conf/ivalt.toml and src/core/settings.rs");
     let man: BTreeSet<String> = keys_of_man().into_keys().collect();
-    assert_eq!(man, code, "debian/ivalt.toml.5 and src/config.rs");
+    assert_eq!(man, code, "debian/ivalt.toml.5 and src/core/settings.rs");
 }
 
-/// That the sample's are the code's is another test's affair.
+/// That the sample's are the code's is checked by another test.
 #[test]
 fn the_man_page_says_the_defaults() {
     let man = keys_of_man().into_iter();
@@ -155,7 +155,7 @@ fn the_man_page_says_the_defaults() {
 }
 
 #[test]
-fn every_key_of_a_user_stands_in_the_man_page() {
+fn every_key_of_a_user_is_in_the_man_page() {
     let folder = std::env::temp_dir().join(format!("pam_ivalt-man-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("users.toml");
@@ -181,7 +181,7 @@ fn the_sample_shows_the_defaults_and_one_line_each() {
         )
     };
     let (sample, least) = (with_key(IVALT_TOML), with_key("[api]\n"));
-    // Only where min_length stands differs.
+    // Only the place of min_length differs.
     let without_span = |text: String| {
         let (before, after) = text.split_once("span: ").unwrap();
         format!("{before}{}", after.split_once(',').unwrap().1)
@@ -235,7 +235,7 @@ fn every_argument_is_in_code_and_man_page() {
 }
 
 #[test]
-fn every_key_of_the_log_stands_in_the_man_page_in_its_order() {
+fn every_key_of_the_log_is_in_the_man_page_in_its_order() {
     let lines = section(PAM_IVALT_8, "The log line");
     let man: Vec<_> = items(&lines, "Cm").iter().map(|item| item.head).collect();
     let (origin, report) = (Origin::default(), Report::default());
@@ -276,7 +276,7 @@ fn the_fragments_for_pam_are_those_of_the_man_page() {
     }
 }
 
-/// No other package can make a `Proof`; within `ivalt_core` the story alone does, once.
+/// No other package can make a `Proof`; within `ivalt_core` only `authenticate` does, once.
 #[test]
 fn success_and_ignore_have_one_producer_each() {
     let mut sources = files_below(&support::checkout().join("src"));
@@ -486,7 +486,7 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn the_changes_tell_of_this_version() {
+fn the_changes_name_this_version() {
     let changes = include_str!("../CHANGELOG.md");
     let version = concat!("\n## ", env!("CARGO_PKG_VERSION"), " - ");
     assert!(changes.contains(version), "CHANGELOG.md");

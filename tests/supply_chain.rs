@@ -227,7 +227,7 @@ fn the_module_has_nothing_of_the_tool() {
 
 // --- scripts/sbom --------------------------------------------------------------------------------------------------
 
-fn bill() -> Value {
+fn sbom() -> Value {
     serde_json::from_str(&output("scripts/sbom", &[])).expect("JSON")
 }
 
@@ -236,8 +236,8 @@ fn text(value: &Value) -> &str {
 }
 
 /// Every component but std, by name and version.
-fn components(bill: &Value) -> BTreeMap<Crate, Value> {
-    let components = bill["components"].as_array().unwrap().iter();
+fn components(sbom: &Value) -> BTreeMap<Crate, Value> {
+    let components = sbom["components"].as_array().unwrap().iter();
     let named = components.map(|component| {
         let name = text(&component["name"]).to_owned();
         (
@@ -249,8 +249,8 @@ fn components(bill: &Value) -> BTreeMap<Crate, Value> {
 }
 
 #[test]
-fn the_bill_lists_every_linked_crate_and_nothing_else() {
-    let components = components(&bill());
+fn the_sbom_lists_every_linked_crate_and_nothing_else() {
+    let components = components(&sbom());
     let listed: BTreeSet<_> = components.keys().cloned().collect();
     assert_eq!(listed, linked().into_keys().collect());
     let (module, tool) = (linked_into_the_module(), linked_into(&["ivaltctl"]));
@@ -279,13 +279,13 @@ fn the_bill_lists_every_linked_crate_and_nothing_else() {
 }
 
 #[test]
-fn the_bill_has_the_versions_and_checksums_of_cargo_lock() {
+fn the_sbom_has_the_versions_and_checksums_of_cargo_lock() {
     let mut lock = BTreeMap::new();
     for package in packages() {
         let field = |key: &str| package[key].as_str().unwrap().to_owned();
         lock.insert((field("name"), field("version")), field("checksum"));
     }
-    for (id, component) in components(&bill()) {
+    for (id, component) in components(&sbom()) {
         assert_eq!(component["hashes"][0]["alg"], "SHA-256", "{id:?}");
         assert_eq!(
             text(&component["hashes"][0]["content"]),
@@ -297,16 +297,16 @@ fn the_bill_has_the_versions_and_checksums_of_cargo_lock() {
 
 /// What CycloneDX 1.5 demands: unique references, one for every end of an edge, expressions for licences.
 #[test]
-fn the_bill_is_well_formed() {
-    let bill = bill();
+fn the_sbom_is_well_formed() {
+    let sbom = sbom();
     assert_eq!(
-        (text(&bill["bomFormat"]), text(&bill["specVersion"])),
+        (text(&sbom["bomFormat"]), text(&sbom["specVersion"])),
         ("CycloneDX", "1.5")
     );
-    let own = &bill["metadata"]["component"];
+    let own = &sbom["metadata"]["component"];
     assert_eq!(text(&own["version"]), env!("CARGO_PKG_VERSION"));
     let mut references = BTreeSet::from([text(&own["bom-ref"]).to_owned()]);
-    for component in components(&bill).values() {
+    for component in components(&sbom).values() {
         assert!(
             references.insert(text(&component["bom-ref"]).to_owned()),
             "{component}"
@@ -319,7 +319,7 @@ fn the_bill_is_well_formed() {
         let licence = text(&component["licenses"][0]["expression"]);
         assert!(!licence.is_empty() && !licence.contains('/'), "{component}");
     }
-    let dependencies = bill["dependencies"].as_array().unwrap();
+    let dependencies = sbom["dependencies"].as_array().unwrap();
     assert_eq!(dependencies.len(), references.len());
     let mut needed = BTreeSet::from([text(&own["bom-ref"]).to_owned()]);
     for dependency in dependencies {
@@ -334,7 +334,7 @@ fn the_bill_is_well_formed() {
 }
 
 #[test]
-fn the_bill_is_the_same_twice_and_names_no_folder() {
+fn the_sbom_is_the_same_twice_and_names_no_folder() {
     let first = output("scripts/sbom", &[]);
     assert_eq!(first, output("scripts/sbom", &[]));
     assert!(!first.contains(env!("CARGO_MANIFEST_DIR")));

@@ -1,4 +1,4 @@
-//! The story: from a request to a [`Decision`].
+//! One call from its beginning to its [`Decision`]: the code to read first.
 
 use std::ffi::CStr;
 
@@ -19,7 +19,7 @@ use crate::users::{self, Entry, Mobile};
 /// What a call needs of the process it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// Whose files are believed.
+    /// Whose files are trusted.
     pub trust: Trust,
     /// What a connection needs.
     pub platform: Platform,

@@ -83,7 +83,7 @@ pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
             Some(factor) => return Some(format!("iVALT refused the token: {factor}.")),
             None => "iVALT refused the token.",
         },
-        // Other words would tell a stranger that sshd bars this account.
+        // Another sentence would tell a stranger that sshd denies this account.
         Refusal::DummyOfSshd => "iVALT refused the token.",
         Refusal::MalformedToken => "That is not an iVALT token.",
         Refusal::PasswordAsToken => "That is your password, not an iVALT token.",

@@ -1,6 +1,7 @@
 //! What one call decides, and why. No input, no output, no PAM numbers.
 
-/// The end of every call. A call starts as a failure; `Allow` and each `Ignore` have one producer, all in the story.
+/// The end of every call. A call starts as a failure; `Allow` and each `Ignore` are made in one place each, all in
+/// `authenticate`.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

@@ -5,7 +5,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`authenticate`] | the story: from request to decision |
+//! | [`authenticate`] | one call, from its beginning to its decision: read this first |
 //! | `token` | where tokens come from, and which answers are worth sending |
 //! | `denial` | the only place where errors become reasons |
 //! | [`log_line`] | the one log line |
@@ -20,7 +20,7 @@
 //! | [`problem`] | what is wrong with a file, as data |
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`secret`] | bytes that redact and wipe themselves |
-//! | [`sys`] | what std has no safe word for: name look-up, threads, poll; the only `unsafe` here |
+//! | [`sys`] | what std has no safe function for: name look-up, threads, poll; the only `unsafe` here |
 #![deny(unsafe_code)]
 #![deny(
     clippy::disallowed_methods,

@@ -28,7 +28,7 @@ pub enum ProblemKind {
     PermissionDenied,
     /// It could not be read for another reason.
     Unreadable,
-    /// Its type, owner, mode or size is not that of a file that is believed.
+    /// Its type, owner, mode or size is not that of a trusted file.
     Untrusted,
     /// What is in it cannot be used.
     Invalid,

@@ -84,7 +84,7 @@ impl<'a> Tokens<'a> {
         Ok(answer)
     }
 
-    /// Keeps from the network what is not an auth token. It is sent, if at all, without the white space around it.
+    /// Refuses to send what is not an auth token. A token is sent without the white space around it.
     pub fn check_auth_token(&self, answer: &mut Secret) -> Result<(), Denial> {
         let rules = &self.settings.token;
         let format = TokenFormat {

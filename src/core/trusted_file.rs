@@ -12,7 +12,7 @@ pub const SMALL: u64 = 1 << 20;
 /// Size limit of `users.toml`, in bytes.
 pub const LARGE: u64 = 64 << 20;
 
-/// Whose files are believed: root's and those of the effective user id.
+/// Whose files are trusted: root's and those of the effective user id.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
     /// The effective user id of this process, see geteuid(2).

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
 
-/// All is well.
+/// Nothing is wrong.
 pub const OK: Style = AnsiColor::Green.on_default().bold();
 /// Somebody should look at it.
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
@@ -24,7 +24,7 @@ pub fn say(text: impl Display) {
 }
 
 /// A line to standard error, with the name of the program in front.
-pub fn complain(text: impl Display) {
+pub fn print_error(text: impl Display) {
     let _ = writeln!(anstream::stderr(), "ivaltctl: {text}");
 }
 

@@ -1,4 +1,4 @@
-//! PAM's items and conversation as the story needs them. Items are copied at once: the application may replace them
+//! PAM's items and conversation as `authenticate` needs them. Items are copied at once: the application may replace them
 //! while it asks.
 #![allow(unsafe_code)]
 

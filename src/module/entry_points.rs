@@ -14,7 +14,7 @@ use crate::panic_guard::silence_panics;
 /// A `pam_sm_*` function as libpam calls it. pam-bindings' own macro makes the same six, but theirs say nothing in the
 /// log when libpam passes an invalid handle; so its guard is called here, with something to do in that case.
 macro_rules! entry_point {
-    ($name:ident, $story:expr, $invalid:expr) => {
+    ($name:ident, $function:expr, $invalid:expr) => {
         /// See the man page of the same name, pam_sm_authenticate(3) and others.
         ///
         /// # Safety
@@ -31,7 +31,7 @@ macro_rules! entry_point {
             let code = unsafe {
                 invoke_hook(handle, argc, argv, |handle, words| {
                     entered = true;
-                    $story(handle, &words, flags)
+                    $function(handle, &words, flags)
                 })
             };
             if !entered {

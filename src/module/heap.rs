@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Wiping {
             return unsafe { System.realloc(block, layout, size) };
         }
         // SAFETY: the caller promises a size that is valid for the alignment. The new block does not overlap the old
-        // one, which is given back only when there is a new one.
+        // one, which is freed only when there is a new one.
         unsafe {
             let grown = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !grown.is_null() {
@@ -79,7 +79,7 @@ mod tests {
             [LARGEST + 1, 100, 3],
         ] {
             let layout = |size| Layout::from_size_align(size, 8).unwrap();
-            // SAFETY: no size is 0, and every block is used by its own layout, and given back once.
+            // SAFETY: no size is 0, and every block is used by its own layout, and freed once.
             unsafe {
                 let mut block = HEAP.alloc(layout(sizes[0]));
                 block.cast::<[u8; 3]>().write(*b"abc");

@@ -105,7 +105,7 @@ pub(crate) fn code(decision: Decision) -> PamResultCode {
     }
 }
 
-/// What the story needs of this process.
+/// What `authenticate` needs of this process.
 fn context() -> Context {
     let effective_uid = effective_uid();
     Context {

@@ -27,9 +27,9 @@ pub fn silence_panics() {
     });
 }
 
-/// Runs `story`; a panic in it leaves a denial and the place of the panic.
-pub fn catch_panic(report: &mut Report, story: impl FnOnce(&mut Report)) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| story(report))) {
+/// Runs `call`; a panic in it leaves a denial and the place of the panic.
+pub fn catch_panic(report: &mut Report, call: impl FnOnce(&mut Report)) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(report))) {
         report.decision = Decision::Deny(Refusal::Internal);
         report.cause = format!("panic at {}", PANICKED_AT.with(|at| at.take()));
         // Dropping a panic's payload may panic again; only then is one left behind.
@@ -71,8 +71,8 @@ mod tests {
     #[cfg_attr(miri, ignore = "leaves something behind on purpose")]
     fn a_panic_that_panics_again_when_it_is_dropped() {
         /// What a library may throw.
-        struct Bomb;
-        impl Drop for Bomb {
+        struct PanicsOnDrop;
+        impl Drop for PanicsOnDrop {
             fn drop(&mut self) {
                 panic!("again");
             }
@@ -80,7 +80,7 @@ mod tests {
         silence_panics();
         let mut report = Report::default();
         let line = line!() + 1;
-        catch_panic(&mut report, |_| std::panic::panic_any(Bomb));
+        catch_panic(&mut report, |_| std::panic::panic_any(PanicsOnDrop));
         assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
         let place = format!("{}:{line}", file!());
         assert!(report.cause.contains(&place), "{}", report.cause);

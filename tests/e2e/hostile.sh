@@ -49,7 +49,7 @@ written_since_mark() {
 }
 
 # Otherwise the cases below would prove nothing: each trap works where it is trusted.
-hostile_traps_are_armed_case() {
+hostile_traps_work_case() {
     hostile_proxy_listens
     exec 8<>/dev/tcp/127.0.0.1/8443
     exec 8>&-

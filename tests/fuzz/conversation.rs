@@ -76,7 +76,7 @@ impl Circumstances<'_> {
         assert!(attempts <= answers, "{}", seen.raw);
     }
 
-    /// A request left the story: then the answer was a token as the settings want it, and not the password.
+    /// A request was about to be sent: then the answer was a token as the settings want it, and not the password.
     fn worth_sending(&self, seen: &Seen, password: Option<&[u8]>) {
         let password = password.map(<[u8]>::trim_ascii);
         let last = seen.replies.last().map(|reply| reply.trim_ascii());

@@ -51,9 +51,9 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
         (Ok(Entry::Disabled(mobile)), Expected::Disabled(other)) => mobile == other,
         (Ok(Entry::Bad(_)), Expected::Bad) => true,
         (Ok(Entry::Absent), Expected::Absent) => true,
-        // Its dots stand there without quotes.
+        // Its dots are not in quotes.
         (Ok(Entry::Bad(_)), Expected::Absent) => name.is_some_and(|name| name.contains('.')),
-        // What is defined twice may bar more than one user, and lets nobody in.
+        // What is defined twice may deny more than one user, and lets nobody in.
         (Err(_) | Ok(Entry::Bad(_)), _) => doubled,
         _ => false,
     };

@@ -154,7 +154,7 @@ const BROKEN_BODIES: [&str; 5] = [
     "transfer-encoding: gzip\r\n\r\nx",
 ];
 
-/// A refusal whose body breaks off or is in a foreign coding stays a refusal, and an outage stays an outage.
+/// A refusal whose body is truncated or has an unexpected coding stays a refusal, and an outage stays an outage.
 #[sandbox_test]
 fn a_broken_refusal_is_no_outage() {
     let long = format!("\r\n{}", " ".repeat(65_537));

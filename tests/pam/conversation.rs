@@ -81,7 +81,7 @@ fn a_conversation_may_fail_at_the_second_question() {
             .run();
         let line = expect(&report, UNANSWERED);
         let field = |key| line.get(key);
-        // The refused token stays in the line; its own word is scrubbed.
+        // The refused token stays in the line; its own word is redacted.
         assert_eq!(
             [
                 field("attempts"),
@@ -196,7 +196,7 @@ fn what_the_application_says_is_quoted_in_the_log() {
     assert_eq!(ivalt.requests().len(), 0);
 }
 
-/// libpam finds its file by the service's name in small letters; whatever a file may be called can stand there.
+/// libpam finds its file by the service's name in small letters; it may be anything that a file may be called.
 #[sandbox_test]
 fn a_service_may_be_called_anything() {
     let ivalt = StandIn::start();

@@ -37,7 +37,7 @@ pub enum Kind {
     Truncated,
     /// Only these addresses, for A.
     Addresses(&'static [Ipv4Addr]),
-    /// This address for names that end so, as they stand in a query; no other name exists.
+    /// This address for names that end so, as a query encodes them; no other name exists.
     OnlyIn(&'static [u8], Ipv4Addr),
 }
 
@@ -225,7 +225,7 @@ fn names_that_have_no_address() {
     );
 }
 
-/// With a proxy its name is looked up, and iVALT's is the proxy's affair.
+/// With a proxy its name is looked up, and iVALT's is left to the proxy.
 #[sandbox_test]
 fn the_name_of_a_proxy() {
     let Some(list) = servers(&[Kind::NameError, Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
@@ -424,16 +424,16 @@ fn signals_while_a_dead_name_server_is_asked() {
     let Some(list) = servers(&[Kind::Silent]) else {
         return;
     };
-    let mut storm = case("valid.example", 443, 5, &list);
-    storm
+    let mut interrupted = case("valid.example", 443, 5, &list);
+    interrupted
         .script
         .signals
         .insert(libc::SIGALRM, Disposition::Count);
-    storm.script.interrupt = Some(Interrupt {
+    interrupted.script.interrupt = Some(Interrupt {
         signal: libc::SIGALRM,
         every_ms: 1,
     });
-    let report = storm.run();
+    let report = interrupted.run();
     assert_eq!(
         expect(&report, UNAVAILABLE).get("cause"),
         "dns: no answer from the name server"

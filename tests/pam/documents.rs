@@ -128,7 +128,7 @@ fn named(body: &[u8]) -> String {
 }
 
 #[sandbox_test]
-fn documents_that_are_one() {
+fn documents_that_are_a_success() {
     let deep = format!(
         r#"{{"x":{}{},"status":"success"}}"#,
         "[".repeat(1_000),

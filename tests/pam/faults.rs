@@ -9,7 +9,7 @@ use support::sandbox_test;
 use support::server::{Certificate, Server, answer, black_hole, send};
 
 #[sandbox_test]
-fn a_right_server_is_believed() {
+fn a_right_server_is_trusted() {
     let server = Server::answering(answer("200 OK", "", SUCCESS));
     expect(&run(&server), VERIFIED);
     assert_eq!((server.connections(), server.requests()), (1, 1));
@@ -35,7 +35,7 @@ fn connections_that_fail() {
         "timeout after 2 s in connect",
     );
 
-    // An address of IPv6 is no name to be looked up, whether this machine has IPv6 or not.
+    // An IPv6 address is not looked up as a name, whether this machine has IPv6 or not.
     let line = expect(
         &case(&format!("https://[::1]:{refused}")).run(),
         UNAVAILABLE,

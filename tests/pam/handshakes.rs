@@ -81,7 +81,7 @@ const BREAKS: [Row; 12] = [
     ("ServerHello, then silent", hello, hold, TIMEOUT_IN_TLS),
     ("ServerHello, then closed", hello, |_| {}, CLOSED),
     ("ServerHello, then reset", hello, late_reset, RESET),
-    ("a goodbye", || alert(3, 1, 0), linger, CLOSED),
+    ("a close_notify", || alert(3, 1, 0), linger, CLOSED),
     (
         "HTTP in the clear",
         || answer("200 OK", "", SUCCESS),
@@ -257,7 +257,7 @@ fn echo(mut stream: TcpStream) {
     linger(&stream);
 }
 
-const UNBELIEVABLE: [(Certificate, &str); 15] = [
+const UNTRUSTED: [(Certificate, &str); 15] = [
     (Certificate::Expired, "tls: certificate expired"),
     (Certificate::NotYetValid, "tls: certificate not valid yet"),
     (
@@ -309,10 +309,10 @@ const UNBELIEVABLE: [(Certificate, &str); 15] = [
 ];
 
 #[sandbox_test]
-fn certificates_that_must_not_be_believed() {
+fn certificates_that_must_not_be_trusted() {
     // A row in each version: in TLS 1.2 and 1.3 certificates come by different messages.
     let both: [&'static SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-    let faults = UNBELIEVABLE.into_iter().flat_map(|(certificate, cause)| {
+    let faults = UNTRUSTED.into_iter().flat_map(|(certificate, cause)| {
         both.map(|version| Fault {
             name: "a certificate",
             server: Server::answering_as(certificate, &[version], answer("200 OK", "", SUCCESS)),
@@ -325,7 +325,7 @@ fn certificates_that_must_not_be_believed() {
 
 /// Nobody looks for revocations or at a key's usage: rustls has no lists to look into, and fetches none.
 #[sandbox_test]
-fn certificates_that_are_believed() {
+fn certificates_that_are_trusted() {
     for (certificate, version) in [
         (Certificate::Valid, &TLS12),
         (Certificate::Valid, &TLS13),

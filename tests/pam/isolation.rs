@@ -49,7 +49,7 @@ fn the_callers_environment_is_not_read() {
     assert!(!case.dir().join("keys").exists());
     assert_eq!(evil.connections().len(), 0);
 
-    // The caller's authority does not make that server believable, whatever it answers.
+    // The caller's authority does not make that server trusted, whatever it answers.
     let settings = case.settings(&ivalt).set("api", "url", evil.url());
     let line = expect(&case.with_settings(&settings).run(), UNAVAILABLE);
     assert!(
@@ -160,7 +160,7 @@ pub fn compiled(name: &str, dir: &TempDir) -> PathBuf {
 }
 
 #[sandbox_test]
-fn signals_stay_the_hosts() {
+fn signals_are_left_to_the_application() {
     let ivalt = StandIn::start();
     let mut case = Case::against(&ivalt).answer("slow-400").answer("accept-1");
     case.script

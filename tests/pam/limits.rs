@@ -16,7 +16,7 @@ fn limited(case: Case, limit: &str, value: u64) -> Report {
     case.run()
 }
 
-/// What became of it on every step of a ladder, until it went well several times in a row: the rows in order, each once.
+/// What became of it on every step of a ladder, until it succeeded several times in a row: the rows in order, each once.
 fn climb(
     case: impl Fn() -> Case,
     limit: &str,
@@ -192,18 +192,18 @@ fn without_a_free_descriptor_nobody_gets_in() {
         .iter()
         .position(|code| *code == PAM_SUCCESS)
         .expect("enough at last");
-    let (poor, rich) = codes.split_at(first_free);
-    assert!(poor.len() > 2 && rich.len() > 2, "{codes:?}");
-    assert!(rich.iter().all(|code| *code == PAM_SUCCESS), "{codes:?}");
+    let (too_few, enough) = codes.split_at(first_free);
+    assert!(too_few.len() > 2 && enough.len() > 2, "{codes:?}");
+    assert!(enough.iter().all(|code| *code == PAM_SUCCESS), "{codes:?}");
     assert!(
-        poor.iter().skip(1).all(|code| *code == PAM_SERVICE_ERR),
+        too_few.iter().skip(1).all(|code| *code == PAM_SERVICE_ERR),
         "{codes:?}"
     );
 }
 
 /// Some callers of setuid programs close them; what is opened then gets their numbers.
 #[sandbox_test]
-fn a_host_without_standard_descriptors_is_served() {
+fn an_application_without_standard_descriptors_is_served() {
     let ivalt = StandIn::start();
     for closed in [vec![0], vec![1, 2], vec![0, 1, 2]] {
         for (answer, row) in [

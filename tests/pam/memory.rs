@@ -240,7 +240,7 @@ fn users_and_settings_that_cannot_be_used() {
 }
 
 #[sandbox_test]
-fn hosts_of_every_kind() {
+fn applications_of_every_kind() {
     if no_program("valgrind") {
         return;
     }

@@ -169,7 +169,7 @@ fn nothing_is_connected_for_users_who_cannot_get_in_or_are_not_asked() {
     let unasked = Case::against(&ivalt).argument("use_first_pass");
     expect(&unasked.run(), UNANSWERED);
     assert_eq!(ivalt.connections().len(), 0);
-    // Whom the application makes another one at the prompt has a connection, and it carries nothing.
+    // Where the application changes the user at the prompt, there is a connection, and it carries nothing.
     expect(&Case::against(&ivalt).answer(becomes).run(), NOT_ENROLLED);
     assert_eq!(ivalt.requests().len(), 0);
 }

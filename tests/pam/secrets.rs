@@ -83,7 +83,7 @@ fn broken_settings() {
 }
 
 #[sandbox_test]
-fn what_ivalt_repeats_is_scrubbed() {
+fn what_ivalt_repeats_is_redacted() {
     let detail = format!("token {TOKEN} of +91{MOBILE} ({MOBILE}), 3974746 but 974746, with {KEY}");
     let body =
         format!(r#"{{"status":"error","error":{{"code":"X-{TOKEN}","detail":"{detail}"}}}}"#);
@@ -113,7 +113,7 @@ fn what_ivalt_repeats_is_scrubbed() {
 
 /// A token that is part of the key must not break the key up: the rest of it would stay.
 #[sandbox_test]
-fn a_secret_within_a_secret_is_scrubbed() {
+fn a_secret_within_a_secret_is_redacted() {
     let key = "key-echo-6283974746-TAIL";
     let body = format!(r#"{{"status":"error","error":{{"detail":"key {key} token echo"}}}}"#);
     let server = Server::answering(answer("403 Forbidden", "", body.as_bytes()));
@@ -132,7 +132,7 @@ fn a_secret_within_a_secret_is_scrubbed() {
 }
 
 #[sandbox_test]
-fn a_mobile_written_in_another_way_is_scrubbed_too() {
+fn a_mobile_written_in_another_form_is_redacted_too() {
     let ivalt = StandIn::start();
     for (users, format, repeated, shown) in [
         (

@@ -1,4 +1,4 @@
-//! `ivalt.toml`, `key_file` and `ca_file` in every state a file can be in: each denies with file and remedy.
+//! `ivalt.toml`, `key_file` and `ca_file` in every state a file can be in: each denies with file and fix.
 //! The messages about its contents are held by the unit tests of `src/core/settings.rs`.
 
 use std::fs;
@@ -236,9 +236,9 @@ fn the_systems_roots_are_the_default() {
     expect(&case.run(), MISCONFIGURED);
 }
 
-/// A setuid application may run with an effective user other than root; its files are believed, besides root's.
+/// A setuid application may run with an effective user other than root; its files are trusted, besides root's.
 #[sandbox_test]
-fn files_of_the_effective_user_are_believed() {
+fn files_of_the_effective_user_are_trusted() {
     if no_root(OWNER) {
         return;
     }
@@ -259,7 +259,7 @@ fn files_of_the_effective_user_are_believed() {
     let case = case.with_settings(&settings);
     give_away(&config);
     expect(&case.run(), VERIFIED);
-    // Root's are believed by every user who can read them; here, only root can.
+    // Root's are trusted by every user who can read them; here, only root can.
     std::os::unix::fs::chown(&config, Some(0), None).unwrap();
     expect(&case.run(), MISCONFIGURED);
 }

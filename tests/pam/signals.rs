@@ -18,7 +18,7 @@ use support::{
 };
 
 /// SIGALRM every millisecond, with a handler and without `SA_RESTART`: every system call that waits is interrupted.
-fn in_a_storm(mut case: Case) -> Report {
+fn with_repeated_signals(mut case: Case) -> Report {
     case.script
         .signals
         .insert(libc::SIGALRM, Disposition::Count);
@@ -48,11 +48,11 @@ fn unavailable(report: &Report, cause: &str) {
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause);
     let elapsed = report.authenticate().elapsed_ms;
     assert!(elapsed < 2_000, "took {elapsed} ms");
-    assert!(report.signals[&libc::SIGALRM].here > 100, "no storm");
+    assert!(report.signals[&libc::SIGALRM].here > 100, "too few signals");
 }
 
 #[sandbox_test]
-fn a_storm_of_signals_changes_no_answer() {
+fn repeated_signals_change_no_answer() {
     let ivalt = StandIn::start();
     for (answer, row) in [
         ("slow-400", VERIFIED),
@@ -61,7 +61,7 @@ fn a_storm_of_signals_changes_no_answer() {
     ] {
         let case = Case::against(&ivalt).answer(answer);
         let settings = case.settings(&ivalt).set("token", "attempts", 1);
-        expect(&in_a_storm(case.with_settings(&settings)), row);
+        expect(&with_repeated_signals(case.with_settings(&settings)), row);
     }
     assert_eq!(
         ivalt.tokens(),
@@ -71,7 +71,7 @@ fn a_storm_of_signals_changes_no_answer() {
 }
 
 #[sandbox_test]
-fn a_storm_of_signals_stops_no_clock() {
+fn repeated_signals_stop_no_clock() {
     let ivalt = StandIn::start();
     // A backlog that is full: the kernel leaves further connections unanswered.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -81,19 +81,19 @@ fn a_storm_of_signals_stops_no_clock() {
         .map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok())
         .collect();
     unavailable(
-        &in_a_storm(at(&ivalt, address.port())),
+        &with_repeated_signals(at(&ivalt, address.port())),
         "timeout after 1 s in connect",
     );
     drop(waiting);
     let silent = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(3)));
     unavailable(
-        &in_a_storm(at(&ivalt, silent.port)),
+        &with_repeated_signals(at(&ivalt, silent.port)),
         "timeout after 1 s in tls",
     );
     let case = Case::against(&ivalt).answer("slow-20000");
     let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
     unavailable(
-        &in_a_storm(case.with_settings(&settings)),
+        &with_repeated_signals(case.with_settings(&settings)),
         "timeout after 1 s in answer",
     );
 }
@@ -106,13 +106,14 @@ fn full_backlog(listener: &TcpListener) {
 }
 
 #[sandbox_test]
-fn a_storm_of_signals_and_a_full_log() {
+fn repeated_signals_and_a_full_log() {
     let ivalt = StandIn::start();
     for (answer, code) in [
         ("accept-1", PAM_SUCCESS),
         ("http-503", PAM_AUTHINFO_UNAVAIL),
     ] {
-        let report = in_a_storm(Case::against(&ivalt).dev_log(DevLog::Full).answer(answer));
+        let report =
+            with_repeated_signals(Case::against(&ivalt).dev_log(DevLog::Full).answer(answer));
         assert_eq!(report.code(), code);
         let elapsed = report.authenticate().elapsed_ms;
         assert!(elapsed < 1_500, "took {elapsed} ms");
@@ -121,23 +122,23 @@ fn a_storm_of_signals_and_a_full_log() {
 
 /// In every phase of a request; pam-client leaves SIGPIPE deadly.
 #[sandbox_test]
-fn a_server_that_goes_raises_no_sigpipe_in_a_storm_either() {
+fn a_server_that_hangs_up_raises_no_sigpipe_under_repeated_signals() {
     let ivalt = StandIn::start();
     let gone = Server::raw(drop);
     let rude = Server::raw(|stream| reset(&stream));
     for server in [&gone, &rude] {
-        expect(&in_a_storm(at(&ivalt, server.port)), UNAVAILABLE);
+        expect(&with_repeated_signals(at(&ivalt, server.port)), UNAVAILABLE);
     }
     for answer in ["hang-up", "half-body"] {
         expect(
-            &in_a_storm(Case::against(&ivalt).answer(answer)),
+            &with_repeated_signals(Case::against(&ivalt).answer(answer)),
             UNAVAILABLE,
         );
     }
 }
 
 #[sandbox_test]
-fn the_hosts_child_is_the_hosts() {
+fn the_applications_child_is_left_to_it() {
     let ivalt = StandIn::start();
     for (disposition, blocked) in [
         (Disposition::Count, vec![]),

@@ -102,7 +102,7 @@ const ENDLESS_OR_CUT: [Row; 8] = [
         close_by_reset(&tls.sock);
     }),
     (
-        "closed without TLS's goodbye",
+        "closed without close_notify",
         "answer: the server closed the connection",
         |_| {},
     ),
@@ -127,7 +127,7 @@ fn answers_that_come_slowly_or_break_off() {
     all_unavailable(SLOW.into_iter().chain(ENDLESS_OR_CUT).map(fault).collect());
 }
 
-/// Without TLS's goodbye a body that ends with the connection may have been cut by an attacker (RFC 8446
+/// Without TLS's close_notify a body that ends with the connection may have been cut by an attacker (RFC 8446
 /// section 6.1). ureq does not report it; an object that has its end is whole all the same, and half an object is not
 /// JSON.
 #[sandbox_test]

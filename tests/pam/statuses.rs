@@ -1,4 +1,4 @@
-//! Every HTTP status with every kind of body, judged by a table of its own, and status lines that are none.
+//! Every HTTP status with every kind of body, judged by a table of its own, and lines that are not status lines.
 
 use crate::table::*;
 use support::sandbox_test;

@@ -40,7 +40,7 @@ fn malformed_tokens_never_leave_and_may_be_corrected() {
             (cause.into(), "3".into()),
             "{answer:?}"
         );
-        // A stranger must not learn from other words that sshd bars this account.
+        // A stranger must not learn from another sentence that sshd denies this account.
         let said = if cause.starts_with("sshd") {
             REFUSED
         } else {

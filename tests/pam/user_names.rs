@@ -4,7 +4,7 @@ use crate::expect::*;
 use support::{Case, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
-fn the_user_is_who_he_is_after_the_prompt() {
+fn the_user_is_read_again_after_the_prompt() {
     let ivalt = StandIn::start();
     let users = "[users]\nalice = \"+916283974746\"\ndora = \"+14155550100\"\n";
     let becomes = |user: &str| Reply {

@@ -9,7 +9,7 @@ use support::libpam::{self, PamHandle, STRING_ITEMS};
 
 /// The handler of this signal comes with a process's first thread, and stays: glibc's `SIGSETXID`.
 const SIGSETXID: c_int = 33;
-/// Lines of `/proc/self/status` that are the application's affair.
+/// Lines of `/proc/self/status` that belong to the application.
 const STATUS: [&str; 13] = [
     "Umask",
     "Uid",

@@ -20,7 +20,7 @@ pub struct User {
     answers: VecDeque<Answer>,
     message_code: c_int,
     limits: SoftLimits,
-    /// The signal that rains on the process.
+    /// The signal that is sent to the process again and again.
     timer: Option<c_int>,
     /// Whom `set_user` speaks of; set when there is one.
     pub handle: *mut PamHandle,

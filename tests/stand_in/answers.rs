@@ -47,7 +47,7 @@ const FAMILIES: [&str; 7] = [
     "body:",
 ];
 
-/// THE TABLE. A word that is not in it is refused.
+/// The table. A word that is not in it is refused.
 fn choose(word: &str, asked: &Asked) -> Answer {
     let (kind, rest) = split(word);
     match (kind, rest.parse::<u32>().ok()) {
@@ -85,8 +85,8 @@ fn choose(word: &str, asked: &Asked) -> Answer {
 const ESCAPES: &str = "red \u{1b}[31malert\u{1b}[0m\nsecond line \"quoted\" 'single' back\\slash \
      Grüße ☃ 日本 \u{202e}reversed";
 
-/// With one word the table decides. With two (`auth_token`, `face_auth_token`) both must please:
-/// the second has its say unless the first refused, or the second begins with `accept`.
+/// With one word the table decides. With two (`auth_token`, `face_auth_token`) both count:
+/// the second decides unless the first refused, or the second begins with `accept`.
 pub fn answer(words: &[&str], asked: &Asked) -> Answer {
     let mut answer = rejected();
     for (place, word) in words.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One request and its answer: noted first, then checked from the outside in.
+//! One request and its answer: recorded first, then checked from the outside in.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -33,7 +33,7 @@ impl StandIn {
         &self.request_log
     }
 
-    /// A request that breaks off half-way is noted as far as it came; it gets no answer.
+    /// A truncated request is recorded as far as it arrived; it gets no answer.
     pub async fn answer(
         &self,
         request: hyper::Request<Incoming>,

@@ -1,5 +1,5 @@
 //! A stand-in for iVALT's cloud: all three operations over real TLS on the loopback, for tests and
-//! for trying the module by hand. The token sent in chooses the answer; see [`answers`].
+//! for trying the module manually. The token sent in chooses the answer; see [`answers`].
 //!
 //! `ivalt-stand-in --dir DIR [--address A] [--port N] [--api-key KEY]`
 //!
@@ -80,7 +80,7 @@ async fn serve(
     accept_for_ever(&listener, &TlsAcceptor::from(tls), &stand_in).await
 }
 
-/// Notes every connection before the TLS handshake, so that pre-connecting clients are seen too.
+/// Records every connection before the TLS handshake, so that pre-connecting clients are seen too.
 async fn accept_for_ever(
     listener: &TcpListener,
     tls: &TlsAcceptor,
@@ -98,7 +98,7 @@ async fn accept_for_ever(
     }
 }
 
-/// One connection from handshake to close. Errors are the peer's affair or wanted (`hang-up`).
+/// One connection from handshake to close. Errors are the peer's fault or intended (`hang-up`).
 async fn converse(stream: TcpStream, tls: TlsAcceptor, stand_in: Rc<StandIn>) {
     let _ = stream.set_nodelay(true);
     let Ok(stream) = tls.accept(stream).await else {

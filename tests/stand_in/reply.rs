@@ -48,7 +48,7 @@ pub async fn send(answer: Answer) -> Result<Reply, Box<dyn std::error::Error + S
     }
 }
 
-/// A body that breaks off after its first bytes.
+/// A body that is truncated after its first bytes.
 pub enum CutBody {
     Unsent(Bytes),
     Sent,

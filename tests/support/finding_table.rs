@@ -12,7 +12,7 @@ pub fn table() -> BTreeMap<&'static str, Vec<String>> {
         let (id, severities) = item.head.split_once(" Pq ").expect(item.head);
         let severities = severities.split(" or ").map(|word| word.replace(' ', "-"));
         let twice = table.insert(id, severities.collect());
-        assert_eq!(twice, None, "{id} stands twice");
+        assert_eq!(twice, None, "{id} is listed twice");
     }
     table
 }

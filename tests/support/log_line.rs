@@ -43,7 +43,7 @@ pub enum Severity {
 pub struct LogLine {
     /// [`AUTHPRIV`] as a rule.
     pub facility: u8,
-    /// How loud.
+    /// The severity.
     pub severity: Severity,
     /// The application's ident.
     pub ident: String,
@@ -56,7 +56,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Panics unless exactly the fourteen keys stand there in order, quoted where they must be and only there.
+    /// Panics unless there are exactly the fourteen keys, in order, quoted where they must be and only there.
     pub fn parse(datagram: &str) -> Self {
         Self::read(datagram).unwrap_or_else(|problem| panic!("{problem} in log line {datagram:?}"))
     }
@@ -199,7 +199,7 @@ fn read_quoted(rest: &mut Peekable<Chars>) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-/// `\"`, `\\`, or `\xNN` for what must not stand there itself.
+/// `\"`, `\\`, or `\xNN` for bytes that must be escaped.
 fn read_escape(rest: &mut Peekable<Chars>) -> Result<u8, &'static str> {
     match rest.next() {
         Some('"') => return Ok(b'"'),
@@ -215,7 +215,7 @@ fn read_escape(rest: &mut Peekable<Chars>) -> Result<u8, &'static str> {
     }
 }
 
-/// The byte, if it may stand without quotes.
+/// The byte, if it needs no quotes.
 fn plain(c: char) -> Option<u8> {
     let byte = u8::try_from(c).ok()?;
     (byte.is_ascii_alphanumeric() || b"._:@/+*-".contains(&byte)).then_some(byte)

@@ -52,7 +52,7 @@ pub struct Script {
     pub signals: BTreeMap<i32, Disposition>,
     /// Blocked by the application while it calls.
     pub blocked: Vec<i32>,
-    /// Signals that rain on the process during every call.
+    /// Signals that are sent to the process again and again during every call.
     pub interrupt: Option<Interrupt>,
     /// During every call a child of the application's own ends, this long after its start; its SIGCHLD and its status
     /// are the application's.

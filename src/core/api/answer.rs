@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 pub enum Answer {
     /// HTTP 2xx and a JSON object whose `status` is exactly `success`.
     Verified,
-    /// iVALT knows the question and says no.
+    /// iVALT refused the request.
     Rejected(ApiError),
     /// iVALT, or the gateway before it, refuses this host's API key.
     ApiKeyRefused(ApiError),

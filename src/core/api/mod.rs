@@ -6,7 +6,7 @@
 //! | `probe` | a connection that asks about no user, for `ivaltctl check` |
 //! | `preconnect` | connects while the user types |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
-//! | `roots` | the certificates by which iVALT is known |
+//! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
 
 mod answer;

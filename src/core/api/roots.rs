@@ -1,4 +1,4 @@
-//! The certificates by which iVALT is known: the roots of `api.ca_file`, or of the system.
+//! The root certificates that verify iVALT: those of `api.ca_file`, or of the system.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

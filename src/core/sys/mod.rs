@@ -1,4 +1,4 @@
-//! What a connection needs of the system and std has no safe word for: name look-up, threads, poll.
+//! What a connection needs of the system and std has no safe function for: name look-up, threads, poll.
 #![allow(unsafe_code)]
 
 mod dns;

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unquoted_name_does_not_spoil_its_first_part() {
+    fn an_unquoted_name_does_not_break_its_first_part() {
         let text = "[users]\nfirst = '+14155550100'\nfirst.last = '+14155550199'";
         assert_eq!(enrolled(text, "first"), "+14155550100");
     }

@@ -43,7 +43,7 @@ fn account(line: &str) -> Option<Account> {
     })
 }
 
-/// Whether the system knows the name. A directory that does not answer is no proof that it does not.
+/// Whether the system knows the name. A directory that does not answer does not prove that it does not.
 pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
     let here = local.iter().any(|account| account.name == name);
     here || (root.is_this_machine() && !matches!(User::from_name(name), Ok(None)))

@@ -219,7 +219,7 @@ impl UsersCheck<'_> {
     }
 
     /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators can
-    /// pass, nobody can take it back either.
+    /// pass, nobody can undo that either.
     fn privileged(&self) -> Vec<Finding> {
         if !self.asked() {
             return Vec::new();

@@ -45,7 +45,7 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
             continue;
         };
         if io::stderr().is_terminal() {
-            terminal::complain(format_args!(
+            terminal::print_error(format_args!(
                 "asking {} …",
                 quote_log_value(api.url.as_bytes())
             ));

@@ -85,7 +85,7 @@ fn control() -> impl Strategy<Value = String> {
     ]
 }
 
-/// At the top, a file of `@include` that is not there makes the service unusable; so does a name without a name.
+/// At the top, a file of `@include` that is not there makes the service unusable; so does a path without a file name.
 fn fatal() -> impl Strategy<Value = Row> {
     prop::sample::select(vec![
         "@include /nowhere",
@@ -121,7 +121,7 @@ fn row(file: usize) -> impl Strategy<Value = Row> {
     ]
 }
 
-/// The files of one stack; the first is the service's. A file that is included and not there is part of the game.
+/// The files of one stack; the first is the service's. Some include a file that does not exist.
 fn files() -> impl Strategy<Value = Vec<Vec<Row>>> {
     let file = |number| prop::collection::vec(row(number), 0..7);
     let last = prop::option::weighted(0.05, fatal());

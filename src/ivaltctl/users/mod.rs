@@ -404,7 +404,7 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     // With `--config`, a typo in the path must not end in changes to the users of this machine.
     if missing && config == Path::new(DEFAULT_CONFIG) {
         let enrolment = Enrolment::by_default();
-        terminal::complain(format_args!(
+        terminal::print_error(format_args!(
             "note: {} does not exist; using the defaults: {}, E.164 mobiles",
             config.display(),
             enrolment.users_file.display()
@@ -443,7 +443,7 @@ fn require_no_problems(path: &Path, mut problems: Vec<Problem>) -> Result<(), Re
     };
     for problem in &problems {
         let problem = problem.clone().in_file(file);
-        terminal::complain(visible(&problem.to_string()));
+        terminal::print_error(visible(&problem.to_string()));
     }
     match problems.len() {
         0 => Ok(()),

@@ -48,7 +48,7 @@ impl Warnings {
     /// Prints them to standard error.
     pub fn print(&self) {
         for warning in &self.0 {
-            terminal::complain(format_args!("warning: {}", visible(warning)));
+            terminal::print_error(format_args!("warning: {}", visible(warning)));
         }
     }
 

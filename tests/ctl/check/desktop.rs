@@ -32,7 +32,7 @@ fn desktops() {
                 s
             },
             &["locks-out polkit-sandbox /etc/pam.d/polkit-1:1"],
-            // The one that is shipped, switched on.
+            // The one that is shipped, enabled.
             |s| {
                 s.write("etc/pam.d/polkit-1", LINE).write(UNIT, SANDBOX);
                 let shipped =

@@ -187,7 +187,7 @@ fn date_and_form_of_an_answer() {
             &["warning online-clock /etc/ivalt/ivalt.toml:5"][..],
         ),
         ("no date", now(""), &[]),
-        ("a date that is none", now("date: today\r\n"), &[]),
+        ("not a date", now("date: today\r\n"), &[]),
         (
             "no HTTP",
             b"hello\r\n\r\n".to_vec(),

@@ -68,7 +68,7 @@ fn denial(stack: &mut StackUnderTest) {
     }
 }
 
-/// The rule that took the denial back.
+/// The rule that overrode the denial.
 fn reset<'a>(rules: &'a [Rule], path: &ExecutionPath, after: usize) -> Option<&'a Rule> {
     let later = path.returned.iter().filter(|(rule, _)| *rule > after);
     let mut resets = later.filter(|(rule, code)| rules[*rule].actions[*code] == Action::Reset);
@@ -84,7 +84,7 @@ fn passed(stack: &mut StackUnderTest) {
                 && path.facts.ivalt == IvaltOutcome::NotAsked
                 && path.facts.passed_by == Some(at)
         };
-        // Root becomes any user without being asked, as su always had it.
+        // Root becomes any user without being asked, as su always allows.
         let Some(path) = stack.best_path(by).filter(|_| kind != ModuleKind::Root) else {
             continue;
         };
@@ -102,7 +102,7 @@ fn passed(stack: &mut StackUnderTest) {
 
 fn bypass(stack: &mut StackUnderTest, at: usize, severity: Severity, path: ExecutionPath) {
     let rule = &stack.rules[at];
-    // Below a pam_deny that has denied already, pam_ivalt is asked in vain.
+    // Below a pam_deny that has denied already, asking iVALT changes nothing.
     let asked = |path: &ExecutionPath| path.lets_in() && path.facts.ivalt != IvaltOutcome::NotAsked;
     let reached = stack.paths.iter().any(asked);
     let id = match (severity, reached) {
