@@ -32,7 +32,7 @@ pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
     };
     let verdict = ApiVerdict::new(&exchange);
     if args.json {
-        terminal::say(verdict.json(&exchange));
+        terminal::print(verdict.json(&exchange));
     } else {
         verdict.show(&exchange);
     }
@@ -90,38 +90,41 @@ struct ApiVerdict<'a> {
     exit: Exit,
     word: &'static str,
     cause: &'a str,
-    said: Option<&'a ApiError>,
+    error: Option<&'a ApiError>,
 }
 
 impl<'a> ApiVerdict<'a> {
     fn new(exchange: &'a Exchange) -> Self {
-        let (exit, word, cause, said) = match &exchange.answer {
+        let (exit, word, cause, error) = match &exchange.answer {
             Answer::Verified => (Exit::Done, "success", "", None),
-            Answer::Rejected(said) => (Exit::Refused, "refused", "", Some(said)),
-            Answer::ApiKeyRefused(said) => (
+            Answer::Rejected(error) => (Exit::Refused, "refused", "", Some(error)),
+            Answer::ApiKeyRefused(error) => (
                 Exit::Refused,
                 "api-key-refused",
                 "iVALT refuses this host's API key; correct api.key in the settings",
-                Some(said),
+                Some(error),
             ),
-            Answer::Unusable(cause, said) => {
-                (Exit::Unavailable, "unavailable", cause.as_str(), Some(said))
-            }
+            Answer::Unusable(cause, error) => (
+                Exit::Unavailable,
+                "unavailable",
+                cause.as_str(),
+                Some(error),
+            ),
         };
         Self {
             exit,
             word,
             cause,
-            said,
+            error,
         }
     }
 
     fn code(&self) -> &str {
-        self.said.map_or("", |said| &said.code)
+        self.error.map_or("", |error| &error.code)
     }
 
     fn detail(&self) -> &str {
-        self.said.map_or("", |said| &said.detail)
+        self.error.map_or("", |error| &error.detail)
     }
 
     /// One line for each value that is not empty.
@@ -131,7 +134,7 @@ impl<'a> ApiVerdict<'a> {
             Exit::Unavailable => WARN,
             _ => ERROR,
         };
-        terminal::say(terminal::styled(style, self.word));
+        terminal::print(terminal::styled(style, self.word));
         let http = exchange.http.map(|status| status.to_string());
         for (name, value) in [
             ("http", http.unwrap_or_default().as_str()),
@@ -144,7 +147,7 @@ impl<'a> ApiVerdict<'a> {
             ),
         ] {
             if !value.is_empty() {
-                terminal::say(format_args!(
+                terminal::print(format_args!(
                     "  {name:<7}{}",
                     quote_log_value(value.as_bytes())
                 ));

@@ -19,7 +19,7 @@ pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// A line to standard output. A reader that went away (`| head`) is no fault.
-pub fn say(text: impl Display) {
+pub fn print(text: impl Display) {
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 

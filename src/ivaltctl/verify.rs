@@ -39,7 +39,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         ..Origin::default()
     };
     if args.json {
-        terminal::say(json(&origin, &report));
+        terminal::print(json(&origin, &report));
     } else {
         show(&origin, &report, terminal.last_message.as_deref());
     }
@@ -80,11 +80,11 @@ fn show(origin: &Origin, report: &Report, message: Option<&str>) {
         report.decision.outcome(),
         report.decision.reason()
     );
-    terminal::say(terminal::styled(style, verdict));
+    terminal::print(terminal::styled(style, verdict));
     if let Some(message) = message {
-        terminal::say(format_args!("user sees: {message}"));
+        terminal::print(format_args!("user sees: {message}"));
     }
-    terminal::say(format_args!("log line: {}", log_line::line(origin, report)));
+    terminal::print(format_args!("log line: {}", log_line::line(origin, report)));
 }
 
 /// The fields of the log line; numbers as numbers, where there is one.

@@ -45,11 +45,11 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
     if !context.root.is_this_machine() || context.lines.is_empty() {
         return Vec::new();
     }
-    let said = program::output(
+    let output = program::output(
         &["/usr/bin/timedatectl"],
         &["show", "--property=NTPSynchronized", "--value"],
     );
-    if said.is_none_or(|said| said.trim() != "no") {
+    if output.is_none_or(|output| output.trim() != "no") {
         return Vec::new();
     }
     let what = "the clock is not synchronised: when it is far off, iVALT's certificate is refused and everybody who is \

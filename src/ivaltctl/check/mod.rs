@@ -66,7 +66,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     }
     sort(&mut findings);
     if args.json {
-        terminal::say(in_json(&context, &findings, args.online.then_some(&steps)));
+        terminal::print(in_json(&context, &findings, args.online.then_some(&steps)));
     } else {
         report(&context, &findings, &steps);
     }
@@ -124,19 +124,19 @@ fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>, severity: Severity
 fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
     for step in steps {
         let line = format!("{:<12}{:>6} ms  {}", step.step, step.ms, step.said);
-        terminal::say(visible(line.trim_end()));
+        terminal::print(visible(line.trim_end()));
     }
     if findings.is_empty() {
-        terminal::say(terminal::styled(OK, "nothing found"));
+        terminal::print(terminal::styled(OK, "nothing found"));
     } else {
         show(&findings.iter().collect::<Vec<_>>());
     }
     let services = &context.services;
     if services.is_empty() {
-        terminal::say("no service asks iVALT");
+        terminal::print("no service asks iVALT");
     } else {
         let line = format!("services that ask iVALT: {}", services.join(", "));
-        terminal::say(visible(&line));
+        terminal::print(visible(&line));
     }
 }
 
@@ -149,7 +149,7 @@ pub fn show(findings: &[&Finding]) {
     let lets_in = number(lets_in, "lets", "let");
     let locks_out = number(locks_out, "locks", "lock");
     let warnings = number(warnings, "warning", "warnings");
-    terminal::say(format_args!(
+    terminal::print(format_args!(
         "{problem}: {lets_in} users in, {locks_out} users out, {warnings}"
     ));
 }
@@ -172,15 +172,15 @@ fn show_one(finding: &Finding) {
     if let Some(line) = finding.line {
         let _ = write!(place, ":{line}");
     }
-    terminal::say(format_args!(
+    terminal::print(format_args!(
         "{}{} [{}]",
         terminal::styled(style, word),
         visible(&place),
         finding.id
     ));
-    terminal::say(format_args!("  {}", visible(&finding.what)));
+    terminal::print(format_args!("  {}", visible(&finding.what)));
     for line in finding.fix.lines() {
-        terminal::say(format_args!("  fix: {}", visible(line)));
+        terminal::print(format_args!("  fix: {}", visible(line)));
     }
 }
 

@@ -222,8 +222,8 @@ impl ApiCheck<'_> {
                     "correct api.key",
                 )),
             ),
-            Answer::Rejected(said) => {
-                let words = quote_log_value(format!("{} {}", said.code, said.detail).trim().as_bytes());
+            Answer::Rejected(error) => {
+                let words = quote_log_value(format!("{} {}", error.code, error.detail).trim().as_bytes());
                 let what = format!("iVALT refuses api.client_id and api.client_secret ({words}); logins do not need them");
                 let fix = "correct both, or remove both";
                 (

@@ -43,7 +43,7 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     }
     states.save(&state)?;
     apply(&states, &root, &state)?;
-    say_what_next(&state, enable);
+    print_next_step(&state, enable);
     Ok(Exit::Done)
 }
 
@@ -63,7 +63,7 @@ pub fn confirm() -> Result<Exit, Refused> {
     for mut state in pending {
         state.phase = Phase::Confirmed;
         states.save(&state)?;
-        terminal::say(format_args!("{}: iVALT stays enabled", state.service));
+        terminal::print(format_args!("{}: iVALT stays enabled", state.service));
     }
     Ok(Exit::Done)
 }
@@ -88,7 +88,7 @@ pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     }
     restore(&root, &state)?;
     states.forget(service)?;
-    terminal::say(format_args!(
+    terminal::print(format_args!(
         "{service}: iVALT is disabled, the files are as they were before"
     ));
     Ok(Exit::Done)
@@ -162,7 +162,7 @@ fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a 
             .header(&path, &path)
             .to_string();
         for line in diff.lines() {
-            terminal::say(match line.as_bytes().first() {
+            terminal::print(match line.as_bytes().first() {
                 Some(b'+') => terminal::styled(OK, line),
                 Some(b'-') => terminal::styled(ERROR, line),
                 _ => line.to_owned(),
@@ -270,10 +270,10 @@ fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn say_what_next(state: &SavedState, enable: &EnableArgs) {
+fn print_next_step(state: &SavedState, enable: &EnableArgs) {
     let service = &state.service;
     if state.phase == Phase::Confirmed {
-        terminal::say(format_args!(
+        terminal::print(format_args!(
             "{service}: iVALT is enabled below {}",
             enable.root.display()
         ));
@@ -284,11 +284,11 @@ fn say_what_next(state: &SavedState, enable: &EnableArgs) {
         seconds => format!("{seconds} s"),
     };
     let what = format!("{service}: iVALT is enabled for {time}");
-    terminal::say(terminal::styled(OK, what));
-    terminal::say(
+    terminal::print(terminal::styled(OK, what));
+    terminal::print(
         "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
     );
-    terminal::say(
+    terminal::print(
         "Without it, everything is put back automatically, unless the machine reboots first.",
     );
 }

@@ -79,7 +79,7 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
     else {
         return Ok(Exit::Done);
     };
-    terminal::say(READY);
+    terminal::print(READY);
     let remaining = state
         .until
         .duration_since(SystemTime::now())

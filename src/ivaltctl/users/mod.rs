@@ -97,7 +97,7 @@ impl<'a> UserStore<'a> {
         let text = text(self.file.path(), &bytes)?;
         let users = entries::read_all(self.file.path(), text, self.format)?;
         drop(hint);
-        terminal::say(report::list(&users, self.json));
+        terminal::print(report::list(&users, self.json));
         Warnings::for_all(&users).print();
         Ok(())
     }
@@ -107,7 +107,7 @@ impl<'a> UserStore<'a> {
         match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
-                terminal::say(report::show(name, &entry, self.json));
+                terminal::print(report::show(name, &entry, self.json));
                 Ok(())
             }
         }
@@ -384,9 +384,9 @@ impl<'a> UserStore<'a> {
         if self.json {
             report["file"] = self.file.path().display().to_string().into();
             report["warnings"] = warnings.0.clone().into();
-            terminal::say(report);
+            terminal::print(report);
         } else {
-            terminal::say(visible(sentence));
+            terminal::print(visible(sentence));
         }
         warnings.print();
     }
