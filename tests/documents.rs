@@ -1,5 +1,5 @@
 //! Holds code, samples, pages and man pages together, both ways: what one of them does not know, the others must not
-//! name. Compiled into the unit tests, where the code's own lists are at hand.
+//! name. The code's own lists are read, not copied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;

@@ -481,7 +481,7 @@ fn the_module_meets_the_stand_in() {
 fn copies_of_secrets_are_found_where_a_module_leaves_them() {
     let secret = "a token as long as a secret must be, ".repeat(4);
     let watched = |case: Case| case.must_not_leak("the token", &secret);
-    // It gives back the answer unwiped.
+    // It frees the answer without wiping it.
     let observed = watched(Case::new(helper_module("pam_misbehave")))
         .answer(Text::hidden(&secret))
         .observe();

@@ -1,5 +1,5 @@
-//! What is linked into the module and into ivaltctl: held to deny.toml, and told in full by scripts/sbom. deny.toml is
-//! cargo-deny's, which takes longer to compile than everything here; `cargo tree` knows as much.
+//! What is linked into the module and into ivaltctl: compared with deny.toml and with what scripts/sbom prints.
+//! deny.toml is cargo-deny's, which takes longer to compile than everything here; `cargo tree` knows as much.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

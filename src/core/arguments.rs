@@ -72,7 +72,7 @@ impl Default for Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments libpam hands over.
+    /// Reads the arguments that libpam passes.
     ///
     /// # Errors
     /// The first word that is unknown or contradicts another.

@@ -155,7 +155,7 @@ impl Settings {
         Self::parse(path, utf8(path, &bytes)?, trust)
     }
 
-    /// As [`Settings::load`] for a file whose text is at hand.
+    /// As [`Settings::load`] for a file that has been read.
     ///
     /// # Errors
     /// As [`Settings::load`].

@@ -48,7 +48,7 @@ impl PamApplication<'_> {
     /// Asks libpam to wait before the application hears of a denial.
     pub fn ask_for_delay(&mut self) {
         // SAFETY: the handle is libpam's own, valid during the call that passed it (pam_fail_delay(3)).
-        // It can only fail for want of memory; then there is no delay.
+        // It can only fail where there is no memory; then there is no delay.
         unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
     }
 
@@ -116,7 +116,7 @@ impl Application for PamApplication<'_> {
             return Ok(user);
         }
         if self.has_conversation() {
-            // Its result is of no use for names that are not UTF-8; the item it has set is.
+            // Its result cannot be used for names that are not UTF-8; the item that it has set can.
             let _ = self.handle.get_user(None);
         }
         self.user_item()?.ok_or(ApplicationError::NoAnswer)

@@ -136,7 +136,7 @@ pub fn application(
 }
 
 /// As an administrator would write it: nothing secret among arguments, a time-out, certificates verified, the answer
-/// looked at. What pam_exec hands over ends in a NUL.
+/// looked at. What pam_exec passes ends in a NUL.
 fn script(setup: &Setup, curl: &str, roots: Roots, distance: Distance) -> String {
     let (host, port) = setup.address(distance);
     format!(

@@ -1,4 +1,4 @@
-//! Answers that come slowly, never end, or break off.
+//! Answers that come slowly, never end, or are truncated.
 
 use std::io::Write as _;
 use std::thread::sleep;

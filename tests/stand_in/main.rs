@@ -88,7 +88,7 @@ async fn accept_for_ever(
 ) -> Result<Infallible, Box<dyn Error>> {
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
-            // Out of descriptors, most likely: some are given back soon.
+            // Out of descriptors, most likely: some are closed soon.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };

@@ -158,7 +158,7 @@ impl Case {
     }
 
     /// No copy of this secret may be left in the process after a call. Long ones only: free(3) writes over the first
-    /// bytes of what it takes back, so they are not looked for, and registers may hold the like of a short rest.
+    /// bytes of what it frees, so they are not looked for, and registers may hold bytes like a short rest.
     pub fn must_not_leak(mut self, name: &str, secret: &str) -> Self {
         let rest = secret.as_bytes().get(32..).expect("a long secret");
         assert!(rest.len() > 64, "a longer secret");

@@ -49,7 +49,7 @@ pub fn look_up(
     look_up_in(path, &bytes, name, format)
 }
 
-/// As [`look_up`] for a file whose bytes are at hand.
+/// As [`look_up`] for a file that has been read.
 ///
 /// # Errors
 /// As [`look_up`].

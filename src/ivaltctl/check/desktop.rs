@@ -96,7 +96,7 @@ fn polkit(root: &Root) -> Option<(Severity, &'static str, String, String)> {
 }
 
 /// `None` where there is no such unit, or one that does not mention the network. A network without permitted sockets
-/// is of no use either.
+/// does not help either.
 fn is_without_network(root: &Root) -> Option<bool> {
     let text = unit(root);
     let private = values(&text, "PrivateNetwork=").last()?;
