@@ -1,7 +1,7 @@
 //! The application that wants a user authenticated, how the user is asked or told, and every sentence a user sees.
 //!
-//! Sentences are plain, are complete before the prompt that follows them, and say nothing about internals: anyone who is refused is
-//! not yet authenticated.
+//! Sentences are plain, are complete before the prompt that follows them, and say nothing about internals: anyone who
+//! is refused is not yet authenticated.
 
 use crate::decision::Refusal;
 use crate::secret::Secret;

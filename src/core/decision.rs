@@ -46,8 +46,8 @@ pub enum Refusal {
     Unanswered,
     /// The answer cannot be a token.
     MalformedToken,
-    /// The answer is sshd's own, for a login that it has already denied; the same reason in the log, other words for the
-    /// user.
+    /// The answer is sshd's own, for a login that it has already denied; the same reason in the log, other words for
+    /// the user.
     DummyOfSshd,
     /// The answer is the password that an earlier module took.
     PasswordAsToken,

@@ -1,4 +1,5 @@
-//! Commands and options: help, suggestions for typos and completion come from here, and the man page is tested against it.
+//! Commands and options: help, suggestions for typos and completion come from here, and the man page is tested against
+//! it.
 
 use std::path::PathBuf;
 use std::time::Duration;

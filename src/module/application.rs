@@ -1,5 +1,5 @@
-//! PAM's items and conversation as `authenticate` needs them. Items are copied at once: the application may replace them
-//! while it asks.
+//! PAM's items and conversation as `authenticate` needs them. Items are copied at once: the application may replace
+//! them while it asks.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_uint, c_void};

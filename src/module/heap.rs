@@ -56,8 +56,8 @@ unsafe impl GlobalAlloc for Wiping {
 /// # Safety
 /// `size` bytes at `block` may be written.
 unsafe fn wipe(block: *mut u8, size: usize) {
-    // SAFETY: as promised. Unlike an assignment to what is freed next, explicit_bzero(3) is not optimised away; but Miri
-    // does not know it.
+    // SAFETY: as promised. Unlike an assignment to what is freed next, explicit_bzero(3) is not optimised away; but
+    // Miri does not know it.
     unsafe {
         if cfg!(miri) {
             block.write_bytes(0, size);

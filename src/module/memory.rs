@@ -14,7 +14,8 @@ const STACK: usize = 256 << 10;
 /// In words for the log.
 pub fn for_a_call() -> Result<(), String> {
     let limit = stack_limit();
-    // The first thread's stack may grow to the limit, and no application is known to have used three quarters of a megabyte.
+    // The first thread's stack may grow to the limit, and no application is known to have used three quarters of a
+    // megabyte.
     let ample = limit >= 4 * STACK && is_first_thread();
     if limit < STACK || (!ample && stack_left().is_some_and(|left| left < STACK)) {
         return Err(format!(

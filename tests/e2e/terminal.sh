@@ -180,8 +180,8 @@ presses_while_ivalt_is_asked() {
 
 ivalt_is_asked() { [[ -n $(new_requests) ]]; }
 
-# `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is back so soon after the key was pressed, and the command
-# ran only if OUTPUT is given.
+# `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is back so soon after the key was pressed, and the
+# command ran only if OUTPUT is given.
 expect_back_within() {
     wait_for 'the end of the command' on_screen 'status [0-9]'
     local took=$(($(milliseconds) - pressed)) printed

@@ -1,4 +1,5 @@
-//! Connections that fail, and answers that never end. Each ends in time, sends a token at most once, and lets nobody in.
+//! Connections that fail, and answers that never end. Each ends in time, sends a token at most once, and lets nobody
+//! in.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};

@@ -16,7 +16,8 @@ fn limited(case: Case, limit: &str, value: u64) -> Report {
     case.run()
 }
 
-/// What became of it on every step of a ladder, until it succeeded several times in a row: the rows in order, each once.
+/// What became of it on every step of a ladder, until it succeeded several times in a row: the rows in order, each
+/// once.
 fn climb(
     case: impl Fn() -> Case,
     limit: &str,

@@ -1,5 +1,5 @@
-//! `ivalt.toml`: whatever is written in it is read back, however it is written; whatever is out of range is refused, and
-//! the key is named.
+//! `ivalt.toml`: whatever is written in it is read back, however it is written; whatever is out of range is refused,
+//! and the key is named.
 
 use std::path::{Path, PathBuf};
 

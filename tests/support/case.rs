@@ -446,7 +446,8 @@ pub fn no_root(reason: &str) -> bool {
     missing
 }
 
-/// Whether this machine lacks a program that `scripts/test` would have fetched; then says so, with the name of the test.
+/// Whether this machine lacks a program that `scripts/test` would have fetched; then says so, with the name of the
+/// test.
 #[must_use]
 pub fn no_program(name: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();

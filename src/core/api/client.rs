@@ -191,8 +191,8 @@ impl Client {
         .redact_mobile(mobile)
     }
 
-    /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a proof
-    /// on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
+    /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a
+    /// proof on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
     #[must_use]
     pub fn validate_user(&mut self, face_token: &Secret, auth_token: &Secret) -> Exchange {
         let [face_auth_token, auth_token] = [text(face_token), text(auth_token)];

@@ -67,7 +67,8 @@ impl<C: Connector<()>> Connector<()> for StoreInSlot<C> {
     ) -> Result<Option<Self::Out>, Error> {
         let transport = self.connector.connect(details, chained)?;
         let transport = transport.ok_or(Error::ConnectionFailed)?.boxed();
-        // ureq connects to a proxy by the same connector; only CONNECT is sent over that, and it is not the one that waits.
+        // ureq connects to a proxy by the same connector; only CONNECT is sent over that, and it is not the one that
+        // waits.
         if !details.needs_tls() {
             return Ok(Some(transport));
         }

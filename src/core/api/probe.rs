@@ -1,5 +1,5 @@
-//! A connection to iVALT that asks about no user: name look-up, TCP, TLS, and the head of one HTTP answer. Neither the API key
-//! nor any user's data is sent. For the administrator's tool; the module has no use for it.
+//! A connection to iVALT that asks about no user: name look-up, TCP, TLS, and the head of one HTTP answer. Neither the
+//! API key nor any user's data is sent. For the administrator's tool; the module has no use for it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! A connection, from the name to the handshake, made of parts that ureq lets us choose: name look-up on the calling
-//! thread, a socket that can be shut down from another thread, TLS with roots read once, and one deadline for all of it.
+//! thread, a socket that can be shut down from another thread, TLS with roots read once, and one deadline for all of
+//! it.
 
 use std::fmt;
 use std::io::{Read, Write};

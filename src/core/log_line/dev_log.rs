@@ -59,7 +59,8 @@ fn severity(level: Level) -> Severity {
     }
 }
 
-/// The name of the application's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's choice.
+/// The name of the application's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's
+/// choice.
 fn application_name() -> String {
     let path = fs::read_link("/proc/self/exe").unwrap_or_default();
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -141,7 +141,8 @@ impl ResolverTimeouts {
             1
         };
         numbers.options = (host.options | RES_IGNTC | RES_USE_EDNS0) & !RES_USEVC;
-        // A whole name is not tried in every local domain on top; a short one, as in `http://proxy:3128`, is only there.
+        // A whole name is not tried in every local domain on top; a short one, as in `http://proxy:3128`, is only
+        // there.
         if name.contains('.') {
             numbers.options &= !RES_DNSRCH;
         } else {

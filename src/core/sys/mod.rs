@@ -69,7 +69,8 @@ fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
     if address_space_is_limited() {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
-    // SAFETY: sigfillset(3) initialises the set; pthread_sigmask(3) fills `before`, and puts it back on the same thread.
+    // SAFETY: sigfillset(3) initialises the set; pthread_sigmask(3) fills `before`, and puts it back on the same
+    // thread.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (mem::zeroed(), mem::zeroed());
@@ -83,7 +84,8 @@ fn spawn(work: Work) -> io::Result<JoinHandle<()>> {
     }
 }
 
-/// glibc reserves 64 MiB for the heap of a thread. Where it cannot, every allocation in the thread costs a page at least.
+/// glibc reserves 64 MiB for the heap of a thread. Where it cannot, every allocation in the thread costs a page at
+/// least.
 fn address_space_is_limited() -> bool {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

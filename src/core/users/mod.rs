@@ -73,7 +73,8 @@ pub fn look_up_in(
     Ok(one.found.entry(&lines, name, format))
 }
 
-/// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its lines.
+/// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its
+/// lines.
 fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
     let text = prefilter::prefilter(text, wanted);
     let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;

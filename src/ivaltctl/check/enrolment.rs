@@ -218,8 +218,8 @@ impl UsersCheck<'_> {
         vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
     }
 
-    /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators can
-    /// pass, nobody can undo that either.
+    /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators
+    /// can pass, nobody can undo that either.
     fn privileged(&self) -> Vec<Finding> {
         if !self.asked() {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! sshd: whether its configuration lets the module ask, and whether it lets anybody in without being asked.
 //!
-//! `sshd -T` prints the effective values. Where it cannot be run, the files are read as sshd reads them: the first value
-//! of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
+//! `sshd -T` prints the effective values. Where it cannot be run, the files are read as sshd reads them: the first
+//! value of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
 
 mod configuration;
 

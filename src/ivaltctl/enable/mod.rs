@@ -214,7 +214,8 @@ fn reload(root: &Root, state: &SavedState) -> Result<(), Refused> {
 fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in state.changes.iter().rev() {
         let before = change.before.as_ref().map(|content| content.0.as_slice());
-        // What `enable` did not reach is left alone: a file that cannot be written must not stop the rollback of the others.
+        // What `enable` did not reach is left alone: a file that cannot be written must not stop the rollback of the
+        // others.
         if read(root, &change.path).is_ok_and(|now| now.as_deref() == before) {
             continue;
         }
