@@ -150,7 +150,7 @@ pub fn ivalt_rules(rules: &[Rule]) -> impl Iterator<Item = (usize, &Module)> {
 /// # Errors
 /// What makes every call of libpam for this service end in `PAM_ABORT`.
 pub fn read(root: &Root, service: &str) -> Result<Service, LoadError> {
-    let mut reader = Reader::new(root, service);
+    let mut reader = StackReader::new(root, service);
     let is_folder = |folder: &&str| root.real(Path::new(folder)).is_dir();
     if !FOLDERS.iter().any(is_folder) {
         reader.read_pam_conf()?;
@@ -197,7 +197,7 @@ pub fn is_service_name(name: &str) -> bool {
     !copy && !name.starts_with('.') && !name.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-struct Reader<'a> {
+struct StackReader<'a> {
     root: &'a Root,
     name: &'a str,
     debian: bool,
@@ -241,7 +241,7 @@ impl<'a> Line<'a> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> StackReader<'a> {
     fn new(root: &'a Root, name: &'a str) -> Self {
         Self {
             root,

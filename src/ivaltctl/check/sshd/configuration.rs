@@ -15,13 +15,13 @@ const MAX_DEPTH: usize = 16;
 
 /// An effective value, and where it is set, if it is.
 #[derive(Clone, Debug)]
-pub struct Value {
+pub struct EffectiveValue {
     pub text: String,
     pub location: Option<(PathBuf, usize)>,
 }
 
 /// Keywords in lower case.
-pub type Values = BTreeMap<String, Value>;
+pub type Values = BTreeMap<String, EffectiveValue>;
 
 /// The configuration for all connections, and what each `Match` block makes of it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Configuration {
     /// `None` where there is no sshd.
     pub fn of(root: &Root) -> Option<Self> {
         let text = root.read(Path::new(CONFIG)).ok()?;
-        let mut reader = Reader {
+        let mut reader = ConfigurationReader {
             root,
             blocks: vec![(String::new(), Values::new())],
         };
@@ -73,7 +73,7 @@ fn effective(root: &Root) -> Option<String> {
 fn with_locations(printed: &str, files: &Values) -> Values {
     let mut values = Values::new();
     for (keyword, text) in printed.lines().filter_map(|line| line.split_once(' ')) {
-        let value = Value {
+        let value = EffectiveValue {
             text: text.trim().to_owned(),
             location: files.get(keyword).and_then(|value| value.location.clone()),
         };
@@ -82,13 +82,13 @@ fn with_locations(printed: &str, files: &Values) -> Values {
     values
 }
 
-struct Reader<'a> {
+struct ConfigurationReader<'a> {
     root: &'a Root,
     /// The first is for all connections; then one for each `Match`.
     blocks: Vec<(String, Values)>,
 }
 
-impl Reader<'_> {
+impl ConfigurationReader<'_> {
     /// A `Match` in an included file ends with that file.
     fn file(&mut self, file: &Path, text: &str, depth: usize, mut block: usize) {
         for (number, line) in (1..).zip(text.lines()) {
@@ -103,7 +103,7 @@ impl Reader<'_> {
                 }
                 "include" => self.include(&rest, depth, block),
                 _ => {
-                    let value = Value {
+                    let value = EffectiveValue {
                         text: rest,
                         location: Some((file.to_owned(), number)),
                     };

@@ -94,14 +94,14 @@ fn bit(rule: usize) -> u64 {
 
 /// libpam's state, and what `check` knows besides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Login {
+struct LoginState {
     state: SimulatorState,
     facts: Facts,
 }
 
 /// A login, where it came from, and the return code that led here.
 struct Node {
-    login: Login,
+    login: LoginState,
     from: Option<usize>,
     returned: Option<(usize, ReturnCode)>,
 }
@@ -110,7 +110,7 @@ struct Node {
 pub fn all(rules: &[Rule], codes: impl Fn(&Rule) -> Vec<ReturnCode>) -> Vec<ExecutionPath> {
     let codes: Vec<_> = rules.iter().map(codes).collect();
     let start = Node {
-        login: Login::start(),
+        login: LoginState::start(),
         from: None,
         returned: None,
     };
@@ -147,7 +147,7 @@ fn path_to(nodes: &[Node], end: usize) -> ExecutionPath {
         at = node.from;
     }
     returned.reverse();
-    let Login { state, facts } = &nodes[end].login;
+    let LoginState { state, facts } = &nodes[end].login;
     let StackStatus { impression, .. } = state.status;
     ExecutionPath {
         code: state.status.result(),
@@ -157,7 +157,7 @@ fn path_to(nodes: &[Node], end: usize) -> ExecutionPath {
     }
 }
 
-impl Login {
+impl LoginState {
     fn start() -> Self {
         Self {
             state: SimulatorState::start(),
