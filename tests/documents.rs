@@ -141,9 +141,9 @@ fn every_key_is_in_code_sample_and_man_page() {
         code.contains("api.timeout_seconds") && code.len() > 15,
         "{code:?}"
     );
-    assert_eq!(sample, code, "conf/ivalt.toml and src/config.rs");
+    assert_eq!(sample, code, "conf/ivalt.toml and src/core/settings.rs");
     let man: BTreeSet<String> = keys_of_man().into_keys().collect();
-    assert_eq!(man, code, "debian/ivalt.toml.5 and src/config.rs");
+    assert_eq!(man, code, "debian/ivalt.toml.5 and src/core/settings.rs");
 }
 
 /// That the sample's are the code's is another test's affair.
