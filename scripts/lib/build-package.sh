@@ -57,12 +57,13 @@ without_network() {
     unshare "${options[@]}" --mount --net --propagation private "$repo/scripts/lib/enter-build" "$@"
 }
 
-# A hash of what two builds must have in common to be the same: the sources and the compiler.
+# A hash of what two builds must have in common to be the same: the sources, the compiler, and the scripts that build or
+# make the bill of materials.
 sources_of_package() {
     {
         tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
             --exclude=./tests --exclude=./scripts -c .
-        cat "$repo/scripts/lib/build-package.sh"
+        cat "$repo/scripts/sbom" "$repo/scripts/lib"/{build-package.sh,cyclonedx.awk,enter-build}
         as_builder rustc --version --verbose
     } | sha256sum | cut -c1-32
 }

@@ -84,6 +84,17 @@ enable_sudo_time_runs_out_case() {
     run_ivaltctl 0 confirm
 }
 
+# A file that was edited meanwhile is rolled back, too; what it was then is kept beside the saved state.
+enable_rollback_keeps_what_was_edited_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 5s
+    echo '# edited meanwhile' >>/etc/pam.d/sudo
+    cp /etc/pam.d/sudo "$sandbox/edited"
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
+}
+
 # The process that waits for `ivaltctl confirm` and rolls back; any other ivaltctl has ended by then.
 waiter_runs() { pgrep -x ivaltctl >/dev/null; }
 no_waiter_runs() { ! waiter_runs; }

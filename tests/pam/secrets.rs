@@ -164,3 +164,18 @@ fn a_mobile_written_in_another_form_is_redacted_too() {
         assert_eq!(detail, shown, "{format}");
     }
 }
+
+/// The second operation of `token+face` is not told the mobile, and may repeat it all the same.
+#[sandbox_test]
+fn the_mobile_in_the_answer_about_the_face_is_scrubbed_too() {
+    let ivalt = StandIn::start();
+    let repeated = r#"body:{"status":"error","error":{"detail":"of+91-628397-4746"}}"#;
+    let case = Case::against(&ivalt).answer("accept-1").answer(repeated);
+    let settings = case
+        .settings(&ivalt)
+        .set("token", "method", "token+face")
+        .set("token", "attempts", 1);
+    let report = case.with_settings(&settings).run();
+    assert_eq!(ivalt.requests().len(), 2);
+    assert_eq!(report.log_line().get("detail"), "of***");
+}

@@ -228,3 +228,28 @@ impl Drop for Preconnect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::platform;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// Gateways close idle connections, some without a word.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn a_connection_that_has_waited_for_long_is_not_used() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, socket) = (Arc::new(stream), SocketHandle::default());
+        socket.register(&stream).unwrap();
+        let preconnect = Preconnect {
+            thread: None,
+            ended: channel().1,
+            socket,
+            slot: ConnectionSlot::default(),
+        };
+        let usable_after = |idle| preconnect.is_usable(platform(), Instant::now() - idle);
+        assert_eq!([Duration::ZERO, MAX_IDLE].map(usable_after), [true, false]);
+    }
+}

@@ -186,7 +186,7 @@ impl SocketHandle {
             .upgrade()
     }
 
-    fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
+    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.shut_down {
             return Err(Error::ConnectionFailed);

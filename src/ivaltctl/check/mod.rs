@@ -197,3 +197,30 @@ fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<Prob
     }
     report.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_worst_comes_first_then_by_file_and_line() {
+        let at = |severity, file: &str, line| Finding {
+            line: Some(line),
+            ..context::finding(severity, "x", file, "", "")
+        };
+        let mut findings = [
+            at(Severity::Warning, "/b", 1),
+            at(Severity::Warning, "/a", 2),
+            at(Severity::Warning, "/a", 1),
+            at(Severity::LetsIn, "/c", 1),
+        ];
+        sort(&mut findings);
+        let order = findings.map(|finding| (finding.file, finding.line));
+        let expected = [("/c", 1), ("/a", 1), ("/a", 2), ("/b", 1)];
+        assert_eq!(
+            order,
+            expected.map(|(file, line)| (Some(PathBuf::from(file)), Some(line)))
+        );
+    }
+}

@@ -71,6 +71,15 @@ fn services_of_every_vendor_folder() {
 }
 
 #[test]
+fn check_lists_services_of_every_vendor_folder() {
+    let text = format!("{UNIX}auth required pam_ivalt.so\n");
+    for folder in pam_stack::FOLDERS {
+        let (_dir, root) = system(&[SUSE, (&format!("{folder}/vsftpd"), &text)]);
+        assert_eq!(services_with_ivalt(&root), ["vsftpd"], "{folder}");
+    }
+}
+
+#[test]
 fn included_files_of_a_vendor_folder() {
     for folder in ["/usr/lib/pam.d", "/usr/etc/pam.d"] {
         let text = both_see_a_password(&[

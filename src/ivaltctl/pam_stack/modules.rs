@@ -270,3 +270,21 @@ pub fn name_of(path: &str) -> &str {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.rsplit_once('.').map_or(file, |(name, _)| name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_module_is_ignored_where_its_arguments_say_so() {
+        let may_ignore = |argument: &str| {
+            let module = Module {
+                path: "pam_sss.so".to_owned(),
+                arguments: vec![argument.to_owned()],
+            };
+            module.return_codes().contains(&Ignore)
+        };
+        let arguments = ["use_first_pass", "ignore_unknown_user", "unknown_ok"];
+        assert_eq!(arguments.map(may_ignore), [false, true, true]);
+    }
+}

@@ -265,3 +265,28 @@ const FREQUENT: [ReturnCode; 6] = [
     ReturnCode::ModuleUnknown,
     ReturnCode::Abort,
 ];
+
+/// `include` has the same limit only since libpam 1.6, so that this shows it by substacks.
+#[sandbox_test]
+fn chains_of_substacks_are_as_long_as_libpam_reads_them() {
+    let chain = |folder: &Path, prefix: &str, length: usize| {
+        fs::create_dir_all(folder).unwrap();
+        for number in 1..length {
+            let line = format!("auth substack {prefix}f{number}\n");
+            fs::write(folder.join(format!("f{}", number - 1)), line).unwrap();
+        }
+        let last = folder.join(format!("f{}", length - 1));
+        fs::write(last, "auth required pam_permit.so\n").unwrap();
+    };
+    let lets_in = |length| {
+        let dir = TempDir::new();
+        let (copy, pam_d) = (dir.join("real"), dir.join("etc/pam.d"));
+        chain(&pam_d, "", length);
+        chain(&copy, &format!("{}/", copy.display()), length);
+        let service = read(&Root::new(dir.path()), "f0").unwrap();
+        let (code, _) = simulate(service.stack(RuleType::Auth), |_| Success);
+        assert_eq!(code as i32, real(&copy).0, "{length} files");
+        code == Success
+    };
+    assert_eq!([15, 16, 17].map(lets_in), [true, true, false]);
+}
