@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::from_utf8;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::contains;
@@ -62,15 +61,11 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
 /// The judgement, kind by kind, against pam_ivalt(8) read another way.
 fn as_body(status: u16, body: &[u8]) {
     let judged = classify(status, Ok(body));
-    let members =
-        serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(body).unwrap_or_default();
-    let member = |key: &str| {
-        let value = members.get(key)?;
-        serde_json::from_str::<Value>(value.get()).ok()
-    };
-    let bare = members.len() == 1 && member("message").is_some_and(|text| text == "Forbidden");
-    let key_invalid = member("error")
-        .is_some_and(|error| error.pointer("/code") == Some(&"API_KEY_INVALID".into()));
+    let members = members(body);
+    let error = members.get("error");
+    let code = error.and_then(|error| text(&self::members(error.get().as_bytes()), "code"));
+    let bare = members.len() == 1 && text(&members, "message").as_deref() == Some("Forbidden");
+    let key_invalid = code.as_deref() == Some("API_KEY_INVALID");
     let expected = match status {
         200..=299 => match only_status(body).as_deref() {
             Some("success") => "verified",
@@ -97,21 +92,32 @@ fn as_body(status: u16, body: &[u8]) {
     );
 }
 
+/// Not as `serde_json::Value`, which takes an object with a key of serde_json's own for the JSON in that key's string.
+type Members = BTreeMap<String, Box<RawValue>>;
+
+fn members(object: &[u8]) -> Members {
+    serde_json::from_slice(object).unwrap_or_default()
+}
+
+fn text(members: &Members, key: &str) -> Option<String> {
+    serde_json::from_str(members.get(key)?.get()).ok()
+}
+
 fn documented_success(status: u16, body: &[u8]) -> bool {
     (200..300).contains(&status) && only_status(body).as_deref() == Some("success")
 }
 
 /// The `status` of a JSON object in UTF-8 that has exactly one, if it is a string.
 fn only_status(body: &[u8]) -> Option<String> {
-    struct Statuses(Vec<Value>);
+    struct Statuses(Vec<Box<RawValue>>);
     impl<'de> Visitor<'de> for Statuses {
-        type Value = Vec<Value>;
+        type Value = Vec<Box<RawValue>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
-        fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Vec<Value>, M::Error> {
+        fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self::Value, M::Error> {
             while let Some(key) = map.next_key::<String>()? {
                 if key == "status" {
                     self.0.push(map.next_value()?);
@@ -127,7 +133,7 @@ fn only_status(body: &[u8]) -> Option<String> {
     let statuses = json.deserialize_map(Statuses(Vec::new())).ok()?;
     json.end().ok()?;
     match statuses.as_slice() {
-        [Value::String(status)] => Some(status.clone()),
+        [status] => serde_json::from_str(status.get()).ok(),
         _ => None,
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// What iVALT said. Only `Verified` lets a user in.
@@ -151,28 +150,43 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Of several members with this key the last; null where there is none.
-    fn member(&self, key: &str) -> Value {
-        let last = self.0.iter().rev().find(|(name, _)| name == key);
-        last.and_then(|(_, value)| serde_json::from_str(value.get()).ok())
+    /// Of several members with this key the last.
+    fn last(&self, key: &str) -> Option<&'a RawValue> {
+        let mut members = self.0.iter().rev();
+        members.find_map(|(name, value)| (name == key).then_some(*value))
+    }
+
+    /// The string under this key; empty where there is none. Not by way of `serde_json::Value`: it takes an object
+    /// with a key of serde_json's own for the JSON in that key's string.
+    fn text(&self, key: &str) -> String {
+        let value = self.last(key);
+        value
+            .and_then(|value| serde_json::from_str(value.get()).ok())
+            .unwrap_or_default()
+    }
+
+    /// The object under this key; empty where there is none.
+    fn object(&self, key: &str) -> Self {
+        let value = self.last(key);
+        value
+            .and_then(|value| Self::parse(value.get().as_bytes()))
             .unwrap_or_default()
     }
 
     /// Seen at the gateway: 403 with exactly `{"message":"Forbidden"}`; and of iVALT itself: code `API_KEY_INVALID`.
     fn refuses_api_key(&self, status: u16) -> bool {
         let bare = self.0.iter().all(|(key, _)| key == "message");
-        (status == 403 && bare && self.member("message") == "Forbidden")
-            || self.member("error")["code"] == "API_KEY_INVALID"
+        (status == 403 && bare && self.text("message") == "Forbidden")
+            || self.object("error").text("code") == "API_KEY_INVALID"
     }
 
     fn error(&self) -> ApiError {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let error = self.member("error");
-        let detail = text(&error["detail"]);
+        let error = self.object("error");
+        let detail = error.text("detail");
         ApiError {
-            code: text(&error["code"]),
+            code: error.text("code"),
             detail: if detail.is_empty() {
-                text(&self.member("message"))
+                self.text("message")
             } else {
                 detail
             },
@@ -360,6 +374,26 @@ mod tests {
         ] {
             assert_eq!(hide_number(written, "3974746"), expected, "{written}");
         }
+    }
+
+    /// A key by which serde_json marks raw values: its `Value` would parse the string under it.
+    #[test]
+    fn json_in_a_string_stays_a_string() {
+        const KEY: &str = r#""$serde_json::private::RawValue""#;
+        let code = r#""{\"code\":\"API_KEY_INVALID\"}""#;
+        let message = r#""\"Forbidden\"""#;
+        for body in [
+            format!(r#"{{"error":{{{KEY}:{code}}}}}"#),
+            format!(r#"{{"message":{{{KEY}:{message}}}}}"#),
+        ] {
+            assert_eq!(
+                judged(403, &body),
+                Answer::Rejected(ApiError::default()),
+                "{body}"
+            );
+        }
+        let both = format!(r#"{{"error":{{{KEY}:{code},"code":"API_KEY_INVALID"}}}}"#);
+        assert!(matches!(judged(403, &both), Answer::ApiKeyRefused(_)));
     }
 
     #[test]
