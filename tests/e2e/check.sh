@@ -54,7 +54,7 @@ check_reads_the_files_where_sshd_fails_case() {
     sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config
     run_ivaltctl 2 check
     expect_about_sshd sshd-pam-off
-    expect_captured "$from_files_only; sshd -T was not asked"
+    expect_captured "$from_files_only; sshd -T was not run"
 }
 
 check_online_case() {

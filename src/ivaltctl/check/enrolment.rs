@@ -257,10 +257,10 @@ impl UsersCheck<'_> {
         let name = quote_log_value(account.name.as_bytes());
         let services = self.context.services.join(", ");
         let what = if self.denies_unenrolled() {
-            format!("{name} is privileged and not enrolled: it cannot log in through {services}")
+            format!("{name} is privileged and not enrolled, and cannot log in through {services}")
         } else {
             format!(
-                "{name} is privileged and not enrolled: it logs in through {services} without a token"
+                "{name} is privileged and not enrolled, and logs in through {services} without a token"
             )
         };
         let fix = format!("ivaltctl users add {name} MOBILE");

@@ -183,7 +183,7 @@ impl MatchScope<'_> {
                 "sshd-methods-bypass",
                 METHODS,
                 &format!(
-                    "AuthenticationMethods has the list {shown}, which does not run PAM: it gets in without iVALT"
+                    "AuthenticationMethods has the list {shown}, which does not run PAM: users get in by it without iVALT"
                 ),
                 "AuthenticationMethods publickey,keyboard-interactive",
             )),
@@ -245,7 +245,7 @@ impl MatchScope<'_> {
         ];
         for (keyword, _, what) in others.into_iter().filter(|other| other.1) {
             let what = format!(
-                "{what} is enough, and sshd does not run PAM's auth lines after it: it gets in without iVALT"
+                "{what} is enough, and sshd does not run PAM's auth lines after it: users get in by it without iVALT"
             );
             let fix = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
             findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, fix));

@@ -248,7 +248,7 @@ fn other_service(
         return None;
     }
     let what = format!(
-        "{command} calls PAM as \"{service}\", which does not ask iVALT: it runs commands without iVALT"
+        "{command} calls PAM as \"{service}\", which does not ask iVALT: users run commands by it without iVALT"
     );
     let fix = format!("add the pam_ivalt line to /etc/pam.d/{service}, too");
     Some(Finding {
