@@ -13,6 +13,7 @@
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
 //! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
 //! | [`users`] | `users.toml`: whose mobile is whose |
+//! | [`user_name`] | which user names are spellings of one |
 //! | [`settings`] | `ivalt.toml`, into values that need no further checks |
 //! | [`arguments`] | the words after the module's name in pam.d |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
@@ -56,4 +57,5 @@ pub mod sys;
 mod token;
 pub mod toml_events;
 pub mod trusted_file;
+pub mod user_name;
 pub mod users;
