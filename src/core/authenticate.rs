@@ -144,9 +144,10 @@ impl Call<'_> {
             *entry = self.find_user(application)?;
         }
         let mobile = self.mobile(entry)?;
-        self.tokens.check_auth_token(&mut token)?;
+        let user = &self.report.user;
+        self.tokens.check_auth_token(&mut token, user)?;
         face.as_mut()
-            .map_or(Ok(()), |face| self.tokens.check_face_token(face))?;
+            .map_or(Ok(()), |face| self.tokens.check_face_token(face, user))?;
         self.client.check_roots()?;
         self.validate(mobile, token, face)
     }

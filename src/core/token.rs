@@ -8,6 +8,7 @@ use crate::decision::Refusal;
 use crate::denial::Denial;
 use crate::secret::Secret;
 use crate::settings::{Charset, Settings};
+use crate::user_name::folded;
 
 /// The tokens of one call.
 pub(crate) struct Tokens<'a> {
@@ -85,13 +86,13 @@ impl<'a> Tokens<'a> {
     }
 
     /// Refuses to send what is not an auth token. A token is sent without the white space around it.
-    pub fn check_auth_token(&self, answer: &mut Secret) -> Result<(), Denial> {
+    pub fn check_auth_token(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
         let rules = &self.settings.token;
         let format = TokenFormat {
             length: rules.min_length.get_ref().get()..=rules.max_length.get(),
             charset: rules.charset,
         };
-        self.check_token(answer, &format)?;
+        self.check_token(answer, user, &format)?;
         if self.sent.contains(answer) {
             // A token may be good for one use: it is not sent twice, and iVALT has refused it already.
             return Err(Denial(
@@ -103,15 +104,20 @@ impl<'a> Tokens<'a> {
     }
 
     /// Settings speak of the auth token; iVALT does not document the format of a face token.
-    pub fn check_face_token(&self, answer: &mut Secret) -> Result<(), Denial> {
+    pub fn check_face_token(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
         let format = TokenFormat {
             length: 1..=4096,
             charset: Charset::Visible,
         };
-        self.check_token(answer, &format)
+        self.check_token(answer, user, &format)
     }
 
-    fn check_token(&self, answer: &mut Secret, format: &TokenFormat) -> Result<(), Denial> {
+    fn check_token(
+        &self,
+        answer: &mut Secret,
+        user: &[u8],
+        format: &TokenFormat,
+    ) -> Result<(), Denial> {
         if is_dummy_of_sshd(answer.as_bytes()) {
             return Err(Denial(
                 Refusal::DummyOfSshd,
@@ -122,6 +128,9 @@ impl<'a> Tokens<'a> {
             return Err(Refusal::PasswordAsToken.into());
         }
         *answer = answer.trimmed();
+        if is_name_of(user, answer) {
+            return Err(Denial(Refusal::MalformedToken, USER_NAME.to_owned()));
+        }
         format.check(answer.as_bytes())
     }
 
@@ -157,6 +166,17 @@ impl<'a> Tokens<'a> {
             other => other,
         }
     }
+}
+
+/// Hosts without a dialogue show no prompt and answer a visible one with the name they were given: OpenVPN's plugin,
+/// FTP and mail servers. `echo = false` in the settings of all services would be wrong: sshd's password method answers
+/// hidden prompts with the UNIX password.
+const USER_NAME: &str = "the answer is the user name: a service that shows no prompt answers it so; \
+    see Hosts and clients in pam_ivalt(8), most need settings of their own by config=, with echo = false";
+
+/// Whether the answer is this name, in whatever spelling.
+fn is_name_of(user: &[u8], answer: &Secret) -> bool {
+    answer.as_bytes() == user || Secret::new(folded(answer.as_bytes())).as_bytes() == folded(user)
 }
 
 /// What a token is made of.

@@ -2,6 +2,7 @@
 
 use super::application::{CONFIG, DIGITS, perform};
 use super::call::{Call, Reply, Seen, c_string};
+use super::promises::is_name_of;
 
 /// Records with NUL between them: letters that choose the circumstances, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
 /// not set), then one record for each prompt, whose first byte says what it is.
@@ -94,7 +95,10 @@ impl Circumstances<'_> {
         let first_pass = self.first_pass();
         let typed = last.filter(|token| self.fits(token));
         let typed = typed.filter(|token| first_pass || Some(*token) != password);
+        let user = seen.log().bytes("user").to_vec();
+        let typed = typed.filter(|token| !is_name_of(&user, token));
         let taken = password.filter(|token| first_pass && self.fits(token));
+        let taken = taken.filter(|token| !is_name_of(&user, token));
         assert!(typed.or(taken).is_some(), "sent: {}", seen.raw);
     }
 

@@ -125,6 +125,16 @@ pub fn has_passed(call: &Call, method: &[u8]) -> bool {
     })
 }
 
+/// Whether a host may have answered with this name. Users who are enrolled here have plain ones.
+#[must_use]
+pub fn is_name_of(user: &[u8], answer: &[u8]) -> bool {
+    let domain = answer.iter().rposition(|byte| *byte == b'\\');
+    let name = domain.map_or(answer, |at| &answer[at + 1..]);
+    let realm = name.iter().position(|byte| *byte == b'@');
+    let name = realm.map_or(name, |at| &name[..at]);
+    answer == user || name.eq_ignore_ascii_case(user)
+}
+
 /// The beginning of a secret, since a log cuts; `None` if a sentence of ours could hold it by chance.
 fn telling(secret: &[u8]) -> Option<&[u8]> {
     let secret = secret.trim_ascii();
