@@ -130,7 +130,7 @@ impl Call<'_> {
             self.client.preconnect();
         }
         let mut token = self.tokens.next(application)?;
-        self.report.forget_last_answer();
+        self.report.steps.clear();
         self.report.attempts += 1;
         let mut face = match self.settings.token.method {
             Method::Token => None,

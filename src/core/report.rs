@@ -15,15 +15,15 @@ pub struct Report {
     pub user: Vec<u8>,
     /// The last four digits.
     pub mobile: String,
-    /// Status of iVALT's last answer.
+    /// Status of the last answer that iVALT gave.
     pub http: Option<u16>,
-    /// iVALT's code, foreign text.
+    /// Its code, foreign text.
     pub code: String,
-    /// iVALT's detail, foreign text.
+    /// Its detail, foreign text.
     pub detail: String,
     /// What failed, in our words.
     pub cause: String,
-    /// How long each step took, for `debug`.
+    /// How long each step of the last try took, for `debug`.
     pub steps: String,
     /// Answers given.
     pub attempts: u64,
@@ -52,18 +52,17 @@ impl Default for Report {
 }
 
 impl Report {
-    pub(crate) fn forget_last_answer(&mut self) {
-        (self.http, self.code, self.detail) = (None, String::new(), String::new());
-        self.steps.clear();
-    }
-
+    /// `http`, `code` and `detail` are those of one answer, and stay where a later try gets none.
     pub(crate) fn record(&mut self, exchange: Exchange, debug: Debug) -> Answer {
         self.elapsed += exchange.elapsed;
-        self.http = exchange.http;
-        if let Answer::Rejected(error) | Answer::ApiKeyRefused(error) | Answer::Unusable(_, error) =
-            &exchange.answer
-        {
-            (self.code, self.detail) = (error.code.clone(), error.detail.clone());
+        if exchange.http.is_some() {
+            self.http = exchange.http;
+            (self.code, self.detail) = match &exchange.answer {
+                Answer::Verified => (String::new(), String::new()),
+                Answer::Rejected(error)
+                | Answer::ApiKeyRefused(error)
+                | Answer::Unusable(_, error) => (error.code.clone(), error.detail.clone()),
+            };
         }
         if debug == Debug::On {
             self.steps = exchange.steps;

@@ -1,7 +1,7 @@
 //! What the fields of the log line belong to: steps, times, iVALT's last answer.
 
 use crate::expect::*;
-use support::{Case, Reply, StandIn, sandbox_test};
+use support::{Case, LogLine, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
 fn debug_adds_the_steps_to_the_one_line() {
@@ -55,21 +55,91 @@ fn a_refused_token_is_in_the_log_though_the_user_gives_up() {
     );
 }
 
+const OUTSIDE_403: [&str; 3] = ["403", "INVALID_GEOFENCE", "user is outside of the ***"];
+
+fn last_answer(line: &LogLine) -> [String; 3] {
+    ["http", "code", "detail"].map(|key| line.get(key))
+}
+
 #[sandbox_test]
 fn the_line_speaks_of_the_last_answer() {
     let ivalt = StandIn::start();
-    for (last, http, detail) in [
-        ("garbage", "200", ""),
-        ("http-503", "503", "status 503"),
-        ("hang-up", "", ""),
+    for (last, row, fields) in [
+        ("garbage", UNAVAILABLE, ["200", "", ""]),
+        ("half-body", UNAVAILABLE, ["200", "", ""]),
+        ("http-503", UNAVAILABLE, ["503", "", "status 503"]),
+        ("forbidden", KEY_REFUSED, ["403", "", "Forbidden"]),
+        ("accept-2", VERIFIED, ["200", "", ""]),
+        // No answer: the one before stays.
+        ("hang-up", UNAVAILABLE, OUTSIDE_403),
     ] {
-        let line = expect(
-            &Case::against(&ivalt).answer("geofence").answer(last).run(),
-            UNAVAILABLE,
-        );
-        assert_eq!(
-            (line.get("http"), line.get("code"), line.get("detail")),
-            (http.into(), String::new(), detail.into())
-        );
+        let report = Case::against(&ivalt).answer("geofence").answer(last).run();
+        assert_eq!(last_answer(&expect(&report, row)), fields, "{last}");
     }
+}
+
+/// A host that answers each prompt alike, and whatever else is not sent, leaves iVALT's reason in the line.
+#[sandbox_test]
+fn a_try_that_is_not_sent_keeps_the_last_answer() {
+    let ivalt = StandIn::start();
+    for (last, row) in [
+        ("geofence", EXHAUSTED),
+        ("two words", MALFORMED),
+        ("alice", MALFORMED),
+        ("\u{8}\n\r\u{7f}INCORRECT", MALFORMED),
+        ("hunter2", PASSWORD),
+        ("", UNANSWERED),
+    ] {
+        let case = Case::against(&ivalt).authtok("hunter2");
+        let report = case.answer("geofence").answer(last).answer(last).run();
+        assert_eq!(last_answer(&expect(&report, row)), OUTSIDE_403, "{last:?}");
+    }
+    let becomes_bob = Reply {
+        set_user: Some("bob".into()),
+        answer: Some("accept-2".into()),
+        ..Reply::default()
+    };
+    let report = Case::against(&ivalt)
+        .answer("geofence")
+        .answer(becomes_bob)
+        .run();
+    assert_eq!(last_answer(&expect(&report, NOT_ENROLLED)), OUTSIDE_403);
+    assert_eq!(ivalt.tokens(), ["geofence"; 7]);
+}
+
+/// All three at once: nothing of the 403 is left beside a later answer, whichever of the two operations gave it.
+#[sandbox_test]
+fn an_answer_about_the_face_replaces_the_one_about_the_token() {
+    let ivalt = StandIn::start();
+    let case = |face: &str| {
+        let case = Case::against(&ivalt);
+        let settings = case.settings(&ivalt).set("token", "method", "token+face");
+        let case = case.with_settings(&settings);
+        case.answer("geofence")
+            .answer("x")
+            .answer("accept-1")
+            .answer(face)
+    };
+    for (face, row, fields) in [
+        ("accept-face", VERIFIED, ["200", "", ""]),
+        ("hang-up", UNAVAILABLE, ["200", "", ""]),
+        ("http-503", UNAVAILABLE, ["503", "", "status 503"]),
+    ] {
+        let line = expect(&case(face).run(), row);
+        assert_eq!(last_answer(&line), fields, "{face}");
+    }
+}
+
+/// Steps are those of the last try, which may have had none.
+#[sandbox_test]
+fn a_try_that_is_not_sent_has_no_steps() {
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt).argument("debug");
+    let report = case
+        .answer("geofence")
+        .answer("geofence")
+        .answer("geofence")
+        .run();
+    let line = expect(&report, EXHAUSTED);
+    assert_eq!(line.get("cause"), "token already tried; not sent again");
 }

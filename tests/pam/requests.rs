@@ -103,7 +103,7 @@ fn the_same_token_is_sent_once() {
     let line = expect(&report, EXHAUSTED);
     assert_eq!(
         (line.get("attempts"), line.get("http")),
-        ("3".into(), String::new())
+        ("3".into(), "403".into())
     );
     assert_eq!(line.get("cause"), "token already tried; not sent again");
     let report = Case::against(&ivalt)
