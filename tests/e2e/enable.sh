@@ -95,6 +95,100 @@ enable_rollback_keeps_what_was_edited_case() {
     cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
 }
 
+# `flock_as_alice FILE`: alice holds the lock on it until `release_locks`, if she may open it at all. flock(2) takes a
+# descriptor that was opened for reading.
+flock_as_alice() {
+    setpriv --reuid=alice --regid=alice --init-groups flock --nonblock "$1" sleep 120 &
+    sleep 0.2
+}
+release_locks() { ! pkill -KILL -u alice -x sleep || sleep 0.1; }
+
+# Older versions left the folder and its lock open to everybody.
+enable_rollback_is_blocked_by_nobody_case() {
+    untouched_system
+    install -d -m 0755 /var/lib/ivalt
+    install -m 0644 /dev/null /var/lib/ivalt/lock
+    flock_as_alice /var/lib/ivalt/lock
+    flock_as_alice /var/lib/ivalt
+    flock_as_alice /etc/ivalt
+    run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    [[ $(stat -c %A /var/lib/ivalt) == 'drwx------' ]] || fault "still open: $(stat /var/lib/ivalt)"
+    local file
+    for file in /var/lib/ivalt/*; do flock_as_alice "$file"; done
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sudo --yes
+    run_ivaltctl 0 users disable alice
+    release_locks
+    expect_untouched
+}
+
+# Whatever the umask, what root will write back is root's alone.
+enable_state_is_closed_to_others_case() {
+    untouched_system
+    local mask
+    for mask in 0 077 0777; do
+        rm -rf /var/lib/ivalt
+        run_captured 0 bash -c "umask $mask; ivaltctl enable sudo --yes --confirm-within 20s"
+        run_captured 0 bash -c "umask $mask; ivaltctl confirm"
+        [[ $(stat -c '%A %U:%G' /var/lib/ivalt) == 'drwx------ root:root' ]] || fault "umask $mask: $(stat /var/lib/ivalt)"
+        [[ $(stat -c '%A %U:%G' /var/lib/ivalt/* | sort -u) == '-rw------- root:root' ]] || fault "umask $mask: $(ls -l /var/lib/ivalt)"
+        [[ $(stat -c %A /etc/pam.d/sudo) == "$(stat -c %A "$sandbox/untouched/pam.d/sudo")" ]] || fault "umask $mask: $(ls -l /etc/pam.d/sudo)"
+        run_captured 0 bash -c "umask $mask; ivaltctl disable sudo --yes"
+        expect_untouched
+    done
+}
+
+# What a user put there would be written by root.
+enable_state_of_others_is_refused_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 confirm
+    local state=/var/lib/ivalt/sudo.json command
+    sed 's|/etc/pam.d/sudo"|/etc/cron.d/alice"|' -i "$state"
+    chown alice: "$state"
+    for command in 'disable sudo --yes' 'enable sudo --yes' confirm; do
+        # shellcheck disable=SC2086 # words
+        run_ivaltctl 1 $command
+        expect_captured "$state: belongs to user id $(id -u alice), not to root; it is what \`enable\` writes: inspect it, then move it away"
+    done
+    chown root: "$state"
+    chmod 0622 "$state"
+    run_ivaltctl 1 disable sudo --yes
+    expect_captured "$state: is writable by group or others (mode 0622)"
+    rm "$state"
+    chmod 0777 /var/lib/ivalt
+    for command in 'disable sudo --yes' 'enable su --yes' confirm; do
+        # shellcheck disable=SC2086 # words
+        run_ivaltctl 1 $command
+        expect_captured '/var/lib/ivalt: belongs to user id 0 and has the mode 0777, so what is in it may not be'
+    done
+    [[ ! -e /etc/cron.d/alice ]] || fault "root wrote what alice's file says"
+}
+
+# Nobody holds the lock while a question is open.
+enable_rollback_does_not_wait_for_a_question_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    mkfifo "$sandbox/question"
+    ivaltctl enable sshd <"$sandbox/question" >"$terminal/captured" 2>&1 &
+    local asked=$! status=0
+    exec 7>"$sandbox/question"
+    wait_for 'the question' grep -q 'Apply this change' "$terminal/captured"
+    wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
+    expect_untouched
+    echo '# by somebody else' >>/etc/pam.d/sshd
+    echo y >&7
+    exec 7>&-
+    wait "$asked" || status=$?
+    [[ $status -eq 1 ]] || fault "ended with $status"
+    expect_captured 'somebody else has just changed what is shown above; nothing was changed; run this again'
+    sed -i '$d' /etc/pam.d/sshd
+    expect_untouched
+}
+
 # The process that waits for `ivaltctl confirm` and rolls back; any other ivaltctl has ended by then.
 waiter_runs() { pgrep -x ivaltctl >/dev/null; }
 no_waiter_runs() { ! waiter_runs; }
