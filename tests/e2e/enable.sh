@@ -220,6 +220,94 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     expect_no_log
 }
 
+# `key_alone_is_enough` and `key_is_not_enough`: whether the sshd that runs has the new configuration.
+key_alone_is_enough() {
+    answers ''
+    run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
+    expect_let_in alice
+    expect_no_log
+}
+key_is_not_enough() {
+    answers '' accept-1
+    run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
+    expect_let_in alice
+    expect_dialogue '(alice@localhost) iVALT token: accept-1'
+}
+visitor_has_the_key() { cp /home/visitor/visitor.key "$sandbox/key" && chown visitor: "$sandbox/key"; }
+
+# From OpenSSH 10.4 on `sshd -T` prints keywords in mixed case; from before it prints them in lower case.
+enable_sshd_with_keywords_in_mixed_case_case() {
+    untouched_system
+    visitor_has_the_key
+    mkdir "$sandbox/real"
+    cp /usr/sbin/sshd "$sandbox/real/sshd"
+    # shellcheck disable=SC2016 # for the other shell
+    printf '%s\n' '#!/bin/sh' "case \$1 in -T) $sandbox/real/sshd -T | sed 's/^usepam /UsePAM /; s/^pidfile /PidFile /; s/^port /Port /; s/^listenaddress /ListenAddress /; s/^\(kbdinteractive\|password\|pubkey\)authentication /\U\1Authentication /; s/^authenticationmethods /AuthenticationMethods /';;" \
+        "*) exec $sandbox/real/sshd \"\$@\";; esac" >"$sandbox/wrapper"
+    chmod 0755 "$sandbox/wrapper"
+    mount --bind "$sandbox/wrapper" /usr/sbin/sshd
+    [[ $(/usr/sbin/sshd -T | grep -c '^UsePAM yes$') -eq 1 ]] || fault 'not in mixed case'
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    key_is_not_enough
+    run_ivaltctl 0 confirm
+    run_ivaltctl 1 check
+    expect_not_captured 'UsePAM'
+    run_ivaltctl 0 disable sshd --yes
+    key_alone_is_enough
+    stop_sshd
+    umount /usr/sbin/sshd
+    rm -r "$sandbox/real"
+    /usr/sbin/sshd
+    wait_for sshd test -s /run/sshd.pid
+}
+
+# A reload is proven, not assumed: the sshd that listens is found without its pid file, too.
+enable_sshd_without_a_pid_file_case() {
+    untouched_system
+    visitor_has_the_key
+    stop_sshd
+    echo 'PidFile none' >>/etc/ssh/sshd_config
+    /usr/sbin/sshd
+    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    key_is_not_enough
+    wait_for 'the end of the waiter' no_waiter_runs
+    key_alone_is_enough
+    pkill -x sshd
+    wait_for 'the end of sshd' no_sshd_runs
+}
+no_sshd_runs() { ! pgrep -x sshd >/dev/null; }
+
+enable_sshd_that_does_not_run_case() {
+    untouched_system
+    stop_sshd
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    expect_untouched
+}
+
+# What listens is not an sshd that can be reloaded, or one that does not reload: everything is put back.
+enable_sshd_that_cannot_be_reloaded_case() {
+    untouched_system
+    local listener
+    listener=$(cat /run/sshd.pid)
+    kill -STOP "$listener"
+    (sleep 20 && kill -CONT "$listener") &
+    run_ivaltctl 1 enable sshd --yes --confirm-within 60s
+    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back"
+    expect_untouched
+    stop_sshd
+    setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
+    listener=$!
+    sleep 0.5
+    run_ivaltctl 1 enable sshd --yes --confirm-within 60s
+    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh || systemctl reload sshd"
+    expect_untouched
+    kill "$listener"
+}
+
 # The administrator's terminal is gone right after the change.
 enable_sshd_comes_back_without_its_terminal_case() {
     untouched_system

@@ -3,6 +3,7 @@
 //! The order keeps administrators from being locked out: first the saved state of what was there, then the process
 //! that rolls back, then the change.
 
+mod listener;
 mod plan;
 mod rollback;
 mod saved_state;
