@@ -10,6 +10,7 @@
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
+//! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`replace`] | replaces a file atomically |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
@@ -23,6 +24,7 @@ mod command_line;
 mod documents;
 mod enable;
 mod finding;
+mod lock;
 mod pam_stack;
 mod replace;
 mod root;

@@ -95,6 +95,100 @@ enable_rollback_keeps_what_was_edited_case() {
     cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
 }
 
+# `flock_as_alice FILE`: alice holds the lock on it until `release_locks`, if she may open it at all. flock(2) takes a
+# descriptor that was opened for reading.
+flock_as_alice() {
+    setpriv --reuid=alice --regid=alice --init-groups flock --nonblock "$1" sleep 120 &
+    sleep 0.2
+}
+release_locks() { ! pkill -KILL -u alice -x sleep || sleep 0.1; }
+
+# Older versions left the folder and its lock open to everybody.
+enable_rollback_is_blocked_by_nobody_case() {
+    untouched_system
+    install -d -m 0755 /var/lib/ivalt
+    install -m 0644 /dev/null /var/lib/ivalt/lock
+    flock_as_alice /var/lib/ivalt/lock
+    flock_as_alice /var/lib/ivalt
+    flock_as_alice /etc/ivalt
+    run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    [[ $(stat -c %A /var/lib/ivalt) == 'drwx------' ]] || fault "still open: $(stat /var/lib/ivalt)"
+    local file
+    for file in /var/lib/ivalt/*; do flock_as_alice "$file"; done
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sudo --yes
+    run_ivaltctl 0 users disable alice
+    release_locks
+    expect_untouched
+}
+
+# Whatever the umask, what root will write back is root's alone.
+enable_state_is_closed_to_others_case() {
+    untouched_system
+    local mask
+    for mask in 0 077 0777; do
+        rm -rf /var/lib/ivalt
+        run_captured 0 bash -c "umask $mask; ivaltctl enable sudo --yes --confirm-within 20s"
+        run_captured 0 bash -c "umask $mask; ivaltctl confirm"
+        [[ $(stat -c '%A %U:%G' /var/lib/ivalt) == 'drwx------ root:root' ]] || fault "umask $mask: $(stat /var/lib/ivalt)"
+        [[ $(stat -c '%A %U:%G' /var/lib/ivalt/* | sort -u) == '-rw------- root:root' ]] || fault "umask $mask: $(ls -l /var/lib/ivalt)"
+        [[ $(stat -c %A /etc/pam.d/sudo) == "$(stat -c %A "$sandbox/untouched/pam.d/sudo")" ]] || fault "umask $mask: $(ls -l /etc/pam.d/sudo)"
+        run_captured 0 bash -c "umask $mask; ivaltctl disable sudo --yes"
+        expect_untouched
+    done
+}
+
+# What a user put there would be written by root.
+enable_state_of_others_is_refused_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 confirm
+    local state=/var/lib/ivalt/sudo.json command
+    sed 's|/etc/pam.d/sudo"|/etc/cron.d/alice"|' -i "$state"
+    chown alice: "$state"
+    for command in 'disable sudo --yes' 'enable sudo --yes' confirm; do
+        # shellcheck disable=SC2086 # words
+        run_ivaltctl 1 $command
+        expect_captured "$state: belongs to user id $(id -u alice), not to root; it is what \`enable\` writes: inspect it, then move it away"
+    done
+    chown root: "$state"
+    chmod 0622 "$state"
+    run_ivaltctl 1 disable sudo --yes
+    expect_captured "$state: is writable by group or others (mode 0622)"
+    rm "$state"
+    chmod 0777 /var/lib/ivalt
+    for command in 'disable sudo --yes' 'enable su --yes' confirm; do
+        # shellcheck disable=SC2086 # words
+        run_ivaltctl 1 $command
+        expect_captured '/var/lib/ivalt: belongs to user id 0 and has the mode 0777, so what is in it may not be'
+    done
+    [[ ! -e /etc/cron.d/alice ]] || fault "root wrote what alice's file says"
+}
+
+# Nobody holds the lock while a question is open.
+enable_rollback_does_not_wait_for_a_question_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    mkfifo "$sandbox/question"
+    ivaltctl enable sshd <"$sandbox/question" >"$terminal/captured" 2>&1 &
+    local asked=$! status=0
+    exec 7>"$sandbox/question"
+    wait_for 'the question' grep -q 'Apply this change' "$terminal/captured"
+    wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
+    expect_untouched
+    echo '# by somebody else' >>/etc/pam.d/sshd
+    echo y >&7
+    exec 7>&-
+    wait "$asked" || status=$?
+    [[ $status -eq 1 ]] || fault "ended with $status"
+    expect_captured 'somebody else has just changed what is shown above; nothing was changed; run this again'
+    sed -i '$d' /etc/pam.d/sshd
+    expect_untouched
+}
+
 # The process that waits for `ivaltctl confirm` and rolls back; any other ivaltctl has ended by then.
 waiter_runs() { pgrep -x ivaltctl >/dev/null; }
 no_waiter_runs() { ! waiter_runs; }
@@ -124,6 +218,94 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
     expect_no_log
+}
+
+# `key_alone_is_enough` and `key_is_not_enough`: whether the sshd that runs has the new configuration.
+key_alone_is_enough() {
+    answers ''
+    run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
+    expect_let_in alice
+    expect_no_log
+}
+key_is_not_enough() {
+    answers '' accept-1
+    run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
+    expect_let_in alice
+    expect_dialogue '(alice@localhost) iVALT token: accept-1'
+}
+visitor_has_the_key() { cp /home/visitor/visitor.key "$sandbox/key" && chown visitor: "$sandbox/key"; }
+
+# From OpenSSH 10.4 on `sshd -T` prints keywords in mixed case; from before it prints them in lower case.
+enable_sshd_with_keywords_in_mixed_case_case() {
+    untouched_system
+    visitor_has_the_key
+    mkdir "$sandbox/real"
+    cp /usr/sbin/sshd "$sandbox/real/sshd"
+    # shellcheck disable=SC2016 # for the other shell
+    printf '%s\n' '#!/bin/sh' "case \$1 in -T) $sandbox/real/sshd -T | sed 's/^usepam /UsePAM /; s/^pidfile /PidFile /; s/^port /Port /; s/^listenaddress /ListenAddress /; s/^\(kbdinteractive\|password\|pubkey\)authentication /\U\1Authentication /; s/^authenticationmethods /AuthenticationMethods /';;" \
+        "*) exec $sandbox/real/sshd \"\$@\";; esac" >"$sandbox/wrapper"
+    chmod 0755 "$sandbox/wrapper"
+    mount --bind "$sandbox/wrapper" /usr/sbin/sshd
+    [[ $(/usr/sbin/sshd -T | grep -c '^UsePAM yes$') -eq 1 ]] || fault 'not in mixed case'
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    key_is_not_enough
+    run_ivaltctl 0 confirm
+    run_ivaltctl 1 check
+    expect_not_captured 'UsePAM'
+    run_ivaltctl 0 disable sshd --yes
+    key_alone_is_enough
+    stop_sshd
+    umount /usr/sbin/sshd
+    rm -r "$sandbox/real"
+    /usr/sbin/sshd
+    wait_for sshd test -s /run/sshd.pid
+}
+
+# A reload is proven, not assumed: the sshd that listens is found without its pid file, too.
+enable_sshd_without_a_pid_file_case() {
+    untouched_system
+    visitor_has_the_key
+    stop_sshd
+    echo 'PidFile none' >>/etc/ssh/sshd_config
+    /usr/sbin/sshd
+    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    key_is_not_enough
+    wait_for 'the end of the waiter' no_waiter_runs
+    key_alone_is_enough
+    pkill -x sshd
+    wait_for 'the end of sshd' no_sshd_runs
+}
+no_sshd_runs() { ! pgrep -x sshd >/dev/null; }
+
+enable_sshd_that_does_not_run_case() {
+    untouched_system
+    stop_sshd
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    expect_untouched
+}
+
+# What listens is not an sshd that can be reloaded, or one that does not reload: everything is put back.
+enable_sshd_that_cannot_be_reloaded_case() {
+    untouched_system
+    local listener
+    listener=$(cat /run/sshd.pid)
+    kill -STOP "$listener"
+    (sleep 20 && kill -CONT "$listener") &
+    run_ivaltctl 1 enable sshd --yes --confirm-within 60s
+    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back"
+    expect_untouched
+    stop_sshd
+    setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
+    listener=$!
+    sleep 0.5
+    run_ivaltctl 1 enable sshd --yes --confirm-within 60s
+    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh || systemctl reload sshd"
+    expect_untouched
+    kill "$listener"
 }
 
 # The administrator's terminal is gone right after the change.

@@ -3,6 +3,7 @@
 //! The order keeps administrators from being locked out: first the saved state of what was there, then the process
 //! that rolls back, then the change.
 
+mod listener;
 mod plan;
 mod rollback;
 mod saved_state;
@@ -21,21 +22,22 @@ use crate::root::Root;
 use crate::terminal::{self, ERROR, OK};
 use crate::{Exit, Refused, check, pam_stack};
 pub use rollback::wait;
-use saved_state::{Change, Content, Phase, SavedState, StateDir};
+use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
-/// Enables iVALT for a service.
+/// Enables iVALT for a service. Nobody holds the lock while a question is open: it could keep a rollback waiting.
 pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
     let service = service_name(&enable.service)?;
-    let states = StateDir::open(&root)?;
-    refuse_unless_new(&states, &root, service)?;
-    let changes = plan::changes(&root, service)?;
+    let states = StateDir::create(&root)?;
+    let changes = new_changes(&states, &root, service)?;
     refuse_dangerous(&root, config, &changes)?;
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
-    if !enable.yes && !terminal::confirm("Apply this change?") {
-        return Err(Refused("nothing was changed".into()));
+    ask_unless(enable.yes)?;
+    let states = states.lock()?;
+    if new_changes(&states, &root, service)? != changes {
+        return Err(changed_meanwhile());
     }
     let mut state = SavedState::new(service, enable.confirm_within, changes);
     if !root.is_this_machine() {
@@ -47,9 +49,29 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     Ok(Exit::Done)
 }
 
+/// What `enable` would change now.
+fn new_changes(states: &StateDir, root: &Root, service: &str) -> Result<Vec<Change>, Refused> {
+    refuse_unless_new(states, root, service)?;
+    plan::changes(root, service)
+}
+
+fn ask_unless(yes: bool) -> Result<(), Refused> {
+    if yes || terminal::confirm("Apply this change?") {
+        return Ok(());
+    }
+    Err(Refused("nothing was changed".into()))
+}
+
+fn changed_meanwhile() -> Refused {
+    Refused(
+        "somebody else has just changed what is shown above; nothing was changed; run this again"
+            .into(),
+    )
+}
+
 /// Keeps every change that waits for a confirmation.
 pub fn confirm() -> Result<Exit, Refused> {
-    let states = StateDir::open(&Root::new(Path::new("/")))?;
+    let states = StateDir::create(&Root::new(Path::new("/")))?.lock()?;
     let (pending, others): (Vec<_>, Vec<_>) = states
         .all()?
         .into_iter()
@@ -72,26 +94,35 @@ pub fn confirm() -> Result<Exit, Refused> {
 pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     let root = Root::new(&disable.root);
     let service = service_name(&disable.service)?;
-    let states = StateDir::open(&root)?;
-    let state = states
-        .load(service)?
-        .filter(|state| state.phase != Phase::RolledBack);
-    let state = state.ok_or_else(|| {
-        Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
-    })?;
+    let states = StateDir::create(&root)?;
+    let state = enabled(&states, service)?;
     refuse_if_edited(&root, &state)?;
     show(&state.changes, |change| {
         (&change.after.0, bytes_of(&change.before))
     });
-    if !disable.yes && !terminal::confirm("Apply this change?") {
-        return Err(Refused("nothing was changed".into()));
+    ask_unless(disable.yes)?;
+    let states = states.lock()?;
+    // A confirmation alone changes nothing of what is shown.
+    if enabled(&states, service)?.changes != state.changes {
+        return Err(changed_meanwhile());
     }
+    refuse_if_edited(&root, &state)?;
     restore(&root, &state)?;
     states.forget(service)?;
     terminal::print(format_args!(
         "{service}: iVALT is disabled, the files are as they were before"
     ));
     Ok(Exit::Done)
+}
+
+/// The saved state of a service in which iVALT is enabled.
+fn enabled(states: &StateDir, service: &str) -> Result<SavedState, Refused> {
+    let state = states
+        .load(service)?
+        .filter(|state| state.phase != Phase::RolledBack);
+    state.ok_or_else(|| {
+        Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
+    })
 }
 
 /// The name of a file in pam.d, without anything that leads out of it.
@@ -176,7 +207,7 @@ fn bytes_of(content: &Option<Content>) -> &[u8] {
 }
 
 /// From here on, whatever ends this process, the rollback is there.
-fn apply(states: &StateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+fn apply(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
     let done = start_rollback(root, state).and_then(|()| write_all(root, state));
     done.map_err(|Refused(why)| {
         match restore(root, state).and_then(|()| states.forget(&state.service)) {

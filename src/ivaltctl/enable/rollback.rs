@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::saved_state::{Phase, SavedState, StateDir, read_unlocked};
+use super::saved_state::{Phase, SavedState, StateDir};
 use super::{read, restore};
 use crate::root::Root;
 use crate::{Exit, Refused, terminal};
@@ -75,8 +75,8 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
     // Fails where systemd has done it already.
     let _ = nix::unistd::setsid();
     let root = Root::new(Path::new("/"));
-    let Some(state) = read_unlocked(&root, service)?.filter(|state| state.phase == Phase::Pending)
-    else {
+    let state = StateDir::open(&root)?.load(service)?;
+    let Some(state) = state.filter(|state| state.phase == Phase::Pending) else {
         return Ok(Exit::Done);
     };
     terminal::print(READY);
@@ -109,12 +109,13 @@ fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused>
 
 /// A state that cannot be read just now confirms nothing.
 fn is_pending(root: &Root, state: &SavedState) -> bool {
-    read_unlocked(root, &state.service).map_or(true, |now| now.as_ref() == Some(state))
+    let now = StateDir::open(root).and_then(|states| states.load(&state.service));
+    now.map_or(true, |now| now.as_ref() == Some(state))
 }
 
 /// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
 fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    let states = StateDir::open(root)?;
+    let states = StateDir::create(root)?.lock()?;
     if states.load(&state.service)?.as_ref() != Some(state) {
         return Ok(Exit::Done);
     }

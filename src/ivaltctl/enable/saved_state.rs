@@ -1,19 +1,24 @@
 //! What `enable` changed, saved below /var/lib/ivalt until `disable`: one file a service, written before anything else.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Refused;
+use crate::lock::{self, Lock, NoLock};
 use crate::replace::replace;
 use crate::root::Root;
+use crate::{Refused, trust};
+use ivalt_core::problem::ProblemKind;
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
-/// Where states are saved.
+/// Where states are saved: root's alone.
 const FOLDER: &str = "/var/lib/ivalt";
+/// Not the name that older versions gave it: theirs could be opened, and so held, by every user.
+const LOCK: &str = "exclusive.lock";
 
 /// One service that was enabled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,39 +94,67 @@ impl SavedState {
     }
 }
 
-/// The folder of saved states, locked against a second ivaltctl as long as this lives.
+/// The folder of saved states.
 pub struct StateDir {
     folder: PathBuf,
-    _lock: Flock<fs::File>,
+}
+
+/// The folder of saved states, which no other ivaltctl changes as long as this lives.
+pub struct LockedStateDir {
+    states: StateDir,
+    _lock: Lock,
 }
 
 impl StateDir {
-    /// Waits until another ivaltctl has finished.
+    /// Makes the folder if it is missing.
     ///
     /// # Errors
-    /// The folder cannot be made or written.
+    /// It cannot be made; or as [`StateDir::open`].
+    pub fn create(root: &Root) -> Result<Self, Refused> {
+        let folder = root.real(Path::new(FOLDER));
+        make(&folder).map_err(|error| cannot_be_used(&folder, &error))?;
+        Self::open(root)
+    }
+
+    /// Without the folder there are no states. One that others may read is closed to them.
+    ///
+    /// # Errors
+    /// It cannot be opened, or it is not root's alone to write.
     pub fn open(root: &Root) -> Result<Self, Refused> {
         let folder = root.real(Path::new(FOLDER));
-        let refuse = |error: io::Error| {
-            Refused(format!(
-                "{}: {error}; run it as root: sudo ivaltctl …",
-                folder.display()
-            ))
-        };
-        fs::create_dir_all(&folder).map_err(refuse)?;
-        let lock = fs::File::create(folder.join("lock")).map_err(refuse)?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusive)
-            .map_err(|(_, error)| refuse(error.into()))?;
-        Ok(Self {
-            folder,
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .open(&folder);
+        match opened {
+            Ok(opened) => close_to_others(&folder, &opened)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_be_used(&folder, &error)),
+        }
+        Ok(Self { folder })
+    }
+
+    /// Waits, not for ever, until another ivaltctl has finished.
+    ///
+    /// # Errors
+    /// It does not finish, or the folder cannot be written.
+    pub fn lock(self) -> Result<LockedStateDir, Refused> {
+        let path = self.folder.join(LOCK);
+        let lock = lock::acquire(&path, &self.folder).map_err(|why| match why {
+            NoLock::Io(error) => cannot_be_used(&path, &error),
+            NoLock::Refused(refused) => refused,
+        })?;
+        Ok(LockedStateDir {
+            states: self,
             _lock: lock,
         })
     }
 
-    /// The saved state of a service, if it was ever enabled.
+    /// The saved state of a service, if it was ever enabled. Without the lock it may be replaced at any moment, as a
+    /// whole.
     ///
     /// # Errors
-    /// It exists and cannot be read.
+    /// It exists and cannot be read or trusted.
     pub fn load(&self, service: &str) -> Result<Option<SavedState>, Refused> {
         read(&self.file(service))
     }
@@ -129,7 +162,7 @@ impl StateDir {
     /// All of them.
     ///
     /// # Errors
-    /// One of them cannot be read.
+    /// One of them cannot be read or trusted.
     pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
         let mut states = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -145,6 +178,20 @@ impl StateDir {
         Ok(states)
     }
 
+    fn file(&self, service: &str) -> PathBuf {
+        self.folder.join(format!("{service}.json"))
+    }
+}
+
+impl std::ops::Deref for LockedStateDir {
+    type Target = StateDir;
+
+    fn deref(&self) -> &StateDir {
+        &self.states
+    }
+}
+
+impl LockedStateDir {
     /// Writes a state, atomically: whatever happens afterwards can be rolled back.
     ///
     /// # Errors
@@ -177,31 +224,64 @@ impl StateDir {
             .trim_start_matches('/')
             .replace('/', "-");
         let kept = self.folder.join(name + ".edited");
-        fs::write(&kept, bytes).map(|()| kept)
-    }
-
-    fn file(&self, service: &str) -> PathBuf {
-        self.folder.join(format!("{service}.json"))
+        replace(&kept, bytes, 0o600, || Ok(())).map(|()| kept)
     }
 }
 
+/// The folders above it as they come; its own mode does not depend on the umask.
+fn make(folder: &Path) -> io::Result<()> {
+    if let Some(above) = folder.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
+/// read is of an older version.
+fn close_to_others(folder: &Path, opened: &File) -> Result<(), Refused> {
+    let metadata = opened.metadata()?;
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    let shown = folder.display();
+    if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
+        return Err(Refused(format!(
+            "{shown}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {shown}), then move it away: mv {shown} {shown}.old"
+        )));
+    }
+    if mode & 0o077 != 0 {
+        opened.set_permissions(Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn cannot_be_used(path: &Path, error: &io::Error) -> Refused {
+    Refused(format!(
+        "{}: {error}; run it as root: sudo ivaltctl …",
+        path.display()
+    ))
+}
+
+/// Only what `enable` itself wrote is put back: root's, and closed to others.
 fn read(path: &Path) -> Result<Option<SavedState>, Refused> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
-    let state = serde_json::from_slice(&text);
-    state.map(Some).map_err(|error| {
+    let refuse = |what: String| {
         let path = path.display();
         Refused(format!(
-            "{path}: {error}; it is what `enable` writes: inspect it, then move it away"
+            "{path}: {what}; it is what `enable` writes: inspect it, then move it away"
         ))
-    })
-}
-
-/// The saved state of a service without waiting for the lock: the file is replaced as a whole.
-pub fn read_unlocked(root: &Root, service: &str) -> Result<Option<SavedState>, Refused> {
-    read(&root.real(Path::new(FOLDER)).join(format!("{service}.json")))
+    };
+    let text = match trust().read(path, ReadPermission::OwnerOnly, LARGE) {
+        Err(problem) if problem.kind == ProblemKind::Missing => return Ok(None),
+        Err(problem) => return Err(refuse(problem.what)),
+        Ok(text) => text,
+    };
+    let state = serde_json::from_slice(&text);
+    state.map(Some).map_err(|error| refuse(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,15 +1,22 @@
-//! sshd: tests its configuration and has a running sshd reload it.
+//! sshd: tests its configuration, has a running sshd reload it, and makes sure that it did.
 
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::Refused;
+use super::listener::{Found, Listener};
+use crate::{Refused, terminal};
 
 /// Where distributions install it.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+/// How long sshd has to begin anew; it does so within a second.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// The unit's name is Debian's or everybody else's.
+const RELOAD: &str = "systemctl reload ssh || systemctl reload sshd";
 
 /// `sshd -t`
 ///
@@ -19,38 +26,48 @@ pub fn test() -> Result<(), Refused> {
     sshd("-t").map(drop)
 }
 
-/// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay.
+/// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay. Where none runs, there is
+/// nothing to reload, and that is said.
 ///
 /// # Errors
-/// It runs and cannot be signalled.
+/// It runs, and does not have the new settings.
 pub fn reload() -> Result<(), Refused> {
     let effective = sshd("-T")?;
-    let file = effective
-        .lines()
-        .find_map(|line| line.strip_prefix("pidfile "));
-    let pid = file
-        .and_then(|file| std::fs::read_to_string(file).ok())
-        .and_then(|text| text.trim().parse().ok());
-    match pid.filter(|pid| is_sshd(*pid)) {
-        Some(pid) => kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
-            Refused(format!(
-                "sshd (process {pid}) could not be reloaded: {error}"
-            ))
-        }),
-        // It reads its settings when it starts.
-        None => Ok(()),
+    match Listener::find(&effective)? {
+        Found::Listener(listener) => reload_listener(&listener, &effective),
+        Found::NotRunning => {
+            terminal::print("sshd is not running; it reads its configuration when it starts");
+            Ok(())
+        }
+        Found::SocketActivated => {
+            terminal::print(
+                "sshd is started for each connection, and reads its configuration then",
+            );
+            Ok(())
+        }
+        Found::Unknown(what) => Err(Refused(format!(
+            "{what}, so it is not clear what must reload sshd's configuration; {RELOAD}"
+        ))),
     }
 }
 
-/// The number in an old file may be another program's by now.
-fn is_sshd(pid: i32) -> bool {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let name = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    name.trim_end_matches(" (deleted)") == "sshd"
+fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
+    let pid = old.pid;
+    kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
+        Refused(format!(
+            "sshd (process {pid}) could not be reloaded: {error}; {RELOAD}"
+        ))
+    })?;
+    let begin = Instant::now();
+    while begin.elapsed() < RELOAD_TIMEOUT {
+        match Listener::find(effective)? {
+            Found::Listener(new) if new.has_begun_anew(old) => return Ok(()),
+            _ => sleep(Duration::from_millis(50)),
+        }
+    }
+    Err(Refused(format!(
+        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {RELOAD}"
+    )))
 }
 
 fn sshd(option: &str) -> Result<String, Refused> {
@@ -61,5 +78,33 @@ fn sshd(option: &str) -> Result<String, Refused> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let message = String::from_utf8_lossy(&output.stderr);
-    Err(Refused(format!("sshd {option}: {}", message.trim())))
+    Err(Refused(format!(
+        "sshd {option}: {}{}",
+        message.trim(),
+        missing_folder(&message)
+    )))
+}
+
+/// The folder is there only while the service runs; ssh.socket may wait without it.
+fn missing_folder(message: &str) -> String {
+    let folder = message
+        .lines()
+        .find_map(|line| line.strip_prefix("Missing privilege separation directory: "));
+    folder.map_or_else(String::new, |folder| {
+        format!("; create it: mkdir -m 0755 {}", folder.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_folder_has_its_fix() {
+        assert_eq!(
+            missing_folder("Missing privilege separation directory: /run/sshd\r\n"),
+            "; create it: mkdir -m 0755 /run/sshd"
+        );
+        assert_eq!(missing_folder("Bad configuration option: X"), "");
+    }
 }

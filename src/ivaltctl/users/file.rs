@@ -1,21 +1,15 @@
 //! users.toml on the disk: one writer at a time, and readers find the old file or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
+use crate::lock::{self, Lock, NoLock};
 use crate::replace::{replace, sibling};
 use crate::{Refused, terminal, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
-
-/// How long a second writer waits for the first.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The users file of the settings.
 #[derive(Debug)]
@@ -28,7 +22,7 @@ pub struct UsersFile {
 pub struct Locked<'a> {
     file: &'a UsersFile,
     stamp: Option<Stamp>,
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 /// Tells whether another program has changed the file: inode, size, and when content or attributes changed.
@@ -64,36 +58,15 @@ impl UsersFile {
     /// There is no such folder, it is not writable, or another writer does not finish.
     pub fn lock(&self) -> Result<Locked<'_>, Refused> {
         let path = sibling(&self.path, "lock");
-        let opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&path);
-        let mut lock = opened.map_err(|error| self.not_writable(&path, &error))?;
-        let begin = Instant::now();
-        let _notice = terminal::ProgressHint::after_a_second(format!(
-            "waiting for another ivaltctl, which is changing {}",
-            self.path.display()
-        ));
-        loop {
-            lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
-                Ok(_lock) => {
-                    return Ok(Locked {
-                        file: self,
-                        stamp: self.stamp(),
-                        _lock,
-                    });
-                }
-                Err((lock, Errno::EWOULDBLOCK | Errno::EINTR)) => lock,
-                Err((_, errno)) => return Err(self.not_writable(&path, &errno.into())),
-            };
-            if begin.elapsed() > LOCK_TIMEOUT {
-                return Err(self.busy(&path));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let lock = lock::acquire(&path, &self.path).map_err(|why| match why {
+            NoLock::Io(error) => self.not_writable(&path, &error),
+            NoLock::Refused(refused) => refused,
+        })?;
+        Ok(Locked {
+            file: self,
+            stamp: self.stamp(),
+            _lock: lock,
+        })
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -103,15 +76,6 @@ impl UsersFile {
 
     fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
-    }
-
-    fn busy(&self, lock: &Path) -> Refused {
-        Refused(format!(
-            "{}: another ivaltctl has been changing it for {} s; nothing was changed; find it: fuser -v {}",
-            self.path.display(),
-            LOCK_TIMEOUT.as_secs(),
-            lock.display()
-        ))
     }
 
     fn not_writable(&self, path: &Path, error: &io::Error) -> Refused {

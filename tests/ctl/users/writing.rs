@@ -117,7 +117,8 @@ fn writers_at_once_lose_nothing() {
 #[test]
 fn a_second_writer_waits_and_then_gives_up() {
     let store = Store::with("[users]\n");
-    let lock = fs::File::create(store.folder.join(".users.toml.lock")).unwrap();
+    let lock = store.folder.write(".users.toml.lock", "", 0o600);
+    let lock = fs::File::open(lock).unwrap();
     let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
     let mut waiting = start(&store, &["add", "root", "+14155550100"]);
     let called = store.call(&["add", "bin", "+14155550101"]);
@@ -132,6 +133,22 @@ fn a_second_writer_waits_and_then_gives_up() {
     drop(lock);
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
     assert_eq!(store.text(), "[users]\nroot = \"+14155550100\"\n");
+}
+
+/// flock(2) takes a descriptor that was opened for reading.
+#[test]
+fn a_lock_that_others_could_hold_is_refused() {
+    for mode in [0o604, 0o640, 0o666] {
+        let store = Store::with("[users]\n");
+        let lock = store.folder.write(".users.toml.lock", "", mode);
+        let called = store.call(&["add", "root", "+14155550100"]);
+        let path = lock.display();
+        let sentence = format!(
+            "ivaltctl: {path}: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm {path}\n"
+        );
+        assert_eq!((called.status, called.stderr), (1, sentence), "{mode:o}");
+        assert_eq!(store.text(), "[users]\n");
+    }
 }
 
 /// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.

@@ -69,15 +69,17 @@ fn effective(root: &Root) -> Option<String> {
     can_be_run.then(|| program::output(&["/usr/sbin/sshd", "/usr/bin/sshd"], &["-T"]))?
 }
 
-/// The values that sshd prints; the locations are those of the files.
+/// The values that sshd prints, with its keywords in mixed case from OpenSSH 10.4 on; the locations are those of the
+/// files.
 fn with_locations(printed: &str, files: &Values) -> Values {
     let mut values = Values::new();
     for (keyword, text) in printed.lines().filter_map(|line| line.split_once(' ')) {
+        let keyword = keyword.to_ascii_lowercase();
         let value = EffectiveValue {
             text: text.trim().to_owned(),
-            location: files.get(keyword).and_then(|value| value.location.clone()),
+            location: files.get(&keyword).and_then(|value| value.location.clone()),
         };
-        values.entry(keyword.to_owned()).or_insert(value);
+        values.entry(keyword).or_insert(value);
     }
     values
 }

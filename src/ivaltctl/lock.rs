@@ -1,0 +1,91 @@
+//! One ivaltctl at a time changes something. Whoever may open a file, even only to read it, may lock it (flock(2)): so a
+//! lock file that others may open is refused, and nobody is waited for without end.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{Refused, terminal, trust};
+
+/// How long a second ivaltctl waits for the first.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The right to change something, until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum NoLock {
+    /// The file cannot be made or opened.
+    Io(io::Error),
+    /// Other users may hold it, or another ivaltctl does.
+    Refused(Refused),
+}
+
+/// Waits for the lock on the file at `path`, by which one process at a time changes `what`. It is made if it is missing.
+///
+/// # Errors
+/// See [`NoLock`].
+pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
+    let mut file = open(path).map_err(NoLock::Io)?;
+    if is_shared(&file).map_err(NoLock::Io)? {
+        return Err(NoLock::Refused(shared(path)));
+    }
+    // An umask can have taken away what we need, too.
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(NoLock::Io)?;
+    let begin = Instant::now();
+    let _notice = terminal::ProgressHint::after_a_second(format!(
+        "waiting for another ivaltctl, which is changing {}",
+        what.display()
+    ));
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(Lock(held)),
+            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
+            Err((_, errno)) => return Err(NoLock::Io(errno.into())),
+        };
+        if begin.elapsed() > TIMEOUT {
+            return Err(NoLock::Refused(busy(path, what)));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+}
+
+fn is_shared(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    let ours = [0, trust().effective_uid].contains(&metadata.uid());
+    Ok(!metadata.is_file() || !ours || metadata.mode() & 0o077 != 0)
+}
+
+fn shared(path: &Path) -> Refused {
+    let path = path.display();
+    Refused(format!(
+        "{path}: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm {path}"
+    ))
+}
+
+fn busy(path: &Path, what: &Path) -> Refused {
+    Refused(format!(
+        "{}: another ivaltctl has been changing it for {} s; nothing was changed; find it: fuser -v {}",
+        what.display(),
+        TIMEOUT.as_secs(),
+        path.display()
+    ))
+}
