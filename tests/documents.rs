@@ -304,6 +304,16 @@ fn success_and_ignore_have_one_producer_each() {
         made_in("Decision::Ignore(Tolerated"),
         [("authenticate.rs", 2), ("decision.rs", 2)]
     );
+    // PAM's numbers: success for a decision, after a method for an ignored one, and for setcred; PAM_IGNORE for an
+    // ignored one, for a line that only_after= passes over and for its setcred, and for the four entry points that do
+    // nothing.
+    assert_eq!(made_in("PamResultCode::PAM_SUCCESS"), [("lib.rs", 3)]);
+    assert_eq!(
+        made_in("PamResultCode::PAM_IGNORE"),
+        [("entry_points.rs", 4), ("lib.rs", 3)]
+    );
+    assert_eq!(made_in("Self::PassedOver"), [("only_after.rs", 1)]);
+    assert_eq!(made_in("Self::AfterMethod"), [("only_after.rs", 1)]);
     assert_eq!(made_in("Proof(()"), [("decision.rs", 2)]);
     assert_eq!(
         made_in("of_validated_token"),

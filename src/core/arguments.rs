@@ -19,7 +19,12 @@ pub struct Arguments {
     pub first_pass: FirstPass,
     /// `nodelay`: a denial asks PAM for no delay.
     pub delay: Delay,
+    /// `only_after=METHOD`, one of [`METHODS`]: the line is passed over unless sshd says that METHOD has passed.
+    pub only_after: Option<&'static str>,
 }
+
+/// The methods of sshd that `only_after=` may name: those that prove something without PAM.
+pub const METHODS: [&str; 3] = ["publickey", "hostbased", "gssapi-with-mic"];
 
 /// Whether the log line carries the steps of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,7 @@ impl Default for Arguments {
             debug: Debug::Off,
             first_pass: FirstPass::Never,
             delay: Delay::TwoSeconds,
+            only_after: None,
         }
     }
 }
@@ -94,13 +100,23 @@ impl Arguments {
         }
     }
 
+    /// Whether one of the words is `only_after=`, also where words are wrong.
+    #[must_use]
+    pub fn has_only_after(words: &[&CStr]) -> bool {
+        words
+            .iter()
+            .any(|word| word.to_bytes().starts_with(b"only_after="))
+    }
+
     fn take(&mut self, word: &[u8]) -> Result<(), BadArgument> {
-        match word {
-            b"debug" => self.debug = Debug::On,
-            b"nodelay" => self.delay = Delay::None,
-            b"try_first_pass" => self.take_first_pass(FirstPass::Try)?,
-            b"use_first_pass" => self.take_first_pass(FirstPass::Use)?,
-            _ => self.config = config_path(word)?,
+        match name_and_value(word) {
+            (b"debug", None) => self.debug = Debug::On,
+            (b"nodelay", None) => self.delay = Delay::None,
+            (b"try_first_pass", None) => self.take_first_pass(FirstPass::Try)?,
+            (b"use_first_pass", None) => self.take_first_pass(FirstPass::Use)?,
+            (b"config", Some(path)) => self.config = config_path(path)?,
+            (b"only_after", Some(method)) => self.take_only_after(method)?,
+            (name, value) => return Err(unusable(name, value)),
         }
         Ok(())
     }
@@ -114,15 +130,32 @@ impl Arguments {
         self.first_pass = wish;
         Ok(())
     }
+
+    fn take_only_after(&mut self, value: &[u8]) -> Result<(), BadArgument> {
+        let known = METHODS.iter().find(|method| method.as_bytes() == value);
+        let Some(method) = known else {
+            let methods = METHODS.join(", ");
+            return Err(BadArgument(format!(
+                "only_after=... must name one of {methods}"
+            )));
+        };
+        if self.only_after.is_some_and(|other| other != *method) {
+            return Err(BadArgument(
+                "only_after= is given twice with different methods; keep one".into(),
+            ));
+        }
+        self.only_after = Some(method);
+        Ok(())
+    }
 }
 
-fn config_path(word: &[u8]) -> Result<PathBuf, BadArgument> {
-    let Some(path) = word.strip_prefix(b"config=") else {
-        return Err(BadArgument(format!(
-            "\"{}\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
-            name(word).escape_ascii()
-        )));
-    };
+/// The word before `=`, and what is behind it.
+fn name_and_value(word: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut parts = word.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or(word), parts.next())
+}
+
+fn config_path(path: &[u8]) -> Result<PathBuf, BadArgument> {
     // A relative path would be the caller's choice: su and sudo keep the working directory.
     if !path.starts_with(b"/") {
         return Err(BadArgument(format!(
@@ -133,9 +166,20 @@ fn config_path(word: &[u8]) -> Result<PathBuf, BadArgument> {
     Ok(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// What is before `=`: after it there may be a secret, as in `key=…` of other modules.
-fn name(word: &[u8]) -> &[u8] {
-    word.split(|byte| *byte == b'=').next().unwrap_or(word)
+/// What is behind `=` is not shown: there may be a secret, as in `key=…` of other modules.
+fn unusable(name: &[u8], value: Option<&[u8]>) -> BadArgument {
+    let shown = name.escape_ascii();
+    BadArgument(match (name, value) {
+        (b"debug" | b"nodelay" | b"try_first_pass" | b"use_first_pass", Some(_)) => {
+            format!("\"{shown}=...\": {shown} takes no value")
+        }
+        (b"config", None) => "config needs a value: config=PATH".to_owned(),
+        (b"only_after", None) => "only_after needs a value: only_after=METHOD".to_owned(),
+        _ => format!(
+            "\"{shown}{}\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay, only_after=METHOD",
+            if value.is_some() { "=..." } else { "" }
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -145,12 +189,20 @@ mod tests {
 
     #[test]
     fn every_argument_is_used() {
-        let words = [c"config=/a/b.toml", c"debug", c"use_first_pass", c"nodelay"];
+        let words = [
+            c"config=/a/b.toml",
+            c"debug",
+            c"use_first_pass",
+            c"nodelay",
+            c"only_after=hostbased",
+            c"only_after=hostbased",
+        ];
         let expected = Arguments {
             config: "/a/b.toml".into(),
             debug: Debug::On,
             first_pass: FirstPass::Use,
             delay: Delay::None,
+            only_after: Some("hostbased"),
         };
         assert_eq!(Arguments::parse(&words), Ok(expected));
         assert_eq!(Arguments::parse(&[]), Ok(Arguments::default()));
@@ -175,6 +227,13 @@ mod tests {
             c"no_delay",
             c"config",
             c"try_first_pass=1",
+            c"only_after",
+            c"only_after=",
+            c"only_after=password",
+            c"only_after=PublicKey",
+            c"only_after=publickey ",
+            c"only_after=publickey,hostbased",
+            c"only-after=publickey",
         ] {
             assert!(Arguments::parse(&[word]).is_err(), "{word:?}");
         }
@@ -183,24 +242,68 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_word() {
-        let message = |words: &[&CStr]| Arguments::parse(words).unwrap_err().to_string();
+    fn every_method_is_taken_and_two_are_too_many() {
+        for method in METHODS {
+            let word = std::ffi::CString::new(format!("only_after={method}")).unwrap();
+            let arguments = Arguments::parse(&[&word]).unwrap();
+            assert_eq!(arguments.only_after, Some(method));
+        }
+        let two = [c"only_after=publickey", c"only_after=hostbased"];
         assert_eq!(
-            message(&[c"debug", c"no\ndelay"]),
-            "argument in pam.d: \"no\\ndelay\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay"
+            Arguments::parse(&two).unwrap_err().to_string(),
+            "argument in pam.d: only_after= is given twice with different methods; keep one"
         );
-        assert!(message(&[c"key=SECRET"]).starts_with("argument in pam.d: \"key\" is unknown;"));
-        assert_eq!(
-            message(&[c"config=ivalt.toml"]),
-            "argument in pam.d: config=ivalt.toml must be an absolute path"
-        );
-        assert_eq!(
-            message(&[c"config="]),
-            "argument in pam.d: config= must be an absolute path"
-        );
-        assert_eq!(
-            message(&[c"try_first_pass", c"use_first_pass"]),
-            "argument in pam.d: try_first_pass and use_first_pass contradict each other; remove one"
-        );
+        assert!(Arguments::has_only_after(&[
+            c"debug",
+            c"only_after=\xff",
+            c"x"
+        ]));
+        assert!(!Arguments::has_only_after(&[
+            c"only_after",
+            c"xonly_after=publickey"
+        ]));
+    }
+
+    #[test]
+    fn errors_name_the_word_and_hide_the_value() {
+        const EXPECTED: &str = "is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay, only_after=METHOD";
+        for (words, message) in [
+            (
+                &[c"debug", c"no\ndelay"][..],
+                format!("\"no\\ndelay\" {EXPECTED}"),
+            ),
+            (&[c"key=SECRET"], format!("\"key=...\" {EXPECTED}")),
+            (
+                &[c"debug=SECRET"],
+                "\"debug=...\": debug takes no value".into(),
+            ),
+            (
+                &[c"try_first_pass="],
+                "\"try_first_pass=...\": try_first_pass takes no value".into(),
+            ),
+            (&[c"config"], "config needs a value: config=PATH".into()),
+            (
+                &[c"only_after"],
+                "only_after needs a value: only_after=METHOD".into(),
+            ),
+            (
+                &[c"only_after=SECRET"],
+                "only_after=... must name one of publickey, hostbased, gssapi-with-mic".into(),
+            ),
+            (
+                &[c"config=ivalt.toml"],
+                "config=ivalt.toml must be an absolute path".into(),
+            ),
+            (&[c"config="], "config= must be an absolute path".into()),
+            (
+                &[c"try_first_pass", c"use_first_pass"],
+                "try_first_pass and use_first_pass contradict each other; remove one".into(),
+            ),
+        ] {
+            assert_eq!(
+                Arguments::parse(words).unwrap_err().to_string(),
+                format!("argument in pam.d: {message}")
+            );
+        }
     }
 }

@@ -16,6 +16,7 @@
 //! | [`user_name`] | which user names are spellings of one |
 //! | [`settings`] | `ivalt.toml`, into values that need no further checks |
 //! | [`arguments`] | the words after the module's name in pam.d |
+//! | [`only_after`] | whether it is a line's turn, by what sshd says has passed |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
 //! | [`trusted_file`] | opens a file, then judges the open handle |
 //! | [`problem`] | what is wrong with a file, as data |
@@ -49,6 +50,7 @@ pub mod conversation;
 pub mod decision;
 mod denial;
 pub mod log_line;
+pub mod only_after;
 pub mod problem;
 pub mod report;
 pub mod secret;

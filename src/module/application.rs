@@ -2,7 +2,7 @@
 //! them while it asks.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON};
 use ::pam::conv::Conv;
@@ -17,6 +17,8 @@ use ivalt_core::secret::Secret;
 unsafe extern "C" {
     /// `pam_fail_delay(3)`
     fn pam_fail_delay(handle: *mut PamHandle, microseconds: c_uint) -> c_int;
+    /// `pam_getenv(3)`
+    fn pam_getenv(handle: *mut PamHandle, name: *const c_char) -> *const c_char;
 }
 
 /// The delay after a denial, as `pam_unix` asks for it.
@@ -43,6 +45,20 @@ impl PamApplication<'_> {
     /// `PAM_USER` without asking for it; empty where the application has not set it.
     pub fn known_user(&self) -> Vec<u8> {
         self.user_item().ok().flatten().unwrap_or_default()
+    }
+
+    /// Which methods of sshd have passed; empty where the application does not say. Of the PAM environment, which the
+    /// application and the modules above fill: that of the process is the caller's choice.
+    pub fn ssh_auth_info(&mut self) -> Vec<u8> {
+        // SAFETY: the handle is libpam's own; the value is NULL or a C string that lives until the variable is set again.
+        unsafe {
+            let value = pam_getenv(self.handle, c"SSH_AUTH_INFO_0".as_ptr());
+            if value.is_null() {
+                Vec::new()
+            } else {
+                CStr::from_ptr(value).to_bytes().to_vec()
+            }
+        }
     }
 
     /// Asks libpam to wait before the application hears of a denial.

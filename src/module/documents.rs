@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ivalt_core::decision::{DECISIONS, Decision};
 use ivalt_core::log_line::{Level, level};
+use ivalt_core::only_after::Turn;
 use support::man_page::{items, section};
 
 use super::code;
@@ -32,15 +33,17 @@ fn every_reason_is_in_the_man_page_with_outcome_code_and_level() {
             man.insert([item.head, outcomes[0], code, levels[0]].map(str::to_owned));
         }
     }
-    let code = DECISIONS.map(|decision| {
-        let code = format!("{:?}", code(decision));
-        let words = [
-            decision.reason(),
-            decision.outcome(),
-            &code,
-            level_name(decision),
-        ];
-        words.map(str::to_owned)
+    let rows = [Turn::Always, Turn::AfterMethod].map(|turn| {
+        DECISIONS.map(|decision| {
+            let code = format!("{:?}", code(decision, turn));
+            let words = [
+                decision.reason(),
+                decision.outcome(),
+                &code,
+                level_name(decision),
+            ];
+            words.map(str::to_owned)
+        })
     });
-    assert_eq!(man, BTreeSet::from(code));
+    assert_eq!(man, rows.concat().into_iter().collect());
 }

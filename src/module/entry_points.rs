@@ -1,14 +1,14 @@
 //! The six functions that libpam calls.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::panic::catch_unwind;
 
 use ::pam::constants::{PamFlag, PamResultCode};
 use ::pam::macros::invoke_hook;
 use ::pam::module::PamHandle;
 
-use super::{log_invalid_handle, sm_authenticate};
+use super::{log_invalid_handle, sm_authenticate, sm_setcred};
 use crate::panic_guard::silence_panics;
 
 /// A `pam_sm_*` function as libpam calls it. pam-bindings' own macro makes the same six, but theirs say nothing in the
@@ -45,8 +45,11 @@ macro_rules! entry_point {
 }
 
 entry_point!(pam_sm_authenticate, sm_authenticate, log_invalid_handle);
-// sshd calls this on a fresh chain, and PAM_IGNORE there fails a login that this module let in.
-entry_point!(pam_sm_setcred, |_, _, _| PamResultCode::PAM_SUCCESS, || {});
+entry_point!(
+    pam_sm_setcred,
+    |_, words: &[&CStr], _| sm_setcred(words),
+    || {}
+);
 entry_point!(pam_sm_acct_mgmt, |_, _, _| PamResultCode::PAM_IGNORE, || {});
 entry_point!(
     pam_sm_open_session,

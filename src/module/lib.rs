@@ -48,6 +48,7 @@ use ivalt_core::arguments::{Arguments, Delay};
 use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
+use ivalt_core::only_after::Turn;
 use ivalt_core::report::Report;
 use ivalt_core::sys::{effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
@@ -56,22 +57,43 @@ use panic_guard::{catch_panic, silence_panics};
 fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> PamResultCode {
     silence_panics();
     let (mut report, mut origin) = (Report::default(), Origin::default());
+    let mut turn = Turn::Always;
     let mut application = PamApplication {
         handle,
         silent: flags & PAM_SILENT != 0,
     };
     catch_panic(&mut report, |report| {
-        (origin, report.user) = (application.origin(), application.known_user());
-        match memory::for_a_call() {
-            Ok(()) => authenticate(words, &mut application, context(), report),
-            Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
+        turn = Turn::of(words, &application.ssh_auth_info());
+        if turn != Turn::PassedOver {
+            (origin, report.user) = (application.origin(), application.known_user());
+            decide(words, &mut application, report);
         }
     });
+    if turn == Turn::PassedOver {
+        return PamResultCode::PAM_IGNORE;
+    }
     log_line::write(&origin, &report);
     if matches!(report.decision, Decision::Deny(_)) && report.delay == Delay::TwoSeconds {
         application.ask_for_delay();
     }
-    code(report.decision)
+    code(report.decision, turn)
+}
+
+fn decide(words: &[&CStr], application: &mut PamApplication<'_>, report: &mut Report) {
+    match memory::for_a_call() {
+        Ok(()) => authenticate(words, application, context(), report),
+        Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
+    }
+}
+
+/// sshd calls this on a fresh chain, and `PAM_IGNORE` there fails a login that this module let in. But a line with
+/// `only_after=` must not end the chain, or what stands below it would set no credentials.
+fn sm_setcred(words: &[&CStr]) -> PamResultCode {
+    if Arguments::has_only_after(words) {
+        PamResultCode::PAM_IGNORE
+    } else {
+        PamResultCode::PAM_SUCCESS
+    }
 }
 
 /// A handle or arguments that are NULL: there is no conversation, and no user to name.
@@ -83,10 +105,12 @@ fn log_invalid_handle() {
     log_line::write(&Origin::default(), &report);
 }
 
-/// The code for every decision; pam(3).
-pub(crate) fn code(decision: Decision) -> PamResultCode {
+/// The code for every decision; pam(3). After a method of `only_after=`, `PAM_IGNORE` would have the modules below ask
+/// for the password.
+pub(crate) fn code(decision: Decision, turn: Turn) -> PamResultCode {
     match decision {
         Decision::Allow(_) => PamResultCode::PAM_SUCCESS,
+        Decision::Ignore(_) if turn == Turn::AfterMethod => PamResultCode::PAM_SUCCESS,
         Decision::Ignore(_) => PamResultCode::PAM_IGNORE,
         Decision::Deny(refusal) => match refusal {
             Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {

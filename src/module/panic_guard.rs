@@ -43,6 +43,7 @@ pub fn catch_panic(report: &mut Report, call: impl FnOnce(&mut Report)) {
 mod tests {
     use super::*;
     use ivalt_core::decision::DECISIONS;
+    use ivalt_core::only_after::Turn;
 
     #[test]
     fn a_panic_is_a_denial_with_its_place() {
@@ -56,7 +57,10 @@ mod tests {
             panic!("secret");
         });
         assert_eq!(report.decision, Decision::Deny(Refusal::Internal));
-        assert_eq!(format!("{:?}", crate::code(report.decision)), "PAM_ABORT");
+        assert_eq!(
+            format!("{:?}", crate::code(report.decision, Turn::Always)),
+            "PAM_ABORT"
+        );
         assert!(
             report
                 .cause

@@ -1,11 +1,17 @@
 //! The words after the module's name in pam.d: every one is obeyed or refused by name.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::application::{CONFIG, DIGITS, perform};
 use super::call::{Call, Reply, Seen, c_string};
+
+/// One method has passed.
+const AUTH_INFO: &CStr = c"hostbased-x\npublickey ssh-ed25519 AAAA\n";
+const PASSED: &[u8] = b"only_after=publickey";
+const NOT_PASSED: [&[u8]; 2] = [b"only_after=hostbased", b"only_after=gssapi-with-mic"];
 
 /// One word after another, NUL between them.
 pub fn run(input: &[u8]) {
@@ -14,10 +20,20 @@ pub fn run(input: &[u8]) {
         words: words.iter().map(|word| c_string(word)).collect(),
         user: Some(c"alice".to_owned()),
         authtok: Some(c"hunter-Wh1sp3r0ut".to_owned()),
+        auth_info: Some(AUTH_INFO.to_owned()),
         replies: [Reply::text(b"token-Wh1sp3r0ut")].into(),
         ..Call::default()
     };
     let seen = perform(call).expect("libpam has nothing against it");
+    let not_passed = words.iter().any(|word| NOT_PASSED.contains(word));
+    assert_eq!(
+        seen.passed_over(),
+        not_passed && config(&words).is_some(),
+        "{seen:?}"
+    );
+    if seen.passed_over() {
+        return;
+    }
     assert_eq!(seen.delayed, !has(&words, "nodelay"), "{}", seen.raw);
     obeyed(&words, &seen);
 }
@@ -42,17 +58,21 @@ fn obeyed(words: &[&[u8]], seen: &Seen) {
 fn config<'a>(words: &[&'a [u8]]) -> Option<&'a [u8]> {
     let others = ["debug", "nodelay", "try_first_pass", "use_first_pass"];
     let mut path: &[u8] = b"/etc/ivalt/ivalt.toml";
+    let mut methods = BTreeSet::new();
     for word in words {
         if let Some(other) = word.strip_prefix(b"config=") {
             path = other;
             if path.first() != Some(&b'/') {
                 return None;
             }
+        } else if *word == PASSED || NOT_PASSED.contains(word) {
+            methods.insert(*word);
         } else if !others.iter().any(|known| known.as_bytes() == *word) {
             return None;
         }
     }
     let contradiction = has(words, "try_first_pass") && has(words, "use_first_pass");
+    let contradiction = contradiction || methods.len() > 1;
     (!contradiction).then_some(path)
 }
 

@@ -57,6 +57,8 @@ pub struct Call {
     pub service: Option<CString>,
     /// `PAM_AUTHTOK`, as an earlier module has set it.
     pub authtok: Option<CString>,
+    /// `SSH_AUTH_INFO_0` of the PAM environment.
+    pub auth_info: Option<CString>,
     /// One for each prompt, then errors.
     pub replies: VecDeque<Reply>,
     /// The conversation's code for messages.
@@ -66,6 +68,9 @@ pub struct Call {
     /// `PAM_SILENT`
     pub silent: bool,
 }
+
+/// Without a policy that ignores, `only_after=` alone makes it.
+pub const PAM_IGNORE: c_int = 25;
 
 /// What came out.
 #[derive(Debug, Default)]
@@ -84,11 +89,17 @@ pub struct Seen {
     pub items: Vec<(&'static str, Vec<u8>)>,
     /// How many descriptors were open before and after.
     pub descriptors: [usize; 2],
-    /// The one log line, unchanged.
+    /// The one log line, unchanged; empty where `only_after=` passed the line over.
     pub raw: String,
 }
 
 impl Seen {
+    /// Nothing was done, and so nothing was logged.
+    #[must_use]
+    pub fn passed_over(&self) -> bool {
+        self.code == PAM_IGNORE
+    }
+
     /// The log line taken apart.
     #[must_use]
     pub fn log(&self) -> LogLine {

@@ -19,6 +19,14 @@ pub fn run(input: &[u8]) {
     let Some(seen) = perform(call) else {
         return;
     };
+    assert_eq!(
+        seen.passed_over(),
+        circumstances.chosen(b'o') && !circumstances.chosen(b'k'),
+        "{seen:?}"
+    );
+    if seen.passed_over() {
+        return;
+    }
     let delay = !circumstances.chosen(b'n');
     assert_eq!(seen.delayed, delay, "{}", seen.raw);
     circumstances.counts(&seen);
@@ -28,7 +36,8 @@ pub fn run(input: &[u8]) {
 }
 
 /// Letters: `9` settings that want digits, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
-/// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`.
+/// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`, `o` `only_after=`, `k` that method has
+/// passed.
 struct Circumstances<'a>(&'a [u8]);
 
 impl Circumstances<'_> {
@@ -47,6 +56,7 @@ impl Circumstances<'_> {
             (b'u', c"use_first_pass"),
             (b'd', c"debug"),
             (b'n', c"nodelay"),
+            (b'o', c"only_after=gssapi-with-mic"),
         ];
         let words = letters
             .iter()
@@ -61,6 +71,7 @@ impl Circumstances<'_> {
             message_code: if self.chosen(b'm') { 19 } else { 0 },
             nobody: self.chosen(b'0'),
             silent: self.chosen(b's'),
+            auth_info: self.chosen(b'k').then(|| c"gssapi-with-mic".to_owned()),
             ..Call::default()
         }
     }

@@ -26,6 +26,8 @@ const REASONS: [(&str, c_int, Severity); 10] = [
 /// What has to be known of a call before it is made.
 pub struct Promises {
     silent: bool,
+    /// Methods of `only_after=` that have not passed.
+    not_passed: Vec<Vec<u8>>,
     /// What must not come out.
     hidden: Vec<Vec<u8>>,
     /// Unless it also went in here.
@@ -51,8 +53,13 @@ impl Promises {
         ];
         let open = items.into_iter().flatten().chain(&call.words);
         let open = open.chain(users).chain(names);
+        let methods = call.words.iter().filter_map(|word| {
+            let method = word.to_bytes().strip_prefix(b"only_after=")?;
+            Some(method.to_vec())
+        });
         Self {
             silent: call.silent,
+            not_passed: methods.filter(|method| !has_passed(call, method)).collect(),
             hidden: hidden.map(<[u8]>::to_vec).collect(),
             open: open
                 .map(|text| text.to_bytes().to_ascii_lowercase())
@@ -71,6 +78,15 @@ impl Promises {
         );
         self.what_was_said(seen);
         self.no_secret(seen, &line);
+    }
+
+    /// `PAM_IGNORE`: only for a method that has not passed, and then nothing is to be seen.
+    pub fn passed_over(&self, seen: &Seen) {
+        assert_eq!(self.not_passed.len(), 1, "PAM_IGNORE: {seen:?}");
+        assert!(seen.said.is_empty() && seen.replies.is_empty(), "{seen:?}");
+        assert!(!seen.delayed, "{seen:?}");
+        assert_eq!(seen.users[0], seen.users[1], "a name was asked for");
+        assert_eq!(seen.descriptors[0], seen.descriptors[1]);
     }
 
     fn what_was_said(&self, seen: &Seen) {
@@ -96,6 +112,17 @@ impl Promises {
             }
         }
     }
+}
+
+/// Whether sshd says so: `METHOD` or `METHOD …` is one of its lines.
+#[must_use]
+pub fn has_passed(call: &Call, method: &[u8]) -> bool {
+    let auth_info = call.auth_info.as_ref().map(|text| text.to_bytes());
+    let mut lines = auth_info.unwrap_or_default().split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        let rest = line.strip_prefix(method);
+        rest.is_some_and(|rest| rest.is_empty() || b" \t".contains(&rest[0]))
+    })
 }
 
 /// The beginning of a secret, since a log cuts; `None` if a sentence of ours could hold it by chance.

@@ -10,11 +10,15 @@ fn unknown_and_contradicting_arguments_deny() {
     for (word, cause) in [
         (
             "nullok",
-            "argument in pam.d: \"nullok\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"nullok\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay, only_after=METHOD",
         ),
         (
             "key=SECRET",
-            "argument in pam.d: \"key\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay",
+            "argument in pam.d: \"key=...\" is unknown; expected one of config=PATH, debug, try_first_pass, use_first_pass, nodelay, only_after=METHOD",
+        ),
+        (
+            "debug=SECRET",
+            "argument in pam.d: \"debug=...\": debug takes no value",
         ),
         (
             "config=ivalt.toml",

@@ -21,6 +21,7 @@ mod load;
 mod log_fields;
 #[cfg(debug_assertions)]
 mod memory;
+mod only_after;
 mod preconnect;
 mod prompts;
 mod proxies;

@@ -4,7 +4,9 @@
 //! Arguments: `authtok=TEXT` sets it; `obfuscated=HEX` sets it to a text that must not be in the service file; `show`
 //! shows `PAM_AUTHTOK=…` as an information message (nothing after `=` when unset); `say=TEXT` shows that, so that a
 //! test can tell which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's
-//! result is the other modules' alone. It answers for accounts as for passwords.
+//! result is the other modules' alone. It answers for accounts as for passwords. `password=TEXT` asks for a password,
+//! puts what is typed into `PAM_AUTHTOK`, and the answer is `PAM_SUCCESS` or `PAM_AUTH_ERR`, as `pam_unix`'s.
+//! `setcred=TEXT` shows that when credentials are set, and answers `PAM_SUCCESS` then; without it, `PAM_IGNORE`.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -14,8 +16,10 @@ use support::obfuscate::obfuscated;
 use zeroize::Zeroize;
 
 const PAM_SUCCESS: c_int = 0;
+const PAM_PROMPT_ECHO_OFF: c_int = 1;
 const PAM_TEXT_INFO: c_int = 4;
 const PAM_AUTHTOK: c_int = 6;
+const PAM_AUTH_ERR: c_int = 7;
 const PAM_IGNORE: c_int = 25;
 
 #[link(name = "pam")]
@@ -51,6 +55,9 @@ pub unsafe extern "C" fn pam_sm_authenticate(
             Some(b"show") => unsafe { show_authtok(handle) },
             Some(b"say") => unsafe { say(handle, word) },
             Some(b"return") => return_code(word, &mut answer),
+            // SAFETY: libpam's own handle.
+            Some(b"password") => unsafe { ask_password(handle, word, &mut answer) },
+            Some(b"setcred") => PAM_SUCCESS,
             _ => -1,
         };
         if code != PAM_SUCCESS {
@@ -73,14 +80,22 @@ pub unsafe extern "C" fn pam_sm_acct_mgmt(
     unsafe { pam_sm_authenticate(handle, flags, count, words) }
 }
 
-/// Nothing to do, but libpam asks for it.
+/// # Safety
+/// Called by libpam, as pam_sm_setcred(3) says.
 #[unsafe(no_mangle)]
-pub extern "C" fn pam_sm_setcred(
-    _handle: *mut c_void,
+pub unsafe extern "C" fn pam_sm_setcred(
+    handle: *mut c_void,
     _flags: c_int,
-    _count: c_int,
-    _words: *const *const c_char,
+    count: c_int,
+    words: *const *const c_char,
 ) -> c_int {
+    // SAFETY: libpam's own handle and arguments.
+    for word in unsafe { arguments(count, words) } {
+        if word.to_bytes().starts_with(b"setcred=") {
+            // SAFETY: libpam's own handle.
+            return unsafe { say(handle, word) };
+        }
+    }
     PAM_IGNORE
 }
 
@@ -150,7 +165,9 @@ unsafe fn show_authtok(handle: *mut c_void) -> c_int {
 /// # Safety
 /// The handle is live.
 unsafe fn say(handle: *mut c_void, word: &CStr) -> c_int {
-    let text = &word.to_bytes_with_nul()["say=".len()..];
+    let bytes = word.to_bytes_with_nul();
+    let value = bytes.iter().position(|byte| *byte == b'=').unwrap_or(0) + 1;
+    let text = &bytes[value..];
     let nothing = ptr::null_mut();
     // SAFETY: NUL-terminated; the format takes exactly it.
     unsafe {
@@ -162,6 +179,30 @@ unsafe fn say(handle: *mut c_void, word: &CStr) -> c_int {
             text.as_ptr(),
         )
     }
+}
+
+/// # Safety
+/// The handle is live.
+unsafe fn ask_password(handle: *mut c_void, word: &CStr, answer: &mut c_int) -> c_int {
+    let mut typed: *mut c_char = ptr::null_mut();
+    // SAFETY: the reply is NULL or a C string from malloc(3), which libpam copies; it is freed here.
+    unsafe {
+        let code = pam_prompt(
+            handle,
+            PAM_PROMPT_ECHO_OFF,
+            &mut typed,
+            c"Password: ".as_ptr(),
+        );
+        if code != PAM_SUCCESS || typed.is_null() {
+            *answer = PAM_AUTH_ERR;
+            return PAM_SUCCESS;
+        }
+        pam_set_item(handle, PAM_AUTHTOK, typed.cast_const().cast());
+        let right = CStr::from_ptr(typed).to_bytes() == &word.to_bytes()["password=".len()..];
+        *answer = if right { PAM_SUCCESS } else { PAM_AUTH_ERR };
+        libc::free(typed.cast());
+    }
+    PAM_SUCCESS
 }
 
 fn return_code(word: &CStr, answer: &mut c_int) -> c_int {

@@ -115,6 +115,9 @@ impl<'a> Application<'a> {
                 set_item(handle, item, text.as_ptr().cast())?;
             }
         }
+        for (name, value) in &script.pam_env {
+            put_variable(handle, name, &value.bytes())?;
+        }
         let note: libpam::FailDelay = user::note_fail_delay;
         set_item(handle, libpam::PAM_FAIL_DELAY, note as *const c_void)?;
         // SAFETY: libpam is not running.
@@ -201,6 +204,16 @@ pub fn set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> io
         code => Err(io::Error::other(format!(
             "pam_set_item {item}: code {code}"
         ))),
+    }
+}
+
+/// `pam_putenv`
+fn put_variable(handle: *mut PamHandle, name: &str, value: &[u8]) -> io::Result<()> {
+    let variable = c_string([name.as_bytes(), b"=", value].concat());
+    // SAFETY: the handle is live; libpam copies the string.
+    match unsafe { libpam::pam_putenv(handle, variable.as_ptr()) } {
+        libpam::PAM_SUCCESS => Ok(()),
+        code => Err(io::Error::other(format!("pam_putenv {name}: code {code}"))),
     }
 }
 

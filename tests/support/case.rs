@@ -228,6 +228,12 @@ impl Case {
         self
     }
 
+    /// A variable of the PAM environment.
+    pub fn pam_env(mut self, name: &str, value: impl Into<Text>) -> Self {
+        self.script.pam_env.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// What is at `/dev/log`.
     pub fn dev_log(mut self, kind: DevLog) -> Self {
         self.script.dev_log = kind;

@@ -60,6 +60,7 @@ unsafe extern "C" {
     pub fn pam_end(handle: *mut PamHandle, status: c_int) -> c_int;
     pub fn pam_set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> c_int;
     pub fn pam_get_item(handle: *const PamHandle, item: c_int, value: *mut *const c_void) -> c_int;
+    pub fn pam_putenv(handle: *mut PamHandle, variable: *const c_char) -> c_int;
     pub fn pam_getenvlist(handle: *mut PamHandle) -> *mut *mut c_char;
     fn pam_authenticate(handle: *mut PamHandle, flags: c_int) -> c_int;
     fn pam_setcred(handle: *mut PamHandle, flags: c_int) -> c_int;

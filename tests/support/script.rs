@@ -39,6 +39,8 @@ pub struct Script {
     pub transactions: u32,
     /// Very many transactions instead, each with a token of its own.
     pub soak: Option<Soak>,
+    /// Put into the PAM environment after `pam_start`, as sshd does.
+    pub pam_env: BTreeMap<String, Text>,
     /// Set in this process before `pam_start`.
     pub env: BTreeMap<String, String>,
     /// Soft limits in force during `calls`, not while libpam reads its files, by their name in getrlimit(2) without
