@@ -18,7 +18,7 @@ use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
 use crate::replace::replace;
 use crate::root::Root;
-use crate::terminal::{self, ERROR, OK};
+use crate::terminal::{self, ERROR, OK, WARN};
 use crate::{Exit, Refused, check, pam_stack};
 pub use rollback::wait;
 use saved_state::{Change, Content, Phase, SavedState, StateDir};
@@ -29,11 +29,14 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let service = service_name(&enable.service)?;
     let states = StateDir::open(&root)?;
     refuse_unless_new(&states, &root, service)?;
-    let changes = plan::changes(&root, service)?;
+    let plan::Plan { changes, notice } = plan::plan(&root, service)?;
     refuse_dangerous(&root, config, &changes)?;
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
+    if let Some(notice) = notice {
+        terminal::print(terminal::styled(WARN, notice));
+    }
     if !enable.yes && !terminal::confirm("Apply this change?") {
         return Err(Refused("nothing was changed".into()));
     }
