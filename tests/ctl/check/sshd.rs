@@ -2,6 +2,14 @@
 
 use super::{IVALT, SSHD, USERS, all_give, nothing};
 
+/// Key or password, and iVALT.
+fn three_lines(method: &str) -> String {
+    let control = "[success=done ignore=ignore default=die]";
+    format!(
+        "auth {control} pam_ivalt.so only_after={method}\n@include common-auth\nauth required pam_ivalt.so\n"
+    )
+}
+
 #[test]
 fn sshd() {
     all_give(&[
@@ -13,6 +21,52 @@ fn sshd() {
             |s| {
                 s.replace(SSHD, "UsePAM yes", "UsePAM no")
                     .write("etc/pam.d/sshd", "@include common-auth\n")
+            },
+        ),
+        (
+            "a line after a method that is in no list",
+            |s| s.write("etc/pam.d/sshd", &three_lines("hostbased")),
+            &["warning sshd-only-after-unused /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                // A block may narrow the lists.
+                s.append(
+                    SSHD,
+                    "Match User bob\nAuthenticationMethods keyboard-interactive\n",
+                )
+            },
+        ),
+        (
+            "a line after a method that comes too late",
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "keyboard-interactive,publickey",
+                )
+            },
+            &["warning sshd-only-after-unused /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "publickey,keyboard-interactive:pam",
+                )
+            },
+        ),
+        (
+            "nothing but the token",
+            |s| s.write("etc/pam.d/sshd", "auth required pam_ivalt.so\n"),
+            &["warning sshd-token-alone /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", "auth required pam_ivalt.so\n");
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "publickey,keyboard-interactive",
+                )
             },
         ),
         (
