@@ -1,6 +1,6 @@
 //! sshd's configuration.
 
-use super::{IVALT, SSHD, USERS, all_give, nothing};
+use super::{IVALT, SSHD, System, USERS, all_give, nothing};
 
 /// Key or password, and iVALT.
 fn three_lines(method: &str) -> String {
@@ -8,6 +8,32 @@ fn three_lines(method: &str) -> String {
     format!(
         "auth {control} pam_ivalt.so only_after={method}\n@include common-auth\nauth required pam_ivalt.so\n"
     )
+}
+
+/// Users without a key would be locked out by the usual fix.
+#[test]
+fn the_fix_keeps_the_way_by_password() {
+    let fix_of = |text: &str| {
+        let system = System::healthy();
+        system.write("etc/pam.d/sshd", text);
+        let methods = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
+        let report = system.replace(SSHD, methods, "").check().report;
+        let findings = report["findings"].as_array().unwrap();
+        let skips = findings
+            .iter()
+            .find(|found| found["id"] == "sshd-key-skips");
+        let fix = skips.unwrap()["fix"].as_str().unwrap().to_owned();
+        let (_, fix) = fix.split_once(": ").unwrap();
+        fix.split(';').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        fix_of(&three_lines("publickey")),
+        "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
+    );
+    assert_eq!(
+        fix_of("auth required pam_ivalt.so\n"),
+        "AuthenticationMethods publickey,keyboard-interactive"
+    );
 }
 
 #[test]

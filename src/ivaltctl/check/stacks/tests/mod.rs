@@ -390,6 +390,29 @@ fn libpam_agrees_with_what_is_said() {
     assert!(proven >= 30, "{proven}");
 }
 
+/// What a policy ignores is PAM_SUCCESS after a key, and PAM_IGNORE in every other line.
+#[test]
+fn a_line_after_a_key_ignores_only_without_it() {
+    let control = "[success=done ignore=ignore default=die]";
+    let text =
+        format!("auth {control} pam_ivalt.so only_after=publickey\nauth required pam_ivalt.so\n");
+    let root = Root::new(&trees().join("debian-12")).with(Path::new("/etc/pam.d/sshd"), text);
+    let service = pam_stack::read(&root, "sshd").expect("a service");
+    let rules = service.stack(RuleType::Auth);
+    let codes = ReturnCodes::new(&root, true, false);
+    let ignores = |rule: usize, passed: &[&str]| {
+        let codes = codes.of(&rules[rule], passed);
+        (codes.contains(&ReturnCode::Ignore), codes.len() > 1)
+    };
+    assert_eq!(ignores(0, &[]), (true, false));
+    assert_eq!(ignores(0, &["hostbased"]), (true, false));
+    assert_eq!(ignores(0, &["publickey"]), (false, true));
+    assert_eq!(ignores(1, &["publickey"]), (true, true));
+    let logins = |service: &str| only_after::logins(service, rules);
+    assert_eq!(logins("sshd"), [vec![], vec!["publickey"]]);
+    assert_eq!(logins("sudo"), [Vec::<&str>::new()]);
+}
+
 /// As sshd calls it: on a handle of its own, and again on that of the login.
 #[sandbox_test]
 fn pam_setcred_fails_where_only_a_line_after_a_key_is_left() {
