@@ -208,10 +208,12 @@ sshd_key_and_ivalt() {
         'AuthenticationMethods publickey,keyboard-interactive'
 }
 
+key_or_password_settings=('KbdInteractiveAuthentication yes' 'PasswordAuthentication no'
+    'AuthenticationMethods publickey,keyboard-interactive keyboard-interactive')
+
 sshd_key_or_password_and_ivalt() {
     pam_service_from conf/pam.d/sshd-key-or-password-and-ivalt sshd
-    sshd_with 'KbdInteractiveAuthentication yes' 'PasswordAuthentication no' \
-        'AuthenticationMethods publickey,keyboard-interactive keyboard-interactive'
+    sshd_with "${key_or_password_settings[@]}"
 }
 
 # Restarts sshd with these lines of sshd_config.

@@ -193,6 +193,104 @@ sshd_key_or_password_with_neither_case() {
     answers 'not-the-password' accept-1
     run_as visitor ssh alice@localhost whoami
     expect_refused 255
+    expect_dialogue '(alice@localhost) Password: not-the-password'
+    expect_no_log
+    expect_requests 0
+}
+
+sshd_key_or_password_with_the_key_and_no_token_case() {
+    key_or_password
+    answers "$alice_password" reject-1 reject-2 reject-3
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    expect_dialogue '(alice@localhost) iVALT token: reject-1
+(alice@localhost) iVALT refused the token. iVALT token: reject-2
+(alice@localhost) iVALT refused the token. iVALT token: reject-3'
+    expect_log deny token-rejected sshd alice
+    expect_requests 3
+}
+
+# Whoever knows no password sees the same of every account: as many prompts, in the same words, and the same end. The
+# tokens would be accepted, if anybody asked for them.
+sshd_without_the_password_every_account_looks_alike_case() {
+    key_or_password
+    without_the_password alice
+    mv "$sandbox/seen" "$sandbox/seen-of-alice"
+    [[ $(grep -c 'Password: ' "$sandbox/seen-of-alice") -gt 3 ]] || fault "not asked: $(cat "$sandbox/seen-of-alice")"
+    looks_like_alice bob 'not enrolled'
+    looks_like_alice carol disabled
+    looks_like_alice ghost 'enrolled, no account'
+    looks_like_alice mallory 'no account'
+    echo 'bob = "not a number"' >>/etc/ivalt/users.toml
+    looks_like_alice bob 'bad entry'
+    sshd_with "${key_or_password_settings[@]}" 'DenyUsers alice' 'PermitRootLogin no'
+    looks_like_alice alice barred
+    looks_like_alice root 'enrolled, barred'
+}
+
+# `looks_like_alice ACCOUNT WHAT`
+looks_like_alice() {
+    without_the_password "$1"
+    diff "$sandbox/seen-of-alice" "$sandbox/seen" >"$sandbox/difference" ||
+        fault "$2: $(tr '\n' '|' <"$sandbox/difference")"
+}
+
+# `without_the_password ACCOUNT`: until sshd hangs up. What was seen, without the name, is in $sandbox/seen.
+without_the_password() {
+    local wrong
+    wrong=$(printf 'wrong-%s\n' {1..9})
+    answers "$wrong" accept-{1..9}
+    run_as visitor ssh -o NumberOfPasswordPrompts=9 "$1@localhost" whoami
+    expect_refused 255
+    expect_no_log
+    expect_requests 0
+    sed "s/$1@/ACCOUNT@/; s/user $1 /user ACCOUNT /; s/port [0-9]*/port PORT/" "$terminal/dialogue" "$terminal/output" \
+        >"$sandbox/seen"
+}
+
+# What the policy ignores after a key is the end of it: the password is not asked for, and accounts without one get in.
+sshd_key_or_password_with_the_key_of_a_user_without_an_entry_case() {
+    ivalt_settings '[policy]' 'unenrolled = "ignore"'
+    key_or_password
+    usermod --password '*' bob
+    answers '' accept-1
+    run_as visitor ssh -i visitor.key bob@localhost whoami
+    expect_let_in bob
+    expect_dialogue ''
+    expect_log ignore unenrolled sshd bob
+    expect_requests 0
+}
+
+sshd_key_or_password_with_the_key_during_an_outage_case() {
+    ivalt_settings 'timeout_seconds = 2' '[policy]' 'unavailable = "ignore"'
+    key_or_password
+    usermod --password '*' alice
+    stop_ivalt
+    answers '' accept-1
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+    expect_dialogue '(alice@localhost) iVALT token: accept-1'
+    expect_log ignore unavailable sshd alice
+}
+
+# Modules of common-auth set groups and variables when sshd sets credentials; after a key nothing else called them.
+sshd_key_or_password_credentials_of_other_modules_case() {
+    key_or_password
+    printf '%s\n' 'auth optional pam_group.so' 'auth optional pam_env.so envfile=/etc/common-auth.env' >>/etc/pam.d/common-auth
+    echo 'KRB5CCNAME=FILE:/tmp/krb5cc_of_alice' >/etc/common-auth.env
+    echo 'sshd;*;alice;Al0000-2400;granted' >/etc/security/group.conf
+    echo 'granted:x:1900:' >>/etc/group
+    answers '' accept-1
+    # shellcheck disable=SC2016
+    run_as visitor ssh -i visitor.key alice@localhost 'id -Gn; echo $KRB5CCNAME'
+    expect_let_in 'alice granted
+FILE:/tmp/krb5cc_of_alice'
+    expect_log allow verified sshd alice
+    answers "$alice_password" accept-2
+    # shellcheck disable=SC2016
+    run_as visitor ssh alice@localhost 'id -Gn; echo $KRB5CCNAME'
+    expect_let_in 'alice granted
+FILE:/tmp/krb5cc_of_alice'
 }
 
 # The second method of a list can be `password`; it cannot answer the module's prompt.

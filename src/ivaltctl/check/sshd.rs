@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::accounts;
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
+use crate::pam_stack::{self, ModuleKind, Rule, RuleType};
 use crate::root::Root;
 use configuration::{CONFIG, Configuration, Values};
 use ivalt_core::log_line::quote_log_value;
@@ -72,6 +73,8 @@ impl MatchScope<'_> {
         }
         [
             self.methods(),
+            self.unused_line().into_iter().collect(),
+            self.token_alone().into_iter().collect(),
             self.prompts(),
             self.limits(),
             self.accounts(),
@@ -185,7 +188,7 @@ impl MatchScope<'_> {
                 &format!(
                     "AuthenticationMethods has the list {shown}, which does not run PAM: users get in by it without iVALT"
                 ),
-                "AuthenticationMethods publickey,keyboard-interactive",
+                self.methods_fix(),
             )),
             1 => None,
             _ => Some(self.finding(
@@ -201,10 +204,77 @@ impl MatchScope<'_> {
         }
     }
 
+    /// A line waits for a method that no list has before PAM. A `Match` block may narrow the lists.
+    fn unused_line(&self) -> Option<Finding> {
+        let lists = self.method_lists();
+        let never = |method: &&str| !lists.iter().any(|list| is_before_pam(method, list));
+        let waited_for = self.waited_for();
+        let mut unused = waited_for.iter().copied().filter(never);
+        let method = unused.next()?;
+        if lists.is_empty() || !self.prefix.is_empty() {
+            return None;
+        }
+        let what = format!(
+            "a line of pam.d has only_after={method}, and no list of AuthenticationMethods has {method} before \
+             keyboard-interactive: that line never asks, and users log in as without it"
+        );
+        let fix =
+            format!("AuthenticationMethods {method},keyboard-interactive keyboard-interactive");
+        let id = "sshd-only-after-unused";
+        Some(self.finding(Severity::Warning, id, METHODS, &what, &fix))
+    }
+
+    /// A list runs PAM alone, which asks for nothing but the token.
+    fn token_alone(&self) -> Option<Finding> {
+        let proof = [
+            ModuleKind::Password,
+            ModuleKind::Factor,
+            ModuleKind::Unknown,
+        ];
+        let mut rules = self.auth_rules().into_iter();
+        if rules.any(|rule| proof.contains(&rule.kind())) {
+            return None;
+        }
+        let lists = self.method_lists();
+        let alone = |list: &Vec<&str>| list.iter().all(|method| asks_pam(method));
+        lists.iter().any(alone).then(|| {
+            self.finding(
+                Severity::Warning,
+                "sshd-token-alone",
+                METHODS,
+                "AuthenticationMethods has a list that runs PAM alone, and PAM asks for nothing but the token: it is the \
+                 only factor, and strangers may try tokens",
+                "AuthenticationMethods publickey,keyboard-interactive",
+            )
+        })
+    }
+
+    fn auth_rules(&self) -> Vec<Rule> {
+        let service = pam_stack::read(self.context.root, "sshd").unwrap_or_default();
+        service.stack(RuleType::Auth).to_vec()
+    }
+
+    /// The methods that pam_ivalt lines wait for.
+    fn waited_for(&self) -> Vec<&'static str> {
+        self.auth_rules()
+            .iter()
+            .filter_map(Rule::only_after)
+            .collect()
+    }
+
+    /// With a line for keys and one for passwords, both remain ways in.
+    fn methods_fix(&self) -> &'static str {
+        if self.waited_for().contains(&"publickey") {
+            "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
+        } else {
+            "AuthenticationMethods publickey,keyboard-interactive"
+        }
+    }
+
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
     fn public_keys(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let fix = "AuthenticationMethods publickey,keyboard-interactive";
+        let fix = self.methods_fix();
         if self.is("pubkeyauthentication", "yes") {
             // Homes may be elsewhere, and a user may add a key.
             let who = self.who_has_keys().map_or_else(
@@ -398,6 +468,14 @@ fn asks_pam(method: &str) -> bool {
         method,
         "password" | "keyboard-interactive" | "keyboard-interactive:pam"
     )
+}
+
+/// Whether sshd runs PAM after this method.
+fn is_before_pam(method: &str, list: &[&str]) -> bool {
+    let mut rest = list
+        .iter()
+        .skip_while(|one| one.split(':').next() != Some(method));
+    rest.any(|one| asks_pam(one))
 }
 
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {

@@ -19,7 +19,7 @@ use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
 use crate::replace::replace;
 use crate::root::Root;
-use crate::terminal::{self, ERROR, OK};
+use crate::terminal::{self, ERROR, OK, WARN};
 use crate::{Exit, Refused, check, pam_stack};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
@@ -29,14 +29,17 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
     let service = service_name(&enable.service)?;
     let states = StateDir::create(&root)?;
-    let changes = new_changes(&states, &root, service)?;
+    let plan::Plan { changes, notice } = new_plan(&states, &root, service)?;
     refuse_dangerous(&root, config, &changes)?;
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
+    if let Some(notice) = notice {
+        terminal::print(terminal::styled(WARN, notice));
+    }
     ask_unless(enable.yes)?;
     let states = states.lock()?;
-    if new_changes(&states, &root, service)? != changes {
+    if new_plan(&states, &root, service)?.changes != changes {
         return Err(changed_meanwhile());
     }
     let mut state = SavedState::new(service, enable.confirm_within, changes);
@@ -50,9 +53,9 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
 }
 
 /// What `enable` would change now.
-fn new_changes(states: &StateDir, root: &Root, service: &str) -> Result<Vec<Change>, Refused> {
+fn new_plan(states: &StateDir, root: &Root, service: &str) -> Result<plan::Plan, Refused> {
     refuse_unless_new(states, root, service)?;
-    plan::changes(root, service)
+    plan::plan(root, service)
 }
 
 fn ask_unless(yes: bool) -> Result<(), Refused> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::read;
 use super::saved_state::{Change, Content};
 use crate::Refused;
-use crate::check::services_with_ivalt;
+use crate::check::{self, services_with_ivalt};
 use crate::pam_stack::{self, ALIAS_SERVICES, FOLDERS, Include, ModuleKind, RuleType, Service};
 use crate::root::Root;
 
@@ -14,27 +14,81 @@ use crate::root::Root;
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
 const HEADER: &str = "# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.";
 const PAM_LINE: &str = "auth    required    pam_ivalt.so";
-/// sshd names in SSH_AUTH_INFO_0 what it has checked already; after a key, the password is skipped.
-const UNLESS_KEY: &str = "auth    [success=1 default=ignore]    pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]";
+/// Asks users whose key sshd has checked, and is passed over by all others.
+const KEY_LINE: &str =
+    "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
+
+/// What `enable` changes.
+pub struct Plan {
+    pub changes: Vec<Change>,
+    /// What an administrator must know before.
+    pub notice: Option<&'static str>,
+}
+
+/// How sshd asks for iVALT.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SshdSetup {
+    /// After a key, and after a password.
+    KeyOrPassword,
+    /// After a key alone, since nothing ends the stack at a wrong password.
+    Key,
+}
+
+/// Shown where [`SshdSetup::Key`] is all that can be enabled.
+const KEY_ALONE: &str = "sshd: key, then iVALT. On this system no lines of pam.d end at a wrong password and go on to iVALT at \
+the right one.\nUSERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE. Look who has one: ls -l \
+/home/*/.ssh/authorized_keys\nWhat password, then iVALT lets strangers learn here, and how to write it manually: man pam_ivalt, \
+\"sshd: password, then iVALT\"";
 
 /// The changes that enable iVALT for a service, and for its alias where it has one.
 ///
 /// # Errors
 /// The service does not exist, has iVALT already, or no known module in it asks for a password.
-pub fn changes(root: &Root, service: &str) -> Result<Vec<Change>, Refused> {
-    let mut changes = Vec::new();
+pub fn plan(root: &Root, service: &str) -> Result<Plan, Refused> {
     if service == "sshd" {
-        changes.push(drop_in(root)?);
+        return sshd(root);
     }
-    changes.push(pam_service(root, service)?);
+    let mut changes = vec![pam_service(root, service, with_ivalt)?];
     let aliases = ALIAS_SERVICES.iter().filter(|(name, ..)| *name == service);
     for (_, alias, _) in aliases {
         let exists = pam_stack::service_file(root, alias).is_some();
         if exists && !is_covered(&after(root, &changes), alias) {
-            changes.push(pam_service(root, alias)?);
+            changes.push(pam_service(root, alias, with_ivalt)?);
         }
     }
-    Ok(changes)
+    let notice = None;
+    Ok(Plan { changes, notice })
+}
+
+/// Key or password where a wrong password ends the stack, as the simulator says; else key alone.
+fn sshd(root: &Root) -> Result<Plan, Refused> {
+    for lines in [with_key_line, with_key_line_and_include] {
+        let drop_in = drop_in(root, SshdSetup::KeyOrPassword)?;
+        let changes = vec![drop_in, pam_service(root, "sshd", lines)?];
+        if check::wrong_password_ends(&after(root, &changes), "sshd") {
+            let notice = None;
+            return Ok(Plan { changes, notice });
+        }
+    }
+    refuse_without_include(root)?;
+    let drop_in = drop_in(root, SshdSetup::Key)?;
+    Ok(Plan {
+        changes: vec![drop_in, pam_service(root, "sshd", in_place_of_password)?],
+        notice: Some(KEY_ALONE),
+    })
+}
+
+/// Where the service names the modules itself, one line in place of another may leave half of them.
+fn refuse_without_include(root: &Root) -> Result<(), Refused> {
+    let service = pam_stack::read(root, "sshd").unwrap_or_default();
+    match password_line(&service) {
+        Some((_, None)) => Err(Refused(
+            "sshd: a wrong password does not end the PAM stack, so that strangers would be asked for a token; write requisite \
+             in the line of /etc/pam.d/sshd that asks for the password, and run this again"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The system as it would be.
@@ -49,8 +103,11 @@ fn is_covered(root: &Root, service: &str) -> bool {
     services_with_ivalt(root).iter().any(|name| name == service)
 }
 
+/// The lines in place of the one that asks for the password, perhaps by an include.
+type Lines = fn(Option<&Include>, &[u8]) -> Vec<Vec<u8>>;
+
 /// A file in /etc/pam.d overrides the one of a package's folder.
-fn pam_service(root: &Root, name: &str) -> Result<Change, Refused> {
+fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused> {
     let path = Path::new(pam_stack::PAM_D).join(name);
     refuse_link(root, &path)?;
     let origin = pam_stack::service_file(root, name).ok_or_else(|| {
@@ -67,7 +124,7 @@ fn pam_service(root: &Root, name: &str) -> Result<Change, Refused> {
     refuse_covered(name, &service)?;
     let bytes = root.read_bytes(&origin)?;
     Ok(Change {
-        after: Content(insert(name, &origin, &bytes, &service)?),
+        after: Content(insert(&origin, &bytes, &service, lines)?),
         before: (origin == path).then_some(Content(bytes)),
         path,
     })
@@ -99,7 +156,12 @@ fn refuse_covered(name: &str, service: &Service) -> Result<(), Refused> {
 }
 
 /// Below the last line that asks for a password; there only users who know it are asked for a token.
-fn insert(name: &str, path: &Path, bytes: &[u8], service: &Service) -> Result<Vec<u8>, Refused> {
+fn insert(
+    path: &Path,
+    bytes: &[u8],
+    service: &Service,
+    instead: Lines,
+) -> Result<Vec<u8>, Refused> {
     let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let Some((number, include)) = password_line(service).filter(|(line, _)| *line <= lines.len())
     else {
@@ -115,8 +177,10 @@ fn insert(name: &str, path: &Path, bytes: &[u8], service: &Service) -> Result<Ve
             path.display()
         )));
     }
-    let with_ivalt = with_ivalt(name, include, line);
-    *line = &with_ivalt;
+    let mut instead = instead(include, line.trim_ascii_end());
+    instead.push(Vec::new());
+    let instead = instead.join(&b'\n');
+    *line = &instead;
     Ok(lines.concat())
 }
 
@@ -131,29 +195,37 @@ fn password_line(service: &Service) -> Option<(usize, Option<&Include>)> {
 
 /// The line that asks for the password, and pam_ivalt's below it. What is included must not end the whole stack:
 /// `sufficient` does that in an `include`, and within its own bounds in a `substack`.
-fn with_ivalt(name: &str, include: Option<&Include>, line: &[u8]) -> Vec<u8> {
-    let line = line.trim_ascii_end();
-    let substack = include.map(|include| format!("auth    substack    {}", include.name));
-    let mut lines = match (include, &substack) {
-        (Some(_), Some(substack)) if name == "sshd" => {
-            vec![
-                HEADER.as_bytes(),
-                UNLESS_KEY.as_bytes(),
-                substack.as_bytes(),
-            ]
+fn with_ivalt(include: Option<&Include>, line: &[u8]) -> Vec<Vec<u8>> {
+    let (header, ivalt) = (HEADER.into(), PAM_LINE.into());
+    match include {
+        Some(include) if !include.all_types => {
+            let substack = format!("auth    substack    {}", include.name);
+            vec![header, substack.into(), ivalt]
         }
-        (Some(include), Some(substack)) if !include.all_types => {
-            vec![HEADER.as_bytes(), substack.as_bytes()]
-        }
-        _ => vec![line, HEADER.as_bytes()],
-    };
-    lines.extend([PAM_LINE.as_bytes(), b""]);
-    lines.join(&b'\n')
+        _ => vec![line.to_owned(), header, ivalt],
+    }
+}
+
+/// The three lines of "key or password, then iVALT".
+fn with_key_line(_: Option<&Include>, line: &[u8]) -> Vec<Vec<u8>> {
+    let (header, key) = (HEADER.into(), KEY_LINE.into());
+    vec![header, key, line.to_owned(), PAM_LINE.into()]
+}
+
+/// The same where a substack would keep to itself what an include does not.
+fn with_key_line_and_include(include: Option<&Include>, line: &[u8]) -> Vec<Vec<u8>> {
+    let include = include.filter(|include| !include.all_types);
+    let include = include.map(|include| format!("auth    include    {}", include.name));
+    with_key_line(None, include.as_deref().map_or(line, str::as_bytes))
+}
+
+fn in_place_of_password(_: Option<&Include>, _: &[u8]) -> Vec<Vec<u8>> {
+    vec![HEADER.into(), PAM_LINE.into()]
 }
 
 /// Lets clients answer PAM's prompts, asks for iVALT after a key too, and turns off sshd's own password method, which
 /// cannot carry a token.
-fn drop_in(root: &Root) -> Result<Change, Refused> {
+fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
     let main = Path::new("/etc/ssh/sshd_config");
     let config = root.read(main).map_err(|error| {
         Refused(format!(
@@ -174,8 +246,18 @@ fn drop_in(root: &Root) -> Result<Change, Refused> {
         "KbdInteractiveAuthentication yes",
         "PasswordAuthentication no",
     ];
-    if !sets_methods(root, &config) {
-        lines.push("AuthenticationMethods publickey,keyboard-interactive keyboard-interactive");
+    let methods = methods(root, &config);
+    match setup {
+        SshdSetup::Key => refuse_without_key(&methods)?,
+        SshdSetup::KeyOrPassword => {}
+    }
+    if methods.is_empty() {
+        lines.push(match setup {
+            SshdSetup::KeyOrPassword => {
+                "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
+            }
+            SshdSetup::Key => "AuthenticationMethods publickey,keyboard-interactive",
+        });
     }
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
@@ -196,7 +278,7 @@ fn includes_drop_ins(line: &str) -> bool {
 }
 
 /// AuthenticationMethods that an administrator wrote are kept; `check` says whether iVALT is in them.
-fn sets_methods(root: &Root, config: &str) -> bool {
+fn methods(root: &Root, config: &str) -> Vec<String> {
     let folder = root.real(Path::new("/etc/ssh/sshd_config.d"));
     let drop_ins = fs::read_dir(folder).into_iter().flatten().flatten();
     // glob(7) leaves out hidden files, such as one of ours that a killed `enable` did not finish.
@@ -206,13 +288,28 @@ fn sets_methods(root: &Root, config: &str) -> bool {
         .filter(|path| !path.ends_with("00-ivalt.conf"));
     let texts = drop_ins
         .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned());
-    texts.chain([config.to_owned()]).any(|text| {
-        text.lines().any(|line| {
-            words(line)
-                .next()
-                .is_some_and(|word| word.eq_ignore_ascii_case("authenticationmethods"))
-        })
-    })
+    let lines = texts.chain([config.to_owned()]);
+    let lines = lines.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+    let sets_them = |line: &String| {
+        let first = words(line).next();
+        first.is_some_and(|word| word.eq_ignore_ascii_case("authenticationmethods"))
+    };
+    lines.filter(sets_them).collect()
+}
+
+/// There the stack asks for the token alone, which must not be the only factor.
+fn refuse_without_key(methods: &[String]) -> Result<(), Refused> {
+    let has_key = |list: &str| list.split(',').next() == Some("publickey");
+    let fits = |line: &&String| words(line).skip(1).all(has_key);
+    let Some(line) = methods.iter().find(|line| !fits(line)) else {
+        return Ok(());
+    };
+    Err(Refused(format!(
+        "sshd_config has \"{}\". On this system a wrong password does not end the PAM stack, so that key, then iVALT is all that \
+         can be enabled; write AuthenticationMethods publickey,keyboard-interactive, or remove the line, and run this again. Users \
+         without an SSH key cannot log in by ssh then",
+        line.trim()
+    )))
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::plan;
+use super::saved_state::Change;
 use crate::check::services_with_ivalt;
 use crate::pam_stack::{self, ModuleKind, RuleType};
 use crate::root::Root;
@@ -28,11 +29,16 @@ fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
     (dir, root)
 }
 
+fn changes(root: &Root, service: &str) -> Result<Vec<Change>, String> {
+    let plan = plan::plan(root, service);
+    plan.map(|plan| plan.changes).map_err(|Refused(why)| why)
+}
+
 /// What `enable` makes of /etc/pam.d/sudo, which `check` must then find covered; or why it refuses.
 #[track_caller]
 fn enabled(files: &[(&str, &str)]) -> Result<String, String> {
     let (_dir, root) = system(files);
-    let changes = plan::changes(&root, "sudo").map_err(|Refused(why)| why)?;
+    let changes = changes(&root, "sudo")?;
     let after = plan::after(&root, &changes);
     assert!(services_with_ivalt(&after).contains(&"sudo".to_owned()));
     Ok(after.read(Path::new("/etc/pam.d/sudo")).unwrap())
@@ -250,8 +256,7 @@ fn an_alias_service_of_a_vendor_folder() {
         ("/etc/pam.d/sudo", UNIX),
         ("/usr/etc/pam.d/sudo-i", UNIX),
     ]);
-    let changes = plan::changes(&root, "sudo").map_err(|Refused(why)| why);
-    let after = plan::after(&root, &changes.unwrap());
+    let after = plan::after(&root, &changes(&root, "sudo").unwrap());
     assert_eq!(services_with_ivalt(&after), ["sudo", "sudo-i"]);
 }
 
@@ -261,7 +266,7 @@ fn a_service_file_that_is_a_link() {
     let (dir, root) = system(&[DEBIAN, ("/etc/sudo.pam", UNIX)]);
     fs::create_dir(dir.path().join("etc/pam.d")).unwrap();
     symlink("/etc/sudo.pam", dir.path().join("etc/pam.d/sudo")).unwrap();
-    let Err(Refused(why)) = plan::changes(&root, "sudo") else {
+    let Err(why) = changes(&root, "sudo") else {
         panic!("a refusal");
     };
     assert_eq!(
@@ -274,8 +279,7 @@ fn a_service_file_that_is_a_link() {
 #[test]
 fn the_service_other() {
     let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/other", UNIX)]);
-    let changes = plan::changes(&root, "other").map_err(|Refused(why)| why);
-    let after = plan::after(&root, &changes.unwrap());
+    let after = plan::after(&root, &changes(&root, "other").unwrap());
     assert_eq!(services_with_ivalt(&after), ["other"]);
 }
 
@@ -287,4 +291,89 @@ fn copies_are_not_services() {
         assert!(super::service_name(name).is_err(), "{name}");
     }
     assert_eq!(super::service_name("sudo-i"), Ok("sudo-i"));
+}
+
+/// A system below tests/ctl/pam.d, with sshd's settings.
+fn distribution(tree: &str, config: &str) -> Root {
+    let config = format!("Include /etc/ssh/sshd_config.d/*.conf\n{config}");
+    let root = Root::new(&support::checkout().join("tests/ctl/pam.d").join(tree));
+    root.with(Path::new("/etc/ssh/sshd_config"), config)
+}
+
+/// The auth lines of sshd after `enable`, without comments, and the methods.
+fn sshd(root: &Root) -> (Vec<String>, String, bool) {
+    let plan = plan::plan(root, "sshd").map_err(|Refused(why)| why);
+    let plan = plan.unwrap_or_else(|why| panic!("{why}"));
+    let after = plan::after(root, &plan.changes);
+    let read = |path: &str| after.read(Path::new(path)).unwrap();
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = read("/etc/pam.d/sshd");
+    let lines = lines.lines().map(squeezed);
+    let auth = lines.filter(|line| line.starts_with("auth") || line == "@include common-auth");
+    let drop_in = read("/etc/ssh/sshd_config.d/00-ivalt.conf");
+    let methods = drop_in.lines().find(|line| line.starts_with("Auth"));
+    let methods = methods.unwrap_or_default().to_owned();
+    (auth.collect(), methods, plan.notice.is_some())
+}
+
+const BOTH: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive";
+const KEY: &str = "AuthenticationMethods publickey,keyboard-interactive";
+const AFTER_KEY: &str =
+    "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey";
+const IVALT: &str = "auth required pam_ivalt.so";
+
+#[test]
+fn sshd_by_key_or_password_where_a_wrong_password_ends_the_stack() {
+    for (tree, password) in [
+        ("debian-12", "@include common-auth"),
+        ("debian-13", "@include common-auth"),
+        ("arch", "auth include system-remote-login"),
+    ] {
+        let (lines, methods, notice) = sshd(&distribution(tree, ""));
+        assert_eq!(lines, [AFTER_KEY, password, IVALT], "{tree}");
+        assert_eq!((methods.as_str(), notice), (BOTH, false), "{tree}");
+    }
+}
+
+#[test]
+fn sshd_by_key_alone_where_nothing_ends_it() {
+    for (tree, others) in [
+        ("fedora", &[IVALT, "auth include postlogin"][..]),
+        ("opensuse", &["auth requisite pam_nologin.so", IVALT]),
+    ] {
+        let (lines, methods, notice) = sshd(&distribution(tree, ""));
+        assert_eq!(lines, others, "{tree}");
+        assert_eq!((methods.as_str(), notice), (KEY, true), "{tree}");
+        let fits = sshd(&distribution(tree, KEY));
+        assert_eq!((fits.1.as_str(), fits.2), ("", true), "{tree}");
+        for config in [BOTH, "AuthenticationMethods keyboard-interactive"] {
+            let why = changes(&distribution(tree, config), "sshd").unwrap_err();
+            assert!(
+                why.starts_with(&format!("sshd_config has \"{config}\".")),
+                "{why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_substack_becomes_an_include_where_that_ends_the_stack() {
+    let root = distribution("debian-12", "");
+    let text = "auth substack common-auth\n".to_owned();
+    let root = root.with(Path::new("/etc/pam.d/sshd"), text);
+    let (lines, methods, notice) = sshd(&root);
+    assert_eq!(lines, [AFTER_KEY, "auth include common-auth", IVALT]);
+    assert_eq!((methods.as_str(), notice), (BOTH, false));
+}
+
+#[test]
+fn a_password_module_that_does_not_end_the_stack_is_left_to_the_administrator() {
+    let root = |control: &str| {
+        let text = format!("auth {control} pam_unix.so\n");
+        distribution("debian-12", "").with(Path::new("/etc/pam.d/sshd"), text)
+    };
+    let why = changes(&root("required"), "sshd").unwrap_err();
+    assert!(why.contains("write requisite in the line"), "{why}");
+    let (lines, ..) = sshd(&root("requisite"));
+    assert_eq!(lines, [AFTER_KEY, "auth requisite pam_unix.so", IVALT]);
 }

@@ -1,5 +1,9 @@
 //! The table of modules: what each is for, and what it may return.
 
+use std::ffi::CString;
+
+use ivalt_core::arguments::Arguments;
+
 use super::control::ReturnCode::{self, *};
 
 /// A module as a line names it.
@@ -253,6 +257,29 @@ impl Module {
         }
     }
 
+    /// The words of a pam_ivalt line as the module takes them.
+    ///
+    /// # Errors
+    /// Why it denies everybody.
+    pub fn ivalt_arguments(&self) -> Result<Arguments, String> {
+        let words = self
+            .arguments
+            .iter()
+            .map(|word| CString::new(word.as_str()));
+        let words: Result<Vec<_>, _> = words.collect();
+        let words = words.map_err(|error| error.to_string())?;
+        let words: Vec<_> = words.iter().map(CString::as_c_str).collect();
+        Arguments::parse(&words).map_err(|error| error.to_string())
+    }
+
+    /// The method that a pam_ivalt line waits for, by `only_after=`. One whose words are bad waits for none.
+    pub fn only_after(&self) -> Option<&'static str> {
+        match self.kind() {
+            ModuleKind::Ivalt => self.ivalt_arguments().ok()?.only_after,
+            _ => None,
+        }
+    }
+
     fn group(&self) -> Option<&'static Group> {
         MODULES
             .iter()
@@ -274,6 +301,24 @@ pub fn name_of(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_method_is_what_the_module_takes_for_one() {
+        let method = |path: &str, words: &[&str]| {
+            let module = Module {
+                path: path.to_owned(),
+                arguments: words.iter().map(|word| (*word).to_owned()).collect(),
+            };
+            module.only_after()
+        };
+        let key = Some("publickey");
+        let ivalt = "pam_ivalt.so";
+        assert_eq!(method(ivalt, &["debug", "only_after=publickey"]), key);
+        assert_eq!(method(ivalt, &["only_after=publickey", "retry"]), None);
+        assert_eq!(method(ivalt, &["only_after=password"]), None);
+        assert_eq!(method(ivalt, &[]), None);
+        assert_eq!(method("pam_exec.so", &["only_after=publickey"]), None);
+    }
 
     #[test]
     fn a_password_module_is_ignored_where_its_arguments_say_so() {

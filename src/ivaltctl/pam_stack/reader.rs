@@ -83,6 +83,14 @@ impl Rule {
             RuleTarget::Substack | RuleTarget::Broken(_) => ModuleKind::NoProof,
         }
     }
+
+    /// The method that a pam_ivalt line waits for.
+    pub fn only_after(&self) -> Option<&'static str> {
+        match &self.target {
+            RuleTarget::Module(module) => module.only_after(),
+            RuleTarget::Substack | RuleTarget::Broken(_) => None,
+        }
+    }
 }
 
 /// What libpam does at a rule.

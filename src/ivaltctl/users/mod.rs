@@ -132,7 +132,8 @@ impl<'a> UserStore<'a> {
             entry => Err(self.already_enrolled(name, before.line(name), entry, &mobile)),
         };
         let warnings = self.change(&expected, true, change)?;
-        let report = json!({"done": "added", "name": name, "mobile": mobile.masked()});
+        let report =
+            json!({"changed": true, "done": "added", "name": name, "mobile": mobile.masked()});
         self.report_done(
             &format!("{name}: added with the mobile {}", mobile.masked()),
             report,
@@ -147,7 +148,7 @@ impl<'a> UserStore<'a> {
             Entry::Absent => Err(self.no_entry(name)),
             _ => self.edited(edit::remove(text, name)),
         })?;
-        let report = json!({"done": "removed", "name": name});
+        let report = json!({"changed": true, "done": "removed", "name": name});
         self.report_done(&format!("{name}: removed"), report, &Warnings::default());
         Ok(())
     }
@@ -162,7 +163,7 @@ impl<'a> UserStore<'a> {
         };
         let before = self.snapshot(&text, &selection)?;
         let Some(entry) = self.toggled(name, before.entry(name), enabled)? else {
-            let report = json!({"done": "nothing", "name": name, "state": word});
+            let report = json!({"changed": false, "done": "nothing", "name": name, "state": word});
             let sentence = format!("{name}: is already {word}");
             self.report_done(&sentence, report, &Warnings::default());
             return Ok(());
@@ -170,7 +171,7 @@ impl<'a> UserStore<'a> {
         let new = self.edited(edit::set_enabled(&text, name, enabled))?;
         self.verify(&before, &new, &selection, &Expected::from([(name, entry)]))?;
         locked.replace(&new)?;
-        let report = json!({"done": word, "name": name});
+        let report = json!({"changed": true, "done": word, "name": name});
         self.report_done(&format!("{name}: {word}"), report, &Warnings::default());
         Ok(())
     }
@@ -219,7 +220,8 @@ impl<'a> UserStore<'a> {
         let added = rows.len() - skipped.len();
         let mut names: Vec<&str> = skipped.iter().copied().collect();
         names.sort_unstable();
-        let report = json!({"done": "imported", "added": added, "skipped": names});
+        let report =
+            json!({"changed": added > 0, "done": "imported", "added": added, "skipped": names});
         let skipped = match names.len() {
             0 => String::new(),
             1..=20 => format!("; already present: {}", names.join(", ")),

@@ -1,6 +1,40 @@
 //! sshd's configuration.
 
-use super::{IVALT, SSHD, USERS, all_give, nothing};
+use super::{IVALT, SSHD, System, USERS, all_give, nothing};
+
+/// Key or password, and iVALT.
+fn three_lines(method: &str) -> String {
+    let control = "[success=done ignore=ignore default=die]";
+    format!(
+        "auth {control} pam_ivalt.so only_after={method}\n@include common-auth\nauth required pam_ivalt.so\n"
+    )
+}
+
+/// Users without a key would be locked out by the usual fix.
+#[test]
+fn the_fix_keeps_the_way_by_password() {
+    let fix_of = |text: &str| {
+        let system = System::healthy();
+        system.write("etc/pam.d/sshd", text);
+        let methods = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
+        let report = system.replace(SSHD, methods, "").check().report;
+        let findings = report["findings"].as_array().unwrap();
+        let skips = findings
+            .iter()
+            .find(|found| found["id"] == "sshd-key-skips");
+        let fix = skips.unwrap()["fix"].as_str().unwrap().to_owned();
+        let (_, fix) = fix.split_once(": ").unwrap();
+        fix.split(';').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        fix_of(&three_lines("publickey")),
+        "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
+    );
+    assert_eq!(
+        fix_of("auth required pam_ivalt.so\n"),
+        "AuthenticationMethods publickey,keyboard-interactive"
+    );
+}
 
 #[test]
 fn sshd() {
@@ -13,6 +47,52 @@ fn sshd() {
             |s| {
                 s.replace(SSHD, "UsePAM yes", "UsePAM no")
                     .write("etc/pam.d/sshd", "@include common-auth\n")
+            },
+        ),
+        (
+            "a line after a method that is in no list",
+            |s| s.write("etc/pam.d/sshd", &three_lines("hostbased")),
+            &["warning sshd-only-after-unused /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                // A block may narrow the lists.
+                s.append(
+                    SSHD,
+                    "Match User bob\nAuthenticationMethods keyboard-interactive\n",
+                )
+            },
+        ),
+        (
+            "a line after a method that comes too late",
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "keyboard-interactive,publickey",
+                )
+            },
+            &["warning sshd-only-after-unused /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", &three_lines("publickey"));
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "publickey,keyboard-interactive:pam",
+                )
+            },
+        ),
+        (
+            "nothing but the token",
+            |s| s.write("etc/pam.d/sshd", "auth required pam_ivalt.so\n"),
+            &["warning sshd-token-alone /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write("etc/pam.d/sshd", "auth required pam_ivalt.so\n");
+                s.replace(
+                    SSHD,
+                    "publickey,keyboard-interactive keyboard-interactive",
+                    "publickey,keyboard-interactive",
+                )
             },
         ),
         (

@@ -89,23 +89,23 @@ fn json_of_every_change() {
     for (words, said) in [
         (
             ["add", "no.body", "+14155550100"].as_slice(),
-            json!({"done": "added", "name": "no.body", "mobile": "***0100", "file": file, "warnings": [unknown]}),
+            json!({"changed": true, "done": "added", "name": "no.body", "mobile": "***0100", "file": file, "warnings": [unknown]}),
         ),
         (
             &["disable", "no.body"],
-            json!({"done": "disabled", "name": "no.body", "file": file, "warnings": []}),
+            json!({"changed": true, "done": "disabled", "name": "no.body", "file": file, "warnings": []}),
         ),
         (
             &["disable", "no.body"],
-            json!({"done": "nothing", "name": "no.body", "state": "disabled", "file": file, "warnings": []}),
+            json!({"changed": false, "done": "nothing", "name": "no.body", "state": "disabled", "file": file, "warnings": []}),
         ),
         (
             &["enable", "no.body"],
-            json!({"done": "enabled", "name": "no.body", "file": file, "warnings": []}),
+            json!({"changed": true, "done": "enabled", "name": "no.body", "file": file, "warnings": []}),
         ),
         (
             &["remove", "no.body"],
-            json!({"done": "removed", "name": "no.body", "file": file, "warnings": []}),
+            json!({"changed": true, "done": "removed", "name": "no.body", "file": file, "warnings": []}),
         ),
     ] {
         assert_eq!(

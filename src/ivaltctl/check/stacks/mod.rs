@@ -1,16 +1,17 @@
 //! What the stacks with pam_ivalt in them do to a login, whatever their modules return.
 
 mod lines;
+mod only_after;
 mod outcomes;
 mod paths;
+mod refused;
 mod return_codes;
 mod services;
 mod shape;
 
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use ivalt_core::arguments::{Arguments, DEFAULT_CONFIG};
+use ivalt_core::arguments::DEFAULT_CONFIG;
 
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
@@ -43,6 +44,15 @@ pub fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
     found.map(|(finding, _)| finding).collect()
 }
 
+/// Whether the auth stack of a service ends at a wrong password, and goes on to pam_ivalt at a right one.
+pub fn wrong_password_ends(root: &Root, service: &str) -> bool {
+    let Ok(read) = pam_stack::read(root, service) else {
+        return false;
+    };
+    let rules = read.own(RuleType::Auth);
+    refused::is_final(&StackUnderTest::new(root, service, RuleType::Auth, rules))
+}
+
 /// A path through a stack that shows a finding. The tests run it on the real libpam.
 type Counterexample = (RuleType, ExecutionPath);
 
@@ -61,17 +71,29 @@ struct StackUnderTest<'a> {
 
 impl<'a> StackUnderTest<'a> {
     fn new(root: &'a Root, service: &'a str, rule_type: RuleType, rules: &'a [Rule]) -> Self {
-        let tolerant = ivalt_rules(rules).any(|(_, module)| is_tolerant(root, module));
+        let mut plain = ivalt_rules(rules).filter(|(_, module)| module.only_after().is_none());
+        let tolerant = plain.any(|(_, module)| !ignores(root, module).is_empty());
         let codes = ReturnCodes::new(root, tolerant, rule_type != RuleType::Auth);
-        let paths = paths::all(rules, |rule| codes.of(rule));
-        Self {
+        let mut stack = Self {
             service,
             rule_type,
             rules,
             codes,
-            paths,
+            paths: Vec::new(),
             found: Vec::new(),
-        }
+        };
+        stack.paths = stack.paths_of(rules);
+        stack
+    }
+
+    /// Every path of every login through these rules.
+    fn paths_of(&self, rules: &[Rule]) -> Vec<ExecutionPath> {
+        let logins = only_after::logins(self.service, rules).into_iter();
+        let paths = logins.flat_map(|passed| {
+            let codes = |rule: &Rule| self.codes.of(rule, &passed);
+            paths::all(rules, !passed.is_empty(), codes)
+        });
+        paths.collect()
     }
 
     /// Adds a finding about a line, once.
@@ -102,7 +124,7 @@ impl<'a> StackUnderTest<'a> {
             let code = if rule == at {
                 code
             } else {
-                self.codes.of(&self.rules[rule])[0]
+                self.codes.of(&self.rules[rule], &[])[0]
             };
             returned.push((rule, code));
             code
@@ -193,7 +215,9 @@ fn check_stack(
         RuleType::Auth => {
             lines::check(&mut stack);
             shape::check(&mut stack);
+            only_after::check(&mut stack);
             outcomes::check(&mut stack);
+            refused::check(&mut stack);
         }
         RuleType::Account => outcomes::account(&mut stack),
         RuleType::Session | RuleType::Password => shape::does_nothing(&mut stack),
@@ -209,31 +233,20 @@ fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<StackFinding
     stack.found
 }
 
-/// The arguments as the module would take them.
-fn arguments(module: &Module) -> Result<Arguments, String> {
-    let words: Result<Vec<_>, _> = module
-        .arguments
-        .iter()
-        .map(|word| CString::new(word.as_str()))
-        .collect();
-    let words = words.map_err(|error| error.to_string())?;
-    let words: Vec<_> = words.iter().map(CString::as_c_str).collect();
-    Arguments::parse(&words).map_err(|error| error.to_string())
-}
-
-/// Whether the settings of this line let the module return `PAM_IGNORE`. Settings that cannot be read never do.
-fn is_tolerant(root: &Root, module: &Module) -> bool {
-    let config = arguments(module).map_or(DEFAULT_CONFIG.into(), |arguments| arguments.config);
+/// What `[policy]` of the settings of this line ignores. Settings that cannot be read ignore nothing.
+fn ignores(root: &Root, module: &Module) -> Vec<&'static str> {
+    let config = module
+        .ivalt_arguments()
+        .map_or(DEFAULT_CONFIG.into(), |arguments| arguments.config);
     let text = root.read(Path::new(&config)).unwrap_or_default();
-    let Ok(table) = toml::from_str::<toml::Table>(&text) else {
-        return false;
-    };
-    let policy = |key: &str| {
+    let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
+    let policy = |key: &&str| {
         table
             .get("policy")
-            .and_then(|policy| policy.get(key)?.as_str())
+            .and_then(|policy| policy.get(*key)?.as_str())
     };
-    [policy("unenrolled"), policy("unavailable")].contains(&Some("ignore"))
+    let keys = ["unenrolled", "unavailable"].into_iter();
+    keys.filter(|key| policy(key) == Some("ignore")).collect()
 }
 
 /// A line as it should be, with the path and arguments of the module.

@@ -1,10 +1,12 @@
 //! What the stack decides, over all that its modules may return.
 
+use super::only_after::logins;
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest, control, line};
+use super::{Message, StackUnderTest, control, ignores, line};
 use crate::finding::Severity;
 use crate::pam_stack::{
-    Action, Include, Location, ModuleKind, ReturnCode, Rule, RuleTarget, is_beyond_end, ivalt_rules,
+    Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, is_beyond_end,
+    ivalt_rules,
 };
 
 /// Checks an auth stack.
@@ -27,8 +29,9 @@ fn name(rule: &Rule) -> String {
 }
 
 /// The control field as it should be: what it was, but with a denial that denies.
-fn right_control(rule: &Rule) -> &'static str {
+pub fn right_control(rule: &Rule) -> &'static str {
     match rule.actions[ReturnCode::Success] {
+        _ if rule.only_after().is_some() => "[success=done ignore=ignore default=die]",
         Action::Done => "[success=done new_authtok_reqd=done default=die]",
         _ => "required",
     }
@@ -165,14 +168,15 @@ fn included_apart<'a>(rule: &'a Rule, other: &Rule) -> Option<&'a Include> {
 /// of one.
 fn ignored(stack: &mut StackUnderTest) {
     let rules = stack.rules;
-    let Some((at, module)) = ivalt_rules(rules).next().filter(|_| stack.codes.tolerant) else {
+    let mut plain = ivalt_rules(rules).filter(|(_, module)| module.only_after().is_none());
+    let Some((at, module)) = plain.next().filter(|_| stack.codes.tolerant) else {
         return;
     };
     let free = |path: &ExecutionPath| {
         path.lets_in() && path.facts.ivalt == IvaltOutcome::Ignored && path.has_no_proof()
     };
     let Some(path) = stack.best_path(free).cloned() else {
-        return ignored_in_vain(stack, at);
+        return ignored_in_vain(stack, at, module);
     };
     let grants = |(rule, code): &&(usize, ReturnCode)| {
         let action = rules[*rule].actions[*code];
@@ -194,8 +198,8 @@ fn ignored(stack: &mut StackUnderTest) {
     stack.add(message, Severity::LetsIn, &rules[at].location, Some(path));
 }
 
-/// pam_ivalt steps aside, and no other module lets anybody in.
-fn ignored_in_vain(stack: &mut StackUnderTest, at: usize) {
+/// pam_ivalt returns `PAM_IGNORE`, and no other module lets anybody in.
+fn ignored_in_vain(stack: &mut StackUnderTest, at: usize, module: &Module) {
     let rule = &stack.rules[at];
     let ignored = |path: &ExecutionPath| path.facts.ivalt == IvaltOutcome::Ignored;
     let meant = rule.actions[ReturnCode::Ignore] != Action::Ignore;
@@ -203,13 +207,27 @@ fn ignored_in_vain(stack: &mut StackUnderTest, at: usize) {
     if meant || stack.paths.iter().any(lets_in) {
         return;
     }
-    let message = Message::new(
-        "ignore-denies",
-        "[policy] says \"ignore\", but no other module of this stack lets anybody in: the login is denied all the same",
-        "set unenrolled and unavailable to \"deny\" in [policy], to say what happens",
+    let keys = ignores(stack.codes.root, module);
+    let (severity, who) = match keys.as_slice() {
+        ["unavailable"] => (Severity::Warning, "during an outage everybody is"),
+        ["unenrolled"] => (Severity::LocksOut, "users without an entry are"),
+        _ => (
+            Severity::LocksOut,
+            "users without an entry, and during an outage everybody, are",
+        ),
+    };
+    let what = format!(
+        "[policy] says \"ignore\" for {}, but no other module of this stack lets anybody in: {who} denied all the same \
+         (PAM_PERM_DENIED)",
+        keys.join(" and ")
+    );
+    let fix = format!(
+        "say what happens: set {} to \"deny\" in [policy]",
+        keys.join(" and ")
     );
     let path = stack.best_path(ignored).cloned();
-    stack.add(message, Severity::Warning, &rule.location, path);
+    let message = Message::new("ignore-denies", what, fix);
+    stack.add(message, severity, &rule.location, path);
 }
 
 /// Jumps beyond the end of their stack, for which libpam denies.
@@ -218,8 +236,10 @@ fn jumps(stack: &mut StackUnderTest) {
     for (at, rule) in rules.iter().enumerate() {
         let is_module = matches!(rule.target, RuleTarget::Module(_));
         let beyond = |code: &ReturnCode| is_beyond_end(rules, at, rule.actions[*code]);
-        let mut codes = stack.codes.of(rule).into_iter().filter(|_| is_module);
-        let Some(code) = codes.find(beyond) else {
+        let codes = logins(stack.service, rules)
+            .into_iter()
+            .flat_map(|passed| stack.codes.of(rule, &passed));
+        let Some(code) = codes.filter(|_| is_module).find(beyond) else {
             continue;
         };
         let severity = match code {
@@ -246,7 +266,8 @@ fn jumps(stack: &mut StackUnderTest) {
 fn acceptance(stack: &mut StackUnderTest) {
     let allowed = |path: &ExecutionPath| path.facts.ivalt == IvaltOutcome::Allowed;
     let lets_in = |path: &ExecutionPath| path.lets_in() && allowed(path);
-    let explained = stack.has_severity(Severity::LocksOut) || stack.has("never-reached");
+    let reached = !stack.has("never-reached") && !stack.has("only-after-lets-in");
+    let explained = stack.has_severity(Severity::LocksOut) || !reached;
     if explained || stack.paths.iter().any(lets_in) {
         return;
     }
@@ -324,9 +345,17 @@ fn token_alone(stack: &mut StackUnderTest) {
             "{} ends the stack when the token is right: the token replaces the password",
             control(rule).escape_debug()
         ),
-        line(stack.rule_type, "required", module),
+        line(stack.rule_type, alone_control(rule), module),
     );
     stack.add(message, Severity::Warning, &rule.location, Some(path));
+}
+
+/// One that goes on to the password.
+fn alone_control(rule: &Rule) -> &'static str {
+    match rule.only_after() {
+        Some(_) => right_control(rule),
+        None => "required",
+    }
 }
 
 /// A denial that denies only because no other module in the stack lets anybody in.
@@ -336,8 +365,11 @@ fn fragile(stack: &mut StackUnderTest) {
     }
     let fragile = |path: &ExecutionPath| path.facts.ivalt == IvaltOutcome::Denied && path.undecided;
     let path = stack.best_path(fragile).cloned();
-    let ivalt = ivalt_rules(stack.rules).next();
-    let (Some(path), Some((at, module))) = (path, ivalt) else {
+    let Some(path) = path else { return };
+    let asked = |(at, _): &(usize, _)| {
+        path.returned_by(*at).is_some() && !path.steps_aside(stack.rules, *at)
+    };
+    let Some((at, module)) = ivalt_rules(stack.rules).find(asked) else {
         return;
     };
     let rule = &stack.rules[at];

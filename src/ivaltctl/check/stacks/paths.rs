@@ -25,8 +25,16 @@ pub struct Facts {
     pub asked: u8,
     /// The rule that led past pam_ivalt first.
     pub passed_by: Option<usize>,
+    /// The first pam_ivalt line that did nothing, since its method has not passed.
+    pub stepped_aside: Option<usize>,
+    /// A method that a pam_ivalt line waits for has passed before PAM was asked: sshd has checked a key.
+    pub method_passed: bool,
     /// pam_ivalt led past a rule that asks for a password.
     pub skipped_password: bool,
+    /// A rule asked for a password.
+    password_asked: bool,
+    /// pam_ivalt was asked although no password was right.
+    pub after_refusal: bool,
     /// The rules that accepted a password or another proof, as bits.
     accepted: u64,
 }
@@ -68,9 +76,9 @@ impl ExecutionPath {
         self.facts.accepted & bit(rule) != 0
     }
 
-    /// Whether no rule has accepted a proof.
+    /// Whether nothing has accepted a proof, no rule and no method before.
     pub fn has_no_proof(&self) -> bool {
-        self.facts.accepted == 0
+        self.facts.accepted == 0 && !self.facts.method_passed
     }
 
     /// What the module of a rule returned, if it was called.
@@ -79,6 +87,12 @@ impl ExecutionPath {
         returned
             .find(|(called, _)| *called == rule)
             .map(|(_, code)| *code)
+    }
+
+    /// Whether pam_ivalt did nothing at this rule, since its method has not passed.
+    pub fn steps_aside(&self, rules: &[Rule], rule: usize) -> bool {
+        let ignored = self.returned_by(rule) == Some(ReturnCode::Ignore);
+        ignored && rules[rule].only_after().is_some()
     }
 
     /// How many modules succeeded.
@@ -106,11 +120,15 @@ struct Node {
     returned: Option<(usize, ReturnCode)>,
 }
 
-/// A path to every state in which a stack can end.
-pub fn all(rules: &[Rule], codes: impl Fn(&Rule) -> Vec<ReturnCode>) -> Vec<ExecutionPath> {
+/// A path to every state in which a stack can end, for logins that have passed a method before, or have not.
+pub fn all(
+    rules: &[Rule],
+    method_passed: bool,
+    codes: impl Fn(&Rule) -> Vec<ReturnCode>,
+) -> Vec<ExecutionPath> {
     let codes: Vec<_> = rules.iter().map(codes).collect();
     let start = Node {
-        login: LoginState::start(),
+        login: LoginState::start(method_passed),
         from: None,
         returned: None,
     };
@@ -158,10 +176,13 @@ fn path_to(nodes: &[Node], end: usize) -> ExecutionPath {
 }
 
 impl LoginState {
-    fn start() -> Self {
+    fn start(method_passed: bool) -> Self {
         Self {
             state: SimulatorState::start(),
-            facts: Facts::START,
+            facts: Facts {
+                method_passed,
+                ..Facts::START
+            },
         }
     }
 
@@ -176,11 +197,12 @@ impl LoginState {
         let mut facts = self.facts.clone();
         let kind = rules[here].kind();
         if kind == ModuleKind::Ivalt {
-            facts.add_outcome(code);
+            facts.add_call(here, &rules[here], code);
             facts.skipped_password |= skips(ModuleKind::Password);
         } else if skips(ModuleKind::Ivalt) && facts.asked == 0 && facts.passed_by.is_none() {
             facts.passed_by = Some(here);
         }
+        facts.password_asked |= kind == ModuleKind::Password;
         let proof = matches!(
             kind,
             ModuleKind::Password | ModuleKind::Factor | ModuleKind::Unknown
@@ -197,9 +219,23 @@ impl Facts {
         ivalt: IvaltOutcome::NotAsked,
         asked: 0,
         passed_by: None,
+        stepped_aside: None,
+        method_passed: false,
         skipped_password: false,
+        password_asked: false,
+        after_refusal: false,
         accepted: 0,
     };
+
+    /// A line with `only_after=` returns `PAM_IGNORE` only where its method has not passed.
+    fn add_call(&mut self, at: usize, rule: &Rule, code: ReturnCode) {
+        if code == ReturnCode::Ignore && rule.only_after().is_some() {
+            self.stepped_aside.get_or_insert(at);
+            return;
+        }
+        self.after_refusal |= self.password_asked && self.accepted == 0;
+        self.add_outcome(code);
+    }
 
     fn add_outcome(&mut self, code: ReturnCode) {
         self.asked = (self.asked + 1).min(2);

@@ -7,8 +7,8 @@ use crate::root::Root;
 
 /// What the rules of a stack may return.
 pub struct ReturnCodes<'a> {
-    root: &'a Root,
-    /// `[policy]` of the settings lets pam_ivalt return `PAM_IGNORE`.
+    pub root: &'a Root,
+    /// `[policy]` of the settings lets pam_ivalt return `PAM_IGNORE`, but where it has `only_after=`.
     pub tolerant: bool,
     /// pam_ivalt always returns `PAM_IGNORE`, as it does for accounts.
     pub idle: bool,
@@ -26,8 +26,9 @@ impl<'a> ReturnCodes<'a> {
         }
     }
 
-    /// One code for each thing the rule's control field can make of its return codes.
-    pub fn of(&self, rule: &Rule) -> Vec<ReturnCode> {
+    /// One code for each thing the rule's control field can make of its return codes, for a login that has passed these
+    /// methods before.
+    pub fn of(&self, rule: &Rule, passed: &[&str]) -> Vec<ReturnCode> {
         let RuleTarget::Module(module) = &rule.target else {
             return vec![ReturnCode::Success];
         };
@@ -36,7 +37,7 @@ impl<'a> ReturnCodes<'a> {
             (rule.actions[code], special)
         };
         let mut chosen: Vec<ReturnCode> = Vec::new();
-        for code in self.of_module(module) {
+        for code in self.of_module(module, passed) {
             if !chosen.iter().any(|known| effect(*known) == effect(code)) {
                 chosen.push(code);
             }
@@ -44,14 +45,17 @@ impl<'a> ReturnCodes<'a> {
         chosen
     }
 
-    fn of_module(&self, module: &Module) -> Vec<ReturnCode> {
+    fn of_module(&self, module: &Module, passed: &[&str]) -> Vec<ReturnCode> {
         let ivalt = module.kind() == ModuleKind::Ivalt;
+        let waits_for = module.only_after();
         if self.is_missing(module) {
             vec![ReturnCode::ModuleUnknown]
-        } else if ivalt && self.idle {
+        } else if ivalt && self.idle || waits_for.is_some_and(|method| !passed.contains(&method)) {
             vec![ReturnCode::Ignore]
         } else {
-            let ignored = (ivalt && self.tolerant).then_some(ReturnCode::Ignore);
+            // Where the method has passed, what a policy ignores is PAM_SUCCESS.
+            let may_ignore = ivalt && self.tolerant && waits_for.is_none();
+            let ignored = may_ignore.then_some(ReturnCode::Ignore);
             let codes = module.return_codes().iter().copied();
             codes.chain(ignored).collect()
         }

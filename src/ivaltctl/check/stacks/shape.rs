@@ -2,14 +2,15 @@
 
 use ivalt_core::arguments::FirstPass;
 
-use super::{Message, StackUnderTest, arguments, control, line};
+use super::outcomes::right_control;
+use super::{Message, StackUnderTest, control, line};
 use crate::finding::Severity;
-use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, ivalt_rules};
+use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
 
 /// Checks every pam_ivalt line.
 pub fn check(stack: &mut StackUnderTest) {
     for (at, module) in ivalt_rules(stack.rules) {
-        match arguments(module) {
+        match module.ivalt_arguments() {
             Err(why) => bad_argument(stack, at, module, &why),
             Ok(arguments) => first_pass(stack, at, module, arguments.first_pass),
         }
@@ -77,22 +78,34 @@ fn twice(stack: &mut StackUnderTest) {
         return;
     };
     let called = path.returned.iter().map(|(rule, _)| *rule);
-    let mut ivalt = called.filter(|rule| rules[*rule].kind() == ModuleKind::Ivalt);
-    let Some(second) = ivalt.nth(1) else {
+    let ivalt = called.filter(|rule| rules[*rule].kind() == ModuleKind::Ivalt);
+    let asks = |rule: &usize| !path.steps_aside(rules, *rule);
+    let mut ivalt = ivalt.filter(asks);
+    let (Some(first), Some(second)) = (ivalt.next(), ivalt.next()) else {
         return;
+    };
+    let (fix, at) = match &rules[first].target {
+        // Without the second line, nobody who has not passed the method is asked.
+        RuleTarget::Module(module) if module.only_after().is_some() => {
+            let own = line(stack.rule_type, right_control(&rules[first]), module);
+            (format!("in the file of the service itself: {own}"), first)
+        }
+        _ => ("remove this line".to_owned(), second),
     };
     let message = Message::new(
         "asked-twice",
         "one login passes pam_ivalt twice: the user is asked for two tokens",
-        "remove this line",
+        fix,
     );
-    stack.add(message, Severity::Warning, &rules[second].location, None);
+    stack.add(message, Severity::Warning, &rules[at].location, None);
 }
 
 /// A password typed at the token prompt is recognised only when a module above has taken it.
 fn before_password(stack: &mut StackUnderTest) {
     let rules = stack.rules;
-    let Some((first, module)) = ivalt_rules(rules).next() else {
+    // Strangers do not reach a line that waits for a key.
+    let mut asking = ivalt_rules(rules).filter(|(_, module)| module.only_after().is_none());
+    let Some((first, module)) = asking.next() else {
         return;
     };
     let is_password = |rule: &&Rule| rule.kind() == ModuleKind::Password;

@@ -28,7 +28,7 @@ const FEDORA_SUDO: Row = Row {
     tree: "fedora",
     service: "sudo",
     file: "sudo",
-    healthy: "auth substack system-auth\nauth required pam_ivalt.so\naccount include system-auth\n",
+    healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\naccount include system-auth\n",
     location: ("/etc/pam.d/sudo", 2),
     ..DEBIAN
 };
@@ -46,12 +46,26 @@ const TOLERANT: &[(&str, &str)] = &[(
 
 const HEALTHY: &str = "@include common-auth\nauth required pam_ivalt.so\n@include common-account\n";
 const KEY: &str = "auth required pam_ivalt.so\n@include common-account\n";
-const FEDORA_HEALTHY: &str = "auth substack password-auth\nauth required pam_ivalt.so\nauth include postlogin\naccount include password-auth\n";
-const KEY_OR_PASSWORD: &str = "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]
-auth substack common-auth
+const FEDORA_HEALTHY: &str =
+    "auth required pam_ivalt.so\nauth include postlogin\naccount include password-auth\n";
+const KEY_OR_PASSWORD: &str =
+    "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey
+@include common-auth
 auth required pam_ivalt.so
 @include common-account
 ";
+const AFTER_KEY: Row = Row {
+    healthy: KEY_OR_PASSWORD,
+    location: ("/etc/pam.d/sshd", 1),
+    ..DEBIAN
+};
+const LOGIN: Row = Row {
+    service: "login",
+    file: "login",
+    healthy: "@include common-auth\nauth required pam_ivalt.so\n",
+    location: ("/etc/pam.d/login", 1),
+    ..DEBIAN
+};
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -134,7 +148,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "reset in a substack",
         broken: "@include common-auth\nauth substack ours\n",
-        healthy: "@include common-auth\nauth substack common-auth\nauth required pam_ivalt.so\n",
+        healthy: "@include common-auth\nauth required pam_ivalt.so\n",
         also: &[(
             "/etc/pam.d/ours",
             "auth required pam_ivalt.so\nauth [success=reset default=reset] pam_permit.so\n",
@@ -295,6 +309,19 @@ pub const ROWS: &[Row] = &[
         broken: KEY,
         healthy: HEALTHY,
         also: TOLERANT,
+        id: "ignore-denies",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "ignore alone, in an outage",
+        broken: KEY,
+        healthy: HEALTHY,
+        also: &[(
+            "/etc/ivalt/ivalt.toml",
+            "[policy]\nunavailable = \"ignore\"\n",
+        )],
         id: "ignore-denies",
         severity: Warning,
         location: ("/etc/pam.d/sshd", 1),
@@ -623,7 +650,7 @@ pub const ROWS: &[Row] = &[
         ..DEBIAN
     },
     Row {
-        name: "key or password, optional",
+        name: "key or password by a shell, optional",
         broken: "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth optional pam_ivalt.so\n",
         healthy: KEY_OR_PASSWORD,
         id: "denial-does-not-deny",
@@ -631,7 +658,7 @@ pub const ROWS: &[Row] = &[
         ..DEBIAN
     },
     Row {
-        name: "key or password, one line too far",
+        name: "key or password by a shell, one line too far",
         broken: "auth [success=2 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
         healthy: KEY_OR_PASSWORD,
         id: "bypassed",
@@ -654,5 +681,175 @@ pub const ROWS: &[Row] = &[
         id: "denial-does-not-deny",
         location: ("/etc/pam.d/sshd", 3),
         ..DEBIAN
+    },
+    Row {
+        name: "after a key, no second line",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        id: "only-after-lets-in",
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, as the second line",
+        broken: "@include common-auth\nauth required pam_ivalt.so only_after=publickey\n",
+        id: "only-after-lets-in",
+        location: ("/etc/pam.d/sshd", 2),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, both lines",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so only_after=hostbased\n",
+        id: "only-after-lets-in",
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, optional",
+        broken: "auth optional pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        id: "denial-does-not-deny",
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, sufficient",
+        broken: "auth sufficient pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        id: "denial-does-not-deny",
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, default=ignore",
+        broken: "auth [default=ignore] pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        id: "denial-does-not-deny",
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, default=ok",
+        broken: "auth [success=done ignore=ignore default=ok] pam_ivalt.so only_after=publickey\n@include common-auth\nauth optional pam_ivalt.so\n",
+        id: "denial-does-not-deny",
+        location: ("/etc/pam.d/sshd", 3),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, required",
+        broken: "auth required pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so\n",
+        id: "asked-twice",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, sufficient, and a second line",
+        broken: "auth sufficient pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so\n",
+        id: "asked-twice",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, in a substack",
+        broken: "auth substack ours\n@include common-auth\nauth required pam_ivalt.so\n",
+        also: &[(
+            "/etc/pam.d/ours",
+            "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n",
+        )],
+        id: "asked-twice",
+        severity: Warning,
+        location: ("/etc/pam.d/ours", 1),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, the password's way is closed",
+        broken: "auth [success=done default=die] pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so\n",
+        id: "only-after-denies",
+        severity: LocksOut,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, past the password",
+        broken: "auth [success=done ignore=1 default=die] pam_ivalt.so only_after=publickey\nauth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "password-not-asked",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after no method",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=password\n@include common-auth\nauth required pam_ivalt.so\n",
+        id: "bad-argument",
+        severity: LocksOut,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, alone",
+        broken: "auth required pam_ivalt.so only_after=publickey\n",
+        healthy: KEY,
+        id: "only-after-alone",
+        severity: LocksOut,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, for accounts",
+        broken: "@include common-auth\nauth required pam_ivalt.so\naccount required pam_ivalt.so only_after=publickey\n",
+        id: "account-line",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 3),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, where policies ignore",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth required pam_ivalt.so\nauth optional pam_permit.so\n",
+        also: TOLERANT,
+        id: "ignore-lets-in",
+        location: ("/etc/pam.d/sshd", 2),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, in login",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so\n",
+        id: "only-after-elsewhere",
+        severity: Warning,
+        ..LOGIN
+    },
+    Row {
+        name: "after a key, in login, no second line",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        id: "only-after-lets-in",
+        ..LOGIN
+    },
+    Row {
+        name: "after a key, in login, alone",
+        broken: "auth required pam_ivalt.so only_after=publickey\n",
+        id: "only-after-elsewhere",
+        severity: LocksOut,
+        ..LOGIN
+    },
+    Row {
+        name: "a shell that looks for the key",
+        broken: "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack common-auth\nauth required pam_ivalt.so\n",
+        id: "old-key-or-password",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "a substack that could be an include",
+        broken: "auth substack common-auth\nauth required pam_ivalt.so\n",
+        id: "wrong-password-goes-on",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
+        name: "Fedora's substack",
+        broken: "auth substack password-auth\nauth required pam_ivalt.so\nauth include postlogin\n",
+        id: "wrong-password-goes-on",
+        severity: Warning,
+        location: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
+        name: "after a key, and Fedora's substack",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth substack password-auth\nauth required pam_ivalt.so\nauth include postlogin\n",
+        id: "wrong-password-goes-on",
+        severity: Warning,
+        ..FEDORA
+    },
+    Row {
+        name: "after a key, and Fedora's include",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth include password-auth\nauth required pam_ivalt.so\n",
+        id: "bypassed",
+        ..FEDORA
     },
 ];
