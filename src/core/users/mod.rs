@@ -181,6 +181,19 @@ mod tests {
         );
     }
 
+    /// As TOML allows it.
+    #[test]
+    fn users_in_several_places() {
+        const M: &str = "mobile = '+14155550100'";
+        for text in [
+            format!("[users.bob]\nx = 1\n[users.alice]\n{M}\n[users]\n"),
+            format!("users.bob = ''\nusers.alice.{M}\n[users.carol]\n"),
+            format!("users = {{ bob = {{}}, alice = {{ {M} }} }}\n"),
+        ] {
+            assert_eq!(enrolled(&text, "alice"), "+14155550100", "{text}");
+        }
+    }
+
     #[test]
     fn look_up_is_byte_for_byte() {
         let text = "[users]\nalice = \"+916283974746\"";
@@ -389,6 +402,31 @@ mod tests {
             ("users = 3\n", 1, "\"users\" is outside [users]"),
             (
                 "[users]\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\n[users.bob]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\nusers.bob = 'x'\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users.bob = 'x'\nusers = {}\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users.bob.mobile = 'x'\n[users]\n",
                 2,
                 "[users] is defined twice; keep one",
             ),

@@ -82,7 +82,12 @@ pub struct UsersParser<'i, R> {
     pub arrays: usize,
     /// Where the last key is.
     pub at: usize,
-    users_tables: usize,
+    /// Whether `[users]` or `users = {…}` has been seen.
+    users_table: bool,
+    /// Whether it was `users = {…}`, to which TOML lets nothing be added.
+    users_complete: bool,
+    /// Whether `users.alice = …` has been seen, after which TOML allows no `[users]`.
+    users_by_dotted_keys: bool,
     misplaced: Option<NotToml>,
 }
 
@@ -96,7 +101,9 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
             tables: vec![0],
             arrays: 0,
             at: 0,
-            users_tables: 0,
+            users_table: false,
+            users_complete: false,
+            users_by_dotted_keys: false,
             misplaced: None,
         }
     }
@@ -114,6 +121,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
 
     /// A value, or a table that begins, at `self.path`.
     fn value(&mut self, value: Value<'i>) {
+        self.note_dotted_users();
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
@@ -133,10 +141,24 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     }
 
     fn users_table(&mut self) {
-        self.users_tables += 1;
-        if self.users_tables > 1 {
-            self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
+        if self.users_table || self.users_by_dotted_keys {
+            self.users_twice();
         }
+        self.users_table = true;
+    }
+
+    /// `users.alice = …` before the first header, and anything that adds to `users = {…}`.
+    fn note_dotted_users(&mut self) {
+        if self.path.len() > 1 && self.path.first().is_some_and(|key| key == "users") {
+            self.users_by_dotted_keys |= self.tables == [0];
+            if self.users_complete && self.tables.len() == 1 {
+                self.users_twice();
+            }
+        }
+    }
+
+    fn users_twice(&mut self) {
+        self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
     }
 
     fn unquoted_dots(&mut self) {
@@ -177,7 +199,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     }
 
     fn std_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.tables = vec![self.path.len() - 1];
+        self.tables = vec![self.path.len().saturating_sub(1)];
         self.value(Value::Table);
         self.tables = vec![self.path.len()];
     }
@@ -187,6 +209,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     }
 
     fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.tables = vec![self.path.len().saturating_sub(1)];
         self.value(Value::Other);
         self.tables = vec![self.path.len()];
     }
@@ -194,6 +217,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     fn inline_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
         if self.arrays == 0 {
             self.value(Value::Table);
+            self.users_complete |= self.path.len() == 1;
             self.tables.push(self.path.len());
         }
         true

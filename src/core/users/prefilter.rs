@@ -3,7 +3,7 @@
 //! A line is left out only where a statement begins and ends in it, whatever is before and after, so that the rest
 //! is TOML if and only if the whole is. The first line that is not plain ends this: from there on all is kept.
 
-/// `text` without blank lines, comments, and the plain entries of everybody but `wanted`.
+/// `text` without blank lines, comments, and the plain entries that do not concern `wanted`.
 #[must_use]
 pub fn prefilter(text: &str, wanted: &str) -> String {
     let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
@@ -14,7 +14,9 @@ pub fn prefilter(text: &str, wanted: &str) -> String {
         let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
         let whole = whole.unwrap_or(line);
         match plain(whole.as_bytes(), in_users) {
-            Some(Plain::Entry(name)) if name == wanted.as_bytes() => kept.push_str(line),
+            Some(Plain::Entry(name)) if concerns(name, wanted.as_bytes()) => kept.push_str(line),
+            // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
+            Some(Plain::Nothing) if kept.is_empty() => kept.push('\n'),
             Some(Plain::Entry(_) | Plain::Nothing) => {}
             Some(Plain::Users) => {
                 in_users = true;
@@ -28,6 +30,14 @@ pub fn prefilter(text: &str, wanted: &str) -> String {
         rest = after;
     }
     kept
+}
+
+/// `first = { last = "…" }` is what `first.last` gets who forgot the quotes.
+fn concerns(name: &[u8], wanted: &[u8]) -> bool {
+    match wanted.strip_prefix(name) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"."),
+        None => false,
+    }
 }
 
 /// What a line says, without its end.
@@ -131,10 +141,27 @@ mod tests {
     fn plain_lines_of_others_go() {
         let text = "# all\n\n  [users] # here\r\nalice = \"+1\"\n\tbob\t=\t\"\" # b\u{f6}b\n\"c.d\" = { mobile = \"+2\", enabled = false }\n\
             \"alice\" = {mobile=\"+3\"}\r\ne-_9 = true\n";
-        let kept = "  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
+        let kept = "\n  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
         assert_eq!(prefilter(text, "alice"), kept);
-        assert_eq!(prefilter(text, "c.d").lines().count(), 2);
+        assert_eq!(prefilter(text, "c.d").lines().count(), 3);
         assert_eq!(prefilter("[users]\nbob = \"\"", "alice"), "[users]\n");
+    }
+
+    #[test]
+    fn what_may_be_a_name_without_quotes_stays() {
+        let text = "[users]\nfirst = { last = \"+1\" }\nfirstly = \"\"\n\"\" = { x = true }\n";
+        let kept = "[users]\nfirst = { last = \"+1\" }\n";
+        assert_eq!(prefilter(text, "first.last"), kept);
+        assert_eq!(prefilter(text, ".x"), "[users]\n\"\" = { x = true }\n");
+    }
+
+    /// Nowhere else is it one.
+    #[test]
+    fn nothing_becomes_a_byte_order_mark() {
+        let text = "# all\n\u{feff}[users]\n";
+        assert_eq!(prefilter(text, "alice"), "\n\u{feff}[users]\n");
+        let text = "\u{feff}[users]\nbob = \"\"\n";
+        assert_eq!(prefilter(text, "alice"), text);
     }
 
     #[test]
