@@ -1,7 +1,8 @@
-//! What a connection needs of the system and std has no safe function for: name look-up, threads, poll.
+//! What is needed of the system and std has no safe function for: name look-up, threads, poll, memory.
 #![allow(unsafe_code)]
 
 mod dns;
+pub mod memory;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

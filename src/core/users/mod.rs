@@ -16,7 +16,7 @@ pub use parser::{EntryVisitor, UsersParser, names_without_quotes, scan};
 #[cfg(feature = "testing")]
 pub use prefilter::prefilter;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 use crate::toml_events::NotToml;
 use crate::trusted_file::{LARGE, ReadPermission, Trust};
@@ -74,9 +74,9 @@ pub fn look_up_in(
 }
 
 /// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its
-/// lines.
+/// lines, and so does a want of memory, for its sentence.
 fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
-    let text = prefilter::prefilter(text, wanted);
+    let text = prefilter::prefilter(text, wanted).ok()?;
     let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;
     let entry = one.found.entry(lines, wanted.as_bytes(), format);
     (!matches!(entry, Entry::Bad(_))).then_some(entry)
@@ -112,7 +112,10 @@ impl Lines<'_> {
     /// Why nobody can be looked up in such a file.
     #[must_use]
     pub fn not_toml(&self, not_toml: NotToml) -> Problem {
-        self.locate(not_toml.at, not_toml.problem)
+        match not_toml.problem.kind {
+            ProblemKind::Unreadable => not_toml.problem.in_file(self.path),
+            _ => self.locate(not_toml.at, not_toml.problem),
+        }
     }
 
     fn locate(&self, at: usize, problem: Problem) -> Problem {

@@ -3,9 +3,13 @@
 //! A line is left out only where a statement begins and ends in it, whatever is before and after, so that the rest
 //! is TOML if and only if the whole is. The first line that is not plain ends this: from there on all is kept.
 
+use crate::sys::memory::{self, OutOfMemory};
+
 /// `text` without blank lines, comments, and the plain entries that do not concern `wanted`.
-#[must_use]
-pub fn prefilter(text: &str, wanted: &str) -> String {
+///
+/// # Errors
+/// There is no memory for it.
+pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
     let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
@@ -14,22 +18,24 @@ pub fn prefilter(text: &str, wanted: &str) -> String {
         let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
         let whole = whole.unwrap_or(line);
         match plain(whole.as_bytes(), in_users) {
-            Some(Plain::Entry(name)) if concerns(name, wanted.as_bytes()) => kept.push_str(line),
+            Some(Plain::Entry(name)) if concerns(name, wanted.as_bytes()) => {
+                memory::push_str(&mut kept, line)?;
+            }
             // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
-            Some(Plain::Nothing) if kept.is_empty() => kept.push('\n'),
+            Some(Plain::Nothing) if kept.is_empty() => memory::push_str(&mut kept, "\n")?,
             Some(Plain::Entry(_) | Plain::Nothing) => {}
             Some(Plain::Users) => {
                 in_users = true;
-                kept.push_str(line);
+                memory::push_str(&mut kept, line)?;
             }
             None => {
-                kept.push_str(rest);
+                memory::push_str(&mut kept, rest)?;
                 break;
             }
         }
         rest = after;
     }
-    kept
+    Ok(kept)
 }
 
 /// `first = { last = "…" }` is what `first.last` gets who forgot the quotes.
@@ -135,7 +141,9 @@ fn inline_table(line: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    fn prefilter(text: &str, wanted: &str) -> String {
+        super::prefilter(text, wanted).unwrap()
+    }
 
     #[test]
     fn plain_lines_of_others_go() {
