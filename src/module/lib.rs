@@ -49,7 +49,7 @@ use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
 use ivalt_core::report::Report;
-use ivalt_core::sys::{effective_uid, platform};
+use ivalt_core::sys::{account_name, effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
 use panic_guard::{catch_panic, silence_panics};
 
@@ -111,5 +111,6 @@ fn context() -> Context {
     Context {
         trust: Trust { effective_uid },
         platform: platform(),
+        account_name,
     }
 }

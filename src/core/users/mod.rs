@@ -7,6 +7,7 @@ mod entry;
 mod mobile;
 mod parser;
 mod prefilter;
+mod spelling;
 
 use std::path::Path;
 
@@ -47,6 +48,25 @@ pub fn look_up(
 ) -> Result<Entry, Problem> {
     let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
     look_up_in(path, &bytes, name, format)
+}
+
+/// The first name in the file at `path` that is another spelling of one of `names`, whatever is said of it.
+///
+/// # Errors
+/// As [`look_up`].
+pub fn other_spelling(
+    path: &Path,
+    trust: Trust,
+    names: &[&[u8]],
+) -> Result<Option<String>, Problem> {
+    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
+    let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
+    let lines = Lines {
+        path,
+        before: &count,
+    };
+    let text = text(&bytes, &lines)?;
+    spelling::find(text, names).map_err(|not_toml| lines.not_toml(not_toml))
 }
 
 /// As [`look_up`] for a file that has been read.

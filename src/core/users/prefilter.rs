@@ -10,6 +10,14 @@ use crate::sys::memory::{self, OutOfMemory};
 /// # Errors
 /// There is no memory for it.
 pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
+    without_others(text, |name| concerns(name, wanted.as_bytes()))
+}
+
+/// `text` without blank lines, comments, and the plain entries of names that are not `wanted`.
+///
+/// # Errors
+/// There is no memory for it.
+pub fn without_others(text: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<String, OutOfMemory> {
     let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
@@ -18,7 +26,7 @@ pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
         let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
         let whole = whole.unwrap_or(line);
         match plain(whole.as_bytes(), in_users) {
-            Some(Plain::Entry(name)) if concerns(name, wanted.as_bytes()) => {
+            Some(Plain::Entry(name)) if wanted(name) => {
                 memory::push_str(&mut kept, line)?;
             }
             // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
