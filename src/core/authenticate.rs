@@ -1,6 +1,7 @@
 //! One call from its beginning to its [`Decision`]: the code to read first.
 
 use std::ffi::CStr;
+use std::io;
 
 use crate::api::{Answer, Client, Exchange};
 use crate::arguments::{Arguments, Debug, FirstPass};
@@ -23,6 +24,8 @@ pub struct Context {
     pub trust: Trust,
     /// What a connection needs.
     pub platform: Platform,
+    /// The name that the password database returns for another.
+    pub account_name: fn(&[u8]) -> io::Result<Option<Vec<u8>>>,
 }
 
 /// Decides one call and leaves all there is to say about it in `report`. The user is told of a denial.
@@ -67,7 +70,10 @@ fn decide(
     };
     let mut entry = call.find_user(application)?;
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
-        return Ok(Decision::Ignore(Tolerated::Unenrolled));
+        match call.entry_by_another_spelling(context.account_name)? {
+            Some(bad) => entry = bad,
+            None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
+        }
     }
     loop {
         let Denial(refusal, cause) = match call.attempt(application, &mut entry) {
@@ -120,6 +126,41 @@ impl Call<'_> {
         Ok(entry)
     }
 
+    /// Before a policy ignores those without an entry: the same account may be enrolled by a name that is spelled
+    /// otherwise, here or in the password database.
+    fn entry_by_another_spelling(
+        &self,
+        account_name: fn(&[u8]) -> io::Result<Option<Vec<u8>>>,
+    ) -> Result<Option<Entry>, Denial> {
+        let user = &self.report.user;
+        let own = account_name(user).map_err(|error| {
+            let cause = format!("password database: {}", error.kind());
+            Denial(Refusal::Misconfigured, cause)
+        })?;
+        let names = [user, own.as_ref().unwrap_or(user)].map(Vec::as_slice);
+        let path = &self.settings.users_file;
+        let spelling = users::other_spelling(path, self.trust, &names)?;
+        Ok(spelling.map(|spelling| {
+            let what = format!(
+                "the name is there as \"{spelling}\", and names are compared byte for byte"
+            );
+            let fix = "log in by that name, or enrol this one, too: ivaltctl users add NAME MOBILE";
+            Entry::Bad(Problem::invalid(what).in_file(path).fix(fix))
+        }))
+    }
+
+    /// Told when the answer is there, so that nobody hears from the time to the prompt who is enrolled.
+    fn not_enrolled(&self) -> Denial {
+        let path = &self.settings.users_file;
+        let mut cause = format!("no entry in {}", path.display());
+        let names = [self.report.user.as_slice()];
+        if let Ok(Some(spelling)) = users::other_spelling(path, self.trust, &names) {
+            cause +=
+                &format!("; there is one for \"{spelling}\", and names are compared byte for byte");
+        }
+        Denial(Refusal::NotEnrolled, cause)
+    }
+
     /// One try, from the question to iVALT's answer. Users who cannot get in are asked like all others.
     fn attempt(
         &mut self,
@@ -143,6 +184,9 @@ impl Call<'_> {
             *entry = Entry::Absent;
             *entry = self.find_user(application)?;
         }
+        if *entry == Entry::Absent {
+            return Err(self.not_enrolled());
+        }
         let mobile = self.mobile(entry)?;
         let user = &self.report.user;
         self.tokens.check_auth_token(&mut token, user)?;
@@ -157,10 +201,7 @@ impl Call<'_> {
             Entry::Enrolled(mobile) => Ok(mobile),
             Entry::Disabled(_) => Err(Refusal::Disabled.into()),
             Entry::Bad(problem) => Err(Denial(Refusal::BadEntry, problem.to_string())),
-            Entry::Absent => {
-                let cause = format!("no entry in {}", self.settings.users_file.display());
-                Err(Denial(Refusal::NotEnrolled, cause))
-            }
+            Entry::Absent => Err(Refusal::NotEnrolled.into()),
         }
     }
 
@@ -259,6 +300,7 @@ mod tests {
                 spawn: |_| panic!("no thread is started for an invalid handle"),
                 hung_up: |_| panic!("no connection is made for an invalid handle"),
             },
+            account_name: |_| panic!("no name is looked up for an invalid handle"),
         };
         authenticate(&[&word], &mut Broken, context, &mut report);
         assert_eq!(

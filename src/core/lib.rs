@@ -22,7 +22,7 @@
 //! | [`problem`] | what is wrong with a file, as data |
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`secret`] | bytes that redact and wipe themselves |
-//! | [`sys`] | what std has no safe function for: name look-up, threads, poll; the only `unsafe` here |
+//! | [`sys`] | what std has no safe function for: name look-up, threads, poll, memory, accounts; the only `unsafe` here |
 #![deny(unsafe_code)]
 #![deny(
     clippy::disallowed_methods,

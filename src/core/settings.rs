@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
+use crate::sys::memory;
 use crate::toml_events::{self, SyntaxCheck};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
@@ -288,6 +289,9 @@ impl Default for Policy {
     }
 }
 
+/// More than the toml crate takes for a byte.
+const MEMORY_PER_BYTE: usize = 256;
+
 /// The text of one settings file and where it came from.
 struct SettingsText<'a> {
     path: &'a Path,
@@ -296,6 +300,9 @@ struct SettingsText<'a> {
 
 impl SettingsText<'_> {
     fn parse(&self) -> Result<Document, Problem> {
+        // Of a byte the toml crate makes a token, a value, and copies of both.
+        memory::check(self.text.len().saturating_mul(MEMORY_PER_BYTE))
+            .map_err(|out_of_memory| Problem::from(out_of_memory).in_file(self.path))?;
         // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
         let source = toml_parser::Source::new(self.text);
         toml_events::walk(source, &mut SyntaxCheck(source))
@@ -341,6 +348,9 @@ impl SettingsText<'_> {
     }
 
     fn locate(&self, span: &Range<usize>, problem: Problem) -> Problem {
+        if problem.kind == ProblemKind::Unreadable {
+            return problem.in_file(self.path);
+        }
         let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         problem.in_file(self.path).in_line(line)

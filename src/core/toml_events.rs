@@ -6,6 +6,7 @@ use toml_parser::parser::{EventReceiver, RecursionGuard, ValidateWhitespace, par
 use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
 
 use crate::problem::Problem;
+use crate::sys::memory::{self, OutOfMemory};
 
 /// Arrays and inline tables may be nested this deep, as in `toml` itself.
 const MAX_DEPTH: u32 = 80;
@@ -28,6 +29,16 @@ impl NotToml {
     }
 }
 
+/// Whether it is TOML, nobody knows.
+impl From<OutOfMemory> for NotToml {
+    fn from(out_of_memory: OutOfMemory) -> Self {
+        Self {
+            at: 0,
+            problem: out_of_memory.into(),
+        }
+    }
+}
+
 /// Hands every event of `source` to `receiver`.
 ///
 /// # Errors
@@ -35,11 +46,7 @@ impl NotToml {
 pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), NotToml> {
     let mut tokens = Vec::new();
     for token in source.lex() {
-        // The caller of su sets RLIMIT_AS; an allocation that fails in a Vec aborts the application.
-        tokens
-            .try_reserve(1)
-            .map_err(|_| NotToml::at(0, "is too large for the available memory".to_owned()))?;
-        tokens.push(token);
+        memory::push(&mut tokens, token)?;
     }
     let mut first: Option<ParseError> = None;
     let mut guard = RecursionGuard::new(receiver, MAX_DEPTH);

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::memory::{self, OutOfMemory};
 
 /// Size limit of settings, key and certificate files, in bytes.
 pub const SMALL: u64 = 1 << 20;
@@ -121,6 +122,7 @@ fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<
         .try_reserve_exact(usize::try_from(expected).unwrap_or(0))
         .map_err(|_| ErrorKind::OutOfMemory)?;
     file.take(most).read_to_end(&mut bytes)?;
+    memory::check_rest(bytes.capacity()).map_err(|_| ErrorKind::OutOfMemory)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
@@ -149,6 +151,9 @@ fn not_a_file(path: &Path) -> Problem {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    if error.kind() == ErrorKind::OutOfMemory {
+        return Problem::from(OutOfMemory).in_file(path);
+    }
     let kind = match error.kind() {
         ErrorKind::PermissionDenied => ProblemKind::PermissionDenied,
         _ => ProblemKind::Unreadable,

@@ -4,17 +4,33 @@
 /// spellings of one name, as winbind(8), sssd(8) and hosts that complete what was typed write it.
 #[must_use]
 pub fn folded(name: &[u8]) -> Vec<u8> {
+    let bare = bare(name);
+    match std::str::from_utf8(bare) {
+        Ok(text) => text.to_lowercase().into_bytes(),
+        Err(_) => bare.to_ascii_lowercase(),
+    }
+}
+
+/// Whether `name` is `folded` in that form. It makes no copy of a name that is longer than it could be.
+#[must_use]
+pub fn is_spelling(name: &[u8], folded: &[u8]) -> bool {
+    let bare = bare(name);
+    if bare.is_ascii() {
+        return bare.eq_ignore_ascii_case(folded);
+    }
+    // The lower case of a character takes three times its bytes at most, and so the other way round.
+    let possible = bare.len() <= folded.len().saturating_mul(3);
+    possible && self::folded(name) == folded
+}
+
+fn bare(name: &[u8]) -> &[u8] {
     let without_domain = name.rsplit(|byte| *byte == b'\\').next().unwrap_or(name);
     let bare = without_domain
         .split(|byte| *byte == b'@')
         .next()
         .unwrap_or(without_domain);
     // Nothing but a domain or a realm is a name of its own.
-    let bare = if bare.is_empty() { name } else { bare };
-    match std::str::from_utf8(bare) {
-        Ok(text) => text.to_lowercase().into_bytes(),
-        Err(_) => bare.to_ascii_lowercase(),
-    }
+    if bare.is_empty() { name } else { bare }
 }
 
 #[cfg(test)]
@@ -38,6 +54,27 @@ mod tests {
             );
         }
         assert_eq!(folded(b"Al\xffice"), b"al\xffice");
+    }
+
+    #[test]
+    fn a_spelling_is_what_folds_to_the_same() {
+        let long = [b"CORP".repeat(1000), b"\\ALICE@x".to_vec()].concat();
+        for (name, expected) in [
+            (&b"Alice"[..], true),
+            (&long, true),
+            (b"alic", false),
+            (b"", false),
+            (b"alicealicealicealice", false),
+        ] {
+            assert_eq!(is_spelling(name, b"alice"), expected);
+        }
+        // Every character, and what it becomes.
+        for character in '\0'..=char::MAX {
+            let name = character.to_string();
+            let folded = folded(name.as_bytes());
+            assert!(is_spelling(name.as_bytes(), &folded), "{character:?}");
+        }
+        assert!(is_spelling(b"", b""));
     }
 
     #[test]

@@ -50,7 +50,7 @@ use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
 use ivalt_core::only_after::Turn;
 use ivalt_core::report::Report;
-use ivalt_core::sys::{effective_uid, platform};
+use ivalt_core::sys::{account_name, effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
 use panic_guard::{catch_panic, silence_panics};
 
@@ -135,5 +135,6 @@ fn context() -> Context {
     Context {
         trust: Trust { effective_uid },
         platform: platform(),
+        account_name,
     }
 }

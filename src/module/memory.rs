@@ -5,6 +5,8 @@
 use std::ffi::c_void;
 use std::{mem, ptr};
 
+use ivalt_core::sys::memory::can_map;
+
 /// More than a call takes at its peak, the thread that connects included, beside `users.toml`, which asks for its own.
 const MEMORY: usize = 4 << 20;
 /// More than the deepest frame of a call, the C library's name look-up included, is below its first.
@@ -27,19 +29,6 @@ pub fn for_a_call() -> Result<(), String> {
         return Err(format!("out of memory: less than {} MiB", MEMORY >> 20));
     }
     Ok(())
-}
-
-/// Maps and unmaps; `RLIMIT_AS` and `RLIMIT_DATA` count writable mappings whether they are touched or not.
-fn can_map(size: usize) -> bool {
-    let (access, kind) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-    );
-    // SAFETY: a new mapping, of which no other code knows, is unmapped whole.
-    unsafe {
-        let mapping = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
-        mapping != libc::MAP_FAILED && libc::munmap(mapping, size) == 0
-    }
 }
 
 /// glibc's answer below is wrong where the limit is less than the environment takes; and a thread's stack is no larger.
@@ -91,10 +80,5 @@ mod tests {
         assert!(left(STACK / 8) < STACK);
         assert!(left(2 * STACK) >= STACK);
         assert!(stack_left().is_some_and(|left| left > STACK));
-    }
-
-    #[test]
-    fn nobody_has_all_the_memory() {
-        assert_eq!((can_map(MEMORY), can_map(usize::MAX / 2)), (true, false));
     }
 }

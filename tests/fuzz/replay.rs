@@ -12,6 +12,9 @@ use targets::{answer, application, arguments, conversation, items, settings, use
 #[path = "mod.rs"]
 mod targets;
 
+#[path = "mutations.rs"]
+mod mutations;
+
 #[test]
 fn answer_replayed() {
     replay("answer", answer::run);

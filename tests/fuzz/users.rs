@@ -1,14 +1,20 @@
-//! `users.toml`, looked up event by event, against `toml`'s whole document: nobody may get in as somebody else.
+//! `users.toml`, as a login looks it up, against the same file read event by event to its end, and against `toml`'s
+//! whole document: nobody may get in as somebody else, or by a file that the others refuse.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 use std::str::from_utf8;
 
 use serde::Deserialize;
 use toml::Value;
-use toml::de::{DeTable, Deserializer};
+use toml::de::{DeTable, Deserializer, Error};
 
+use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
-use ivalt_core::users::{Entry, Mobile, look_up_in};
+use ivalt_core::users::{
+    self, Entry, EntryVisitor, Lines, Mobile, RawEntry, look_up_in, names_without_quotes,
+};
 
 /// The first line is the name that is looked up, the rest the file.
 pub fn run(input: &[u8]) {
@@ -22,8 +28,12 @@ pub fn run(input: &[u8]) {
     }
 }
 
-fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
-    let found = look_up_in(Path::new("/users.toml"), file, name, format);
+/// Panics where the three do not agree about `name`.
+pub fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
+    let found = look_up_in(Path::new(PATH), file, name, format);
+    let whole = read_whole(file, name, format);
+    let shown = name.escape_ascii();
+    assert_eq!(found, whole, "{shown}: by a login, and by the whole file");
     let Ok(text) = from_utf8(file) else {
         assert!(found.is_err(), "not UTF-8, and {found:?}");
         return;
@@ -31,7 +41,7 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
     let name = from_utf8(name).ok();
     let (document, errors) = DeTable::parse_recoverable(text);
     let doubled = !errors.is_empty();
-    if errors.iter().any(|error| !is_double(error.message())) {
+    if errors.iter().any(|error| !is_double(error, text)) {
         assert!(found.is_err(), "{errors:?}, and {found:?}");
         return;
     }
@@ -51,10 +61,13 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
         (Ok(Entry::Disabled(mobile)), Expected::Disabled(other)) => mobile == other,
         (Ok(Entry::Bad(_)), Expected::Bad) => true,
         (Ok(Entry::Absent), Expected::Absent) => true,
+        // What is defined twice may deny more than one user, and lets nobody in.
+        (Err(_) | Ok(Entry::Bad(_)), _) if doubled => true,
+        // `first.last = "…"` beside `first = "…"`: that concerns first.last.
+        (Ok(Entry::Enrolled(_)), Expected::FirstPart) => doubled,
+        (Ok(Entry::Bad(_)), Expected::FirstPart) => true,
         // Its dots are not in quotes.
         (Ok(Entry::Bad(_)), Expected::Absent) => name.is_some_and(|name| name.contains('.')),
-        // What is defined twice may deny more than one user, and lets nobody in.
-        (Err(_) | Ok(Entry::Bad(_)), _) => doubled,
         _ => false,
     };
     assert!(
@@ -63,9 +76,56 @@ fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
     );
 }
 
+const PATH: &str = "/users.toml";
+
+/// Every line is parsed, whatever a login may leave out.
+fn read_whole(file: &[u8], name: &[u8], format: MobileFormat) -> Result<Entry, Problem> {
+    let lines = Lines {
+        path: Path::new(PATH),
+        before: &|at| file[..at].iter().filter(|byte| **byte == b'\n').count(),
+    };
+    let text = users::text(file, &lines)?;
+    let one = OneUser {
+        name: from_utf8(name).ok(),
+        found: RawEntry::default(),
+    };
+    let one = users::scan(text, one).map_err(|not_toml| lines.not_toml(not_toml))?;
+    Ok(one.found.entry(&lines, name, format))
+}
+
+struct OneUser<'i, 'n> {
+    name: Option<&'n str>,
+    found: RawEntry<'i>,
+}
+
+impl<'i> EntryVisitor<'i> for OneUser<'i, '_> {
+    fn visit(&mut self, name: &Cow<'i, str>) -> Option<&mut RawEntry<'i>> {
+        (self.name == Some(name)).then_some(&mut self.found)
+    }
+
+    fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
+        let name = self.name.filter(|name| name.contains('.'))?;
+        let written = names_without_quotes(keys).find(|written| written == name)?;
+        Some((written, &mut self.found))
+    }
+}
+
 /// A name that is defined twice concerns that user; every other fault concerns all users.
-fn is_double(message: &str) -> bool {
-    message == "duplicate key" || message.starts_with("cannot extend ")
+fn is_double(error: &Error, text: &str) -> bool {
+    let double =
+        error.message() == "duplicate key" || error.message().starts_with("cannot extend ");
+    let names_users = error.span().is_some_and(|span| is_users(text, span));
+    double && !names_users
+}
+
+/// Whether this is the key `users` itself: in a header, or before the first one.
+fn is_users(text: &str, key: Range<usize>) -> bool {
+    let before = &text[..key.start];
+    let line = before.rfind('\n').map_or(0, |end| end + 1);
+    let (above, left) = (&before[..line], before[line..].trim_ascii());
+    let first_header = !above.lines().any(|line| line.trim_start().starts_with('['));
+    let written = text[key].trim_matches(['"', '\'']);
+    written == "users" && (matches!(left, "[" | "[[") || left.is_empty() && first_header)
 }
 
 /// How often the name is in a file of nothing but `name = "+mobile"` below `[users]`; `None` for other files.
@@ -89,6 +149,8 @@ enum Expected {
     Unusable,
     Absent,
     Bad,
+    /// Nothing but what may be the rest of a name without quotes.
+    FirstPart,
     Enrolled(Mobile),
     Disabled(Mobile),
 }
@@ -105,7 +167,12 @@ fn expect(document: &toml::Table, name: Option<&str>, format: MobileFormat) -> E
         None => Expected::Absent,
         Some(Value::String(text)) => mobile(text).map_or(Expected::Bad, Expected::Enrolled),
         Some(Value::Table(entry)) => {
-            if entry.keys().any(|key| key != "mobile" && key != "enabled") {
+            let known = |key: &String| key == "mobile" || key == "enabled";
+            let rest = |(key, value): (&String, &Value)| !known(key) && value.is_str();
+            if !entry.is_empty() && entry.iter().all(rest) {
+                return Expected::FirstPart;
+            }
+            if !entry.keys().all(known) {
                 return Expected::Bad;
             }
             let number = entry.get("mobile").and_then(Value::as_str).and_then(mobile);

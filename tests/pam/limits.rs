@@ -143,6 +143,10 @@ fn a_large_users_file_may_not_fit() {
         users += &format!("user{number} = \"+916283974746\"\n");
     }
     let case = || Case::against(&ivalt).users(&users);
+    let not_plain = users.replacen("[users]\n", "[users]\n'bob' = ''\n", 1);
+    let report = limited(case().users(&not_plain), "DATA", 5_500 << 10);
+    let line = expect(&report, MISCONFIGURED);
+    assert!(line.get("cause").ends_with("/users.toml: out of memory (RLIMIT_AS unlimited, RLIMIT_DATA 5500 KiB); raise the limit: ulimit -v, ulimit -d, or LimitAS=, LimitDATA= of the unit"), "{line:?}");
     let kib = (0_u64..200).map(|number| (4_000 + number * 704) << 10);
     assert_eq!(reasons(&climb(case, "AS", kib)).last(), Some(&"verified"));
 }
@@ -237,4 +241,107 @@ fn several_things_missing_at_once() {
         report.codes(Entry::Authenticate),
         [PAM_SUCCESS, PAM_CONV_ERR]
     );
+}
+
+/// On every step: too little for any call, too little for this file, or enough; and the line says which limit it is.
+/// How often it was too little for the file.
+#[track_caller]
+fn every_step(case: impl Fn() -> Case, limit: &str, enough: Row) -> usize {
+    let kib = (0_u64..400).map(|number| 4_050 + number * 450);
+    let (mut out_of_memory, mut well) = (0, 0);
+    for kib in kib {
+        let report = limited(case(), limit, kib << 10);
+        let line = report.log_line();
+        let cause = line.get("cause");
+        match line.reason().as_str() {
+            "internal" => {
+                expect(&report, INTERNAL);
+                assert_eq!(cause, "out of memory: less than 4 MiB");
+            }
+            "misconfigured" if cause.contains("out of memory") => {
+                expect(&report, MISCONFIGURED);
+                let (as_limit, data_limit) = match limit {
+                    "AS" => (format!("{kib} KiB"), "unlimited".to_owned()),
+                    _ => ("unlimited".to_owned(), format!("{kib} KiB")),
+                };
+                let sentence = format!(
+                    ".toml: out of memory (RLIMIT_AS {as_limit}, RLIMIT_DATA {data_limit}); raise the limit: "
+                );
+                assert!(cause.contains(&sentence), "{cause}");
+                out_of_memory += 1;
+            }
+            _ => {
+                expect(&report, enough);
+                well += 1;
+            }
+        }
+        if well == 2 {
+            return out_of_memory;
+        }
+    }
+    panic!("{limit}: never enough")
+}
+
+/// Each of these makes something large of the file: the parser's list of tokens, a copy, a name, a list of places.
+#[sandbox_test]
+fn what_grows_with_the_users_file_is_tried_first() {
+    const ALICE: &str = "alice = \"+916283974746\"\n";
+    let ivalt = StandIn::start();
+    let tokens = |piece: &str| piece.repeat(100_000 / piece.len());
+    let bytes = |piece: &str| piece.repeat(1_000_000 / piece.len());
+    let mut too_little = 0;
+    let plain = "user = \"+916283974746\"\n";
+    for (users, user, enough) in [
+        (
+            format!("'bob' = ''\n{}{ALICE}", tokens(plain)),
+            "alice",
+            VERIFIED,
+        ),
+        (format!("{}{ALICE}", bytes(plain)), "alice", VERIFIED),
+        (tokens(ALICE), "alice", BAD_ENTRY),
+        (
+            format!("{ALICE}{}b = ''\n", tokens("b.")),
+            "alice",
+            VERIFIED,
+        ),
+        (
+            format!("{ALICE}bob = {}\n", tokens("[{},")),
+            "alice",
+            MISCONFIGURED,
+        ),
+        (
+            format!("{ALICE}bob = \"\\u0061{}\"\n", bytes("x")),
+            "alice",
+            VERIFIED,
+        ),
+        (
+            format!("alice = \"{}\\u0061\"\n", bytes("x")),
+            "alice",
+            BAD_ENTRY,
+        ),
+        (
+            format!("{ALICE}\"{}\\u0061\" = ''\n", bytes("x")),
+            "alice",
+            VERIFIED,
+        ),
+        (
+            format!("{ALICE}bob = 0.{}\n", bytes("1")),
+            "alice",
+            VERIFIED,
+        ),
+        (format!("a.\"{}\" = ''\n", bytes("b")), "a.b", NOT_ENROLLED),
+        (
+            format!("alice = {{ {} = 1 }}\n", bytes("b")),
+            "alice",
+            BAD_ENTRY,
+        ),
+        (format!("[{}]\n", bytes("b")), "alice", MISCONFIGURED),
+    ] {
+        let users = format!("[users]\n{users}");
+        let case = || Case::against(&ivalt).users(&users).user(user);
+        too_little += every_step(case, "DATA", enough);
+    }
+    let users = format!("[users]\n'bob' = ''\n{}{ALICE}", bytes(plain));
+    too_little += every_step(|| Case::against(&ivalt).users(&users), "AS", VERIFIED);
+    assert!(too_little > 30, "{too_little}");
 }

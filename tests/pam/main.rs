@@ -32,6 +32,7 @@ mod secrets;
 mod settings_files;
 mod signals;
 mod slow_answers;
+mod spellings;
 mod statuses;
 mod table;
 mod token_rules;

@@ -87,6 +87,15 @@ fn what_is_not_toml_refuses_everybody() {
             "users.toml:3: [users] is defined twice; keep one",
         ),
         (
+            b"users = { alice = \"+916283974746\" }\n[users.bob]\n".to_vec(),
+            "users.toml:2: [users] is defined twice; keep one",
+        ),
+        // Only at the beginning of a file it is one.
+        (
+            format!("# comment\n\u{feff}{good}").into_bytes(),
+            "users.toml:2: is not TOML: ",
+        ),
+        (
             b"alice = \"+916283974746\"\n".to_vec(),
             "users.toml:1: \"alice\" is outside [users]; move it below the line [users]",
         ),

@@ -1,7 +1,10 @@
-//! What a connection needs of the system and std has no safe function for: name look-up, threads, poll.
+//! What is needed of the system and std has no safe function for: name look-up, threads, poll, memory,
+//! the password database.
 #![allow(unsafe_code)]
 
+mod accounts;
 mod dns;
+pub mod memory;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -10,6 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use std::{fmt, mem, ptr};
 
+pub use accounts::account_name;
 use dns::look_up;
 
 /// More than name services, TLS and ureq need together; it is mapped, not touched.

@@ -19,7 +19,7 @@ pub(super) enum Value<'i> {
 #[derive(Debug, Default)]
 pub struct RawEntry<'i> {
     /// Where the name is defined; `alice.mobile` and `alice.enabled` together are one definition.
-    definitions: Vec<usize>,
+    definitions: Definitions,
     /// Whether `alice.mobile` or `alice.enabled` defined it.
     by_dotted_keys: bool,
     /// Whether the definition is a table, in whichever form.
@@ -33,10 +33,29 @@ pub struct RawEntry<'i> {
     first_part: Option<(usize, String)>,
 }
 
+/// However often it is, two places are told of.
+#[derive(Debug, Default)]
+struct Definitions {
+    first: Option<usize>,
+    second: Option<usize>,
+    number: usize,
+}
+
+impl Definitions {
+    fn add(&mut self, at: usize) {
+        self.number += 1;
+        match self.number {
+            1 => self.first = Some(at),
+            2 => self.second = Some(at),
+            _ => {}
+        }
+    }
+}
+
 /// What it says, wherever in the file it says so.
 impl Hash for RawEntry<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.definitions.len(), self.by_dotted_keys, self.table).hash(state);
+        (self.definitions.number, self.by_dotted_keys, self.table).hash(state);
         (self.mobile(), self.enabled).hash(state);
         self.problem.as_ref().map(|(_, what)| what).hash(state);
         for name in [&self.unquoted, &self.first_part] {
@@ -58,7 +77,7 @@ impl<'i> RawEntry<'i> {
         let named = self.first_part.as_ref().or(self.unquoted.as_ref());
         let named = named.map(|(at, _)| *at);
         let elsewhere = named.or(self.problem.as_ref().map(|(at, _)| *at));
-        self.definitions.first().copied().or(elsewhere)
+        self.definitions.first.or(elsewhere)
     }
 
     /// What it means for a login.
@@ -67,7 +86,7 @@ impl<'i> RawEntry<'i> {
         if let Some((at, problem)) = self.fault(lines) {
             return lines.bad(at, name, problem);
         }
-        let Some(&first) = self.definitions.first() else {
+        let Some(first) = self.definitions.first else {
             return Entry::Absent;
         };
         let Some((at, written)) = self.mobile else {
@@ -86,27 +105,27 @@ impl<'i> RawEntry<'i> {
     fn fault(&mut self, lines: &Lines) -> Option<(usize, Problem)> {
         let quotes = |(at, dotted): (usize, String)| (at, needs_quotes(&dotted));
         let first_part = self.first_part.take().map(quotes);
-        match self.definitions.as_slice() {
-            [] => self
+        match (self.definitions.first, self.definitions.second) {
+            (None, _) => self
                 .unquoted
                 .take()
                 .map(quotes)
                 .or(first_part)
                 .or(self.problem.take()),
-            [_] if self.table => self.problem.take().or(first_part),
-            [_] => self.problem.take(),
-            [first, second, ..] => {
-                let (one, other) = (lines.number(*first), lines.number(*second));
+            (Some(_), None) if self.table => self.problem.take().or(first_part),
+            (Some(_), None) => self.problem.take(),
+            (Some(first), Some(second)) => {
+                let (one, other) = (lines.number(first), lines.number(second));
                 let what = format!("is defined twice, in lines {one} and {other}");
                 let twice = Problem::new(ProblemKind::DefinedTwice, what);
-                Some((*second, twice.fix("keep one")))
+                Some((second, twice.fix("keep one")))
             }
         }
     }
 
     /// `alice = …` or `[users.alice]`.
     pub(super) fn define(&mut self, at: usize, value: Value<'i>) {
-        self.definitions.push(at);
+        self.definitions.add(at);
         match value {
             Value::Text(mobile) => self.mobile = Some((at, mobile)),
             Value::Table => self.table = true,
@@ -120,7 +139,7 @@ impl<'i> RawEntry<'i> {
     /// `alice.mobile = …` or `alice.enabled = …`.
     fn define_by_dotted_key(&mut self, at: usize) {
         if !self.by_dotted_keys {
-            self.definitions.push(at);
+            self.definitions.add(at);
         }
         (self.by_dotted_keys, self.table) = (true, true);
     }
@@ -137,7 +156,8 @@ impl<'i> RawEntry<'i> {
             [key, ..] if matches!(value, Value::Flag(_) | Value::Other) => {
                 self.note(at, unknown_key(key))
             }
-            _ => drop(self.first_part.get_or_insert((at, path[1..].join(".")))),
+            _ if self.first_part.is_none() => self.first_part = Some((at, shown(&path[1..]))),
+            _ => {}
         }
     }
 
@@ -176,8 +196,18 @@ fn needs_quotes(dotted: &str) -> Problem {
 }
 
 fn unknown_key(key: &str) -> Problem {
-    Problem::invalid(format!("unknown key \"{}\"", redact_number(key)))
+    let key = shown(&[Cow::Borrowed(key)]);
+    Problem::invalid(format!("unknown key \"{}\"", redact_number(&key)))
         .fix("expected mobile or enabled")
+}
+
+/// Keys as one, and no more of them than the log shows of a value.
+pub(super) fn shown(keys: &[Cow<str>]) -> String {
+    let dotted = keys.iter().enumerate().flat_map(|(number, key)| {
+        let dot = if number == 0 { "" } else { "." };
+        dot.chars().chain(key.chars())
+    });
+    dotted.take(256).collect()
 }
 
 /// A key as a message may show it: where name and mobile were swapped, the mobile is the key.

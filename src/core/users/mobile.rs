@@ -5,6 +5,9 @@ use std::fmt;
 use crate::problem::Problem;
 use crate::settings::MobileFormat;
 
+/// Of a mobile as it is written, in bytes.
+const LONGEST: usize = 64;
+
 /// A mobile number: personal data, so `Debug` shows what the log may show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mobile(String);
@@ -12,8 +15,12 @@ pub struct Mobile(String);
 impl Mobile {
     /// Accepts `written` when it is E.164 once spaces, dashes and dots are taken out: `+`, then 7 to 15 digits
     /// of which the first is not 0 (ITU-T E.164 section 6). `MobileFormat::National` does without `+` and country code.
+    /// Nobody writes more than `LONGEST` bytes.
     #[must_use]
     pub fn parse(written: &str, format: MobileFormat) -> Option<Self> {
+        if written.len() > LONGEST {
+            return None;
+        }
         let plain: String = written
             .chars()
             .filter(|c| !matches!(c, ' ' | '-' | '.'))

@@ -7,6 +7,7 @@ mod entry;
 mod mobile;
 mod parser;
 mod prefilter;
+mod spelling;
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ pub use parser::{EntryVisitor, UsersParser, names_without_quotes, scan};
 #[cfg(feature = "testing")]
 pub use prefilter::prefilter;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 use crate::toml_events::NotToml;
 use crate::trusted_file::{LARGE, ReadPermission, Trust};
@@ -49,6 +50,25 @@ pub fn look_up(
     look_up_in(path, &bytes, name, format)
 }
 
+/// The first name in the file at `path` that is another spelling of one of `names`, whatever is said of it.
+///
+/// # Errors
+/// As [`look_up`].
+pub fn other_spelling(
+    path: &Path,
+    trust: Trust,
+    names: &[&[u8]],
+) -> Result<Option<String>, Problem> {
+    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
+    let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
+    let lines = Lines {
+        path,
+        before: &count,
+    };
+    let text = text(&bytes, &lines)?;
+    spelling::find(text, names).map_err(|not_toml| lines.not_toml(not_toml))
+}
+
 /// As [`look_up`] for a file that has been read.
 ///
 /// # Errors
@@ -74,9 +94,9 @@ pub fn look_up_in(
 }
 
 /// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its
-/// lines.
+/// lines, and so does a want of memory, for its sentence.
 fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
-    let text = prefilter::prefilter(text, wanted);
+    let text = prefilter::prefilter(text, wanted).ok()?;
     let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;
     let entry = one.found.entry(lines, wanted.as_bytes(), format);
     (!matches!(entry, Entry::Bad(_))).then_some(entry)
@@ -112,7 +132,10 @@ impl Lines<'_> {
     /// Why nobody can be looked up in such a file.
     #[must_use]
     pub fn not_toml(&self, not_toml: NotToml) -> Problem {
-        self.locate(not_toml.at, not_toml.problem)
+        match not_toml.problem.kind {
+            ProblemKind::Unreadable => not_toml.problem.in_file(self.path),
+            _ => self.locate(not_toml.at, not_toml.problem),
+        }
     }
 
     fn locate(&self, at: usize, problem: Problem) -> Problem {
@@ -179,6 +202,19 @@ mod tests {
             ),
             "+14155550100"
         );
+    }
+
+    /// As TOML allows it.
+    #[test]
+    fn users_in_several_places() {
+        const M: &str = "mobile = '+14155550100'";
+        for text in [
+            format!("[users.bob]\nx = 1\n[users.alice]\n{M}\n[users]\n"),
+            format!("users.bob = ''\nusers.alice.{M}\n[users.carol]\n"),
+            format!("users = {{ bob = {{}}, alice = {{ {M} }} }}\n"),
+        ] {
+            assert_eq!(enrolled(&text, "alice"), "+14155550100", "{text}");
+        }
     }
 
     #[test]
@@ -389,6 +425,31 @@ mod tests {
             ("users = 3\n", 1, "\"users\" is outside [users]"),
             (
                 "[users]\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\n[users.bob]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\nusers.bob = 'x'\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users = {}\n[users]\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users.bob = 'x'\nusers = {}\n",
+                2,
+                "[users] is defined twice; keep one",
+            ),
+            (
+                "users.bob.mobile = 'x'\n[users]\n",
                 2,
                 "[users] is defined twice; keep one",
             ),

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use toml::de::ValueDeserializer;
-use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::decoder::{Encoding, ScalarKind, StringBuilder};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
 
-use super::entry::{RawEntry, Value, redact_number};
+use super::entry::{RawEntry, Value, redact_number, shown};
 use crate::problem::Problem;
+use crate::sys::memory::{self, OutOfMemory, SmallBlocks};
 use crate::toml_events::{self, NotToml};
 
 /// Whose entries are wanted.
@@ -43,9 +44,29 @@ impl<'i> EntryVisitor<'i> for SingleUser<'i, '_> {
 
     fn unquoted(&mut self, keys: &[Cow<'i, str>]) -> Option<(String, &mut RawEntry<'i>)> {
         let wanted = self.wanted.filter(|name| name.contains('.'))?;
-        let name = names_without_quotes(keys).find(|name| name == wanted)?;
-        Some((name, &mut self.found))
+        let rest = without_quotes(keys, wanted)?;
+        matches!(rest.as_str(), "" | ".mobile" | ".enabled")
+            .then(|| (wanted.to_owned(), &mut self.found))
     }
+}
+
+/// What follows `wanted` in these keys, joined by dots, if it is no longer than `.enabled`: `names_without_quotes`
+/// without copies, which are as large as a key.
+fn without_quotes(keys: &[Cow<str>], wanted: &str) -> Option<String> {
+    let mut rest = wanted;
+    let mut behind = String::new();
+    for (number, key) in keys.iter().enumerate() {
+        for piece in [if number == 0 { "" } else { "." }, key] {
+            let common = rest.len().min(piece.len());
+            let (begins, more) = (piece.get(..common)?, piece.get(common..)?);
+            rest = rest.strip_prefix(begins)?;
+            if behind.len() + more.len() > ".enabled".len() {
+                return None;
+            }
+            behind.push_str(more);
+        }
+    }
+    rest.is_empty().then_some(behind)
 }
 
 /// What `first.last` and `first.last.mobile` may have been meant to name.
@@ -69,6 +90,46 @@ pub fn scan<'i, R: EntryVisitor<'i>>(text: &'i str, visitor: R) -> Result<R, Not
     parser.finish()
 }
 
+/// A key or a text, borrowed where it has no escapes; what there is no memory for is left out.
+#[derive(Default)]
+struct Text<'i> {
+    text: Cow<'i, str>,
+    failed: bool,
+}
+
+impl Text<'_> {
+    fn append(&mut self, piece: &str) {
+        let (mut owned, borrowed) = match std::mem::take(&mut self.text) {
+            Cow::Owned(owned) => (owned, ""),
+            Cow::Borrowed(borrowed) => (String::new(), borrowed),
+        };
+        for piece in [borrowed, piece] {
+            self.failed |= memory::push_str(&mut owned, piece).is_err();
+        }
+        self.text = Cow::Owned(owned);
+    }
+}
+
+impl<'i> StringBuilder<'i> for Text<'i> {
+    fn clear(&mut self) {
+        self.text = Cow::Borrowed("");
+    }
+
+    fn push_str(&mut self, piece: &'i str) -> bool {
+        if self.text.is_empty() {
+            self.text = Cow::Borrowed(piece);
+        } else {
+            self.append(piece);
+        }
+        true
+    }
+
+    fn push_char(&mut self, piece: char) -> bool {
+        self.append(piece.encode_utf8(&mut [0; 4]));
+        true
+    }
+}
+
 /// Keeps track of where in the document it is.
 #[allow(missing_debug_implementations)]
 pub struct UsersParser<'i, R> {
@@ -82,8 +143,14 @@ pub struct UsersParser<'i, R> {
     pub arrays: usize,
     /// Where the last key is.
     pub at: usize,
-    users_tables: usize,
+    /// Whether `[users]` or `users = {…}` has been seen.
+    users_table: bool,
+    /// Whether it was `users = {…}`, to which TOML lets nothing be added.
+    users_complete: bool,
+    /// Whether `users.alice = …` has been seen, after which TOML allows no `[users]`.
+    users_by_dotted_keys: bool,
     misplaced: Option<NotToml>,
+    blocks: SmallBlocks,
 }
 
 impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
@@ -96,8 +163,11 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
             tables: vec![0],
             arrays: 0,
             at: 0,
-            users_tables: 0,
+            users_table: false,
+            users_complete: false,
+            users_by_dotted_keys: false,
             misplaced: None,
+            blocks: SmallBlocks::default(),
         }
     }
 
@@ -114,6 +184,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
 
     /// A value, or a table that begins, at `self.path`.
     fn value(&mut self, value: Value<'i>) {
+        self.note_dotted_users();
         match self.path.as_slice() {
             [users] if users == "users" && matches!(value, Value::Table) => self.users_table(),
             [users, name] if users == "users" => {
@@ -133,10 +204,24 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     }
 
     fn users_table(&mut self) {
-        self.users_tables += 1;
-        if self.users_tables > 1 {
-            self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
+        if self.users_table || self.users_by_dotted_keys {
+            self.users_twice();
         }
+        self.users_table = true;
+    }
+
+    /// `users.alice = …` before the first header, and anything that adds to `users = {…}`.
+    fn note_dotted_users(&mut self) {
+        if self.path.len() > 1 && self.path.first().is_some_and(|key| key == "users") {
+            self.users_by_dotted_keys |= self.tables == [0];
+            if self.users_complete && self.tables.len() == 1 {
+                self.users_twice();
+            }
+        }
+    }
+
+    fn users_twice(&mut self) {
+        self.refuse(Problem::invalid("[users] is defined twice").fix("keep one"));
     }
 
     fn unquoted_dots(&mut self) {
@@ -146,7 +231,7 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     }
 
     fn misplace(&mut self) {
-        let key = self.path.join(".");
+        let key = shown(&self.path);
         let problem = Problem::invalid(format!("\"{}\" is outside [users]", redact_number(&key)))
             .fix("move it below the line [users]");
         self.refuse(problem);
@@ -155,6 +240,24 @@ impl<'i, R: EntryVisitor<'i>> UsersParser<'i, R> {
     fn refuse(&mut self, problem: Problem) {
         let at = self.at;
         self.misplaced.get_or_insert(NotToml { at, problem });
+    }
+
+    /// Without memory nothing is known of the file.
+    fn try_memory(&mut self, result: Result<(), OutOfMemory>) {
+        if let Err(out_of_memory) = result {
+            self.misplaced = Some(out_of_memory.into());
+        }
+    }
+
+    /// Counts what a decoded text has allocated.
+    fn decoded(&mut self, text: Text<'i>) -> Cow<'i, str> {
+        let counted = match &text.text {
+            _ if text.failed => Err(OutOfMemory),
+            Cow::Owned(owned) => self.blocks.add(owned.capacity()),
+            Cow::Borrowed(_) => Ok(()),
+        };
+        self.try_memory(counted);
+        text.text
     }
 
     /// A value is complete: back to the table it is in.
@@ -177,7 +280,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     }
 
     fn std_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.tables = vec![self.path.len() - 1];
+        self.tables = vec![self.path.len().saturating_sub(1)];
         self.value(Value::Table);
         self.tables = vec![self.path.len()];
     }
@@ -187,6 +290,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     }
 
     fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
+        self.tables = vec![self.path.len().saturating_sub(1)];
         self.value(Value::Other);
         self.tables = vec![self.path.len()];
     }
@@ -194,6 +298,7 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     fn inline_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
         if self.arrays == 0 {
             self.value(Value::Table);
+            self.users_complete |= self.path.len() == 1;
             self.tables.push(self.path.len());
         }
         true
@@ -220,25 +325,31 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
     }
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        let mut key = Cow::Borrowed("");
+        let mut key = Text::default();
         if let Some(raw) = toml_events::raw(self.source, span, encoding) {
             raw.decode_key(&mut key, error);
         }
+        let key = self.decoded(key);
         if self.arrays == 0 {
             self.at = span.start();
-            self.path.push(key);
+            let pushed = memory::push(&mut self.path, key);
+            self.try_memory(pushed);
         }
     }
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        let mut text = Cow::Borrowed("");
+        let mut text = Text::default();
         let Some(raw) = toml_events::raw(self.source, span, encoding) else {
             return;
         };
         let value = match raw.decode_scalar(&mut text, error) {
-            ScalarKind::String => Value::Text(text),
+            ScalarKind::String => Value::Text(self.decoded(text)),
             ScalarKind::Boolean(flag) => Value::Flag(flag),
             ScalarKind::DateTime | ScalarKind::Float | ScalarKind::Integer(_) => {
+                // What `toml` may take below for copies of it.
+                if memory::check(raw.len().saturating_mul(8)).is_err() {
+                    return self.try_memory(Err(OutOfMemory));
+                }
                 // Dates and numbers are only recognised up to here, not checked; `toml` itself does so when it builds.
                 let built =
                     ValueDeserializer::parse(raw.as_str()).and_then(toml::Value::deserialize);

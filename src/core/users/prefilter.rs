@@ -3,9 +3,21 @@
 //! A line is left out only where a statement begins and ends in it, whatever is before and after, so that the rest
 //! is TOML if and only if the whole is. The first line that is not plain ends this: from there on all is kept.
 
-/// `text` without blank lines, comments, and the plain entries of everybody but `wanted`.
-#[must_use]
-pub fn prefilter(text: &str, wanted: &str) -> String {
+use crate::sys::memory::{self, OutOfMemory};
+
+/// `text` without blank lines, comments, and the plain entries that do not concern `wanted`.
+///
+/// # Errors
+/// There is no memory for it.
+pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
+    without_others(text, |name| concerns(name, wanted.as_bytes()))
+}
+
+/// `text` without blank lines, comments, and the plain entries of names that are not `wanted`.
+///
+/// # Errors
+/// There is no memory for it.
+pub fn without_others(text: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<String, OutOfMemory> {
     let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
@@ -14,20 +26,32 @@ pub fn prefilter(text: &str, wanted: &str) -> String {
         let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
         let whole = whole.unwrap_or(line);
         match plain(whole.as_bytes(), in_users) {
-            Some(Plain::Entry(name)) if name == wanted.as_bytes() => kept.push_str(line),
+            Some(Plain::Entry(name)) if wanted(name) => {
+                memory::push_str(&mut kept, line)?;
+            }
+            // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
+            Some(Plain::Nothing) if kept.is_empty() => memory::push_str(&mut kept, "\n")?,
             Some(Plain::Entry(_) | Plain::Nothing) => {}
             Some(Plain::Users) => {
                 in_users = true;
-                kept.push_str(line);
+                memory::push_str(&mut kept, line)?;
             }
             None => {
-                kept.push_str(rest);
+                memory::push_str(&mut kept, rest)?;
                 break;
             }
         }
         rest = after;
     }
-    kept
+    Ok(kept)
+}
+
+/// `first = { last = "…" }` is what `first.last` gets who forgot the quotes.
+fn concerns(name: &[u8], wanted: &[u8]) -> bool {
+    match wanted.strip_prefix(name) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"."),
+        None => false,
+    }
 }
 
 /// What a line says, without its end.
@@ -125,16 +149,35 @@ fn inline_table(line: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    fn prefilter(text: &str, wanted: &str) -> String {
+        super::prefilter(text, wanted).unwrap()
+    }
 
     #[test]
     fn plain_lines_of_others_go() {
         let text = "# all\n\n  [users] # here\r\nalice = \"+1\"\n\tbob\t=\t\"\" # b\u{f6}b\n\"c.d\" = { mobile = \"+2\", enabled = false }\n\
             \"alice\" = {mobile=\"+3\"}\r\ne-_9 = true\n";
-        let kept = "  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
+        let kept = "\n  [users] # here\r\nalice = \"+1\"\n\"alice\" = {mobile=\"+3\"}\r\n";
         assert_eq!(prefilter(text, "alice"), kept);
-        assert_eq!(prefilter(text, "c.d").lines().count(), 2);
+        assert_eq!(prefilter(text, "c.d").lines().count(), 3);
         assert_eq!(prefilter("[users]\nbob = \"\"", "alice"), "[users]\n");
+    }
+
+    #[test]
+    fn what_may_be_a_name_without_quotes_stays() {
+        let text = "[users]\nfirst = { last = \"+1\" }\nfirstly = \"\"\n\"\" = { x = true }\n";
+        let kept = "[users]\nfirst = { last = \"+1\" }\n";
+        assert_eq!(prefilter(text, "first.last"), kept);
+        assert_eq!(prefilter(text, ".x"), "[users]\n\"\" = { x = true }\n");
+    }
+
+    /// Nowhere else is it one.
+    #[test]
+    fn nothing_becomes_a_byte_order_mark() {
+        let text = "# all\n\u{feff}[users]\n";
+        assert_eq!(prefilter(text, "alice"), "\n\u{feff}[users]\n");
+        let text = "\u{feff}[users]\nbob = \"\"\n";
+        assert_eq!(prefilter(text, "alice"), text);
     }
 
     #[test]

@@ -90,6 +90,8 @@ fn file() -> impl Strategy<Value = String> {
     );
     (users, forms, style).prop_map(|(names, forms, (style, split, comment, crlf, bom, end))| {
         let users: Vec<(&str, usize)> = names.into_iter().zip(forms).collect();
+        // TOML lets no table be added to `users = {…}`.
+        let split = if style < 2 { split } else { users.len() };
         let (first, rest) = users.split_at(split.min(users.len()));
         let mut text = vec!["# head".to_owned()];
         match style {

@@ -1,0 +1,153 @@
+//! Memory for what grows with a file. The caller of su sets `RLIMIT_AS` and `RLIMIT_DATA`, and an allocation that fails
+//! in a library aborts the application: so whatever may be large is tried first, and leaves enough for all the rest.
+
+use std::collections::TryReserveError;
+use std::ptr;
+
+use crate::problem::{Problem, ProblemKind};
+
+/// More than a parser takes for whatever does not grow with the file.
+const REST: usize = 2 << 20;
+/// From this size on it is checked that the rest is there, so that small files cost no system call.
+const LARGE: usize = 64 << 10;
+
+/// It ran out.
+#[derive(Debug)]
+pub struct OutOfMemory;
+
+impl From<TryReserveError> for OutOfMemory {
+    fn from(_: TryReserveError) -> Self {
+        Self
+    }
+}
+
+impl From<OutOfMemory> for Problem {
+    fn from(_: OutOfMemory) -> Self {
+        let limits = [
+            (libc::RLIMIT_AS, "RLIMIT_AS"),
+            (libc::RLIMIT_DATA, "RLIMIT_DATA"),
+        ];
+        let limits = limits.map(|(limit, name)| match soft_limit(limit) {
+            libc::RLIM_INFINITY => format!("{name} unlimited"),
+            bytes => format!("{name} {} KiB", bytes >> 10),
+        });
+        let what = format!("out of memory ({})", limits.join(", "));
+        Self::new(ProblemKind::Unreadable, what)
+            .fix("raise the limit: ulimit -v, ulimit -d, or LimitAS=, LimitDATA= of the unit")
+    }
+}
+
+/// Appends to `text`.
+///
+/// # Errors
+/// There is no memory for it, or not enough would be left.
+pub fn push_str(text: &mut String, piece: &str) -> Result<(), OutOfMemory> {
+    if text.capacity() - text.len() < piece.len() {
+        text.try_reserve(piece.len())?;
+        check_rest(text.capacity())?;
+    }
+    text.push_str(piece);
+    Ok(())
+}
+
+/// Appends to `list`.
+///
+/// # Errors
+/// As [`push_str`].
+pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
+    if list.len() == list.capacity() {
+        list.try_reserve(1)?;
+        check_rest(list.capacity() * size_of::<T>())?;
+    }
+    list.push(item);
+    Ok(())
+}
+
+/// For code that does not try: whether it may take `bytes` at once. Less than half of the rest may be taken from it.
+///
+/// # Errors
+/// As [`push_str`].
+pub fn check(bytes: usize) -> Result<(), OutOfMemory> {
+    if bytes < REST / 2 || can_map(bytes.saturating_add(REST)) {
+        Ok(())
+    } else {
+        Err(OutOfMemory)
+    }
+}
+
+/// Whether a block of `size` bytes, which has been allocated, leaves enough.
+///
+/// # Errors
+/// It does not.
+pub fn check_rest(size: usize) -> Result<(), OutOfMemory> {
+    if size < LARGE || can_map(REST) {
+        Ok(())
+    } else {
+        Err(OutOfMemory)
+    }
+}
+
+/// Many small blocks, which are a large one together.
+#[derive(Debug, Default)]
+pub struct SmallBlocks(usize);
+
+impl SmallBlocks {
+    /// One more has been allocated.
+    ///
+    /// # Errors
+    /// All of them do not leave enough.
+    pub fn add(&mut self, size: usize) -> Result<(), OutOfMemory> {
+        // malloc(3) takes 32 bytes for the smallest.
+        self.0 += size + 32;
+        if self.0 >= LARGE {
+            check_rest(std::mem::take(&mut self.0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Maps and unmaps; `RLIMIT_AS` and `RLIMIT_DATA` count writable mappings whether they are touched or not.
+#[must_use]
+pub fn can_map(size: usize) -> bool {
+    let (access, kind) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a new mapping, of which no other code knows, is unmapped whole.
+    unsafe {
+        let mapping = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
+        mapping != libc::MAP_FAILED && libc::munmap(mapping, size) == 0
+    }
+}
+
+fn soft_limit(resource: libc::__rlimit_resource_t) -> libc::rlim_t {
+    let mut limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: getrlimit(2) fills `limit`, or leaves it as it is.
+    unsafe { libc::getrlimit(resource, &raw mut limit) };
+    limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_all_the_memory() {
+        assert_eq!((can_map(4 << 20), can_map(usize::MAX / 2)), (true, false));
+        assert!(check(usize::MAX).is_err());
+        assert!(check(1).is_ok());
+    }
+
+    #[test]
+    fn what_is_appended_is_there() {
+        let (mut text, mut list) = (String::new(), Vec::new());
+        for number in 0..100_u64 {
+            push_str(&mut text, "ab").unwrap();
+            push(&mut list, number).unwrap();
+        }
+        assert_eq!((text.len(), list.len(), list[99]), (200, 100, 99));
+    }
+}
