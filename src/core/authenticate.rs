@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::api::{Answer, Client, Exchange};
 use crate::arguments::{Arguments, Debug, FirstPass};
-use crate::conversation::{Application, sentence};
+use crate::conversation::{Application, Unshown, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
 use crate::problem::Problem;
@@ -32,11 +32,12 @@ pub fn authenticate(
     context: Context,
     report: &mut Report,
 ) {
-    report.decision =
-        decide(words, application, context, report).unwrap_or_else(|Denial(refusal, cause)| {
-            report.cause = cause;
-            Decision::Deny(refusal)
-        });
+    let unshown = application.take_unshown();
+    let decision = decide(words, application, context, unshown, report);
+    report.decision = decision.unwrap_or_else(|Denial(refusal, cause)| {
+        report.cause = cause;
+        Decision::Deny(refusal)
+    });
     report.append_steps_to_cause();
     if let Decision::Deny(refusal) = report.decision {
         if let Some(sentence) = sentence(refusal, &report.code, &report.detail) {
@@ -49,6 +50,7 @@ fn decide(
     words: &[&CStr],
     application: &mut dyn Application,
     context: Context,
+    unshown: Option<Unshown>,
     report: &mut Report,
 ) -> Result<Decision, Denial> {
     report.delay = Arguments::delay(words);
@@ -66,6 +68,7 @@ fn decide(
         report,
     };
     let mut entry = call.find_user(application)?;
+    call.begin_with(unshown);
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
         return Ok(Decision::Ignore(Tolerated::Unenrolled));
     }
@@ -111,6 +114,8 @@ struct Call<'a> {
 impl Call<'_> {
     fn find_user(&mut self, application: &mut dyn Application) -> Result<Entry, Denial> {
         self.report.user = application.user()?;
+        // Should the look-up fail, nothing of another user's is left.
+        self.report.mobile.clear();
         let (path, format) = (&self.settings.users_file, self.settings.token.mobile_format);
         let entry = users::look_up(path, self.trust, &self.report.user, format)?;
         self.report.mobile = match &entry {
@@ -118,6 +123,13 @@ impl Call<'_> {
             Entry::Absent | Entry::Bad(_) => String::new(),
         };
         Ok(entry)
+    }
+
+    /// The first prompt begins with what this user, and nobody else, was to be told.
+    fn begin_with(&mut self, unshown: Option<Unshown>) {
+        let unshown = unshown.filter(|unshown| unshown.user == self.report.user);
+        self.tokens
+            .set_retry_message(unshown.map(|unshown| unshown.sentence));
     }
 
     /// One try, from the question to iVALT's answer. Users who cannot get in are asked like all others.
@@ -139,8 +151,6 @@ impl Call<'_> {
         self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
         if application.user()? != self.report.user {
-            // Should the look-up fail, nothing of the other user's is left.
-            *entry = Entry::Absent;
             *entry = self.find_user(application)?;
         }
         let mobile = self.mobile(entry)?;
