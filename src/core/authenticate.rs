@@ -84,7 +84,7 @@ fn decide(
         if !call.tokens.may_ask_again(refusal) {
             return Err(Denial(call.tokens.last_refusal(refusal), cause));
         }
-        call.set_retry_message(refusal);
+        call.explain_in_prompt(refusal);
     }
 }
 
@@ -129,7 +129,7 @@ impl Call<'_> {
     fn begin_with(&mut self, unshown: Option<Unshown>) {
         let unshown = unshown.filter(|unshown| unshown.user == self.report.user);
         self.tokens
-            .set_retry_message(unshown.map(|unshown| unshown.sentence));
+            .begin_prompt_with(unshown.map(|unshown| unshown.sentence));
     }
 
     /// One try, from the question to iVALT's answer. Users who cannot get in are asked like all others.
@@ -203,9 +203,9 @@ impl Call<'_> {
         }
     }
 
-    fn set_retry_message(&mut self, refusal: Refusal) {
-        let message = sentence(refusal, &self.report.code, &self.report.detail);
-        self.tokens.set_retry_message(message);
+    fn explain_in_prompt(&mut self, refusal: Refusal) {
+        let sentence = sentence(refusal, &self.report.code, &self.report.detail);
+        self.tokens.begin_prompt_with(sentence);
     }
 }
 
