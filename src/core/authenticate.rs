@@ -5,7 +5,7 @@ use std::io;
 
 use crate::api::{Answer, Client, Exchange};
 use crate::arguments::{Arguments, Debug, FirstPass};
-use crate::conversation::{Application, sentence};
+use crate::conversation::{Application, Unshown, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
 use crate::problem::Problem;
@@ -35,11 +35,12 @@ pub fn authenticate(
     context: Context,
     report: &mut Report,
 ) {
-    report.decision =
-        decide(words, application, context, report).unwrap_or_else(|Denial(refusal, cause)| {
-            report.cause = cause;
-            Decision::Deny(refusal)
-        });
+    let unshown = application.take_unshown();
+    let decision = decide(words, application, context, unshown, report);
+    report.decision = decision.unwrap_or_else(|Denial(refusal, cause)| {
+        report.cause = cause;
+        Decision::Deny(refusal)
+    });
     report.append_steps_to_cause();
     if let Decision::Deny(refusal) = report.decision {
         if let Some(sentence) = sentence(refusal, &report.code, &report.detail) {
@@ -52,6 +53,7 @@ fn decide(
     words: &[&CStr],
     application: &mut dyn Application,
     context: Context,
+    unshown: Option<Unshown>,
     report: &mut Report,
 ) -> Result<Decision, Denial> {
     report.delay = Arguments::delay(words);
@@ -69,6 +71,7 @@ fn decide(
         report,
     };
     let mut entry = call.find_user(application)?;
+    call.begin_with(unshown);
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
         match call.entry_by_another_spelling(context.account_name)? {
             Some(bad) => entry = bad,
@@ -87,7 +90,7 @@ fn decide(
         if !call.tokens.may_ask_again(refusal) {
             return Err(Denial(call.tokens.last_refusal(refusal), cause));
         }
-        call.set_retry_message(refusal);
+        call.explain_in_prompt(refusal);
     }
 }
 
@@ -117,6 +120,8 @@ struct Call<'a> {
 impl Call<'_> {
     fn find_user(&mut self, application: &mut dyn Application) -> Result<Entry, Denial> {
         self.report.user = application.user()?;
+        // Should the look-up fail, nothing of another user's is left.
+        self.report.mobile.clear();
         let (path, format) = (&self.settings.users_file, self.settings.token.mobile_format);
         let entry = users::look_up(path, self.trust, &self.report.user, format)?;
         self.report.mobile = match &entry {
@@ -124,6 +129,13 @@ impl Call<'_> {
             Entry::Absent | Entry::Bad(_) => String::new(),
         };
         Ok(entry)
+    }
+
+    /// The first prompt begins with what this user, and nobody else, was to be told.
+    fn begin_with(&mut self, unshown: Option<Unshown>) {
+        let unshown = unshown.filter(|unshown| unshown.user == self.report.user);
+        self.tokens
+            .begin_prompt_with(unshown.map(|unshown| unshown.sentence));
     }
 
     /// Before a policy ignores those without an entry: the same account may be enrolled by a name that is spelled
@@ -180,8 +192,6 @@ impl Call<'_> {
         self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
         if application.user()? != self.report.user {
-            // Should the look-up fail, nothing of the other user's is left.
-            *entry = Entry::Absent;
             *entry = self.find_user(application)?;
         }
         if *entry == Entry::Absent {
@@ -234,9 +244,9 @@ impl Call<'_> {
         }
     }
 
-    fn set_retry_message(&mut self, refusal: Refusal) {
-        let message = sentence(refusal, &self.report.code, &self.report.detail);
-        self.tokens.set_retry_message(message);
+    fn explain_in_prompt(&mut self, refusal: Refusal) {
+        let sentence = sentence(refusal, &self.report.code, &self.report.detail);
+        self.tokens.begin_prompt_with(sentence);
     }
 }
 

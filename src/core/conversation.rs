@@ -30,7 +30,7 @@ pub trait Conversation {
     /// [`NoAnswer`] when there is none.
     fn ask(&mut self, prompt: &str, echo: Echo) -> Result<Secret, NoAnswer>;
 
-    /// Says why it ends; whether the user sees it does not matter.
+    /// Says why it ends; whether the user sees it does not matter, and under sudo nobody does: sudo wants silence.
     fn tell(&mut self, sentence: &str);
 }
 
@@ -47,6 +47,20 @@ pub trait Application: Conversation {
     /// # Errors
     /// The handle is broken.
     fn password(&mut self) -> Result<Option<Secret>, ApplicationError>;
+
+    /// The sentence that the last call on the same handle could not show; given once.
+    fn take_unshown(&mut self) -> Option<Unshown> {
+        None
+    }
+}
+
+/// A sentence for this user that could not be shown, because the application wanted silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unshown {
+    /// `PAM_USER` when it was to be said.
+    pub user: Vec<u8>,
+    /// What was to be said.
+    pub sentence: String,
 }
 
 /// What can be wrong with an application.

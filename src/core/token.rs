@@ -19,8 +19,8 @@ pub(crate) struct Tokens<'a> {
     /// `PAM_AUTHTOK`, while it is to be the first token.
     first: Option<Secret>,
     prompts_left: u64,
-    /// Why the last token was refused, for the next prompt: extra lines break applications with one prompt.
-    retry_message: Option<String>,
+    /// Why the last token was refused, in the prompt itself: extra lines break applications with one prompt.
+    before_prompt: Option<String>,
     sent: Vec<Secret>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Tokens<'a> {
             } else {
                 settings.token.attempts.get()
             },
-            retry_message: None,
+            before_prompt: None,
             sent: Vec::new(),
         }
     }
@@ -62,9 +62,9 @@ impl<'a> Tokens<'a> {
             ));
         }
         self.prompts_left -= 1;
-        let message = self.retry_message.take();
-        let message = message.map(|message| message + " ").unwrap_or_default();
-        self.ask(user, &format!("{message}{}", self.settings.token.prompt))
+        let sentence = self.before_prompt.take();
+        let sentence = sentence.map(|sentence| sentence + " ").unwrap_or_default();
+        self.ask(user, &format!("{sentence}{}", self.settings.token.prompt))
     }
 
     /// The second answer of `token+face`.
@@ -154,8 +154,8 @@ impl<'a> Tokens<'a> {
     }
 
     /// What the next prompt begins with.
-    pub fn set_retry_message(&mut self, message: Option<String>) {
-        self.retry_message = message;
+    pub fn begin_prompt_with(&mut self, sentence: Option<String>) {
+        self.before_prompt = sentence;
     }
 
     /// `PAM_MAXTRIES` is for calls that could have asked again.

@@ -59,7 +59,7 @@ impl Trust {
         permission: ReadPermission,
         limit: u64,
     ) -> Result<Vec<u8>, Problem> {
-        let file = opened.map_err(|error| why_not_opened(path, &error))?;
+        let file = opened.map_err(|error| self.why_not_opened(path, permission, &error))?;
         let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
         self.judge(path, &metadata, permission, limit)?;
         read_at_most(file, metadata.len(), limit)
@@ -85,8 +85,7 @@ impl Trust {
             return Err(not_a_file(path));
         }
         if owner != 0 && owner != self.effective_uid {
-            let what = format!("belongs to user id {owner}, not to root");
-            return Err(untrusted(path, what).run(format!("chown root:root {shown}")));
+            return Err(self.foreign(path, owner, permission));
         }
         if mode & 0o022 != 0 {
             let what = format!("is writable by group or others (mode {mode:04o})");
@@ -103,6 +102,75 @@ impl Trust {
             Ok(())
         }
     }
+
+    fn foreign(self, path: &Path, owner: u32, permission: ReadPermission) -> Problem {
+        let (shown, uid) = (path.display(), self.effective_uid);
+        if uid == 0 {
+            let what = format!("belongs to user id {owner}, not to root");
+            return untrusted(path, what).run(format!("chown root:root {shown}"));
+        }
+        let what = format!("belongs to user id {owner}; {}", self.not_root(permission));
+        let owner = match permission {
+            ReadPermission::OwnerOnly => uid.to_string(),
+            ReadPermission::Anybody => "root:root".to_owned(),
+        };
+        untrusted(path, what).run(format!("chown {owner} {shown}"))
+    }
+
+    fn why_not_opened(self, path: &Path, permission: ReadPermission, error: &io::Error) -> Problem {
+        let shown = path.display();
+        match error.raw_os_error() {
+            Some(libc::ELOOP) => untrusted(path, "is a symbolic link")
+                .fix(format!("use the real path: readlink -f {shown}")),
+            Some(libc::ENOENT) => {
+                let owner = match self.effective_uid {
+                    0 => "-o root -g root".to_owned(),
+                    uid => format!("-o {uid}"),
+                };
+                Problem::new(ProblemKind::Missing, "does not exist")
+                    .in_file(path)
+                    .fix(format!(
+                        "create it: install {owner} -m 0600 /dev/null {shown}"
+                    ))
+            }
+            // A socket cannot be opened; Linux says ENXIO for it.
+            Some(libc::ENXIO) => not_a_file(path),
+            Some(libc::EACCES) if self.effective_uid != 0 => self.denied(path, permission, error),
+            _ => unreadable(path, error),
+        }
+    }
+
+    /// Not root, as PostgreSQL and other services that ask PAM as a user of their own.
+    fn denied(self, path: &Path, permission: ReadPermission, error: &io::Error) -> Problem {
+        let (shown, uid) = (path.display(), self.effective_uid);
+        let command = match permission {
+            // A copy: root's services would not trust the file if it belonged to another user.
+            ReadPermission::OwnerOnly => {
+                let name = Path::new(path.file_name().unwrap_or_default()).display();
+                format!("install -D -o {uid} -m 0600 {shown} /etc/ivalt-{uid}/{name}")
+            }
+            // No copy: in that of users.toml, users who are disabled would stay enabled.
+            ReadPermission::Anybody if in_open_folders(path) => {
+                format!("chgrp GROUP {shown} && chmod g+r {shown}")
+            }
+            ReadPermission::Anybody => format!("namei -l {shown}"),
+        };
+        unreadable(path, error).fix(format!("{}: {command}", self.not_root(permission)))
+    }
+
+    fn not_root(self, permission: ReadPermission) -> String {
+        let uid = self.effective_uid;
+        let need = match permission {
+            ReadPermission::OwnerOnly => ": give this service its own by config=",
+            ReadPermission::Anybody => ", and be readable to it",
+        };
+        format!("this process runs as uid {uid}, its files must belong to root or to it{need}")
+    }
+}
+
+/// Whether this process may search the folders above.
+fn in_open_folders(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// `O_NONBLOCK`: opening a FIFO must not wait for a writer. std adds `O_CLOEXEC`.
@@ -124,22 +192,6 @@ fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<
     file.take(most).read_to_end(&mut bytes)?;
     memory::check_rest(bytes.capacity()).map_err(|_| ErrorKind::OutOfMemory)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
-fn why_not_opened(path: &Path, error: &io::Error) -> Problem {
-    let shown = path.display();
-    match error.raw_os_error() {
-        Some(libc::ELOOP) => untrusted(path, "is a symbolic link")
-            .fix(format!("use the real path: readlink -f {shown}")),
-        Some(libc::ENOENT) => Problem::new(ProblemKind::Missing, "does not exist")
-            .in_file(path)
-            .fix(format!(
-                "create it: install -o root -g root -m 0600 /dev/null {shown}"
-            )),
-        // A socket cannot be opened; Linux says ENXIO for it.
-        Some(libc::ENXIO) => not_a_file(path),
-        _ => unreadable(path, error),
-    }
 }
 
 fn untrusted(path: &Path, what: impl Into<String>) -> Problem {

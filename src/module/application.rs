@@ -9,7 +9,9 @@ use ::pam::conv::Conv;
 use ::pam::items::{AuthTok, Item, RHost, RUser, Service, Tty, User};
 use ::pam::module::{PamHandle, PamResult};
 
-use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
+use ivalt_core::conversation::{
+    Application, ApplicationError, Conversation, Echo, NoAnswer, Unshown,
+};
 use ivalt_core::log_line::Origin;
 use ivalt_core::secret::Secret;
 
@@ -23,6 +25,9 @@ unsafe extern "C" {
 
 /// The delay after a denial, as `pam_unix` asks for it.
 const FAIL_DELAY_MICROSECONDS: c_uint = 2_000_000;
+
+/// The name by which libpam keeps an `Option<Unshown>`; that of this version, should another one be loaded, too.
+const UNSHOWN: &str = concat!("pam_ivalt-", env!("CARGO_PKG_VERSION"), "-unshown");
 
 /// One call of an application through libpam.
 pub struct PamApplication<'a> {
@@ -66,6 +71,15 @@ impl PamApplication<'_> {
         // SAFETY: the handle is libpam's own, valid during the call that passed it (pam_fail_delay(3)).
         // It can only fail where there is no memory; then there is no delay.
         unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
+    }
+
+    /// For the next call on this handle; libpam frees it with the handle. Without memory the sentence is lost.
+    fn keep(&mut self, sentence: &str) {
+        let unshown = Unshown {
+            user: self.known_user(),
+            sentence: sentence.to_owned(),
+        };
+        let _ = self.handle.set_data(UNSHOWN, Box::new(Some(unshown)));
     }
 
     /// pam_get_user(3) calls the application's function without looking whether it is NULL.
@@ -117,6 +131,7 @@ impl Conversation for PamApplication<'_> {
 
     fn tell(&mut self, sentence: &str) {
         if self.silent {
+            self.keep(sentence);
             return;
         }
         if let Ok(Some(conversation)) = self.handle.get_item::<Conv>() {
@@ -144,5 +159,14 @@ impl Application for PamApplication<'_> {
             .get_item::<AuthTok>()
             .map_err(|_| ApplicationError::Broken("libpam refuses PAM_AUTHTOK"))?;
         Ok(password.map(|password| Secret::new(password.as_bytes().to_vec())))
+    }
+
+    fn take_unshown(&mut self) -> Option<Unshown> {
+        // SAFETY: only this module stores by that name, and always this type.
+        let kept = unsafe { self.handle.get_data::<Option<Unshown>>(UNSHOWN) };
+        let unshown = kept.ok()?.clone()?;
+        // The old one is freed, and so wiped.
+        let _ = self.handle.set_data(UNSHOWN, Box::new(None::<Unshown>));
+        Some(unshown)
     }
 }

@@ -38,6 +38,39 @@ sudo_asks_again_after_a_refusal_case() {
     [[ $(log_lines | wc -l) -eq 2 ]] || fault "$(log_lines | wc -l) log lines instead of 2"
 }
 
+# sudo wants silence (PAM_SILENT); why the first try failed begins the prompt of the second, in the same sudo.
+sudo_says_at_the_next_prompt_why_it_refused_case() {
+    sed -i 's/passwd_tries=1/passwd_tries=2/' /etc/sudoers
+    ivalt_settings '[token]' 'attempts = 1'
+    types_ahead "$alice_password" geofence "$alice_password" accept-2
+    run_as alice sudo -S whoami
+    expect_seen root
+    expect_seen 'iVALT refused the token: outside the allowed area. iVALT token: '
+    [[ $(grep -oF 'iVALT refused' "$terminal/output" | wc -l) -eq 1 ]] || fault 'the sentence was not seen once'
+    expect_requests 2
+}
+
+sudo_says_at_the_next_prompt_that_ivalt_cannot_be_reached_case() {
+    sed -i 's/passwd_tries=1/passwd_tries=2/' /etc/sudoers
+    stop_ivalt
+    types_ahead "$alice_password" accept-1 "$alice_password" accept-2
+    run_as alice sudo -S whoami
+    expect_refused 1
+    expect_seen 'iVALT cannot be reached. iVALT token: '
+    [[ $(grep -oF 'cannot be reached' "$terminal/output" | wc -l) -eq 1 ]] || fault 'the sentence was not seen once'
+}
+
+# With -p there is one prompt for every question, and so no place for a sentence.
+sudo_own_prompt_replaces_every_prompt_case() {
+    sed -i 's/passwd_tries=1/passwd_tries=2/' /etc/sudoers
+    ivalt_settings '[token]' 'attempts = 1'
+    types_ahead "$alice_password" geofence "$alice_password" accept-2
+    run_as alice sudo -S -p 'mine: ' whoami
+    expect_seen root
+    expect_seen 'mine: mine: '
+    ! grep -qF iVALT "$terminal/output" || fault 'a prompt of the module was seen'
+}
+
 sudo_unreachable_case() {
     stop_ivalt
     answers "$alice_password" accept-1

@@ -31,6 +31,7 @@ mod running;
 mod secrets;
 mod settings_files;
 mod signals;
+mod silence;
 mod slow_answers;
 mod spellings;
 mod statuses;

@@ -248,6 +248,26 @@ fn a_password_and_a_token_let_in_without_a_key() {
     }
 }
 
+/// What PAM_SILENT kept back waits for the line that asks: one that is passed over does not use it up.
+#[sandbox_test]
+fn a_line_that_is_passed_over_leaves_the_sentence_to_the_next() {
+    let ivalt = StandIn::start();
+    let case = key_or_password(&ivalt)
+        .silent()
+        .calls(&[Entry::Authenticate; 2]);
+    let case = case.answer("swordfish").answer("http-503");
+    let report = case.answer("swordfish").answer("accept-1").run();
+    assert_eq!(
+        report.codes(Entry::Authenticate),
+        [PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS]
+    );
+    let told = format!("{UNREACHABLE} {PROMPT}");
+    assert_eq!(
+        report.prompts(),
+        [PASSWORD_PROMPT, PROMPT, PASSWORD_PROMPT, told.as_str()]
+    );
+}
+
 /// Whoever has neither learns nothing: one prompt, the same end for everybody, no line of ours and no connection.
 #[sandbox_test]
 fn a_wrong_password_ends_the_stack_before_anybody_is_asked_for_a_token() {

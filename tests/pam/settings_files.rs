@@ -2,6 +2,7 @@
 //! The messages about its contents are held by the unit tests of `src/core/settings.rs`.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::Path;
 
 use crate::corrupt::*;
@@ -236,6 +237,113 @@ fn the_systems_roots_are_the_default() {
     expect(&case.run(), MISCONFIGURED);
 }
 
+/// Every file belongs to 4242, which is the effective user; no secret of root's is readable.
+fn not_root(ivalt: &StandIn) -> Case {
+    let mut case = Case::against(ivalt).answer("accept-1");
+    case.script.uids = Some((4242, 4242));
+    let ca = case
+        .dir()
+        .write("ca.pem", fs::read(ivalt.ca()).unwrap(), 0o644);
+    let key = case.dir().write("api.key", StandIn::API_KEY, 0o600);
+    let settings = case
+        .settings(ivalt)
+        .without("api", "key")
+        .set("api", "key_file", key.to_str().unwrap())
+        .set("api", "ca_file", ca.to_str().unwrap());
+    let case = case.with_settings(&settings);
+    for path in [case.config(), case.users_file(), ca, key] {
+        give_away(&path);
+    }
+    give_away(case.dir().path());
+    case
+}
+
+const NOT_ROOT: &str = "this process runs as uid 4242, its files must belong to root or to it";
+
+/// PostgreSQL and others ask PAM as a user of their own: what root could read is not theirs, and `namei -l` shows only
+/// what is demanded.
+#[sandbox_test]
+fn a_process_that_is_not_root_is_told_so_with_a_command() {
+    if no_root(OWNER) {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let roots: Corrupt = |path| chown(path, Some(0), None).unwrap();
+    let somebodys: Corrupt = |path| {
+        chown(path, Some(1), None).unwrap();
+        mode(path, 0o644);
+    };
+    let own = "give this service its own by config=";
+    let denied = "cannot be read (permission denied);";
+    let copy = |name| {
+        format!(
+            "{denied} {NOT_ROOT}: {own}: install -D -o 4242 -m 0600 PATH /etc/ivalt-4242/{name}"
+        )
+    };
+    let shared =
+        format!("{denied} {NOT_ROOT}, and be readable to it: chgrp GROUP PATH && chmod g+r PATH");
+    let secret: Corrupt = |path| {
+        chown(path, Some(0), None).unwrap();
+        mode(path, 0o600);
+    };
+    let create = "does not exist; create it: install -o 4242 -m 0600 /dev/null PATH".to_owned();
+    for (name, prefix, corrupt, sentence) in [
+        ("ivalt.toml", "", roots, copy("ivalt.toml")),
+        ("api.key", "api.key_file: ", roots, copy("api.key")),
+        ("users.toml", "", roots, shared.clone()),
+        ("ca.pem", "api.ca_file: ", secret, shared),
+        (
+            "ivalt.toml",
+            "",
+            somebodys,
+            format!("belongs to user id 1; {NOT_ROOT}: {own}; run: chown 4242 PATH"),
+        ),
+        (
+            "users.toml",
+            "",
+            somebodys,
+            format!(
+                "belongs to user id 1; {NOT_ROOT}, and be readable to it; run: chown root:root PATH"
+            ),
+        ),
+        ("ivalt.toml", "", remove, create.clone()),
+        ("users.toml", "", remove, create),
+    ] {
+        let case = not_root(&ivalt);
+        let path = case.dir().join(name);
+        corrupt(&path);
+        refused(case, &path, prefix, &sentence, "");
+    }
+    let case = not_root(&ivalt);
+    let closed = case.dir().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let users = closed.join("users.toml");
+    fs::rename(case.users_file(), &users).unwrap();
+    let config = case.config();
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace(case.users_file().to_str().unwrap(), users.to_str().unwrap());
+    let case = case.settings_text(&text);
+    give_away(&config);
+    let sentence = format!("{denied} {NOT_ROOT}, and be readable to it: namei -l PATH");
+    refused(case, &users, "", &sentence, "");
+    assert_eq!(ivalt.connections().len(), 0);
+}
+
+/// The commands are right: a copy that belongs to the process, and a users.toml of root's that its group may read.
+#[sandbox_test]
+fn a_process_that_is_not_root_uses_files_as_it_was_told() {
+    if no_root(OWNER) {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let case = not_root(&ivalt);
+    // The process is in the group 0.
+    chown(case.users_file(), Some(0), Some(0)).unwrap();
+    mode(&case.users_file(), 0o640);
+    expect(&case.run(), VERIFIED);
+}
+
 /// A setuid application may run with an effective user other than root; its files are trusted, besides root's.
 #[sandbox_test]
 fn files_of_the_effective_user_are_trusted() {
@@ -260,6 +368,6 @@ fn files_of_the_effective_user_are_trusted() {
     give_away(&config);
     expect(&case.run(), VERIFIED);
     // Root's are trusted by every user who can read them; here, only root can.
-    std::os::unix::fs::chown(&config, Some(0), None).unwrap();
+    chown(&config, Some(0), None).unwrap();
     expect(&case.run(), MISCONFIGURED);
 }

@@ -62,6 +62,26 @@ fn a_user_who_changed_stays_changed_at_the_next_prompt() {
     assert_eq!(mobiles, ["+14155550100", "+14155550100"]);
 }
 
+/// The look-up of the new name fails: the line has nothing of the old one's.
+#[sandbox_test]
+fn a_user_who_changed_leaves_no_mobile_behind() {
+    let ivalt = StandIn::start();
+    let case = Case::against(&ivalt);
+    let gone = case.dir().join("gone");
+    let becomes = Reply {
+        set_user: Some("dora".into()),
+        answer: Some("accept-1".into()),
+        renames: vec![(case.users_file(), gone)],
+        ..Reply::default()
+    };
+    let line = expect(&case.answer(becomes).run(), MISCONFIGURED);
+    assert_eq!(
+        (line.get("user"), line.get("mobile")),
+        ("dora".into(), String::new())
+    );
+    assert_eq!(ivalt.requests().len(), 0);
+}
+
 #[sandbox_test]
 fn the_name_is_asked_for_when_the_application_has_none() {
     let ivalt = StandIn::start();

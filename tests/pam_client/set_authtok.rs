@@ -6,6 +6,7 @@
 //! test can tell which modules were called; `return=CODE` is the answer, without it `PAM_IGNORE`, so that the stack's
 //! result is the other modules' alone. It answers for accounts as for passwords. `password=TEXT` asks for a password,
 //! puts what is typed into `PAM_AUTHTOK`, and the answer is `PAM_SUCCESS` or `PAM_AUTH_ERR`, as `pam_unix`'s.
+//! `user=NAME` becomes `PAM_USER`.
 //! `setcred=TEXT` shows that when credentials are set, and answers `PAM_SUCCESS` then; without it, `PAM_IGNORE`.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -16,6 +17,7 @@ use support::obfuscate::obfuscated;
 use zeroize::Zeroize;
 
 const PAM_SUCCESS: c_int = 0;
+const PAM_USER: c_int = 2;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
 const PAM_TEXT_INFO: c_int = 4;
 const PAM_AUTHTOK: c_int = 6;
@@ -58,6 +60,8 @@ pub unsafe extern "C" fn pam_sm_authenticate(
             // SAFETY: libpam's own handle.
             Some(b"password") => unsafe { ask_password(handle, word, &mut answer) },
             Some(b"setcred") => PAM_SUCCESS,
+            // SAFETY: libpam's own handle.
+            Some(b"user") => unsafe { set_user(handle, word) },
             _ => -1,
         };
         if code != PAM_SUCCESS {
@@ -121,6 +125,14 @@ unsafe fn set_authtok(handle: *mut c_void, word: &CStr) -> c_int {
     let value = &word.to_bytes_with_nul()["authtok=".len()..];
     // SAFETY: NUL-terminated, and libpam copies it.
     unsafe { pam_set_item(handle, PAM_AUTHTOK, value.as_ptr().cast()) }
+}
+
+/// # Safety
+/// The handle is live.
+unsafe fn set_user(handle: *mut c_void, word: &CStr) -> c_int {
+    let value = &word.to_bytes_with_nul()["user=".len()..];
+    // SAFETY: NUL-terminated, and libpam copies it.
+    unsafe { pam_set_item(handle, PAM_USER, value.as_ptr().cast()) }
 }
 
 /// # Safety
