@@ -397,6 +397,11 @@ fn the_fixes_of_lines_after_a_key() {
     let first = format!("auth    {control}    pam_ivalt.so only_after=publickey");
     let below =
         "add a line below the one that asks for the password: auth    required    pam_ivalt.so";
+    let old = "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: ";
+    let (include, plain) = (
+        "auth    include    common-auth",
+        "auth    required    pam_ivalt.so",
+    );
     for (name, fix) in [
         ("after no method", format!("for instance: {first}")),
         ("after a key, no second line", below.to_owned()),
@@ -412,6 +417,17 @@ fn the_fixes_of_lines_after_a_key() {
         ("after a key, past the password", first.clone()),
         ("after a key, sufficient", first.clone()),
         ("after a key, in login", "remove this line".to_owned()),
+        (
+            "a shell that looks for the key",
+            format!("{old}{first}\nbelow it: {include}\nbelow it: {plain}"),
+        ),
+        (
+            "a shell that looks for the key, on Fedora",
+            format!(
+                "{old}{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key \
+                 cannot log in by ssh then"
+            ),
+        ),
         (
             "a substack that could be an include",
             "auth    include    common-auth".to_owned(),
