@@ -308,6 +308,49 @@ enable_sshd_that_cannot_be_reloaded_case() {
     kill "$listener"
 }
 
+# Fedora's shared files end in sufficient lines: as an include they end the whole stack at the right password, and a
+# substack keeps a wrong one to itself.
+without_an_end_at_wrong_passwords() {
+    printf '%s\n' 'auth sufficient pam_unix.so nullok' 'auth required pam_deny.so' >/etc/pam.d/common-auth
+    pam_service_from tests/e2e/untouched/sudo su
+    pam_service_from tests/e2e/untouched/sudo login
+    untouched_system
+}
+
+# Then only key, then iVALT is enabled, and said so.
+enable_sshd_where_a_wrong_password_ends_nothing_case() {
+    without_an_end_at_wrong_passwords
+    run_ivaltctl 1 enable sshd
+    expect_captured 'USERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE'
+    expect_captured 'nothing was changed'
+    expect_untouched
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    expect_captured 'USERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE'
+    sleep 0.3
+    cp /home/visitor/visitor.key "$sandbox/key" && chown visitor: "$sandbox/key"
+    answers "$alice_password" accept-1
+    run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
+    expect_let_in alice
+    expect_dialogue '(alice@localhost) iVALT token: accept-1'
+    answers "$alice_password" accept-2
+    run_as visitor ssh alice@localhost whoami
+    expect_refused 255
+    expect_dialogue ''
+    expect_no_log
+    run_ivaltctl 0 disable sshd --yes
+    expect_untouched
+}
+
+# Methods that an administrator wrote would let in by the token alone there.
+enable_sshd_refuses_methods_without_a_key_case() {
+    without_an_end_at_wrong_passwords
+    echo 'AuthenticationMethods publickey,keyboard-interactive keyboard-interactive' >>/etc/ssh/sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    run_ivaltctl 1 enable sshd --yes
+    expect_captured 'write AuthenticationMethods publickey,keyboard-interactive, or remove the line'
+    expect_untouched
+}
+
 # The administrator's terminal is gone right after the change.
 enable_sshd_comes_back_without_its_terminal_case() {
     untouched_system

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::ReturnCode::{self, AuthErr, Ignore, NewAuthtokReqd, Success, UserUnknown};
-use super::{Rule, RuleTarget, RuleType, read, simulate};
+use super::control::{self, Action};
+use super::{Location, Module, Rule, RuleTarget, RuleType, read, simulate};
 use crate::root::Root;
 use support::{Case, DevLog, Entry, TempDir, helper_module, sandbox_test};
 
@@ -289,4 +290,97 @@ fn chains_of_substacks_are_as_long_as_libpam_reads_them() {
         code == Success
     };
     assert_eq!([15, 16, 17].map(lets_in), [true, true, false]);
+}
+
+/// What a line that does not know the password may be: its code, its action, or the beginning of a substack.
+const AROUND: [Option<(ReturnCode, Action)>; 12] = [
+    None,
+    Some((Success, Action::Ok)),
+    Some((AuthErr, Action::Ok)),
+    Some((Ignore, Action::Ok)),
+    Some((Success, Action::Done)),
+    Some((AuthErr, Action::Done)),
+    Some((Ignore, Action::Done)),
+    Some((Success, Action::Bad)),
+    Some((Success, Action::Die)),
+    Some((Success, Action::Reset)),
+    Some((Success, Action::Jump(1))),
+    Some((Success, Action::Jump(2))),
+];
+const LEVELS: usize = 3;
+
+fn rule_of(level: usize, what: Option<(ReturnCode, Action)>) -> (Rule, ReturnCode) {
+    let word = |action| match action {
+        Action::Jump(count) => count.to_string(),
+        action => format!("{action:?}").to_lowercase(),
+    };
+    let control = what.map_or("ignore".to_owned(), |(_, action)| word(action));
+    let control = format!("default={control}");
+    let rule = Rule {
+        location: Location {
+            file: "/etc/pam.d/x".into(),
+            line: 1,
+        },
+        included_by: Vec::new(),
+        level,
+        target: match what {
+            Some(_) => RuleTarget::Module(Module::default()),
+            None => RuleTarget::Substack,
+        },
+        actions: control::parse(&control).expect("a control field"),
+        control,
+        control_fault: None,
+    };
+    (rule, what.map_or(Success, |(code, _)| code))
+}
+
+/// Rules, and what their modules return.
+type Lines = Vec<(Rule, ReturnCode)>;
+
+/// Whether the last line of these is called, where the password is right, and where it is wrong.
+fn reached(lines: &[(Rule, ReturnCode)], password: usize, last: usize) -> (bool, bool) {
+    let rules: Vec<_> = lines.iter().map(|(rule, _)| rule.clone()).collect();
+    let with = |code| {
+        let returned = |at: usize| if at == password { code } else { lines[at].1 };
+        simulate(&rules, returned).1.contains(&last)
+    };
+    (with(Success), with(AuthErr))
+}
+
+/// The password as Fedora's files ask for it, between a line above and two below, and pam_ivalt.
+fn around(level: usize, above: usize, below: &[(Rule, ReturnCode); 2], ivalt: usize) -> Lines {
+    let success = |level| rule_of(level, Some((Success, Action::Ok)));
+    let mut lines = vec![success(0); above];
+    lines.push(rule_of(level, None));
+    let mut sufficient = success(level + 1);
+    sufficient.0.actions = control::parse("sufficient").expect("a control field");
+    lines.push(sufficient);
+    lines.push(rule_of(level + 1, Some((AuthErr, Action::Bad))));
+    lines.extend_from_slice(below);
+    lines.push(success(ivalt));
+    lines
+}
+
+/// Whoever reaches a line below a substack with the right password reaches it with a wrong one: nothing but another
+/// file ends Fedora's stack there (SECURITY.md).
+#[test]
+fn no_lines_around_a_substack_see_that_it_has_failed() {
+    let all = AROUND
+        .iter()
+        .flat_map(|what| (0..LEVELS).map(|level| rule_of(level, *what)));
+    let all: Vec<_> = all.collect();
+    let (mut tried, mut wrong_only) = (0, 0);
+    for number in 0..LEVELS * 2 * LEVELS * all.len().pow(2) {
+        let (level, rest) = (number % LEVELS, number / LEVELS);
+        let (above, rest) = (rest % 2, rest / 2);
+        let (ivalt, rest) = (rest % LEVELS, rest / LEVELS);
+        let below = [&all[rest % all.len()], &all[rest / all.len()]].map(Clone::clone);
+        let lines = around(level, above, &below, ivalt);
+        let (right, wrong) = reached(&lines, above + 1, lines.len() - 1);
+        assert!(wrong || !right, "{lines:#?}");
+        tried += 1;
+        wrong_only += usize::from(wrong && !right);
+    }
+    // The other way round it is possible: `done` leaves a stack that has not failed.
+    assert!(tried > 20_000 && wrong_only > 1_000, "{tried} {wrong_only}");
 }

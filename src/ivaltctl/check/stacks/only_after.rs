@@ -63,12 +63,26 @@ fn not_asked(stack: &mut StackUnderTest) {
         return;
     };
     let plain = line(stack.rule_type, "required", &without_method(module));
+    let fix = if is_below_password(stack.rules, rule) {
+        plain
+    } else {
+        format!("add a line below the one that asks for the password: {plain}")
+    };
     let message = Message::new(
         "only-after-lets-in",
         format!("logins that have not passed {method} are not asked for iVALT, and get in"),
-        format!("add a line below the one that asks for the password: {plain}"),
+        fix,
     );
     stack.add(message, Severity::LetsIn, &rule.location, Some(path));
+}
+
+fn is_below_password(rules: &[Rule], rule: &Rule) -> bool {
+    let above = rules
+        .iter()
+        .take_while(|other| other.location != rule.location);
+    above
+        .map(Rule::kind)
+        .any(|kind| kind == ModuleKind::Password)
 }
 
 fn waiting<'a>(

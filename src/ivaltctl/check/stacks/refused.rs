@@ -2,7 +2,7 @@
 
 use super::only_after::is_sshd;
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest};
+use super::{Message, StackUnderTest, line};
 use crate::finding::Severity;
 use crate::pam_stack::{Module, ModuleKind, Rule, RuleTarget, ivalt_rules};
 
@@ -52,17 +52,14 @@ fn unseen(stack: &mut StackUnderTest) {
 
 fn fix(stack: &StackUnderTest, at: usize) -> String {
     let included = as_include(stack.rules, at);
-    let name = included
-        .get(at)
-        .and_then(|rule| rule.included_by.last())
-        .map(|include| include.name.clone());
+    let name = included.get(at).and_then(|rule| rule.included_by.last());
     match name {
-        Some(name) if all_final(&stack.paths_of(&included)) => {
-            format!("{}    include    {name}", stack.rule_type.word())
+        Some(include) if all_final(&stack.paths_of(&included)) => {
+            format!("{}    include    {}", stack.rule_type.word(), include.name)
         }
         _ if is_sshd(stack.service) => {
             "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of \
-             pam_ivalt: auth    required    pam_ivalt.so"
+             pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then"
                 .to_owned()
         }
         _ => "nothing: an included file with sufficient lines ends the whole stack, also at the right password; SECURITY.md \
@@ -109,17 +106,20 @@ fn old_form(stack: &mut StackUnderTest) -> bool {
     let Some(at) = rules.iter().position(looks_for_the_key) else {
         return false;
     };
-    let Some((below, module)) = ivalt_rules(rules).find(|(below, _)| *below > at) else {
+    let Some((_, module)) = ivalt_rules(rules).find(|(below, _)| *below > at) else {
         return false;
     };
-    let path = stack.best_path(|path| path.facts.after_refusal).cloned();
+    let Some(path) = stack.best_path(|path| path.facts.after_refusal).cloned() else {
+        return false;
+    };
+    let fix = new_form(stack, at, password_substack(rules, &path), module);
     let message = Message::new(
         "old-key-or-password",
         "a shell decides who is asked for the password, and a wrong one does not end this stack: whoever knows none is \
          asked for a token, and learns who is enrolled and whether a token is right",
-        new_form(rules, at, below, module),
+        fix,
     );
-    stack.add(message, Severity::Warning, &rules[at].location, path);
+    stack.add(message, Severity::Warning, &rules[at].location, Some(path));
     true
 }
 
@@ -132,19 +132,28 @@ fn looks_for_the_key(rule: &Rule) -> bool {
 }
 
 /// By the tool, which knows what was there before, or by hand.
-fn new_form(rules: &[Rule], at: usize, below: usize, module: &Module) -> String {
-    let between = rules[at + 1..below].iter();
-    let mut included = between.filter_map(|rule| rule.included_by.first());
-    let include = included.next().map_or_else(
-        || "the line that asks for the password, as requisite".to_owned(),
-        |include| format!("@include {}", include.name),
-    );
-    let words = [&[module.path.clone()][..], &module.arguments]
-        .concat()
-        .join(" ");
+fn new_form(stack: &StackUnderTest, at: usize, substack: Option<usize>, module: &Module) -> String {
+    let own = |control, module| line(stack.rule_type, control, module);
+    let plain = own("required", module);
+    let mut after_key = module.clone();
+    after_key.arguments.push("only_after=publickey".to_owned());
+    let first = own("[success=done ignore=ignore default=die]", &after_key);
+    let by_hand = match substack.and_then(|substack| include_that_ends(stack, at, substack)) {
+        Some(include) => format!("{first}\nbelow it: {include}\nbelow it: {plain}"),
+        None => format!(
+            "{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key cannot log \
+             in by ssh then"
+        ),
+    };
     format!(
-        "ivaltctl disable sshd && ivaltctl enable sshd\n\
-         where the lines were written manually, in their place: auth    [success=done ignore=ignore default=die]    {words} \
-         only_after=publickey\nbelow it: {include}\nbelow it: auth    required    {words}"
+        "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: {by_hand}"
     )
+}
+
+/// The line that includes the password's file, if a wrong password then ends the stack. `jump` is the line that goes.
+fn include_that_ends(stack: &StackUnderTest, jump: usize, substack: usize) -> Option<String> {
+    let mut included = as_include(stack.rules, substack);
+    let name = included.get(substack)?.included_by.last()?.name.clone();
+    included.remove(jump);
+    all_final(&stack.paths_of(&included)).then(|| format!("auth    include    {name}"))
 }

@@ -22,8 +22,14 @@ pub fn check(stack: &mut StackUnderTest) {
 fn bad_argument(stack: &mut StackUnderTest, at: usize, module: &Module, why: &str) {
     let rule = &stack.rules[at];
     let path = stack.simulate(at, ReturnCode::ServiceErr);
+    // Without a method, a first line would ask strangers.
+    let waits = |word: &String| word.starts_with("only_after");
+    let method = module.arguments.iter().find(|word| waits(word));
     let plain = Module {
-        arguments: Vec::new(),
+        arguments: method
+            .map(|_| "only_after=publickey".to_owned())
+            .into_iter()
+            .collect(),
         ..module.clone()
     };
     let message = Message::new(

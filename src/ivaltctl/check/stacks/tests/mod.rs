@@ -390,6 +390,57 @@ fn libpam_agrees_with_what_is_said() {
     assert!(proven >= 30, "{proven}");
 }
 
+/// A fix must not open what was closed.
+#[test]
+fn the_fixes_of_lines_after_a_key() {
+    let control = "[success=done ignore=ignore default=die]";
+    let first = format!("auth    {control}    pam_ivalt.so only_after=publickey");
+    let below =
+        "add a line below the one that asks for the password: auth    required    pam_ivalt.so";
+    let old = "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: ";
+    let (include, plain) = (
+        "auth    include    common-auth",
+        "auth    required    pam_ivalt.so",
+    );
+    for (name, fix) in [
+        ("after no method", format!("for instance: {first}")),
+        ("after a key, no second line", below.to_owned()),
+        (
+            "after a key, as the second line",
+            "auth    required    pam_ivalt.so".to_owned(),
+        ),
+        ("after a key, the password's way is closed", first.clone()),
+        (
+            "after a key, required",
+            format!("in the file of the service itself: {first}"),
+        ),
+        ("after a key, past the password", first.clone()),
+        ("after a key, sufficient", first.clone()),
+        ("after a key, in login", "remove this line".to_owned()),
+        (
+            "a shell that looks for the key",
+            format!("{old}{first}\nbelow it: {include}\nbelow it: {plain}"),
+        ),
+        (
+            "a shell that looks for the key, on Fedora",
+            format!(
+                "{old}{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key \
+                 cannot log in by ssh then"
+            ),
+        ),
+        (
+            "a substack that could be an include",
+            "auth    include    common-auth".to_owned(),
+        ),
+    ] {
+        let row = ROWS.iter().find(|row| row.name == name).expect(name);
+        let dir = row.system(row.broken);
+        let found = findings_of(&Root::new(dir.path()), row.service);
+        let found = found.iter().find(|found| found.id == row.id).expect(name);
+        assert_eq!(found.fix, fix, "{name}");
+    }
+}
+
 /// What a policy ignores is PAM_SUCCESS after a key, and PAM_IGNORE in every other line.
 #[test]
 fn a_line_after_a_key_ignores_only_without_it() {

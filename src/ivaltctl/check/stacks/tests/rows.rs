@@ -825,6 +825,14 @@ pub const ROWS: &[Row] = &[
         ..AFTER_KEY
     },
     Row {
+        name: "a shell that looks for the key, on Fedora",
+        broken: "auth [success=1 default=ignore] pam_exec.so quiet /bin/sh -c [case $SSH_AUTH_INFO_0 in publickey*) exit 0;; esac; exit 1]\nauth substack password-auth\nauth required pam_ivalt.so\n",
+        id: "old-key-or-password",
+        severity: Warning,
+        location: ("/etc/pam.d/sshd", 1),
+        ..FEDORA
+    },
+    Row {
         name: "a substack that could be an include",
         broken: "auth substack common-auth\nauth required pam_ivalt.so\n",
         id: "wrong-password-goes-on",
