@@ -1,6 +1,7 @@
 //! The limits of the process, which under su are the caller's choice (setrlimit(2)): whatever is used up, the
 //! application lives, nothing hangs, and nobody gets in unverified.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::expect::*;
@@ -344,4 +345,62 @@ fn what_grows_with_the_users_file_is_tried_first() {
     let users = format!("[users]\n'bob' = ''\n{}{ALICE}", bytes(plain));
     too_little += every_step(|| Case::against(&ivalt).users(&users), "AS", VERIFIED);
     assert!(too_little > 30, "{too_little}");
+}
+
+/// What a library makes of settings is not tried but checked before: at the edge of what the check asks for, and above.
+#[sandbox_test]
+fn what_grows_with_the_settings_is_checked_first() {
+    let ivalt = StandIn::start();
+    let settings = |more: &str| {
+        let case = Case::against(&ivalt);
+        let text = format!("{more}{}", case.settings(&ivalt).text());
+        case.settings_text(&text)
+    };
+    for piece in ["x.", "[],", "{a=[", "'a',"] {
+        let text = format!("x = [{}]\n", piece.repeat(50_000 / piece.len()));
+        let edge = text.len() as u64 / 4;
+        let causes = (0..8).map(|step| {
+            let report = limited(settings(&text), "DATA", (edge + 1_000 * step) << 10);
+            expect(&report, MISCONFIGURED).get("cause")
+        });
+        let causes: Vec<_> = causes.collect();
+        let too_little = causes
+            .iter()
+            .filter(|cause| cause.contains("/ivalt.toml: out of memory (RLIMIT_AS unlimited, "));
+        // Then its first fault: x is no setting, or what follows is no TOML.
+        assert!((1..8).contains(&too_little.count()), "{causes:?}");
+        assert!(causes[7].contains("/ivalt.toml:1: "), "{causes:?}");
+    }
+}
+
+/// What the first call leaves in the heap of the process must not be missing in the next.
+#[sandbox_test]
+fn a_large_users_file_in_call_after_call() {
+    let ivalt = StandIn::start();
+    let mut users = "[users]\n'bob' = ''\n".to_owned();
+    for number in 0..30_000 {
+        users += &format!("user{number} = \"+916283974746\"\n");
+    }
+    users += "alice = \"+916283974746\"\n";
+    let mut seen = BTreeSet::new();
+    for kib in (0..12).map(|step| 16_000 + step * 4_000) {
+        let case = Case::against(&ivalt)
+            .users(&users)
+            .calls(&[Entry::Authenticate; 3])
+            .answer("accept-1")
+            .answer("accept-2");
+        let report = limited(case, "DATA", kib << 10);
+        assert_eq!(report.log_lines().len(), 3);
+        seen.extend(report.log_lines().iter().map(|line| line.reason()));
+    }
+    let expected = ["internal", "misconfigured", "unanswered", "verified"];
+    assert!(
+        seen.iter()
+            .all(|reason| expected.contains(&reason.as_str())),
+        "{seen:?}"
+    );
+    assert!(
+        seen.contains("misconfigured") && seen.contains("verified"),
+        "{seen:?}"
+    );
 }

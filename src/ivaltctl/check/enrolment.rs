@@ -17,6 +17,7 @@ use ivalt_core::log_line::quote_log_value;
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
+use ivalt_core::user_name::folded;
 use ivalt_core::users::Entry;
 
 /// One users.toml, and the settings that name it.
@@ -63,6 +64,7 @@ fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Findin
         check.bad_entries(),
         check.unknown_accounts(),
         check.shared_mobiles(),
+        check.spellings(),
         check.nobody_enrolled(),
         check.privileged(),
     ]
@@ -170,6 +172,29 @@ impl UsersCheck<'_> {
                 "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
             );
             finding(Severity::Warning, "shared-mobile", self.file, what, fix)
+        });
+        found.collect()
+    }
+
+    /// A name service may take them for one account, of which each entry is then a way in.
+    fn spellings(&self) -> Vec<Finding> {
+        let mut by_name: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
+        for (name, _) in self.usable() {
+            by_name
+                .entry(folded(name.as_bytes()))
+                .or_default()
+                .push(name);
+        }
+        let several = by_name.values().filter(|names| names.len() > 1);
+        let found = several.map(|names| {
+            let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
+            let what = format!(
+                "{} differ in case, realm or domain alone: where they are one account, each entry is a way in by itself",
+                shown.join(" and ")
+            );
+            let last = shown.last().map_or("NAME", String::as_str);
+            let fix = format!("if they are one account: ivaltctl users remove {last}");
+            finding(Severity::Warning, "name-spellings", self.file, what, fix)
         });
         found.collect()
     }

@@ -80,6 +80,20 @@ fn users_file() {
             &["warning shared-mobile /etc/ivalt/users.toml"],
             nothing,
         ),
+        (
+            "two spellings",
+            |s| {
+                s.append(USERS, "\"CORP\\\\Bob@x\" = \"+14155550102\"\n")
+                    .append("etc/passwd", "CORP\\Bob@x:x:1002:1::/:/bin/sh\n");
+                s
+            },
+            &["warning name-spellings /etc/ivalt/users.toml"],
+            |s| {
+                s.append(USERS, "\"CORP\\\\Bobby@x\" = \"+14155550102\"\n")
+                    .append("etc/passwd", "CORP\\Bobby@x:x:1002:1::/:/bin/sh\n");
+                s
+            },
+        ),
     ]);
 }
 
