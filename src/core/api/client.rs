@@ -18,7 +18,7 @@ use super::preconnect::{
 };
 use super::roots::Roots;
 use super::transport::{
-    CallingThreadResolver, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
+    CallingThreadResolver, EarlyAnswer, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
 };
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -249,7 +249,7 @@ impl Client {
             return Ok(());
         };
         self.parts.progress.reset_deadline(self.timeout);
-        match preconnection.finish(self.platform, &self.parts.progress)? {
+        match preconnection.finish(&self.parts.progress)? {
             Some(waiting) => self.slot.put(waiting),
             None => self.parts.progress.restart(self.parts.progress.left()),
         }
@@ -287,6 +287,7 @@ impl Client {
             Error::BodyStalled => format!("{stage}: the server closed the connection"),
             Error::LargeResponseHeader(..) => format!("{stage}: headers longer than 8 KiB"),
             Error::Other(error) if error.is::<LookUpFailed>() => format!("dns: {error}"),
+            Error::Other(error) if error.is::<EarlyAnswer>() => format!("answer: {error}"),
             other => format!("{stage}: {other}"),
         }
     }

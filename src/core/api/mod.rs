@@ -6,6 +6,7 @@
 //! | `probe` | a connection that asks about no user, for `ivaltctl check` |
 //! | `preconnect` | connects while the user types |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
+//! | `records` | where the records of TLS end |
 //! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
 
@@ -13,6 +14,7 @@ mod answer;
 mod client;
 mod preconnect;
 mod probe;
+mod records;
 mod roots;
 mod transport;
 

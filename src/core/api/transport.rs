@@ -3,7 +3,7 @@
 //! it.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -19,9 +19,11 @@ use ureq::unversioned::transport::{
     TransportAdapter, time,
 };
 use ureq::{Error, Timeout};
+use zeroize::Zeroizing;
 
+use super::records::Records;
 use super::roots::Roots;
-use crate::sys::LookUp;
+use crate::sys::{LookUp, has_input};
 
 /// The steps of a validation, as the log names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,18 @@ impl fmt::Display for ConnectOnly {
 }
 
 impl std::error::Error for ConnectOnly {}
+
+/// What is not known to be an answer: it began before the request was written.
+#[derive(Debug)]
+pub struct EarlyAnswer;
+
+impl fmt::Display for EarlyAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server answered before the request was sent")
+    }
+}
+
+impl std::error::Error for EarlyAnswer {}
 
 /// How far a validation has come, shared by the parts of its connection.
 #[derive(Clone, Debug)]
@@ -175,15 +189,6 @@ impl SocketHandle {
             // A socket that is no longer connected cannot be shut down, and need not be.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
-    }
-
-    /// The socket in use, if there is one.
-    pub fn stream(&self) -> Option<Arc<TcpStream>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stream
-            .upgrade()
     }
 
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
@@ -324,9 +329,19 @@ impl TcpTransport {
     }
 }
 
+/// As the time-out of a read: only what has arrived is wanted. No wait of ureq's is zero.
+const WITHOUT_WAITING: time::Duration = time::Duration::Exact(Duration::ZERO);
+
+fn waiting(after: time::Duration) -> NextTimeout {
+    NextTimeout {
+        after,
+        ..NextTimeout::default()
+    }
+}
+
 /// Whether a system call on a socket ended without a result, by its time-out or by a signal without `SA_RESTART`.
-fn is_retryable(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+fn is_retryable(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
@@ -350,7 +365,13 @@ impl Transport for TcpTransport {
         Ok(())
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if timeout.after == WITHOUT_WAITING {
+            if !has_input(&self.stream)? {
+                return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
+            }
+            timeout.after = time::Duration::NotHappening;
+        }
         loop {
             let wait = self.next_timeout(timeout)?;
             if std::mem::replace(&mut self.timeouts[0], wait) != wait {
@@ -398,6 +419,8 @@ impl<In: Transport> Connector<In> for TlsConnector {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             progress: self.progress.clone(),
+            request: Zeroizing::default(),
+            is_used: false,
         })))
     }
 }
@@ -408,7 +431,7 @@ impl TlsConnector {
         &self,
         details: &ConnectionDetails,
         transport: Box<dyn Transport>,
-    ) -> Result<StreamOwned<ClientConnection, TransportAdapter>, Error> {
+    ) -> Result<TlsStream, Error> {
         self.progress.enter(Stage::Tls);
         let config = self.roots.client_config();
         let config = config.map_err(|error| Error::Other(Box::new(error)))?;
@@ -417,6 +440,7 @@ impl TlsConnector {
         let mut connection = ClientConnection::new(config, name.to_owned())?;
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
         socket.set_timeout(details.timeout);
+        let mut socket = Records::new(socket);
         connection.complete_io(&mut socket)?;
         Ok(StreamOwned::new(connection, socket))
     }
@@ -428,11 +452,19 @@ fn host_without_brackets(uri: &Uri) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The connection as HTTP sees it.
+/// TLS over a transport.
+pub(super) type TlsStream = StreamOwned<ClientConnection, Records<TransportAdapter>>;
+
+/// The connection as HTTP sees it. A request is written as a whole, when its answer is first waited for: so nothing can
+/// arrive between its parts.
 pub struct TlsTransport {
-    stream: StreamOwned<ClientConnection, TransportAdapter>,
+    stream: TlsStream,
     buffers: LazyBuffers,
     progress: Progress,
+    /// What is not yet written.
+    request: Zeroizing<Vec<u8>>,
+    /// Whether a byte of a request may have left.
+    is_used: bool,
 }
 
 impl fmt::Debug for TlsTransport {
@@ -441,28 +473,70 @@ impl fmt::Debug for TlsTransport {
     }
 }
 
+impl TlsTransport {
+    fn send_request(&mut self, timeout: NextTimeout) -> Result<(), Error> {
+        self.refuse_early_answer(timeout)?;
+        self.stream.sock.inner.set_timeout(timeout);
+        self.is_used = true;
+        let request = std::mem::take(&mut self.request);
+        self.stream.write_all(&request)?;
+        Ok(self.stream.flush()?)
+    }
+
+    /// Takes what has arrived before a request: session tickets (RFC 8446 section 4.6.1) and nothing else. A record that
+    /// has begun is waited for, as long as `rest` says.
+    fn refuse_early_answer(&mut self, rest: NextTimeout) -> Result<(), Error> {
+        loop {
+            let state = self.stream.conn.process_new_packets()?;
+            if state.plaintext_bytes_to_read() > 0 {
+                return Err(Error::Other(Box::new(EarlyAnswer)));
+            }
+            let socket = &mut self.stream.sock;
+            let is_complete = socket.is_complete();
+            let timeout = if is_complete {
+                waiting(WITHOUT_WAITING)
+            } else {
+                rest
+            };
+            socket.inner.set_timeout(timeout);
+            match self.stream.conn.read_tls(socket) {
+                Err(error) if is_complete && error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(());
+                }
+                // Also after a close_notify.
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                read => drop(read?),
+            }
+        }
+    }
+}
+
 impl Transport for TlsTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.progress.enter(Stage::Request);
-        self.stream.sock.set_timeout(timeout);
-        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+        let output = &self.buffers.output()[..amount];
+        self.request.extend_from_slice(output);
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.request.is_empty() {
+            self.send_request(timeout)?;
+        }
         self.progress.enter(Stage::Answer);
-        self.stream.sock.set_timeout(timeout);
+        self.stream.sock.inner.set_timeout(timeout);
         let amount = self.stream.read(self.buffers.input_append_buf())?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
+    /// Whether a first request can be sent; nothing is sent after it.
     fn is_open(&mut self) -> bool {
-        // Connections are not reused, and asking a TLS 1.3 connection breaks it.
-        false
+        !self.is_used && self.refuse_early_answer(waiting(WITHOUT_WAITING)).is_ok()
     }
 
     fn is_tls(&self) -> bool {

@@ -41,17 +41,11 @@ pub struct Platform {
     pub look_up: LookUp,
     /// Starts a thread that takes no signal of the application's.
     pub spawn: fn(Work) -> io::Result<JoinHandle<()>>,
-    /// Whether the other side has closed, told without reading.
-    pub hung_up: fn(&TcpStream) -> bool,
 }
 
 /// That of the running system.
 pub fn platform() -> Platform {
-    Platform {
-        look_up,
-        spawn,
-        hung_up,
-    }
+    Platform { look_up, spawn }
 }
 
 /// The effective user id of this process.
@@ -96,14 +90,24 @@ fn address_space_is_limited() -> bool {
     limit.rlim_cur != libc::RLIM_INFINITY
 }
 
-/// Whether the other side has closed its half, told without reading: session tickets may lie unread before the end.
-fn hung_up(stream: &TcpStream) -> bool {
+/// Whether a read would not wait, whatever it gives.
+///
+/// # Errors
+/// As poll(2) says, a signal excepted.
+pub fn has_input(stream: &TcpStream) -> io::Result<bool> {
     let mut poll = libc::pollfd {
         fd: stream.as_raw_fd(),
-        events: libc::POLLRDHUP,
+        events: libc::POLLIN,
         revents: 0,
     };
-    // SAFETY: one entry, of an open descriptor, without waiting. Only an answer that nothing is wrong counts.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready != 0
+    loop {
+        // SAFETY: one entry, of an open descriptor, without waiting.
+        match unsafe { libc::poll(&raw mut poll, 1, 0) } {
+            -1 => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+            ready => return Ok(ready > 0),
+        }
+    }
 }
