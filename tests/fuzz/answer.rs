@@ -153,6 +153,10 @@ fn read_answer(mut bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
             return None;
         }
         let body = if head.values("transfer-encoding").next().is_some() {
+            // Section 6.1: in HTTP/1.0 that is faulty framing.
+            if head.is_http_1_0 {
+                return None;
+            }
             read_chunks(rest)?
         } else if let Some(length) = head.values("content-length").next() {
             rest.get(..length.parse().ok()?)?.to_vec()
@@ -164,6 +168,7 @@ fn read_answer(mut bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
 }
 
 struct Head {
+    is_http_1_0: bool,
     status: u16,
     fields: Vec<(String, String)>,
 }
@@ -191,9 +196,13 @@ fn read_head(mut bytes: &[u8]) -> Option<(Head, &[u8])> {
         let (name, value) = line.split_once(':')?;
         fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    ["HTTP/1.0", "HTTP/1.1"]
-        .contains(&version)
-        .then_some((Head { status, fields }, bytes))
+    let is_http_1_0 = version == "HTTP/1.0";
+    let head = Head {
+        is_http_1_0,
+        status,
+        fields,
+    };
+    (is_http_1_0 || version == "HTTP/1.1").then_some((head, bytes))
 }
 
 /// Up to the next line feed, one character for each byte.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::CertificateError;
 use serde::Serialize;
 use ureq::config::Config;
-use ureq::http::{HeaderValue, Response};
+use ureq::http::{HeaderValue, Response, Version};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
@@ -330,12 +330,7 @@ fn read_answer(response: &mut Response<Body>) -> Result<Answer, Error> {
 fn read_body(
     response: &mut Response<Body>,
 ) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
-    let all = |header, allowed: &str| {
-        let allowed =
-            |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
-        response.headers().get_all(header).iter().all(allowed)
-    };
-    if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
+    if has_foreign_coding(response) {
         return Ok(Err("unexpected content or transfer encoding"));
     }
     let mut body = Zeroizing::new(Vec::new());
@@ -349,6 +344,20 @@ fn read_body(
     } else {
         Ok(body)
     })
+}
+
+/// A coding that was not asked for, or a transfer coding where HTTP has none: twice (RFC 9112 section 7.1), and in
+/// HTTP/1.0 (section 6.1), where ureq would take the chunks for the body.
+fn has_foreign_coding(response: &Response<Body>) -> bool {
+    let is_other = |header, known: &str| {
+        let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        response.headers().get_all(header).iter().any(other)
+    };
+    let transfers = response.headers().get_all("transfer-encoding");
+    let allowed = usize::from(response.version() == Version::HTTP_11);
+    is_other("content-encoding", "identity")
+        || is_other("transfer-encoding", "chunked")
+        || transfers.iter().count() > allowed
 }
 
 /// ureq says `proxy server responded 407/407`, or that no more came: the end, or its buffer is full.
