@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -18,9 +18,9 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
     TransportAdapter, time,
 };
-use ureq::{Error, Timeout};
 use zeroize::Zeroizing;
 
+use super::connect::{connect, in_turn};
 use super::records::Records;
 use super::roots::Roots;
 use crate::sys::{LookUp, has_input};
@@ -169,15 +169,15 @@ impl Clock {
     }
 }
 
-/// The socket of the connection that is being made or kept, by which another thread can end it: shutdown(2) wakes
-/// connect(2) and recv(2) alike.
+/// The sockets of the connections that are being made or kept, by which another thread can end them: shutdown(2) wakes
+/// poll(2) and recv(2) alike.
 #[derive(Clone, Debug, Default)]
 pub struct SocketHandle(Arc<Mutex<HandleState>>);
 
 #[derive(Debug, Default)]
 struct HandleState {
     shut_down: bool,
-    stream: Weak<TcpStream>,
+    streams: Vec<Weak<TcpStream>>,
 }
 
 impl SocketHandle {
@@ -185,7 +185,7 @@ impl SocketHandle {
     pub fn shut_down(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.shut_down = true;
-        if let Some(stream) = state.stream.upgrade() {
+        for stream in state.streams.iter().filter_map(Weak::upgrade) {
             // A socket that is no longer connected cannot be shut down, and need not be.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
@@ -196,7 +196,7 @@ impl SocketHandle {
         if state.shut_down {
             return Err(Error::ConnectionFailed);
         }
-        state.stream = Arc::downgrade(stream);
+        state.streams.push(Arc::downgrade(stream));
         Ok(())
     }
 }
@@ -225,7 +225,7 @@ impl Resolver for CallingThreadResolver {
         };
         let mut addresses = self.empty();
         // ureq's list has 16 places.
-        found
+        in_turn(found)
             .into_iter()
             .take(16)
             .for_each(|address| addresses.push(address));
@@ -237,7 +237,7 @@ impl Resolver for CallingThreadResolver {
     }
 }
 
-/// Connects over TCP, by IPv4 and IPv6, to one address after the other.
+/// Connects over TCP, by IPv4 or IPv6.
 #[derive(Debug)]
 pub struct TcpConnector {
     pub socket: SocketHandle,
@@ -257,7 +257,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        let stream = self.connect_one_by_one(&details.addrs)?;
+        let stream = connect(&details.addrs, &self.socket, &self.progress)?;
         stream.set_nodelay(true)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
@@ -267,41 +267,6 @@ impl<In: Transport> Connector<In> for TcpConnector {
             progress: self.progress.clone(),
             timeouts: [Duration::ZERO; 2],
         })))
-    }
-}
-
-impl TcpConnector {
-    /// Every address has its share of the time, and an error of one, whichever it is, leaves the others.
-    fn connect_one_by_one(&self, addresses: &[SocketAddr]) -> Result<Arc<TcpStream>, Error> {
-        let mut result = Err(Error::HostNotFound);
-        for (index, address) in addresses.iter().enumerate() {
-            let others = u32::try_from(addresses.len() - index).unwrap_or(1);
-            result = self.connect_to(*address, self.progress.left() / others);
-            if result.is_ok() || self.progress.left().is_zero() {
-                break;
-            }
-        }
-        result
-    }
-
-    fn connect_to(&self, address: SocketAddr, share: Duration) -> Result<Arc<TcpStream>, Error> {
-        // poll(2) counts in milliseconds.
-        if share < Duration::from_millis(1) {
-            return Err(Error::Timeout(Timeout::Connect));
-        }
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        let stream = Arc::new(TcpStream::from(socket));
-        self.socket.register(&stream)?;
-        match SockRef::from(&*stream).connect_timeout(&address.into(), share) {
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Err(Error::Timeout(Timeout::Connect))
-            }
-            done => Ok(done.map(|()| stream)?),
-        }
     }
 }
 
@@ -541,5 +506,32 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ureq::Agent;
+
+    /// The name server may give more addresses of one family than are tried.
+    #[test]
+    fn addresses_of_both_families_are_among_those_that_are_tried() {
+        let resolver = CallingThreadResolver {
+            look_up: |_, port, _| {
+                let v6 = (1..=20).map(|last| IpAddr::from([0, 0, 0, 0, 0, 0, 0, last]));
+                let all = v6.chain([IpAddr::from([192, 0, 2, 1])]);
+                Ok(all.map(|address| (address, port).into()).collect())
+            },
+            progress: Progress::begin(Duration::from_secs(1)),
+        };
+        let uri = Uri::from_static("https://valid.example");
+        let config = Agent::config_builder().build();
+        let found = resolver
+            .resolve(&uri, &config, NextTimeout::default())
+            .unwrap();
+        let first: Vec<_> = found.iter().take(3).map(ToString::to_string).collect();
+        assert_eq!(first, ["[::1]:443", "192.0.2.1:443", "[::2]:443"]);
+        assert_eq!(found.len(), 16);
     }
 }
