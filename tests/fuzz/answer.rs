@@ -15,6 +15,7 @@ use ivalt_core::secret::Secret;
 const TOKEN: &str = "tok-Wh1sp3r0ut";
 const KEY: &str = "key-Wh1sp3r0ut";
 const MOBILE: &str = "+916283974746";
+const MOBILE_END: &str = "3974746";
 
 /// As the whole answer; and, its first two bytes a status, as a body.
 pub fn run(input: &[u8]) {
@@ -257,9 +258,13 @@ fn keeps_secrets(answer: &Answer) {
     else {
         return;
     };
-    for secret in [TOKEN, KEY, MOBILE] {
-        for text in [&said.code, &said.detail] {
+    for text in [&said.code, &said.detail] {
+        for secret in [TOKEN, KEY, MOBILE] {
             assert!(!contains(text.as_bytes(), secret.as_bytes()), "{answer:?}");
         }
+        // What was replaced stands between what is left.
+        let of_number = |letter: &char| letter.is_alphanumeric() || *letter == '*';
+        let plain: String = text.chars().filter(of_number).collect();
+        assert!(!plain.contains(MOBILE_END), "{answer:?}");
     }
 }

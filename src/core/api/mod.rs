@@ -10,10 +10,12 @@
 //! | `records` | where the records of TLS end |
 //! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
+//! | `number` | the mobile in iVALT's words |
 
 mod answer;
 mod client;
 mod connect;
+mod number;
 mod preconnect;
 mod probe;
 mod records;
