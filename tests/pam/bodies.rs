@@ -74,6 +74,26 @@ fn lengths_right_and_wrong() {
     check_answers(&rows);
 }
 
+/// The shape of other operations' answers, which says nothing of a token.
+#[sandbox_test]
+fn a_status_in_data_lets_nobody_in() {
+    const ELSEWHERE: &str = "answer: HTTP 200: status is in data.status, not the documented shape";
+    let with =
+        |body: &'static str, cause| row(body, answer("200 OK", "", body.as_bytes()), outage(cause));
+    check_answers(&[
+        with(
+            r#"{"data":{"status":true,"message":"ok","details":{}}}"#,
+            ELSEWHERE,
+        ),
+        with(
+            r#"{"data":{"status":"success"},"message":"success"}"#,
+            ELSEWHERE,
+        ),
+        with(r#"{"data":{"status":true},"status":true}"#, NO_OBJECT),
+        with(r#"{"data":"status"}"#, NO_OBJECT),
+    ]);
+}
+
 /// Chunks count more than a length (RFC 9112 section 6.3).
 #[sandbox_test]
 fn lengths_beside_chunks() {

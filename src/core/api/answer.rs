@@ -27,7 +27,12 @@ pub struct ApiError {
     pub code: String,
     /// `error.detail`, else `message`.
     pub detail: String,
+    /// `debug.activityId`, by which the vendor's support finds the request.
+    pub activity: String,
 }
+
+/// The most of `debug.activityId` that is kept, in characters: a UUID has 36.
+const ACTIVITY_LIMIT: usize = 64;
 
 impl Answer {
     /// The same answer with `change` made to iVALT's words.
@@ -38,6 +43,16 @@ impl Answer {
             Self::Rejected(error) => Self::Rejected(change(error)),
             Self::ApiKeyRefused(error) => Self::ApiKeyRefused(change(error)),
             Self::Unusable(cause, error) => Self::Unusable(cause, change(error)),
+        }
+    }
+
+    /// `debug.activityId`, if iVALT gave one.
+    pub(crate) fn activity(&self) -> Option<&str> {
+        match self {
+            Self::Verified => None,
+            Self::Rejected(error) | Self::ApiKeyRefused(error) | Self::Unusable(_, error) => {
+                Some(error.activity.as_str()).filter(|activity| !activity.is_empty())
+            }
         }
     }
 }
@@ -52,6 +67,7 @@ impl ApiError {
         secrets.into_iter().fold(self, |error, secret| Self {
             code: error.code.replace(secret, "***"),
             detail: error.detail.replace(secret, "***"),
+            activity: error.activity.replace(secret, "***"),
         })
     }
 
@@ -61,6 +77,7 @@ impl ApiError {
         Self {
             code: hide_number(&self.code, mobile),
             detail: hide_number(&self.detail, mobile),
+            activity: hide_number(&self.activity, mobile),
         }
     }
 }
@@ -68,17 +85,21 @@ impl ApiError {
 /// Classifies status and body. Instead of a body that was not read, `body` says why not.
 #[must_use]
 pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
-    let unread = body
-        .err()
-        .unwrap_or("body is not a JSON object with exactly one \"status\"");
+    let unread = body.err();
     let object = body.ok().and_then(Object::parse).unwrap_or_default();
     match status {
         200..=299 => match object.only_status().as_deref() {
             Some("success") => Answer::Verified,
             Some(_) => Answer::Rejected(object.error()),
             None => Answer::Unusable(
-                format!("answer: HTTP {status}: {unread}"),
-                ApiError::default(),
+                format!(
+                    "answer: HTTP {status}: {}",
+                    unread.unwrap_or(object.without_status())
+                ),
+                ApiError {
+                    activity: object.activity(),
+                    ..ApiError::default()
+                },
             ),
         },
         400..=499 if object.refuses_api_key(status) => Answer::ApiKeyRefused(object.error()),
@@ -112,6 +133,17 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Why this is no answer. Other operations of iVALT's put their status elsewhere.
+    fn without_status(&self) -> &'static str {
+        let elsewhere =
+            self.last("status").is_none() && self.object("data").last("status").is_some();
+        if elsewhere {
+            "status is in data.status, not the documented shape"
+        } else {
+            "body is not a JSON object with exactly one \"status\""
+        }
+    }
+
     /// Of several members with this key the last.
     fn last(&self, key: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
@@ -125,6 +157,27 @@ impl<'a> Object<'a> {
         value
             .and_then(|value| serde_json::from_str(value.get()).ok())
             .unwrap_or_default()
+    }
+
+    /// The same, or the strings of an array.
+    fn texts(&self, key: &str) -> String {
+        let array = self.last(key);
+        let array: Option<Vec<&RawValue>> =
+            array.and_then(|value| serde_json::from_str(value.get()).ok());
+        let string = |value: &&RawValue| serde_json::from_str::<String>(value.get()).ok();
+        match array {
+            Some(array) => array
+                .iter()
+                .filter_map(string)
+                .collect::<Vec<_>>()
+                .join("; "),
+            None => self.text(key),
+        }
+    }
+
+    fn activity(&self) -> String {
+        let activity = self.object("debug").text("activityId");
+        activity.chars().take(ACTIVITY_LIMIT).collect()
     }
 
     /// The object under this key; empty where there is none.
@@ -144,7 +197,7 @@ impl<'a> Object<'a> {
 
     fn error(&self) -> ApiError {
         let error = self.object("error");
-        let detail = error.text("detail");
+        let detail = error.texts("detail");
         ApiError {
             code: error.text("code"),
             detail: if detail.is_empty() {
@@ -152,6 +205,7 @@ impl<'a> Object<'a> {
             } else {
                 detail
             },
+            activity: self.activity(),
         }
     }
 }
@@ -274,6 +328,7 @@ mod tests {
             Answer::Rejected(ApiError {
                 code: code.into(),
                 detail: detail.into(),
+                activity: String::new(),
             })
         };
         let full = r#"{"status":"error","error":{"code":"INVALID_GEOFENCE","detail":"outside"},"message":"m"}"#;
@@ -310,14 +365,86 @@ mod tests {
     }
 
     #[test]
+    fn a_detail_may_be_several() {
+        for (detail, expected) in [
+            (r#"["a","b c"]"#, "a; b c"),
+            (r#"["a"]"#, "a"),
+            (r#"["a",5,null,["x"],{"y":"z"},"b"]"#, "a; b"),
+            ("[]", "m"),
+            ("[5]", "m"),
+            (r#"{"a":"b"}"#, "m"),
+            ("5", "m"),
+        ] {
+            let body = format!(r#"{{"error":{{"detail":{detail}}},"message":"m"}}"#);
+            let error = ApiError {
+                detail: expected.into(),
+                ..ApiError::default()
+            };
+            assert_eq!(judged(422, &body), Answer::Rejected(error), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_status_in_data_is_named_and_is_none() {
+        const ELSEWHERE: &str =
+            "answer: HTTP 200: status is in data.status, not the documented shape";
+        const NONE: &str =
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"";
+        for (body, expected) in [
+            (
+                r#"{"data":{"status":true,"message":"ok","details":{"name":"Ann"}}}"#,
+                ELSEWHERE,
+            ),
+            (r#"{"data":{"status":"success"}}"#, ELSEWHERE),
+            (r#"{"data":{"status":true},"status":true}"#, NONE),
+            (
+                r#"{"data":{"status":true},"status":"success","status":"success"}"#,
+                NONE,
+            ),
+            (r#"{"data":[{"status":true}]}"#, NONE),
+            (r#"{"data":{}}"#, NONE),
+        ] {
+            let expected = Answer::Unusable(expected.to_owned(), ApiError::default());
+            assert_eq!(judged(200, body), expected, "{body}");
+        }
+        let unread = Answer::Unusable("answer: HTTP 200: x".to_owned(), ApiError::default());
+        assert_eq!(classify(200, Err("x")), unread);
+    }
+
+    #[test]
+    fn the_activity_is_kept_within_bounds() {
+        let long = "x".repeat(200);
+        for (debug, expected) in [
+            (r#"{"activityId":"abc"}"#.to_owned(), "abc"),
+            (r#"{"activityId":5}"#.to_owned(), ""),
+            (r#"["activityId"]"#.to_owned(), ""),
+            (
+                format!(r#"{{"activityId":"{long}"}}"#),
+                &long[..ACTIVITY_LIMIT],
+            ),
+        ] {
+            let body = format!(r#"{{"debug":{debug}}}"#);
+            for status in [200, 401, 403, 500] {
+                let (Answer::Rejected(error) | Answer::Unusable(_, error)) = judged(status, &body)
+                else {
+                    panic!("{status} {body}");
+                };
+                assert_eq!(error.activity, expected, "{status} {body}");
+            }
+        }
+    }
+
+    #[test]
     fn what_was_sent_is_not_repeated() {
         let error = ApiError {
             code: "A-tok-B".into(),
             detail: "tok +1415 1415".into(),
+            activity: "+1415-tok".into(),
         };
         let expected = ApiError {
             code: "A-***-B".into(),
             detail: "*** *** ***".into(),
+            activity: "***-***".into(),
         };
         assert_eq!(error.redact(&["tok", "1415", "", "+1415"]), expected);
     }

@@ -13,6 +13,7 @@ use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, ApiError, classify};
+use super::number::hide_number;
 use super::preconnect::{
     ConnectionSlot, Preconnect, SkipDnsIfConnected, StoreInSlot, TakeFromSlot,
 };
@@ -38,7 +39,7 @@ pub struct Exchange {
     pub http: Option<u16>,
     /// From the name look-up to the last byte.
     pub elapsed: Duration,
-    /// How long each step took, for `debug`.
+    /// How long each step took, and which of its activities iVALT names, for `debug`: partly foreign text.
     pub steps: String,
 }
 
@@ -48,6 +49,7 @@ impl Exchange {
     pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
         Self {
             answer: self.answer.map_error(|error| error.redact_mobile(mobile)),
+            steps: hide_number(&self.steps, mobile),
             ..self
         }
     }
@@ -234,11 +236,17 @@ impl Client {
         let answer = answer
             .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
         let key = text(&self.key);
+        let answer = answer.map_error(|error| error.redact(&[secrets, &[key]].concat()));
+        let mut steps = self.parts.progress.durations();
+        if let Some(activity) = answer.activity() {
+            steps += ", activity ";
+            steps += activity;
+        }
         Exchange {
-            answer: answer.map_error(|error| error.redact(&[secrets, &[key]].concat())),
+            answer,
             http,
             elapsed: begun.elapsed(),
-            steps: self.parts.progress.durations(),
+            steps,
         }
     }
 
