@@ -7,11 +7,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use ivalt_core::api::{Answer, classify};
+use ivalt_core::api::from_memory::{End, Sent};
+use ivalt_core::api::{Answer, Client, classify};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{Origin, line};
 use ivalt_core::problem::Problem;
 use ivalt_core::report::Report;
+use ivalt_core::secret::Secret;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::users::prefilter;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
@@ -61,7 +63,58 @@ const LINES: [&str; 24] = [
     "carol = 'x' 5",
 ];
 
+/// What may stand between two digits.
+fn separators() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        "[ ./()+_:,;-]{0,4}",
+        "[\\p{Zs}\\p{Pd}\\p{Ps}\\p{Pe}\\p{Po}\\p{Cc}\\p{Cf}]{0,3}",
+    ]
+}
+
+/// A digit as it is, or of full width.
+fn written(digit: char, wide: bool) -> char {
+    let wide = char::from_u32(u32::from(digit) - u32::from('0') + 0xff10).filter(|_| wide);
+    wide.unwrap_or(digit)
+}
+
+/// iVALT's words in the log, where it refuses this mobile with these.
+fn logged(mobile: &str, detail: &str) -> String {
+    let body = serde_json::json!({"error": {"detail": detail}}).to_string();
+    let head = format!("HTTP/1.1 403 X\r\ncontent-length: {}\r\n\r\n", body.len());
+    let sent = Sent {
+        bytes: (head + &body).into_bytes().into(),
+        piece: usize::MAX,
+        end: End::Closed,
+    };
+    let secret = |text: &str| Secret::new(text.into());
+    match Client::validate_against(sent, secret("KEY"), mobile, &secret("TOKEN")).answer {
+        Answer::Rejected(error) => error.detail,
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
+    /// The whole number, and the national one: only what is written in front of it may be left of it.
+    #[test]
+    fn a_mobile_is_not_logged_whatever_stands_between_its_digits(
+        digits in "[1-9][0-9]{6,14}",
+        left_out in 0usize..4,
+        between in vec(separators(), 15),
+        wide in vec(any::<bool>(), 15),
+        [before, behind] in ["[a-z ]{0,5}[a-z]", "([a-z][a-z ]{0,5})?"],
+    ) {
+        let shown = digits.chars().skip(left_out.min(digits.len() - 7));
+        let mut number = String::new();
+        for ((digit, between), wide) in shown.zip(&between).zip(&wide) {
+            number += between;
+            number.push(written(digit, *wide));
+        }
+        let logged = logged(&format!("+{digits}"), &format!("{before}{number}{behind}"));
+        prop_assert!(!logged.contains(char::is_numeric), "{number:?}: {logged:?}");
+        prop_assert!(logged.starts_with(&before) && logged.ends_with(&behind), "{logged:?}");
+    }
+
     /// What is left out of a file changes nobody's entry, nor whether it is TOML.
     #[test]
     fn plain_lines_of_others_make_no_difference(

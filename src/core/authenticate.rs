@@ -308,7 +308,6 @@ mod tests {
             platform: Platform {
                 look_up: |_, _, _| panic!("no name is looked up for an invalid handle"),
                 spawn: |_| panic!("no thread is started for an invalid handle"),
-                hung_up: |_| panic!("no connection is made for an invalid handle"),
             },
             account_name: |_| panic!("no name is looked up for an invalid handle"),
         };

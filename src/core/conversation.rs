@@ -81,7 +81,7 @@ fn refused_factor(code: &str, detail: &str) -> Option<&'static str> {
     };
     if names("geofenc") {
         Some("outside the allowed area")
-    } else if names("timezone") {
+    } else if names("timezone") || names("time zone") {
         Some("outside the allowed hours")
     } else {
         None
@@ -129,6 +129,10 @@ mod tests {
         );
         assert_eq!(
             rejected("INVALID_TIMEZONE", ""),
+            "iVALT refused the token: outside the allowed hours."
+        );
+        assert_eq!(
+            rejected("", "Outside the allowed time zone"),
             "iVALT refused the token: outside the allowed hours."
         );
         assert_eq!(rejected("X", "\x1b[31m"), "iVALT refused the token.");

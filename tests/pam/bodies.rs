@@ -74,17 +74,58 @@ fn lengths_right_and_wrong() {
     check_answers(&rows);
 }
 
-/// Chunks count more than a length (RFC 9112 section 6.3); HTTP/1.0 has none.
+/// The shape of other operations' answers, which says nothing of a token.
+#[sandbox_test]
+fn a_status_in_data_lets_nobody_in() {
+    const ELSEWHERE: &str = "answer: HTTP 200: status is in data.status, not the documented shape";
+    let with =
+        |body: &'static str, cause| row(body, answer("200 OK", "", body.as_bytes()), outage(cause));
+    check_answers(&[
+        with(
+            r#"{"data":{"status":true,"message":"ok","details":{}}}"#,
+            ELSEWHERE,
+        ),
+        with(
+            r#"{"data":{"status":"success"},"message":"success"}"#,
+            ELSEWHERE,
+        ),
+        with(r#"{"data":{"status":true},"status":true}"#, NO_OBJECT),
+        with(r#"{"data":"status"}"#, NO_OBJECT),
+    ]);
+}
+
+/// Chunks count more than a length (RFC 9112 section 6.3).
 #[sandbox_test]
 fn lengths_beside_chunks() {
     let chunks = one_chunk(SUCCESS);
     let with = |lines: &str| row(lines, raw(lines, &chunks), verified());
-    let old = b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
     check_answers(&[
         with("transfer-encoding: chunked\ncontent-length: 35"),
         with("content-length: 5\ntransfer-encoding: chunked"),
-        row("HTTP/1.0", [old, &chunks].concat(), outage(NO_OBJECT)),
     ]);
+}
+
+/// HTTP/1.0 has no transfer codings (RFC 9112 section 6.1): whatever the body is, its framing is faulty.
+#[sandbox_test]
+fn chunks_in_http_1_0() {
+    let chunks = one_chunk(SUCCESS);
+    let mut rows = Vec::new();
+    for lines in [
+        "transfer-encoding: chunked",
+        "transfer-encoding: chunked\ncontent-length: 35",
+        "content-length: 36\ntransfer-encoding: chunked",
+        "Transfer-Encoding: Chunked\nconnection: close",
+        "transfer-encoding:",
+    ] {
+        for body in [SUCCESS, &[b"\n", SUCCESS].concat(), &chunks] {
+            let bytes = raw(lines, body);
+            let old = [b"HTTP/1.0".as_slice(), &bytes[8..]].concat();
+            let refusal = [b"HTTP/1.0 401".as_slice(), &bytes[12..]].concat();
+            rows.push(row(lines, old, outage(FOREIGN)));
+            rows.push(row(lines, refusal, Ends::rejected(401)));
+        }
+    }
+    check_answers(&rows);
 }
 
 /// Two chunks, then this.
@@ -209,11 +250,12 @@ const FOREIGN_CODINGS: [&str; 11] = [
     "content-encoding:",
 ];
 
-const FOREIGN_TRANSFERS: [&str; 5] = [
+const FOREIGN_TRANSFERS: [&str; 6] = [
     "transfer-encoding: gzip, chunked",
     "transfer-encoding: gzip",
     "transfer-encoding: xchunked",
     "transfer-encoding: chunked, chunked",
+    "transfer-encoding: chunked\ntransfer-encoding: chunked",
     "transfer-encoding: identity",
 ];
 

@@ -91,7 +91,7 @@ fn what_is_no_text_is_not_repeated() {
     check_answers(&[
         value("a number", json!(7)),
         value("null", json!(null)),
-        value("an array", json!(["x"])),
+        value("an array without text", json!([7, ["x"]])),
         value("an object", json!({"x": "y"})),
         value("100 kB", json!("x".repeat(100_000))),
         with(
@@ -100,6 +100,21 @@ fn what_is_no_text_is_not_repeated() {
         ),
         with("not UTF-8", &[quote.as_slice(), ae, b"\"}}"].concat()),
         with("breaks off", quote),
+    ]);
+}
+
+/// iVALT gives several reasons as an array.
+#[sandbox_test]
+fn several_details_are_one() {
+    let with = |detail: serde_json::Value, expected: &str| {
+        let body = json!({"error": {"code": "X", "detail": detail}}).to_string();
+        let ends = Ends::rejected(422).said("X", expected);
+        row("details", answer("422 X", "", body.as_bytes()), ends)
+    };
+    check_answers(&[
+        with(json!(["one", "two \"2\"\r\n"]), "one; two \"2\"\r\n"),
+        with(json!(["one"]), "one"),
+        with(json!([]), ""),
     ]);
 }
 

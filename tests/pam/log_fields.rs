@@ -1,6 +1,9 @@
 //! What the fields of the log line belong to: steps, times, iVALT's last answer.
 
 use crate::expect::*;
+use crate::table::{case, url, with_lines};
+use serde_json::json;
+use support::server::{Server, answer};
 use support::{Case, LogLine, Reply, StandIn, sandbox_test};
 
 #[sandbox_test]
@@ -142,4 +145,31 @@ fn a_try_that_is_not_sent_has_no_steps() {
         .run();
     let line = expect(&report, EXHAUSTED);
     assert_eq!(line.get("cause"), "token already tried; not sent again");
+}
+
+/// What the vendor's support asks for is foreign text: cut, escaped, without what was sent, and only with `debug`.
+#[sandbox_test]
+fn the_activity_of_a_refusal_is_in_the_cause_with_debug() {
+    let long = "y".repeat(100);
+    for (activity, shown) in [
+        ("0af7-651916cd", "0af7-651916cd"),
+        ("of 628/397//4746 by accept-1", "of *** by ***"),
+        ("a\u{1b}[31m\r\nb\"", "a\u{1b}[31m\r\nb\""),
+        (long.as_str(), &long[..64]),
+    ] {
+        let body = json!({"error": {"detail": "d"}, "debug": {"activityId": activity}});
+        let refused = answer("403 X", "", body.to_string().as_bytes());
+        let server = Server::answering(refused);
+        for debug in [true, false] {
+            let case = with_lines(case(&url(&server)), "[token]\nattempts = 1\n");
+            let case = if debug { case.argument("debug") } else { case };
+            let cause = expect(&case.run(), REJECTED).get("cause");
+            if debug {
+                let end = format!(" ms, activity {shown})");
+                assert!(cause.starts_with('(') && cause.ends_with(&end), "{cause:?}");
+            } else {
+                assert_eq!(cause, "");
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod costs;
 mod decisions;
 mod dns;
 mod documents;
+mod early_answers;
 mod entry_points;
 mod expect;
 mod face;

@@ -153,6 +153,18 @@ fn a_mobile_written_in_another_form_is_redacted_too() {
             "06283974746",
             "***",
         ),
+        (
+            "[users]\nalice = \"+14155550177\"\n",
+            "e164",
+            "415--555--0177",
+            "***",
+        ),
+        (
+            "[users]\nalice = \"+14155550177\"\n",
+            "e164",
+            "no:1/415/555/0177",
+            "no:***",
+        ),
     ] {
         let body = format!(r#"body:{{"status":"error","error":{{"detail":"{repeated}"}}}}"#);
         let case = Case::against(&ivalt).users(users).answer(body.as_str());

@@ -80,10 +80,18 @@ fn repeated_signals_stop_no_clock() {
     let waiting: Vec<_> = (0..4)
         .map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok())
         .collect();
-    unavailable(
-        &with_repeated_signals(at(&ivalt, address.port())),
-        "timeout after 1 s in connect",
-    );
+    // On a thread that blocks signals, and on the application's own.
+    for preconnect in [true, false] {
+        let case = at(&ivalt, address.port());
+        let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
+        let settings = settings
+            .set("api", "url", format!("https://{address}"))
+            .set("api", "preconnect", preconnect);
+        unavailable(
+            &with_repeated_signals(case.with_settings(&settings)),
+            "timeout after 1 s in connect",
+        );
+    }
     drop(waiting);
     let silent = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(3)));
     unavailable(

@@ -1,6 +1,6 @@
 //! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would repair the fault.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+};
 
 pub use super::certificates::{Certificate, trusted_authority};
 
@@ -28,6 +30,21 @@ fn tls_config(
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     Arc::new(config)
+}
+
+/// When a server says what it was not yet asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Never; its session tickets are late.
+    No,
+    /// With its Finished.
+    WithFinished,
+    /// When the client waits for its user.
+    Later,
+    /// Half of it with its Finished, half of it later.
+    InTwoRecords,
+    /// In a record that begins with its Finished and ends when a request would have been sent.
+    InHalfARecord,
 }
 
 /// What a server noted.
@@ -111,6 +128,31 @@ impl Server {
         })
     }
 
+    /// Says `early` before it is asked, on its first connection, its second and so on at another time each; then reads
+    /// the request and answers it. The last of them stands for all further ones.
+    pub fn early(
+        version: &'static SupportedProtocolVersion,
+        early: &'static [u8],
+        connections: Vec<(Early, Vec<u8>)>,
+    ) -> Self {
+        let mut config = tls_config(Certificate::Valid, &[version]);
+        // Only TLS 1.3 lets a server speak before the client's Finished (RFC 8446 section 2).
+        Arc::get_mut(&mut config).unwrap().send_half_rtt_data = true;
+        let next = AtomicUsize::new(0);
+        Self::start(loopback(), move |stream, log| {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            let (when, answer) = &connections[number.min(connections.len() - 1)];
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let Ok(mut tls) = speak_early(connection, stream, *when, early) else {
+                return;
+            };
+            if let Some(token) = read_request(&mut tls) {
+                log.tokens.lock().unwrap().push(token);
+                send_all(&mut tls, answer);
+            }
+        })
+    }
+
     fn listening(
         listener: TcpListener,
         config: Arc<ServerConfig>,
@@ -180,6 +222,71 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// A handshake, and `early` in it or after it.
+fn speak_early(
+    mut tls: ServerConnection,
+    mut stream: TcpStream,
+    when: Early,
+    early: &[u8],
+) -> io::Result<Tls> {
+    let (first, second) = early.split_at(early.len() / 2);
+    // rustls keeps what it may not send yet.
+    match when {
+        Early::WithFinished | Early::InHalfARecord => tls.writer().write_all(early)?,
+        Early::InTwoRecords => tls.writer().write_all(first)?,
+        Early::No | Early::Later => {}
+    }
+    let held = shake_hands(&mut tls, &mut stream, when == Early::InHalfARecord)?;
+    if when == Early::InHalfARecord {
+        thread::sleep(Duration::from_millis(1_000));
+    }
+    stream.write_all(&held)?;
+    if when != Early::WithFinished {
+        thread::sleep(Duration::from_millis(200));
+    }
+    match when {
+        Early::Later => tls.writer().write_all(early)?,
+        Early::InTwoRecords => tls.writer().write_all(second)?,
+        _ => {}
+    }
+    stream.write_all(&flight(&mut tls)?)?;
+    Ok(StreamOwned::new(tls, stream))
+}
+
+/// Gives back the last bytes of the flight that ends with Finished and what follows it, if they are to be held.
+fn shake_hands(
+    tls: &mut ServerConnection,
+    stream: &mut TcpStream,
+    hold: bool,
+) -> io::Result<Vec<u8>> {
+    let mut held = Vec::new();
+    while tls.is_handshaking() {
+        if tls.read_tls(stream)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        tls.process_new_packets().map_err(io::Error::other)?;
+        let is_13 = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        // In TLS 1.3 the tickets come after it.
+        if is_13 && !tls.is_handshaking() {
+            break;
+        }
+        let mut bytes = flight(tls)?;
+        if hold && !bytes.is_empty() && (is_13 || !tls.is_handshaking()) {
+            held = bytes.split_off(bytes.len() - 10);
+        }
+        stream.write_all(&bytes)?;
+    }
+    Ok(held)
+}
+
+fn flight(tls: &mut ServerConnection) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn loopback() -> TcpListener {
@@ -265,7 +372,7 @@ pub fn close_by_reset(stream: &TcpStream) {
 }
 
 /// A full backlog: the kernel drops every further SYN, as long as the value lives.
-pub fn black_hole(address: SocketAddr) -> (TcpListener, Vec<std::io::Result<TcpStream>>) {
+pub fn black_hole(address: SocketAddr) -> (TcpListener, Vec<io::Result<TcpStream>>) {
     let full = TcpListener::bind(address).unwrap();
     let address = full.local_addr().unwrap();
     // SAFETY: listen(2) on an open descriptor only changes its backlog.

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::number::hide_number;
+
 /// What iVALT said. Only `Verified` lets a user in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -25,7 +27,12 @@ pub struct ApiError {
     pub code: String,
     /// `error.detail`, else `message`.
     pub detail: String,
+    /// `debug.activityId`, by which the vendor's support finds the request.
+    pub activity: String,
 }
+
+/// The most of `debug.activityId` that is kept, in characters: a UUID has 36.
+const ACTIVITY_LIMIT: usize = 64;
 
 impl Answer {
     /// The same answer with `change` made to iVALT's words.
@@ -36,6 +43,16 @@ impl Answer {
             Self::Rejected(error) => Self::Rejected(change(error)),
             Self::ApiKeyRefused(error) => Self::ApiKeyRefused(change(error)),
             Self::Unusable(cause, error) => Self::Unusable(cause, change(error)),
+        }
+    }
+
+    /// `debug.activityId`, if iVALT gave one.
+    pub(crate) fn activity(&self) -> Option<&str> {
+        match self {
+            Self::Verified => None,
+            Self::Rejected(error) | Self::ApiKeyRefused(error) | Self::Unusable(_, error) => {
+                Some(error.activity.as_str()).filter(|activity| !activity.is_empty())
+            }
         }
     }
 }
@@ -50,73 +67,39 @@ impl ApiError {
         secrets.into_iter().fold(self, |error, secret| Self {
             code: error.code.replace(secret, "***"),
             detail: error.detail.replace(secret, "***"),
+            activity: error.activity.replace(secret, "***"),
         })
     }
 
     /// The same words with `***` for every number that ends like this mobile, however it is written.
     #[must_use]
     pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
-        let digits: String = mobile.chars().filter(char::is_ascii_digit).collect();
-        // The last four may be seen; seven are a number in most places (ITU-T E.164 has none shorter).
-        let Some(end) = digits
-            .len()
-            .checked_sub(7)
-            .and_then(|from| digits.get(from..))
-        else {
-            return self;
-        };
         Self {
-            code: hide_number(&self.code, end),
-            detail: hide_number(&self.detail, end),
+            code: hide_number(&self.code, mobile),
+            detail: hide_number(&self.detail, mobile),
+            activity: hide_number(&self.activity, mobile),
         }
     }
-}
-
-fn hide_number(text: &str, end: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, number) = rest.split_at(at);
-        let (number, after) = number.split_at(length_of_number(number));
-        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-        let hidden = digits.contains(end);
-        shown += if hidden {
-            before.strip_suffix('+').unwrap_or(before)
-        } else {
-            before
-        };
-        shown += if hidden { "***" } else { number };
-        rest = after;
-    }
-    shown + rest
-}
-
-/// Digits, with at most one separator between two of them.
-fn length_of_number(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let is_separator = |at: usize| bytes.get(at).is_some_and(|byte| b" -.()/".contains(byte));
-    let mut length = 0;
-    while is_digit(length) || (is_separator(length) && is_digit(length + 1)) {
-        length += 1;
-    }
-    length
 }
 
 /// Classifies status and body. Instead of a body that was not read, `body` says why not.
 #[must_use]
 pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
-    let unread = body
-        .err()
-        .unwrap_or("body is not a JSON object with exactly one \"status\"");
+    let unread = body.err();
     let object = body.ok().and_then(Object::parse).unwrap_or_default();
     match status {
         200..=299 => match object.only_status().as_deref() {
             Some("success") => Answer::Verified,
             Some(_) => Answer::Rejected(object.error()),
             None => Answer::Unusable(
-                format!("answer: HTTP {status}: {unread}"),
-                ApiError::default(),
+                format!(
+                    "answer: HTTP {status}: {}",
+                    unread.unwrap_or(object.without_status())
+                ),
+                ApiError {
+                    activity: object.activity(),
+                    ..ApiError::default()
+                },
             ),
         },
         400..=499 if object.refuses_api_key(status) => Answer::ApiKeyRefused(object.error()),
@@ -150,6 +133,17 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Why this is no answer. Other operations of iVALT's put their status elsewhere.
+    fn without_status(&self) -> &'static str {
+        let elsewhere =
+            self.last("status").is_none() && self.object("data").last("status").is_some();
+        if elsewhere {
+            "status is in data.status, not the documented shape"
+        } else {
+            "body is not a JSON object with exactly one \"status\""
+        }
+    }
+
     /// Of several members with this key the last.
     fn last(&self, key: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
@@ -163,6 +157,27 @@ impl<'a> Object<'a> {
         value
             .and_then(|value| serde_json::from_str(value.get()).ok())
             .unwrap_or_default()
+    }
+
+    /// The same, or the strings of an array.
+    fn texts(&self, key: &str) -> String {
+        let array = self.last(key);
+        let array: Option<Vec<&RawValue>> =
+            array.and_then(|value| serde_json::from_str(value.get()).ok());
+        let string = |value: &&RawValue| serde_json::from_str::<String>(value.get()).ok();
+        match array {
+            Some(array) => array
+                .iter()
+                .filter_map(string)
+                .collect::<Vec<_>>()
+                .join("; "),
+            None => self.text(key),
+        }
+    }
+
+    fn activity(&self) -> String {
+        let activity = self.object("debug").text("activityId");
+        activity.chars().take(ACTIVITY_LIMIT).collect()
     }
 
     /// The object under this key; empty where there is none.
@@ -182,7 +197,7 @@ impl<'a> Object<'a> {
 
     fn error(&self) -> ApiError {
         let error = self.object("error");
-        let detail = error.text("detail");
+        let detail = error.texts("detail");
         ApiError {
             code: error.text("code"),
             detail: if detail.is_empty() {
@@ -190,6 +205,7 @@ impl<'a> Object<'a> {
             } else {
                 detail
             },
+            activity: self.activity(),
         }
     }
 }
@@ -312,6 +328,7 @@ mod tests {
             Answer::Rejected(ApiError {
                 code: code.into(),
                 detail: detail.into(),
+                activity: String::new(),
             })
         };
         let full = r#"{"status":"error","error":{"code":"INVALID_GEOFENCE","detail":"outside"},"message":"m"}"#;
@@ -348,32 +365,88 @@ mod tests {
     }
 
     #[test]
+    fn a_detail_may_be_several() {
+        for (detail, expected) in [
+            (r#"["a","b c"]"#, "a; b c"),
+            (r#"["a"]"#, "a"),
+            (r#"["a",5,null,["x"],{"y":"z"},"b"]"#, "a; b"),
+            ("[]", "m"),
+            ("[5]", "m"),
+            (r#"{"a":"b"}"#, "m"),
+            ("5", "m"),
+        ] {
+            let body = format!(r#"{{"error":{{"detail":{detail}}},"message":"m"}}"#);
+            let error = ApiError {
+                detail: expected.into(),
+                ..ApiError::default()
+            };
+            assert_eq!(judged(422, &body), Answer::Rejected(error), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_status_in_data_is_named_and_is_none() {
+        const ELSEWHERE: &str =
+            "answer: HTTP 200: status is in data.status, not the documented shape";
+        const NONE: &str =
+            "answer: HTTP 200: body is not a JSON object with exactly one \"status\"";
+        for (body, expected) in [
+            (
+                r#"{"data":{"status":true,"message":"ok","details":{"name":"Ann"}}}"#,
+                ELSEWHERE,
+            ),
+            (r#"{"data":{"status":"success"}}"#, ELSEWHERE),
+            (r#"{"data":{"status":true},"status":true}"#, NONE),
+            (
+                r#"{"data":{"status":true},"status":"success","status":"success"}"#,
+                NONE,
+            ),
+            (r#"{"data":[{"status":true}]}"#, NONE),
+            (r#"{"data":{}}"#, NONE),
+        ] {
+            let expected = Answer::Unusable(expected.to_owned(), ApiError::default());
+            assert_eq!(judged(200, body), expected, "{body}");
+        }
+        let unread = Answer::Unusable("answer: HTTP 200: x".to_owned(), ApiError::default());
+        assert_eq!(classify(200, Err("x")), unread);
+    }
+
+    #[test]
+    fn the_activity_is_kept_within_bounds() {
+        let long = "x".repeat(200);
+        for (debug, expected) in [
+            (r#"{"activityId":"abc"}"#.to_owned(), "abc"),
+            (r#"{"activityId":5}"#.to_owned(), ""),
+            (r#"["activityId"]"#.to_owned(), ""),
+            (
+                format!(r#"{{"activityId":"{long}"}}"#),
+                &long[..ACTIVITY_LIMIT],
+            ),
+        ] {
+            let body = format!(r#"{{"debug":{debug}}}"#);
+            for status in [200, 401, 403, 500] {
+                let (Answer::Rejected(error) | Answer::Unusable(_, error)) = judged(status, &body)
+                else {
+                    panic!("{status} {body}");
+                };
+                assert_eq!(error.activity, expected, "{status} {body}");
+            }
+        }
+    }
+
+    #[test]
     fn what_was_sent_is_not_repeated() {
         let error = ApiError {
             code: "A-tok-B".into(),
             detail: "tok +1415 1415".into(),
+            activity: "+1415-tok".into(),
         };
         let expected = ApiError {
             code: "A-***-B".into(),
             detail: "*** *** ***".into(),
+            activity: "***-***".into(),
         };
         assert_eq!(error.redact(&["tok", "1415", "", "+1415"]), expected);
-    }
-
-    #[test]
-    fn a_number_is_hidden_however_it_is_written() {
-        for (written, expected) in [
-            ("+916283974746", "***"),
-            ("of 6283974746.", "of ***."),
-            ("+91-628397-4746, 3974746", "***, ***"),
-            ("(628)397-4746, 974746", "(***, 974746"),
-            ("+91 (628) 397-4746", "+91 (628) ***"),
-            ("00916283974746/1", "***"),
-            ("7 of 10 at 12:30", "7 of 10 at 12:30"),
-            ("4746", "4746"),
-        ] {
-            assert_eq!(hide_number(written, "3974746"), expected, "{written}");
-        }
     }
 
     /// A key by which serde_json marks raw values: its `Value` would parse the string under it.

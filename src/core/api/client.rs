@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use rustls::CertificateError;
 use serde::Serialize;
 use ureq::config::Config;
-use ureq::http::{HeaderValue, Response};
+use ureq::http::{HeaderValue, Response, Version};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, ApiError, classify};
+use super::number::hide_number;
 use super::preconnect::{
     ConnectionSlot, Preconnect, SkipDnsIfConnected, StoreInSlot, TakeFromSlot,
 };
 use super::roots::Roots;
 use super::transport::{
-    CallingThreadResolver, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
+    CallingThreadResolver, EarlyAnswer, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
 };
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -38,7 +39,7 @@ pub struct Exchange {
     pub http: Option<u16>,
     /// From the name look-up to the last byte.
     pub elapsed: Duration,
-    /// How long each step took, for `debug`.
+    /// How long each step took, and which of its activities iVALT names, for `debug`: partly foreign text.
     pub steps: String,
 }
 
@@ -48,6 +49,7 @@ impl Exchange {
     pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
         Self {
             answer: self.answer.map_error(|error| error.redact_mobile(mobile)),
+            steps: hide_number(&self.steps, mobile),
             ..self
         }
     }
@@ -234,11 +236,17 @@ impl Client {
         let answer = answer
             .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
         let key = text(&self.key);
+        let answer = answer.map_error(|error| error.redact(&[secrets, &[key]].concat()));
+        let mut steps = self.parts.progress.durations();
+        if let Some(activity) = answer.activity() {
+            steps += ", activity ";
+            steps += activity;
+        }
         Exchange {
-            answer: answer.map_error(|error| error.redact(&[secrets, &[key]].concat())),
+            answer,
             http,
             elapsed: begun.elapsed(),
-            steps: self.parts.progress.durations(),
+            steps,
         }
     }
 
@@ -249,7 +257,7 @@ impl Client {
             return Ok(());
         };
         self.parts.progress.reset_deadline(self.timeout);
-        match preconnection.finish(self.platform, &self.parts.progress)? {
+        match preconnection.finish(&self.parts.progress)? {
             Some(waiting) => self.slot.put(waiting),
             None => self.parts.progress.restart(self.parts.progress.left()),
         }
@@ -287,6 +295,7 @@ impl Client {
             Error::BodyStalled => format!("{stage}: the server closed the connection"),
             Error::LargeResponseHeader(..) => format!("{stage}: headers longer than 8 KiB"),
             Error::Other(error) if error.is::<LookUpFailed>() => format!("dns: {error}"),
+            Error::Other(error) if error.is::<EarlyAnswer>() => format!("answer: {error}"),
             other => format!("{stage}: {other}"),
         }
     }
@@ -329,12 +338,7 @@ fn read_answer(response: &mut Response<Body>) -> Result<Answer, Error> {
 fn read_body(
     response: &mut Response<Body>,
 ) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
-    let all = |header, allowed: &str| {
-        let allowed =
-            |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
-        response.headers().get_all(header).iter().all(allowed)
-    };
-    if !all("content-encoding", "identity") || !all("transfer-encoding", "chunked") {
+    if has_foreign_coding(response) {
         return Ok(Err("unexpected content or transfer encoding"));
     }
     let mut body = Zeroizing::new(Vec::new());
@@ -348,6 +352,20 @@ fn read_body(
     } else {
         Ok(body)
     })
+}
+
+/// A coding that was not asked for, or a transfer coding where HTTP has none: twice (RFC 9112 section 7.1), and in
+/// HTTP/1.0 (section 6.1), where ureq would take the chunks for the body.
+fn has_foreign_coding(response: &Response<Body>) -> bool {
+    let is_other = |header, known: &str| {
+        let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        response.headers().get_all(header).iter().any(other)
+    };
+    let transfers = response.headers().get_all("transfer-encoding");
+    let allowed = usize::from(response.version() == Version::HTTP_11);
+    is_other("content-encoding", "identity")
+        || is_other("transfer-encoding", "chunked")
+        || transfers.iter().count() > allowed
 }
 
 /// ureq says `proxy server responded 407/407`, or that no more came: the end, or its buffer is full.

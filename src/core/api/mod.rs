@@ -5,14 +5,20 @@
 //! | `client` | the operations: one request, one answer |
 //! | `probe` | a connection that asks about no user, for `ivaltctl check` |
 //! | `preconnect` | connects while the user types |
+//! | `connect` | which of several addresses is connected to |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
+//! | `records` | where the records of TLS end |
 //! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
+//! | `number` | the mobile in iVALT's words |
 
 mod answer;
 mod client;
+mod connect;
+mod number;
 mod preconnect;
 mod probe;
+mod records;
 mod roots;
 mod transport;
 

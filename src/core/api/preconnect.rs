@@ -1,7 +1,6 @@
 //! The connection is made while the user types: one thread for one connection, gone when the call returns.
 
 use std::fmt;
-use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -168,11 +167,7 @@ impl Preconnect {
     ///
     /// # Errors
     /// It failed while it was waited for, or a moment before.
-    pub fn finish(
-        mut self,
-        platform: Platform,
-        progress: &Progress,
-    ) -> Result<Option<Box<dyn Transport>>, Error> {
+    pub fn finish(mut self, progress: &Progress) -> Result<Option<Box<dyn Transport>>, Error> {
         let (since, error) = match self.ended.try_recv() {
             Err(TryRecvError::Empty) => self.wait(progress)?,
             Err(TryRecvError::Disconnected) => return Ok(None),
@@ -182,7 +177,7 @@ impl Preconnect {
             Some(Error::Other(error)) if error.is::<ConnectOnly>() => {
                 self.join();
                 let waiting = self.slot.take();
-                Ok(waiting.filter(|_| self.is_usable(platform, since)))
+                Ok(waiting.and_then(|waiting| usable(waiting, since)))
             }
             Some(error) if since.elapsed() < RETRY_FAILED_AFTER => Err(error),
             _ => Ok(None),
@@ -206,18 +201,17 @@ impl Preconnect {
         }
     }
 
-    /// Asked while the connection still exists: afterwards its socket is gone.
-    fn is_usable(&self, platform: Platform, since: Instant) -> bool {
-        let is_open = |stream: Arc<TcpStream>| !(platform.hung_up)(&stream);
-        since.elapsed() < MAX_IDLE && self.socket.stream().is_some_and(is_open)
-    }
-
     /// A panic in it has left no error and no connection.
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// The connection, if nothing has happened to it since.
+fn usable(mut waiting: Box<dyn Transport>, since: Instant) -> Option<Box<dyn Transport>> {
+    (since.elapsed() < MAX_IDLE && waiting.is_open()).then_some(waiting)
 }
 
 impl Drop for Preconnect {
@@ -232,24 +226,41 @@ impl Drop for Preconnect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::platform;
-    use std::net::{Ipv4Addr, TcpListener};
+    use ureq::unversioned::transport::Buffers;
+
+    #[derive(Debug)]
+    struct Waiting {
+        open: bool,
+    }
+
+    impl Transport for Waiting {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            unreachable!("nothing is sent or read")
+        }
+
+        fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), Error> {
+            unreachable!("nothing is sent")
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+            unreachable!("nothing is read")
+        }
+
+        fn is_open(&mut self) -> bool {
+            self.open
+        }
+    }
 
     /// Gateways close idle connections, some without a word.
     #[test]
-    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn a_connection_that_has_waited_for_long_is_not_used() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, socket) = (Arc::new(stream), SocketHandle::default());
-        socket.register(&stream).unwrap();
-        let preconnect = Preconnect {
-            thread: None,
-            ended: channel().1,
-            socket,
-            slot: ConnectionSlot::default(),
-        };
-        let usable_after = |idle| preconnect.is_usable(platform(), Instant::now() - idle);
-        assert_eq!([Duration::ZERO, MAX_IDLE].map(usable_after), [true, false]);
+        let is_used =
+            |(open, idle)| usable(Waiting { open }.boxed(), Instant::now() - idle).is_some();
+        let rows = [
+            (true, Duration::ZERO),
+            (true, MAX_IDLE),
+            (false, Duration::ZERO),
+        ];
+        assert_eq!(rows.map(is_used), [true, false, false]);
     }
 }

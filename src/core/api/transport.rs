@@ -3,14 +3,14 @@
 //! it.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -18,10 +18,12 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
     TransportAdapter, time,
 };
-use ureq::{Error, Timeout};
+use zeroize::Zeroizing;
 
+use super::connect::{connect, in_turn};
+use super::records::Records;
 use super::roots::Roots;
-use crate::sys::LookUp;
+use crate::sys::{LookUp, has_input};
 
 /// The steps of a validation, as the log names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,18 @@ impl fmt::Display for ConnectOnly {
 }
 
 impl std::error::Error for ConnectOnly {}
+
+/// What is not known to be an answer: it began before the request was written.
+#[derive(Debug)]
+pub struct EarlyAnswer;
+
+impl fmt::Display for EarlyAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server answered before the request was sent")
+    }
+}
+
+impl std::error::Error for EarlyAnswer {}
 
 /// How far a validation has come, shared by the parts of its connection.
 #[derive(Clone, Debug)]
@@ -155,15 +169,15 @@ impl Clock {
     }
 }
 
-/// The socket of the connection that is being made or kept, by which another thread can end it: shutdown(2) wakes
-/// connect(2) and recv(2) alike.
+/// The sockets of the connections that are being made or kept, by which another thread can end them: shutdown(2) wakes
+/// poll(2) and recv(2) alike.
 #[derive(Clone, Debug, Default)]
 pub struct SocketHandle(Arc<Mutex<HandleState>>);
 
 #[derive(Debug, Default)]
 struct HandleState {
     shut_down: bool,
-    stream: Weak<TcpStream>,
+    streams: Vec<Weak<TcpStream>>,
 }
 
 impl SocketHandle {
@@ -171,19 +185,10 @@ impl SocketHandle {
     pub fn shut_down(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.shut_down = true;
-        if let Some(stream) = state.stream.upgrade() {
+        for stream in state.streams.iter().filter_map(Weak::upgrade) {
             // A socket that is no longer connected cannot be shut down, and need not be.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
-    }
-
-    /// The socket in use, if there is one.
-    pub fn stream(&self) -> Option<Arc<TcpStream>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stream
-            .upgrade()
     }
 
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
@@ -191,7 +196,7 @@ impl SocketHandle {
         if state.shut_down {
             return Err(Error::ConnectionFailed);
         }
-        state.stream = Arc::downgrade(stream);
+        state.streams.push(Arc::downgrade(stream));
         Ok(())
     }
 }
@@ -220,7 +225,7 @@ impl Resolver for CallingThreadResolver {
         };
         let mut addresses = self.empty();
         // ureq's list has 16 places.
-        found
+        in_turn(found)
             .into_iter()
             .take(16)
             .for_each(|address| addresses.push(address));
@@ -232,7 +237,7 @@ impl Resolver for CallingThreadResolver {
     }
 }
 
-/// Connects over TCP, by IPv4 and IPv6, to one address after the other.
+/// Connects over TCP, by IPv4 or IPv6.
 #[derive(Debug)]
 pub struct TcpConnector {
     pub socket: SocketHandle,
@@ -252,7 +257,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
-        let stream = self.connect_one_by_one(&details.addrs)?;
+        let stream = connect(&details.addrs, &self.socket, &self.progress)?;
         stream.set_nodelay(true)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
@@ -262,41 +267,6 @@ impl<In: Transport> Connector<In> for TcpConnector {
             progress: self.progress.clone(),
             timeouts: [Duration::ZERO; 2],
         })))
-    }
-}
-
-impl TcpConnector {
-    /// Every address has its share of the time, and an error of one, whichever it is, leaves the others.
-    fn connect_one_by_one(&self, addresses: &[SocketAddr]) -> Result<Arc<TcpStream>, Error> {
-        let mut result = Err(Error::HostNotFound);
-        for (index, address) in addresses.iter().enumerate() {
-            let others = u32::try_from(addresses.len() - index).unwrap_or(1);
-            result = self.connect_to(*address, self.progress.left() / others);
-            if result.is_ok() || self.progress.left().is_zero() {
-                break;
-            }
-        }
-        result
-    }
-
-    fn connect_to(&self, address: SocketAddr, share: Duration) -> Result<Arc<TcpStream>, Error> {
-        // poll(2) counts in milliseconds.
-        if share < Duration::from_millis(1) {
-            return Err(Error::Timeout(Timeout::Connect));
-        }
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        let stream = Arc::new(TcpStream::from(socket));
-        self.socket.register(&stream)?;
-        match SockRef::from(&*stream).connect_timeout(&address.into(), share) {
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Err(Error::Timeout(Timeout::Connect))
-            }
-            done => Ok(done.map(|()| stream)?),
-        }
     }
 }
 
@@ -324,9 +294,19 @@ impl TcpTransport {
     }
 }
 
+/// As the time-out of a read: only what has arrived is wanted. No wait of ureq's is zero.
+const WITHOUT_WAITING: time::Duration = time::Duration::Exact(Duration::ZERO);
+
+fn waiting(after: time::Duration) -> NextTimeout {
+    NextTimeout {
+        after,
+        ..NextTimeout::default()
+    }
+}
+
 /// Whether a system call on a socket ended without a result, by its time-out or by a signal without `SA_RESTART`.
-fn is_retryable(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+fn is_retryable(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
@@ -350,7 +330,13 @@ impl Transport for TcpTransport {
         Ok(())
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if timeout.after == WITHOUT_WAITING {
+            if !has_input(&self.stream)? {
+                return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
+            }
+            timeout.after = time::Duration::NotHappening;
+        }
         loop {
             let wait = self.next_timeout(timeout)?;
             if std::mem::replace(&mut self.timeouts[0], wait) != wait {
@@ -398,6 +384,8 @@ impl<In: Transport> Connector<In> for TlsConnector {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             progress: self.progress.clone(),
+            request: Zeroizing::default(),
+            is_used: false,
         })))
     }
 }
@@ -408,7 +396,7 @@ impl TlsConnector {
         &self,
         details: &ConnectionDetails,
         transport: Box<dyn Transport>,
-    ) -> Result<StreamOwned<ClientConnection, TransportAdapter>, Error> {
+    ) -> Result<TlsStream, Error> {
         self.progress.enter(Stage::Tls);
         let config = self.roots.client_config();
         let config = config.map_err(|error| Error::Other(Box::new(error)))?;
@@ -417,6 +405,7 @@ impl TlsConnector {
         let mut connection = ClientConnection::new(config, name.to_owned())?;
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
         socket.set_timeout(details.timeout);
+        let mut socket = Records::new(socket);
         connection.complete_io(&mut socket)?;
         Ok(StreamOwned::new(connection, socket))
     }
@@ -428,11 +417,19 @@ fn host_without_brackets(uri: &Uri) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The connection as HTTP sees it.
+/// TLS over a transport.
+pub(super) type TlsStream = StreamOwned<ClientConnection, Records<TransportAdapter>>;
+
+/// The connection as HTTP sees it. A request is written as a whole, when its answer is first waited for: so nothing can
+/// arrive between its parts.
 pub struct TlsTransport {
-    stream: StreamOwned<ClientConnection, TransportAdapter>,
+    stream: TlsStream,
     buffers: LazyBuffers,
     progress: Progress,
+    /// What is not yet written.
+    request: Zeroizing<Vec<u8>>,
+    /// Whether a byte of a request may have left.
+    is_used: bool,
 }
 
 impl fmt::Debug for TlsTransport {
@@ -441,31 +438,100 @@ impl fmt::Debug for TlsTransport {
     }
 }
 
+impl TlsTransport {
+    fn send_request(&mut self, timeout: NextTimeout) -> Result<(), Error> {
+        self.refuse_early_answer(timeout)?;
+        self.stream.sock.inner.set_timeout(timeout);
+        self.is_used = true;
+        let request = std::mem::take(&mut self.request);
+        self.stream.write_all(&request)?;
+        Ok(self.stream.flush()?)
+    }
+
+    /// Takes what has arrived before a request: session tickets (RFC 8446 section 4.6.1) and nothing else. A record that
+    /// has begun is waited for, as long as `rest` says.
+    fn refuse_early_answer(&mut self, rest: NextTimeout) -> Result<(), Error> {
+        loop {
+            let state = self.stream.conn.process_new_packets()?;
+            if state.plaintext_bytes_to_read() > 0 {
+                return Err(Error::Other(Box::new(EarlyAnswer)));
+            }
+            let socket = &mut self.stream.sock;
+            let is_complete = socket.is_complete();
+            let timeout = if is_complete {
+                waiting(WITHOUT_WAITING)
+            } else {
+                rest
+            };
+            socket.inner.set_timeout(timeout);
+            match self.stream.conn.read_tls(socket) {
+                Err(error) if is_complete && error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(());
+                }
+                // Also after a close_notify.
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                read => drop(read?),
+            }
+        }
+    }
+}
+
 impl Transport for TlsTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.progress.enter(Stage::Request);
-        self.stream.sock.set_timeout(timeout);
-        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+        let output = &self.buffers.output()[..amount];
+        self.request.extend_from_slice(output);
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.request.is_empty() {
+            self.send_request(timeout)?;
+        }
         self.progress.enter(Stage::Answer);
-        self.stream.sock.set_timeout(timeout);
+        self.stream.sock.inner.set_timeout(timeout);
         let amount = self.stream.read(self.buffers.input_append_buf())?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
+    /// Whether a first request can be sent; nothing is sent after it.
     fn is_open(&mut self) -> bool {
-        // Connections are not reused, and asking a TLS 1.3 connection breaks it.
-        false
+        !self.is_used && self.refuse_early_answer(waiting(WITHOUT_WAITING)).is_ok()
     }
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ureq::Agent;
+
+    /// The name server may give more addresses of one family than are tried.
+    #[test]
+    fn addresses_of_both_families_are_among_those_that_are_tried() {
+        let resolver = CallingThreadResolver {
+            look_up: |_, port, _| {
+                let v6 = (1..=20).map(|last| IpAddr::from([0, 0, 0, 0, 0, 0, 0, last]));
+                let all = v6.chain([IpAddr::from([192, 0, 2, 1])]);
+                Ok(all.map(|address| (address, port).into()).collect())
+            },
+            progress: Progress::begin(Duration::from_secs(1)),
+        };
+        let uri = Uri::from_static("https://valid.example");
+        let config = Agent::config_builder().build();
+        let found = resolver
+            .resolve(&uri, &config, NextTimeout::default())
+            .unwrap();
+        let first: Vec<_> = found.iter().take(3).map(ToString::to_string).collect();
+        assert_eq!(first, ["[::1]:443", "192.0.2.1:443", "[::2]:443"]);
+        assert_eq!(found.len(), 16);
     }
 }

@@ -6,11 +6,12 @@ mod accounts;
 mod dns;
 pub mod memory;
 
+use std::ffi::{c_int, c_short};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, mem, ptr};
 
 pub use accounts::account_name;
@@ -45,17 +46,11 @@ pub struct Platform {
     pub look_up: LookUp,
     /// Starts a thread that takes no signal of the application's.
     pub spawn: fn(Work) -> io::Result<JoinHandle<()>>,
-    /// Whether the other side has closed, told without reading.
-    pub hung_up: fn(&TcpStream) -> bool,
 }
 
 /// That of the running system.
 pub fn platform() -> Platform {
-    Platform {
-        look_up,
-        spawn,
-        hung_up,
-    }
+    Platform { look_up, spawn }
 }
 
 /// The effective user id of this process.
@@ -100,14 +95,50 @@ fn address_space_is_limited() -> bool {
     limit.rlim_cur != libc::RLIM_INFINITY
 }
 
-/// Whether the other side has closed its half, told without reading: session tickets may lie unread before the end.
-fn hung_up(stream: &TcpStream) -> bool {
-    let mut poll = libc::pollfd {
+/// Whether a read would not wait, whatever it gives.
+///
+/// # Errors
+/// As poll(2) says, a signal excepted.
+pub fn has_input(stream: &TcpStream) -> io::Result<bool> {
+    Ok(first_ready([stream], libc::POLLIN, Duration::ZERO)?.is_some())
+}
+
+/// The place of the first of these connections that is made, has failed or was shut down, waiting for it at most so
+/// long.
+///
+/// # Errors
+/// As poll(2) says, a signal excepted.
+pub fn first_decided<'a>(
+    streams: impl IntoIterator<Item = &'a TcpStream>,
+    timeout: Duration,
+) -> io::Result<Option<usize>> {
+    first_ready(streams, libc::POLLOUT, timeout)
+}
+
+fn first_ready<'a>(
+    streams: impl IntoIterator<Item = &'a TcpStream>,
+    events: c_short,
+    timeout: Duration,
+) -> io::Result<Option<usize>> {
+    let entry = |stream: &TcpStream| libc::pollfd {
         fd: stream.as_raw_fd(),
-        events: libc::POLLRDHUP,
+        events,
         revents: 0,
     };
-    // SAFETY: one entry, of an open descriptor, without waiting. Only an answer that nothing is wrong counts.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready != 0
+    let mut entries: Vec<_> = streams.into_iter().map(entry).collect();
+    let count = libc::nfds_t::try_from(entries.len()).unwrap_or(0);
+    let end = Instant::now() + timeout;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // Rounded up: poll(2) counts in milliseconds.
+        let left = c_int::try_from(left.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX);
+        // SAFETY: `count` entries, of descriptors that are open as long as `streams` are borrowed.
+        if unsafe { libc::poll(entries.as_mut_ptr(), count, left) } >= 0 {
+            return Ok(entries.iter().position(|entry| entry.revents != 0));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
 }

@@ -48,7 +48,6 @@ impl Client {
             platform: Platform {
                 look_up: parts.look_up,
                 spawn: |_| Err(io::ErrorKind::Unsupported.into()),
-                hung_up: |_| true,
             },
             parts,
             preconnection: None,
