@@ -627,3 +627,64 @@ fn every_page_is_installed_and_every_page_named_is_there() {
         }
     }
 }
+
+const HOSTS_AND_CLIENTS: &str = include_str!("../debian/hosts-and-clients.md");
+
+/// How each row of its tables was run.
+fn runs() -> Vec<&'static str> {
+    let rows = HOSTS_AND_CLIENTS
+        .lines()
+        .filter(|line| line.starts_with("| "));
+    let last_cells = rows.map(|row| row.trim_matches('|').rsplit(" | ").next().unwrap().trim());
+    let runs: Vec<_> = last_cells
+        .filter(|cell| *cell != "run" && *cell != "---")
+        .collect();
+    assert!(runs.len() > 30, "{runs:?}");
+    runs
+}
+
+/// The cases of a folder of the tests.
+fn cases(folder: &str) -> BTreeSet<String> {
+    let files = files_below(&support::checkout().join("tests").join(folder));
+    let scripts = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sh"));
+    let text: String = scripts
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let name = |line: &str| Some(line.strip_suffix("_case() {")?.to_owned());
+    let cases: BTreeSet<_> = text.lines().filter_map(name).collect();
+    assert!(cases.len() > 20, "{cases:?}");
+    cases
+}
+
+#[test]
+fn rows_of_hosts_and_clients_name_cases_that_exist_or_the_day() {
+    let known = &cases("hosts") | &cases("e2e");
+    for run in runs() {
+        if let Some(names) = run.strip_prefix("test: ") {
+            let names = quoted(names);
+            let unknown: Vec<_> = names
+                .iter()
+                .filter(|name| !known.contains(**name))
+                .collect();
+            assert!(!names.is_empty() && unknown.is_empty(), "{run}");
+        } else {
+            let day = run.strip_prefix("by hand: ").expect(run);
+            let day = day.rsplit(", ").next().unwrap();
+            let numbers: Vec<Result<u32, _>> = day.split('-').map(str::parse).collect();
+            assert!(
+                matches!(numbers[..], [Ok(2026..), Ok(1..=12), Ok(1..=31)]),
+                "{run}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_case_of_hosts_and_clients_has_a_row() {
+    let named: BTreeSet<_> = runs().into_iter().flat_map(quoted).collect();
+    for case in cases("hosts") {
+        assert!(named.contains(case.as_str()), "{case}");
+    }
+}

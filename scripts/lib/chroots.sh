@@ -14,6 +14,8 @@ packages_of() {
     case $1 in
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
         trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
+        trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
+            putty-tools python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
         bookworm-build) echo lintian ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
     esac

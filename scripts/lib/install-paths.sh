@@ -30,7 +30,7 @@ list_samples() {
     while read -r sample; do
         printf '0644\t%s\t%s\n' "$repo/conf/$sample" "$documents/examples/$sample"
     done < <(cd "$repo/conf" && find . -type f -printf '%P\n' | sort)
-    for sample in README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT debian/{interface,other-systems}.md; do
+    for sample in README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT debian/{hosts-and-clients,interface,other-systems}.md; do
         [[ ! -e $repo/$sample ]] || printf '0644\t%s\t%s\n' "$repo/$sample" "$documents/${sample##*/}"
     done
 }

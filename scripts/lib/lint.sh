@@ -3,7 +3,7 @@
 
 shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/sbom scripts/test scripts/uninstall
     scripts/lib/enter-bench scripts/lib/enter-sandbox scripts/lib/askpass tests/e2e/run
-    tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
+    tests/hosts/run tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
 
 # Those of the package, some of which are plain sh.
 shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot tests/package/run debian/tests/verdicts

@@ -134,6 +134,7 @@ fn documented_commands_exist() {
         include_str!("../../SECURITY.md"),
         include_str!("../../CONTRIBUTING.md"),
         include_str!("../../conf/README.md"),
+        include_str!("../../debian/hosts-and-clients.md"),
         include_str!("../../debian/interface.md"),
         include_str!("../../debian/other-systems.md"),
         include_str!("../../debian/pam_ivalt.8"),

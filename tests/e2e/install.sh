@@ -9,7 +9,7 @@ prepare_build() {
     mkdir -p "$sandbox/target/release" "$sandbox/debian"
     cp "$sandbox/pam_ivalt.so" "$sandbox/target/release/libpam_ivalt.so"
     cp "$sandbox/ivaltctl" "$sandbox/target/release/"
-    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,interface.md,other-systems.md}
+    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
     rm -rf "$destdir"
     mkdir "$destdir"
 }
@@ -48,6 +48,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/polkit/polkit-agent-helper@.service.d/ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/rsyslog.d/30-pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/users.toml
+		644 root:root /usr/local/share/doc/pam_ivalt/hosts-and-clients.md
 		644 root:root /usr/local/share/doc/pam_ivalt/interface.md
 		644 root:root /usr/local/share/doc/pam_ivalt/other-systems.md
 		644 root:root /usr/local/share/fish/vendor_completions.d/ivaltctl.fish
