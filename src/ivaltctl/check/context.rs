@@ -1,5 +1,7 @@
 //! What the checks look at: a system, the lines that name our module, and the settings these lines name.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -12,7 +14,7 @@ use crate::trust;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::{Fix, Problem, ProblemKind};
 use ivalt_core::settings::Settings;
-use ivalt_core::trusted_file::{ReadPermission, SMALL};
+use ivalt_core::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// The system that is checked.
 pub struct CheckContext<'a> {
@@ -28,7 +30,43 @@ pub struct CheckContext<'a> {
 /// A settings file and what the module makes of it.
 pub struct Config {
     pub path: PathBuf,
+    /// The user who alone can use it, if it is not root's and no service that runs as root names it.
+    pub owner: Option<u32>,
     pub settings: Result<Settings, Problem>,
+}
+
+/// Services that run as root wherever they are.
+const RUN_AS_ROOT: [&str; 7] = ["sshd", "sudo", "sudo-i", "su", "su-l", "login", "doas"];
+
+impl Config {
+    fn new(root: &Root, path: PathBuf, lines: &[ModuleLine]) -> Self {
+        let owner = owner(root, &path, lines);
+        Self {
+            settings: load(root, &path, trust_with(owner)),
+            owner,
+            path,
+        }
+    }
+
+    /// Whose files its service trusts.
+    pub fn trust(&self) -> Trust {
+        trust_with(self.owner)
+    }
+}
+
+fn trust_with(owner: Option<u32>) -> Trust {
+    owner.map_or_else(trust, |effective_uid| Trust { effective_uid })
+}
+
+fn owner(root: &Root, path: &Path, lines: &[ModuleLine]) -> Option<u32> {
+    let mut of_root = lines
+        .iter()
+        .filter(|line| RUN_AS_ROOT.contains(&line.service.as_str()));
+    if path == Path::new(DEFAULT_CONFIG) || of_root.any(|line| line.config() == path) {
+        return None;
+    }
+    let uid = fs::symlink_metadata(root.real(path)).ok()?.uid();
+    (![0, trust().effective_uid].contains(&uid)).then_some(uid)
 }
 
 impl<'a> CheckContext<'a> {
@@ -41,10 +79,9 @@ impl<'a> CheckContext<'a> {
         }
         paths.sort();
         paths.dedup();
-        let configs = paths.into_iter().map(|path| Config {
-            settings: load(root, &path),
-            path,
-        });
+        let configs = paths
+            .into_iter()
+            .map(|path| Config::new(root, path, &lines));
         Self {
             root,
             configs: configs.collect(),
@@ -67,10 +104,10 @@ impl<'a> CheckContext<'a> {
     }
 
     /// All usable settings, with their files.
-    pub fn usable(&self) -> impl Iterator<Item = (&Path, &Settings)> {
+    pub fn usable(&self) -> impl Iterator<Item = (&Config, &Settings)> {
         self.configs
             .iter()
-            .filter_map(|config| Some((config.path.as_path(), config.settings.as_ref().ok()?)))
+            .filter_map(|config| Some((config, config.settings.as_ref().ok()?)))
     }
 }
 
@@ -143,16 +180,16 @@ pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
     text.lines().position(sets_key).map(|index| index + 1)
 }
 
-fn load(root: &Root, path: &Path) -> Result<Settings, Problem> {
+fn load(root: &Root, path: &Path, trust: Trust) -> Result<Settings, Problem> {
     if root.is_this_machine() {
-        return Settings::load(path, trust());
+        return Settings::load(path, trust);
     }
     let real = root.real(path);
-    let bytes = trust().read(&real, ReadPermission::OwnerOnly, SMALL);
+    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
     let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
-        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust()),
+        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
         // It says where the file is not UTF-8.
-        Err(_) => Settings::load(&real, trust()),
+        Err(_) => Settings::load(&real, trust),
     });
     settings.map_err(|problem| in_system(root, problem))
 }

@@ -10,13 +10,12 @@ use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_fi
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::trust;
 use crate::users::entries::{self, UserEntry};
 use crate::users::snapshot::digits;
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, ReadPermission};
+use ivalt_core::trusted_file::{LARGE, ReadPermission, Trust};
 use ivalt_core::user_name::folded;
 use ivalt_core::users::Entry;
 
@@ -32,18 +31,18 @@ struct UsersCheck<'a> {
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
-    for (_, settings) in context.usable() {
+    for (config, settings) in context.usable() {
         let file = settings.users_file.as_path();
         if seen.insert(file) {
-            findings.extend(check(context, settings, file));
+            findings.extend(check(context, config.trust(), settings, file));
         }
     }
     findings
 }
 
-fn check(context: &CheckContext, settings: &Settings, file: &Path) -> Vec<Finding> {
+fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let bytes = match trust().read(&root.real(file), ReadPermission::Anybody, LARGE) {
+    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
         Ok(bytes) => bytes,
         Err(problem) => return vec![unusable(file, &in_system(root, problem))],
     };
@@ -87,16 +86,17 @@ fn unusable(file: &Path, problem: &Problem) -> Finding {
     problem_finding(Severity::LocksOut, id, file, problem, MISCONFIGURED, &fix)
 }
 
-/// The module takes 0644; mobile numbers are personal data all the same.
+/// The module takes 0644; mobile numbers are personal data all the same. A service that is not root's may need them by
+/// its group.
 fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
     let mode = fs::metadata(root.real(file)).map_or(0, |found| found.mode() & 0o7777);
-    if mode & 0o044 == 0 {
+    if mode & 0o004 == 0 {
         return Vec::new();
     }
     let what = format!(
         "mode {mode:04o}: every account of the system can read the mobile numbers; logins work"
     );
-    let fix = format!("chmod 0600 {}", file.display());
+    let fix = format!("chmod o-r {}", file.display());
     vec![finding(
         Severity::Warning,
         "users-readable",
@@ -210,7 +210,10 @@ impl UsersCheck<'_> {
             .context
             .usable()
             .filter(|(_, settings)| settings.users_file == self.file);
-        configs.any(|(path, _)| self.context.lines.iter().any(|line| line.config() == path))
+        configs.any(|(config, _)| {
+            let mut lines = self.context.lines.iter();
+            lines.any(|line| line.config() == config.path)
+        })
     }
 
     fn denies_unenrolled(&self) -> bool {

@@ -13,7 +13,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use super::clock;
 use super::context::{CheckContext, finding, line_of};
 use crate::finding::{Finding, Severity};
-use crate::{terminal, trust};
+use crate::terminal;
 use ivalt_core::api::{Answer, Client, Probe, Stage};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
@@ -36,10 +36,10 @@ pub struct ProbeStep {
 /// Probes every iVALT that the settings name.
 pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeStep> {
     let mut steps = Vec::new();
-    for (file, settings) in context.usable() {
+    for (config, settings) in context.usable() {
         let api = with_real_paths(context, &settings.api);
         // Roots that cannot be used are a finding about the settings.
-        let client = Client::new(&api, trust(), sys::platform());
+        let client = Client::new(&api, config.trust(), sys::platform());
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;
@@ -52,7 +52,7 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
         }
         let check = ApiCheck {
             context,
-            file,
+            file: &config.path,
             settings,
         };
         let probe = client.probe();

@@ -25,7 +25,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
                 everybody who is asked is denied (unavailable)";
     let fix = format!(
         "write under [api] in {}: proxy = \"{proxy}\"",
-        config.display()
+        config.path.display()
     );
     vec![Finding {
         line,
@@ -33,7 +33,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
         ..finding(
             Severity::Warning,
             "proxy-not-in-settings",
-            config,
+            &config.path,
             what,
             fix,
         )

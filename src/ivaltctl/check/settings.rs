@@ -26,6 +26,7 @@ fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
     match &config.settings {
         Err(problem) => vec![unusable_settings(&config.path, problem)],
         Ok(settings) => [
+            of_a_user(config),
             documentation_mock(context.root, &config.path, settings),
             policies(context.root, &config.path, settings),
             hidden_prompt(context, &config.path, settings),
@@ -33,6 +34,27 @@ fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
         ]
         .concat(),
     }
+}
+
+/// Of a service that runs as that user, such as PostgreSQL; whether it does cannot be seen from here.
+fn of_a_user(config: &Config) -> Vec<Finding> {
+    let Some(uid) = config.owner else {
+        return Vec::new();
+    };
+    let what = format!(
+        "belongs to user id {uid}: a service that runs as this user can use it; in every other {MISCONFIGURED}"
+    );
+    let fix = format!(
+        "nothing, if all services that name it run as user id {uid}; if they run as root: chown root:root {}",
+        config.path.display()
+    );
+    vec![finding(
+        Severity::Warning,
+        "settings-of-user",
+        &config.path,
+        what,
+        fix,
+    )]
 }
 
 fn unusable_settings(file: &Path, problem: &Problem) -> Finding {

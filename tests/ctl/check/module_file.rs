@@ -109,3 +109,27 @@ fn foreign_owners() {
         system.check().gives(path, &[expected]);
     }
 }
+
+/// PostgreSQL runs as a user of its own; sshd does not.
+#[test]
+fn settings_of_a_service_that_is_not_roots() {
+    if no_root("only root can give files away") {
+        return;
+    }
+    for (service, expected) in [
+        ("postgresql", "warning settings-of-user /etc/ivalt/own.toml"),
+        ("sshd", "locks-out settings-untrusted /etc/ivalt/own.toml"),
+    ] {
+        let system = System::healthy();
+        let line =
+            "auth requisite pam_unix.so\nauth required pam_ivalt.so config=/etc/ivalt/own.toml\n";
+        let (file, own) = (format!("etc/pam.d/{service}"), "etc/ivalt/own.toml");
+        fs::copy(system.path(IVALT), system.path(own)).unwrap();
+        chown(system.path(own), Some(12345), Some(12345)).unwrap();
+        system
+            .mode(own, 0o600)
+            .write(&file, line)
+            .check()
+            .gives(service, &[expected]);
+    }
+}

@@ -45,7 +45,7 @@ fn the_worst_comes_first_and_all_is_counted() {
         ]
     );
     assert!(
-        said.contains("  fix: chmod 0600 /etc/ivalt/users.toml\n"),
+        said.contains("  fix: chmod o-r /etc/ivalt/users.toml\n"),
         "{said}"
     );
     assert_eq!(output.status.code(), Some(2));

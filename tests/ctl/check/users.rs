@@ -23,7 +23,7 @@ fn users_file() {
             "readable",
             |s| s.mode(USERS, 0o644),
             &["warning users-readable /etc/ivalt/users.toml"],
-            nothing,
+            |s| s.mode(USERS, 0o640),
         ),
         (
             "not TOML",
