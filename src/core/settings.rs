@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer as TomlDeserializer};
@@ -567,7 +568,23 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
             && !text.contains(['@', '?', '#']);
         (plain && is_uri(text)).then(|| text.trim_end_matches('/').to_owned())
     };
-    deserializer.deserialize_str(TextVisitor { expected, check })
+    let url = deserializer.deserialize_str(TextVisitor { expected, check })?;
+    if has_name_for_tls(&url) {
+        return Ok(url);
+    }
+    let expected = "a URL whose host is a DNS name or an IP address";
+    Err(serde::de::Error::invalid_value(
+        Unexpected::Other("text"),
+        &expected,
+    ))
+}
+
+/// Whether a certificate can be for it.
+fn has_name_for_tls(url: &str) -> bool {
+    let uri = url.parse::<Uri>().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host).is_ok()
 }
 
 fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -799,6 +816,7 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_key() {
         const URL: &str = "api.url: must be a URL that begins with https:// and has no credentials, query or fragment";
+        const HOST: &str = "api.url: must be a URL whose host is a DNS name or an IP address";
         const PROXY: &str = "api.proxy: must be a URL of the form http://host:port";
         for (section, lines, expected) in [
             (
@@ -848,6 +866,17 @@ mod tests {
                 &format!(":3: {URL}"),
             ),
             ("api", "url = \"https://\"", &format!(":3: {URL}")),
+            ("api", "url = \"https://1.2.3\"", &format!(":3: {HOST}")),
+            (
+                "api",
+                "url = \"https://a!b.example/x\"",
+                &format!(":3: {HOST}"),
+            ),
+            (
+                "api",
+                "url = \"https://[fe80::1%25eth0]/\"",
+                &format!(":3: {HOST}"),
+            ),
             (
                 "api",
                 "url = \"https://u:p@api.ivalt.com\"",

@@ -11,7 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use crate::expect::{VERIFIED, expect};
 use crate::table::*;
 use support::sandbox_test;
-use support::server::{Certificate, Server, answer, close_by_reset, hold, reset};
+use support::server::{Anchor, Certificate, Server, anchored, answer, close_by_reset, hold, reset};
 
 const NO_TLS: &str = "tls: the server does not speak TLS";
 const BROKEN: &str = "tls: TLS protocol violation";
@@ -342,5 +342,31 @@ fn certificates_that_are_trusted() {
             (1, 1),
             "{certificate:?}"
         );
+    }
+}
+
+/// What is in `ca_file` is an anchor (RFC 5280 section 6.1.1): its name and key count, neither its dates nor whether it
+/// calls itself an authority. A server's certificate of another issuer is no anchor for itself.
+#[sandbox_test]
+fn every_certificate_in_ca_file_is_an_anchor() {
+    for (anchor, cause) in [
+        (Anchor::Expired, None),
+        (Anchor::OfServer, None),
+        (Anchor::ShownAndSelfSigned, None),
+        (Anchor::Shown, Some("tls: certificate of an unknown issuer")),
+    ] {
+        let (pem, chain, key) = anchored(anchor);
+        let server = Server::answering_with(chain, &key, answer("200 OK", "", SUCCESS));
+        let case = case(&url(&server));
+        // In the place of the authority that the tests trust.
+        std::fs::write(case.dir().join("faults-ca.pem"), pem).unwrap();
+        let report = case.run();
+        match cause {
+            None => drop(expect(&report, VERIFIED)),
+            Some(cause) => unavailable("an anchor", &report, cause),
+        }
+        let requests = usize::from(cause.is_none());
+        let met = (server.connections(), server.requests());
+        assert_eq!(met, (1, requests), "{anchor:?}");
     }
 }

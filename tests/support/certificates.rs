@@ -91,6 +91,47 @@ pub fn trusted_authority(folder: &Path) -> PathBuf {
     path
 }
 
+/// What an administrator may put into `ca_file` instead of a current authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// An authority that has expired, and a server below it.
+    Expired,
+    /// A server's certificate, and a server below it.
+    OfServer,
+    /// The certificate that the server shows; an authority that is not trusted has issued it.
+    Shown,
+    /// The certificate that the server shows, issued by itself, and of no authority.
+    ShownAndSelfSigned,
+}
+
+/// The PEM for `ca_file`, and what the server sends, with its key.
+pub fn anchored(anchor: Anchor) -> (String, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let (mut params, key) = (authority_params("anchor"), KeyPair::generate().unwrap());
+    match anchor {
+        Anchor::Expired => params.not_after = date_time_ymd(2020, 1, 1),
+        Anchor::OfServer => params.is_ca = IsCa::ExplicitNoCa,
+        Anchor::Shown | Anchor::ShownAndSelfSigned => {
+            let names = vec!["127.0.0.1".to_owned()];
+            params = CertificateParams::new(names).unwrap();
+            params.is_ca = IsCa::ExplicitNoCa;
+        }
+    }
+    let root = match anchor {
+        Anchor::Shown => params.signed_by(&key, &authorities().unknown),
+        _ => params.self_signed(&key),
+    };
+    let root = root.unwrap();
+    if matches!(anchor, Anchor::Shown | Anchor::ShownAndSelfSigned) {
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        return (root.pem(), vec![root.der().clone()], key);
+    }
+    let server = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(params, key);
+    let shown = Certificate::Valid.params().signed_by(&server, &issuer);
+    let key = PrivateKeyDer::try_from(server.serialize_der()).unwrap();
+    (root.pem(), vec![shown.unwrap().der().clone()], key)
+}
+
 impl Certificate {
     /// What the server sends, its own first, and its key.
     pub fn chain_and_key(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

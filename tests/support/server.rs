@@ -9,12 +9,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-pub use super::certificates::{Certificate, trusted_authority};
+pub use super::certificates::{Anchor, Certificate, anchored, trusted_authority};
 
 /// A TLS connection as its server sees it.
 pub type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -24,8 +25,16 @@ fn tls_config(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
     let (chain, key) = kind.chain_and_key();
+    tls_config_with(chain, &key, versions)
+}
+
+fn tls_config_with(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
     // Not `with_single_cert`: that looks into the certificate, and refuses some that clients must refuse.
-    let key = CertifiedKey::new(chain, any_supported_type(&key).unwrap());
+    let key = CertifiedKey::new(chain, any_supported_type(key).unwrap());
     let config = ServerConfig::builder_with_protocol_versions(versions)
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
@@ -89,6 +98,17 @@ impl Server {
     ) -> Self {
         let bytes = bytes.into();
         let config = tls_config(certificate, versions);
+        Self::listening(loopback(), config, move |tls, _| send_all(tls, &bytes))
+    }
+
+    /// The same with this chain and key.
+    pub fn answering_with(
+        chain: Vec<CertificateDer<'static>>,
+        key: &PrivateKeyDer<'static>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Self {
+        let bytes = bytes.into();
+        let config = tls_config_with(chain, key, rustls::ALL_VERSIONS);
         Self::listening(loopback(), config, move |tls, _| send_all(tls, &bytes))
     }
 

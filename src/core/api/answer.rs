@@ -133,11 +133,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Why this is no answer. Other operations of iVALT's put their status elsewhere.
+    /// Why this is no answer. Other operations of iVALT's say true or false in `data.status`.
     fn without_status(&self) -> &'static str {
-        let elsewhere =
-            self.last("status").is_none() && self.object("data").last("status").is_some();
-        if elsewhere {
+        let data = self.object("data");
+        let elsewhere = data
+            .last("status")
+            .is_some_and(|status| ["true", "false"].contains(&status.get()));
+        if self.last("status").is_none() && elsewhere {
             "status is in data.status, not the documented shape"
         } else {
             "body is not a JSON object with exactly one \"status\""
@@ -395,7 +397,8 @@ mod tests {
                 r#"{"data":{"status":true,"message":"ok","details":{"name":"Ann"}}}"#,
                 ELSEWHERE,
             ),
-            (r#"{"data":{"status":"success"}}"#, ELSEWHERE),
+            (r#"{"data":{"status":false}}"#, ELSEWHERE),
+            (r#"{"data":{"status":"success"}}"#, NONE),
             (r#"{"data":{"status":true},"status":true}"#, NONE),
             (
                 r#"{"data":{"status":true},"status":"success","status":"success"}"#,

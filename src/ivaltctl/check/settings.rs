@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
 use super::context::{
     CheckContext, Config, MISCONFIGURED, finding, in_system, line_of, problem_finding,
@@ -160,9 +160,33 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
         return system_roots(root, file);
     };
     match trust().read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
-        Ok(pem) => certificates(bundle, &pem),
+        Ok(pem) => [certificates(bundle, &pem), no_authorities(bundle, &pem)].concat(),
         Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
     }
+}
+
+/// The module trusts them as authorities all the same.
+fn no_authorities(bundle: &Path, pem: &[u8]) -> Vec<Finding> {
+    if !api::certificates(pem).any(|der| is_no_authority(&der)) {
+        return Vec::new();
+    }
+    let what = "a certificate in it is a server's, not a CA's, and is trusted as a CA's: whoever has its key can pose as \
+                iVALT, and where iVALT's certificate was issued by another CA, everybody is denied (unavailable)";
+    let fix = "put the certificate of the CA that issued it there";
+    vec![finding(
+        Severity::Warning,
+        "roots-not-ca",
+        bundle,
+        what,
+        fix,
+    )]
+}
+
+/// RFC 5280 section 4.2.1.9; a certificate of version 1 does not say.
+fn is_no_authority(der: &CertificateDer) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {
+        certificate.version() == X509Version::V3 && !certificate.is_ca()
+    })
 }
 
 fn unusable_roots(bundle: &Path, problem: &Problem) -> Finding {

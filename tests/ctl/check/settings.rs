@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::{Checked, IVALT, System, USERS, all_give, nothing};
-use support::certificates::trusted_authority;
+use support::certificates::{Anchor, anchored, trusted_authority};
 
 #[test]
 fn settings() {
@@ -173,6 +173,23 @@ fn files_the_settings_name() {
                 let pem = fs::read_to_string(trusted_authority(s.dir.path())).unwrap();
                 s.append(IVALT, "ca_file = \"/etc/ivalt/ca.pem\"\n")
                     .write("etc/ivalt/ca.pem", &(expired_authority() + &pem));
+                s
+            },
+        ),
+        (
+            "a server's certificate",
+            |s| {
+                let (pem, ..) = anchored(Anchor::OfServer);
+                let good = fs::read_to_string(trusted_authority(s.dir.path())).unwrap();
+                s.append(IVALT, "ca_file = \"/etc/ivalt/ca.pem\"\n")
+                    .write("etc/ivalt/ca.pem", &(good + &pem));
+                s
+            },
+            &["warning roots-not-ca /etc/ivalt/ca.pem"],
+            |s| {
+                let pem = fs::read_to_string(trusted_authority(s.dir.path())).unwrap();
+                s.append(IVALT, "ca_file = \"/etc/ivalt/ca.pem\"\n")
+                    .write("etc/ivalt/ca.pem", &pem);
                 s
             },
         ),
