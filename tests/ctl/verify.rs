@@ -75,6 +75,19 @@ fn the_decision_is_the_exit_status() {
         (called.status, called.stdout.lines().next()),
         (3, Some("ignore: unenrolled"))
     );
+    let called = Try::new()
+        .with("policy", "unenrolled", "ignore")
+        .verify(&["ALICE@corp.example"], "accept-1\n");
+    assert_eq!(
+        (called.status, called.stdout.lines().next()),
+        (1, Some("deny: bad-entry"))
+    );
+    assert!(
+        called
+            .stdout
+            .contains("users.toml: the name is there as \\\"alice\\\", and names are compared"),
+        "{called:?}"
+    );
 }
 
 #[test]

@@ -294,6 +294,11 @@ fn what_grows_with_the_users_file_is_tried_first() {
     let plain = "user = \"+916283974746\"\n";
     for (users, user, enough) in [
         (
+            format!("'bob' = ''\n#{}\n{ALICE}", bytes("x").repeat(4)),
+            "alice",
+            VERIFIED,
+        ),
+        (
             format!("'bob' = ''\n{}{ALICE}", tokens(plain)),
             "alice",
             VERIFIED,
