@@ -185,10 +185,15 @@ pub struct EnableArgs {
 /// Disable iVALT for a service: restore its files as they were before `enable`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  ivaltctl disable sshd")]
+  ivaltctl disable sshd
+  ivaltctl disable --all")]
 pub struct DisableArgs {
     /// The name of its file in /etc/pam.d
-    pub service: String,
+    #[arg(required_unless_present = "all")]
+    pub service: Option<String>,
+    /// Disable it for every service for which `enable` enabled it, or for none
+    #[arg(long, conflicts_with = "service")]
+    pub all: bool,
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,

@@ -411,6 +411,33 @@ enable_refuses_what_would_lock_out_case() {
     expect_untouched
 }
 
+# All of them or none; what an administrator has already taken out does not count.
+disable_all_case() {
+    untouched_system
+    run_ivaltctl 0 disable --all --yes
+    # shellcheck disable=SC2016 # no command
+    expect_captured '`ivaltctl enable` has enabled nothing; nothing to disable'
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    cp -a /etc/pam.d "$sandbox/enabled"
+    run_ivaltctl 64 disable --all sudo --yes
+    run_ivaltctl 64 disable --yes
+    echo '# a word of my own' >>/etc/pam.d/sudo
+    run_ivaltctl 1 disable --all --yes
+    expect_captured '+# a word of my own'
+    sed -i '$d' /etc/pam.d/sudo
+    diff -r "$sandbox/enabled" /etc/pam.d || fault 'one was disabled'
+    run_ivaltctl 1 disable --all
+    expect_captured 'nothing was changed'
+    sed -i '/^auth.*pam_ivalt/d' /etc/pam.d/sudo /etc/pam.d/sudo-i
+    run_ivaltctl 0 disable --all --yes
+    expect_not_captured 'sudo'
+    expect_captured 'sshd: iVALT is disabled'
+    cp "$sandbox/untouched/pam.d/"sudo* /etc/pam.d/
+    expect_untouched
+}
+
 disable_shows_what_somebody_changed_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 20s

@@ -155,15 +155,29 @@ manually_added_line() {
 edited_since_enabled() {
     step 'removal is refused where a file was edited since ivaltctl enable'
     run_ivaltctl 0 enable sudo --yes
+    run_ivaltctl 0 enable su --yes
     run_ivaltctl 0 confirm
     echo '# a word of my own' >>/etc/pam.d/sudo
+    rm -rf "$sandbox/edited"
+    cp -a /etc/pam.d "$sandbox/edited"
     ! apt remove libpam-ivalt || fault 'it was removed'
     expect_captured '+# a word of my own'
     expect_captured 'libpam-ivalt is not removed: without the module, nobody could log in where these lines name it.'
     expect_captured "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): "
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
     report
-    logins_with_ivalt 'after that refusal' sudo
+    logins_with_ivalt 'after that refusal' sudo su
     sed -i '$d' /etc/pam.d/sudo
+    step 'removal is refused where a file that is included from elsewhere names the module'
+    printf 'auth include %s\n' "$sandbox/elsewhere" >/etc/pam.d/elsewhere
+    printf 'auth substack %s\n' "$sandbox/further" >"$sandbox/elsewhere"
+    echo 'auth required pam_ivalt.so' >"$sandbox/further"
+    cp -a /etc/pam.d/. "$sandbox/edited"
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    expect_captured "  $sandbox/further, line 1: auth required pam_ivalt.so"
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
+    rm /etc/pam.d/elsewhere "$sandbox/elsewhere" "$sandbox/further"
+    report
 }
 
 # As if openssh-server had been purged, and its file with it.

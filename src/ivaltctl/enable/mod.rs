@@ -93,38 +93,78 @@ pub fn confirm() -> Result<Exit, Refused> {
     Ok(Exit::Done)
 }
 
-/// Disables iVALT for a service: the files are as they were before.
+/// Disables iVALT for a service, or for all, or for none: the files are as they were before.
 pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
     let root = Root::new(&disable.root);
-    let service = service_name(&disable.service)?;
     let states = StateDir::create(&root)?;
-    let state = enabled(&states, service)?;
-    refuse_if_edited(&root, &state)?;
-    show(&state.changes, |change| {
-        (&change.after.0, bytes_of(&change.before))
-    });
+    let enabled = enabled(&states, &root, disable)?;
+    if enabled.is_empty() {
+        terminal::print("`ivaltctl enable` has enabled nothing; nothing to disable");
+        return Ok(Exit::Done);
+    }
+    for state in &enabled {
+        show(&state.changes, |change| {
+            (&change.after.0, bytes_of(&change.before))
+        });
+    }
     ask_unless(disable.yes)?;
     let states = states.lock()?;
     // A confirmation alone changes nothing of what is shown.
-    if enabled(&states, service)?.changes != state.changes {
+    let changes = |state: &SavedState| state.changes.clone();
+    let now = self::enabled(&states, &root, disable)?;
+    if !now.iter().map(changes).eq(enabled.iter().map(changes)) {
         return Err(changed_meanwhile());
     }
-    refuse_if_edited(&root, &state)?;
-    restore(&root, &state)?;
-    states.forget(service)?;
-    terminal::print(format_args!(
-        "{service}: iVALT is disabled, the files are as they were before"
-    ));
+    for state in &now {
+        restore(&root, state)?;
+        states.forget(&state.service)?;
+        terminal::print(format_args!(
+            "{}: iVALT is disabled, the files are as they were before",
+            state.service
+        ));
+    }
     Ok(Exit::Done)
 }
 
-/// The saved state of a service in which iVALT is enabled.
-fn enabled(states: &StateDir, service: &str) -> Result<SavedState, Refused> {
+/// The saved states of what is to be disabled, if all of it can be.
+fn enabled(
+    states: &StateDir,
+    root: &Root,
+    disable: &DisableArgs,
+) -> Result<Vec<SavedState>, Refused> {
+    let enabled = match &disable.service {
+        Some(service) => vec![enabled_service(states, service)?],
+        None => {
+            let all = states.all()?.into_iter();
+            all.filter(|state| state.phase != Phase::RolledBack && names_ivalt(root, state))
+                .collect()
+        }
+    };
+    for state in &enabled {
+        refuse_if_edited(root, state)?;
+    }
+    Ok(enabled)
+}
+
+fn enabled_service(states: &StateDir, service: &str) -> Result<SavedState, Refused> {
+    let service = service_name(service)?;
     let state = states
         .load(service)?
         .filter(|state| state.phase != Phase::RolledBack);
     state.ok_or_else(|| {
         Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
+    })
+}
+
+/// Whether a file of the service names the module; an administrator may have removed the line, or the service.
+fn names_ivalt(root: &Root, state: &SavedState) -> bool {
+    state.changes.iter().any(|change| {
+        let text = root.read(&change.path).unwrap_or_default();
+        text.lines().any(|line| {
+            line.split('#')
+                .next()
+                .is_some_and(|rule| rule.contains("pam_ivalt"))
+        })
     })
 }
 
