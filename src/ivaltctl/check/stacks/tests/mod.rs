@@ -704,7 +704,7 @@ fn the_changes_shown_for_other_systems_give_no_more_than_substacks_do() {
             (before, made) = (after, made + 1);
         }
     }
-    assert_eq!(made, 7);
+    assert_eq!(made, 8);
 }
 
 /// What a difference leaves of its lines before or after it.
