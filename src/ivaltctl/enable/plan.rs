@@ -35,10 +35,10 @@ enum SshdSetup {
 }
 
 /// Shown where [`SshdSetup::Key`] is all that can be enabled.
-const KEY_ALONE: &str = "sshd: key, then iVALT. On this system no lines of pam.d end at a wrong password and go on to iVALT at \
-the right one.\nUSERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE. Look who has one: ls -l \
-/home/*/.ssh/authorized_keys\nWhat password, then iVALT lets strangers learn here, and how to write it manually: man pam_ivalt, \
-\"sshd: password, then iVALT\"";
+const KEY_ALONE: &str = "sshd: key, then iVALT. The PAM files of this system cannot end a login at a wrong password and \
+still ask for a token after the right one.\nUSERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE. To see who \
+has one: ls -l /home/*/.ssh/authorized_keys\nFor password, then iVALT, and what a wrong password reveals there: \
+man pam_ivalt, \"sshd: password, then iVALT\"";
 
 /// The changes that enable iVALT for a service, and for its alias where it has one.
 ///
