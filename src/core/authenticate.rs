@@ -141,9 +141,9 @@ impl Call<'_> {
         let spelling = users::other_spelling(path, self.trust, &names)?;
         Ok(spelling.map(|spelling| {
             let what = format!(
-                "the name is there as \"{spelling}\", and names are compared byte for byte"
+                "there is an entry for \"{spelling}\", and names are compared byte for byte"
             );
-            let fix = "log in by that name, or enrol this one, too: ivaltctl users add NAME MOBILE";
+            let fix = "log in by that name; if this one is another account, enrol it: ivaltctl users add NAME MOBILE";
             Entry::Bad(Problem::invalid(what).in_file(path).fix(fix))
         }))
     }
