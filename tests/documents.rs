@@ -508,25 +508,29 @@ fn the_tests_that_security_names_exist() {
     let security = include_str!("../SECURITY.md");
     let sources = ["src", "tests"].map(|name| sources_of_tests(&support::checkout().join(name)));
     let sources = sources.concat();
-    let advisories = security.split("## Advisories").nth(1).unwrap();
-    let mut named = 0;
-    for row in advisories
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .skip(1)
-    {
-        let tests = quoted(row.rsplit('|').nth(1).unwrap());
-        assert!(!tests.is_empty() || row.starts_with("| ---"), "{row}");
-        for test in tests {
-            let [in_rust, in_bash] = [format!("fn {test}("), format!("\n{test}_case() ")];
-            assert!(
-                sources.contains(&in_rust) || sources.contains(&in_bash),
-                "{test}"
-            );
-            named += 1;
-        }
+    let section = |title: &str| {
+        let text = security.split(&format!("\n## {title}")).nth(1);
+        let rows = text.expect(title).split("\n## ").next().unwrap().lines();
+        let rows = rows.filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+        rows.skip(1)
+            .map(|row| quoted(row.rsplit('|').nth(1).unwrap()))
+    };
+    let advisories: Vec<_> = section("Advisories").collect();
+    assert!(advisories.iter().all(|tests| !tests.is_empty()));
+    // Among other words there.
+    let is_test = |word: &&str| word.matches('_').count() > 2 && !word.contains(['.', ' ']);
+    let set_ups: Vec<_> = section("What a wrong password learns")
+        .flatten()
+        .filter(is_test)
+        .collect();
+    assert!(set_ups.len() > 3, "{set_ups:?}");
+    for test in advisories.concat().into_iter().chain(set_ups) {
+        let [in_rust, in_bash] = [format!("fn {test}("), format!("\n{test}_case() ")];
+        assert!(
+            sources.contains(&in_rust) || sources.contains(&in_bash),
+            "{test}"
+        );
     }
-    assert!(named > 15, "{named}");
 }
 
 #[test]

@@ -3,6 +3,12 @@
 # begin, `report` ends a step.
 
 scenario() {
+    section 'SSH: key or password + iVALT (conf/pam.d/sshd-key-or-password-and-ivalt), as ivaltctl enable sshd writes it'
+    sshd_key_or_password_and_ivalt
+    ssh_key_first
+    ssh_password_first
+    ssh_neither
+
     section 'SSH: password + iVALT (conf/pam.d/sshd-password-and-ivalt)'
     sshd_password_and_ivalt
     ssh_accepted
@@ -26,6 +32,36 @@ scenario() {
     section 'bob has a password and an authorized key, but no entry in users.toml'
     ssh_not_enrolled
     sudo_not_enrolled
+}
+
+ssh_key_first() {
+    step 'ssh with a key asks for the token alone'
+    answers '' accept-11
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+    expect_log allow verified sshd alice
+    expect_requests 1
+    report
+}
+
+ssh_password_first() {
+    step 'ssh without a key asks for password and token'
+    answers "$alice_password" accept-12
+    run_as visitor ssh alice@localhost whoami
+    expect_let_in alice
+    expect_log allow verified sshd alice
+    expect_requests 1
+    report
+}
+
+ssh_neither() {
+    step 'ssh with a wrong password never asks for a token'
+    answers wrong-password accept-13
+    run_as visitor ssh alice@localhost whoami
+    expect_refused 255
+    expect_no_log
+    expect_requests 0
+    report
 }
 
 ssh_accepted() {

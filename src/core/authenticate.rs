@@ -78,20 +78,7 @@ fn decide(
             None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
         }
     }
-    loop {
-        let Denial(refusal, cause) = match call.attempt(application, &mut entry) {
-            Ok(proof) => return Ok(Decision::Allow(proof)),
-            Err(denial) => denial,
-        };
-        if refusal == Refusal::Unavailable && settings.policy.unavailable == Tolerance::Ignore {
-            call.report.cause = cause;
-            return Ok(Decision::Ignore(Tolerated::Unavailable));
-        }
-        if !call.tokens.may_ask_again(refusal) {
-            return Err(Denial(call.tokens.last_refusal(refusal), cause));
-        }
-        call.explain_in_prompt(refusal);
-    }
+    call.attempts(application, entry)
 }
 
 /// Two proofs cannot come from the one password that an earlier module took.
@@ -154,9 +141,9 @@ impl Call<'_> {
         let spelling = users::other_spelling(path, self.trust, &names)?;
         Ok(spelling.map(|spelling| {
             let what = format!(
-                "the name is there as \"{spelling}\", and names are compared byte for byte"
+                "there is an entry for \"{spelling}\", and names are compared byte for byte"
             );
-            let fix = "log in by that name, or enrol this one, too: ivaltctl users add NAME MOBILE";
+            let fix = "log in by that name; if this one is another account, enrol it: ivaltctl users add NAME MOBILE";
             Entry::Bad(Problem::invalid(what).in_file(path).fix(fix))
         }))
     }
@@ -171,6 +158,29 @@ impl Call<'_> {
                 &format!("; there is one for \"{spelling}\", and names are compared byte for byte");
         }
         Denial(Refusal::NotEnrolled, cause)
+    }
+
+    /// Tries until one ends the call.
+    fn attempts(
+        &mut self,
+        application: &mut dyn Application,
+        mut entry: Entry,
+    ) -> Result<Decision, Denial> {
+        loop {
+            let Denial(refusal, cause) = match self.attempt(application, &mut entry) {
+                Ok(proof) => return Ok(Decision::Allow(proof)),
+                Err(denial) => denial,
+            };
+            let ignored = self.settings.policy.unavailable == Tolerance::Ignore;
+            if refusal == Refusal::Unavailable && ignored {
+                self.report.cause = cause;
+                return Ok(Decision::Ignore(Tolerated::Unavailable));
+            }
+            if !self.tokens.may_ask_again(refusal) {
+                return Err(Denial(self.tokens.last_refusal(refusal), cause));
+            }
+            self.explain_in_prompt(refusal);
+        }
     }
 
     /// One try, from the question to iVALT's answer. Users who cannot get in are asked like all others.

@@ -168,11 +168,11 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Hosts without a dialogue show no prompt and answer a visible one with the name they were given: OpenVPN's plugin,
+/// Services without a dialogue show no prompt and answer a visible one with the name they were given: OpenVPN's plugin,
 /// FTP and mail servers. `echo = false` in the settings of all services would be wrong: sshd's password method answers
 /// hidden prompts with the UNIX password.
-const USER_NAME: &str = "the answer is the user name: a service that shows no prompt answers it so; \
-    see Hosts and clients in pam_ivalt(8), most need settings of their own by config=, with echo = false";
+const USER_NAME: &str = "the answer is the user name, as of a service that shows no prompt: \
+    most of them need settings of their own by config=, with echo = false; see pam_ivalt(8), HOSTS AND CLIENTS";
 
 /// Whether the answer is this name, in whatever spelling.
 fn is_name_of(user: &[u8], answer: &Secret) -> bool {

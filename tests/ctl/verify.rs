@@ -85,7 +85,7 @@ fn the_decision_is_the_exit_status() {
     assert!(
         called
             .stdout
-            .contains("users.toml: the name is there as \\\"alice\\\", and names are compared"),
+            .contains("users.toml: there is an entry for \\\"alice\\\", and names are compared"),
         "{called:?}"
     );
 }

@@ -33,7 +33,7 @@ pam_lines() { printf '%s\n' "${@:2}" >"/etc/pam.d/$1"; }
 hosts=$sandbox/hosts
 
 # Where an application answers a visible prompt with the name of the user.
-user_name_cause='"the answer is the user name: a service that shows no prompt answers it so; see Hosts and clients in pam_ivalt(8), most need settings of their own by config=, with echo = false"'
+user_name_cause='"the answer is the user name, as of a service that shows no prompt: most of them need settings of their own by config=, with echo = false; see pam_ivalt(8), HOSTS AND CLIENTS"'
 
 # `start_host NAME COMMAND…`: a server in the foreground; its output goes to $hosts/NAME.
 start_host() {

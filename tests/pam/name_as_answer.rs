@@ -4,8 +4,8 @@ use crate::expect::*;
 use support::codes::*;
 use support::{Case, Reply, Report, StandIn, sandbox_test};
 
-const CAUSE: &str = "the answer is the user name: a service that shows no prompt answers it so; \
-    see Hosts and clients in pam_ivalt(8), most need settings of their own by config=, with echo = false";
+const CAUSE: &str = "the answer is the user name, as of a service that shows no prompt: \
+    most of them need settings of their own by config=, with echo = false; see pam_ivalt(8), HOSTS AND CLIENTS";
 
 /// Refused as often as it was asked, and with no request.
 #[track_caller]

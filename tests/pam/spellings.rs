@@ -44,8 +44,8 @@ fn case(ivalt: &StandIn, policy: &str, user: impl Into<Text>) -> Case {
 
 fn is_there_as(spelling: &str) -> String {
     format!(
-        "/users.toml: the name is there as \"{spelling}\", and names are compared byte for byte; log in by that name, \
-         or enrol this one, too: ivaltctl users add NAME MOBILE"
+        "/users.toml: there is an entry for \"{spelling}\", and names are compared byte for byte; log in by that name; \
+         if this one is another account, enrol it: ivaltctl users add NAME MOBILE"
     )
 }
 

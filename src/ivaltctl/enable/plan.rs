@@ -35,10 +35,10 @@ enum SshdSetup {
 }
 
 /// Shown where [`SshdSetup::Key`] is all that can be enabled.
-const KEY_ALONE: &str = "sshd: key, then iVALT. On this system no lines of pam.d end at a wrong password and go on to iVALT at \
-the right one.\nUSERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE. Look who has one: ls -l \
-/home/*/.ssh/authorized_keys\nWhat password, then iVALT lets strangers learn here, and how to write it manually: man pam_ivalt, \
-\"sshd: password, then iVALT\"";
+const KEY_ALONE: &str = "sshd: key, then iVALT. The PAM files of this system cannot end a login at a wrong password and \
+still ask for a token after the right one.\nUSERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE. To see who \
+has one: ls -l /home/*/.ssh/authorized_keys\nFor password, then iVALT, and what a wrong password reveals there: \
+man pam_ivalt, \"sshd: password, then iVALT\"";
 
 /// The changes that enable iVALT for a service, and for its alias where it has one.
 ///
@@ -226,27 +226,13 @@ fn in_place_of_password(_: Option<&Include>, _: &[u8]) -> Vec<Vec<u8>> {
 /// Lets clients answer PAM's prompts, asks for iVALT after a key too, and turns off sshd's own password method, which
 /// cannot carry a token.
 fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
-    let main = Path::new("/etc/ssh/sshd_config");
-    let config = root.read(main).map_err(|error| {
-        Refused(format!(
-            "{}: {error}; is the ssh server installed?",
-            main.display()
-        ))
-    })?;
-    if !config.lines().any(includes_drop_ins) {
-        return Err(Refused(format!(
-            "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
-            main.display(),
-            DROP_IN
-        )));
-    }
     let mut lines = vec![
         HEADER,
         "UsePAM yes",
         "KbdInteractiveAuthentication yes",
         "PasswordAuthentication no",
     ];
-    let methods = methods(root, &config);
+    let methods = methods(root, &config_with_drop_ins(root)?);
     match setup {
         SshdSetup::Key => refuse_without_key(&methods)?,
         SshdSetup::KeyOrPassword => {}
@@ -267,6 +253,25 @@ fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
         path,
         after: Content((lines.join("\n") + "\n").into_bytes()),
     })
+}
+
+/// sshd's main file, which must include its drop-ins.
+fn config_with_drop_ins(root: &Root) -> Result<String, Refused> {
+    let main = Path::new("/etc/ssh/sshd_config");
+    let config = root.read(main).map_err(|error| {
+        Refused(format!(
+            "{}: {error}; is the ssh server installed?",
+            main.display()
+        ))
+    })?;
+    if config.lines().any(includes_drop_ins) {
+        return Ok(config);
+    }
+    Err(Refused(format!(
+        "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
+        main.display(),
+        DROP_IN
+    )))
 }
 
 fn includes_drop_ins(line: &str) -> bool {

@@ -280,6 +280,12 @@ impl Module {
         }
     }
 
+    /// The word `only_after=` of a line, whatever it names.
+    pub fn only_after_word(&self) -> Option<&str> {
+        let mut words = self.arguments.iter();
+        words.find_map(|word| word.starts_with("only_after").then_some(word.as_str()))
+    }
+
     fn group(&self) -> Option<&'static Group> {
         MODULES
             .iter()

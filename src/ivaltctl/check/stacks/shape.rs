@@ -23,10 +23,9 @@ fn bad_argument(stack: &mut StackUnderTest, at: usize, module: &Module, why: &st
     let rule = &stack.rules[at];
     let path = stack.simulate(at, ReturnCode::ServiceErr);
     // Without a method, a first line would ask strangers.
-    let waits = |word: &String| word.starts_with("only_after");
-    let method = module.arguments.iter().find(|word| waits(word));
     let plain = Module {
-        arguments: method
+        arguments: module
+            .only_after_word()
             .map(|_| "only_after=publickey".to_owned())
             .into_iter()
             .collect(),
@@ -109,8 +108,8 @@ fn twice(stack: &mut StackUnderTest) {
 /// A password typed at the token prompt is recognised only when a module above has taken it.
 fn before_password(stack: &mut StackUnderTest) {
     let rules = stack.rules;
-    // Strangers do not reach a line that waits for a key.
-    let mut asking = ivalt_rules(rules).filter(|(_, module)| module.only_after().is_none());
+    // Strangers do not reach a line that waits for a key; one that names no method has a fix of its own.
+    let mut asking = ivalt_rules(rules).filter(|(_, module)| module.only_after_word().is_none());
     let Some((first, module)) = asking.next() else {
         return;
     };

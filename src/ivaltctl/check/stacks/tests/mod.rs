@@ -441,6 +441,16 @@ fn the_fixes_of_lines_after_a_key() {
     }
 }
 
+/// Without a method, the line would ask before the password and replace it; the method is what is wrong.
+#[test]
+fn a_line_after_no_method_has_one_finding() {
+    let row = ROWS.iter().find(|row| row.name == "after no method");
+    let dir = row.unwrap().system(row.unwrap().broken);
+    let found = findings_of(&Root::new(dir.path()), "sshd");
+    let ids: Vec<_> = found.iter().map(|found| found.id).collect();
+    assert_eq!(ids, ["bad-argument"]);
+}
+
 /// What a policy ignores is PAM_SUCCESS after a key, and PAM_IGNORE in every other line.
 #[test]
 fn a_line_after_a_key_ignores_only_without_it() {
@@ -704,7 +714,7 @@ fn the_changes_shown_for_other_systems_give_no_more_than_substacks_do() {
             (before, made) = (after, made + 1);
         }
     }
-    assert_eq!(made, 7);
+    assert_eq!(made, 8);
 }
 
 /// What a difference leaves of its lines before or after it.
