@@ -1,7 +1,6 @@
 //! What an HTTP answer of iVALT means. Only one place turns bytes into `Verified`.
 
 use std::fmt;
-use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -83,27 +82,26 @@ impl Sent<'_> {
     /// leave the rest of it.
     fn hide_in(&self, text: &str) -> String {
         let numbers = self.mobile.map(|mobile| numbers(text, mobile));
-        let mut hidden = numbers.unwrap_or_default();
+        let mut numbers = numbers.into_iter().flatten().peekable();
         let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
-        hidden.extend(secrets.flat_map(|secret| places(text, secret)));
-        hidden.sort_unstable_by_key(|place| place.start);
-        let (mut shown, mut end) = (String::new(), 0);
-        for place in hidden {
-            if place.start >= end {
-                shown += text.get(end..place.start).unwrap_or_default();
-                shown += "***";
+        let (mut shown, mut hidden_to) = (String::new(), 0);
+        for (at, character) in text.char_indices() {
+            let rest = text.get(at..).unwrap_or_default();
+            let here = secrets.clone().filter(|secret| rest.starts_with(**secret));
+            let ends = here.map(|secret| at + secret.len());
+            let number = numbers.next_if(|number| number.start == at);
+            if let Some(end) = ends.chain(number.map(|number| number.end)).max() {
+                if at >= hidden_to {
+                    shown += "***";
+                }
+                hidden_to = hidden_to.max(end);
             }
-            end = end.max(place.end);
+            if at >= hidden_to {
+                shown.push(character);
+            }
         }
-        shown + text.get(end..).unwrap_or_default()
+        shown
     }
-}
-
-/// Those that overlap, too.
-fn places(text: &str, secret: &str) -> impl Iterator<Item = Range<usize>> {
-    let starts = text.char_indices().map(|(at, _)| at);
-    let places = starts.map(move |at| at..at + secret.len());
-    places.filter(move |place| text.get(place.clone()) == Some(secret))
 }
 
 /// Classifies status and body. Instead of a body that was not read, `body` says why not.
@@ -192,11 +190,15 @@ impl<'a> Object<'a> {
             array.and_then(|value| serde_json::from_str(value.get()).ok());
         let string = |value: &&RawValue| serde_json::from_str::<String>(value.get()).ok();
         match array {
-            Some(array) => array
-                .iter()
-                .filter_map(string)
-                .collect::<Vec<_>>()
-                .join("; "),
+            // No list of them: an answer may hold very many.
+            Some(array) => {
+                let (mut joined, mut separator) = (String::new(), "");
+                for string in array.iter().filter_map(string) {
+                    joined += std::mem::replace(&mut separator, "; ");
+                    joined += &string;
+                }
+                joined
+            }
             None => self.text(key),
         }
     }

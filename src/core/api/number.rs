@@ -1,92 +1,60 @@
 //! The mobile in iVALT's words, in whatever form.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// The last four digits may be seen; seven are a number in most places (ITU-T E.164 has none shorter).
 const LEAST: usize = 7;
 
 /// Where in the text there is a number that ends like this mobile: what stands between its digits does not matter, nor
-/// does the script of the digits. In order, and none within another.
+/// does the script of the digits. In order, and none within another. Memory is for the numbers, not for the digits.
 pub fn numbers(text: &str, mobile: &str) -> Vec<Range<usize>> {
     let mobile: Vec<char> = mobile.chars().filter(char::is_ascii_digit).collect();
-    let digits = digits(text);
-    let places = join_to_runs(ends_like(&mobile, &digits), &digits);
-    let bytes = |place: Range<usize>| {
-        let (first, last) = (digits.get(place.start)?, digits.get(place.end - 1)?);
-        let before = text.get(..first.at.start)?;
-        let start = before.strip_suffix('+').unwrap_or(before).len();
-        Some(start..last.at.end)
-    };
-    places.into_iter().filter_map(bytes).collect()
-}
-
-struct Digit {
-    /// Where it is, in bytes.
-    at: Range<usize>,
-    digit: char,
-    /// Nothing stands between it and the one before.
-    is_joined: bool,
-}
-
-impl Digit {
-    /// Those of other scripts count for any: what each is worth is not known here.
-    fn can_be(&self, digit: char) -> bool {
-        self.digit == digit || !self.digit.is_ascii()
-    }
-}
-
-fn digits(text: &str) -> Vec<Digit> {
-    let (mut digits, mut end) = (Vec::new(), None);
-    let numeric = text.char_indices().filter(|(_, digit)| digit.is_numeric());
-    for (start, digit) in numeric {
-        let at = start..start + digit.len_utf8();
-        let is_joined = end.replace(at.end) == Some(start);
-        digits.push(Digit {
-            at,
-            digit,
-            is_joined,
-        });
-    }
-    digits
-}
-
-/// Each place where at least [`LEAST`] digits are the last of the mobile's, with as many of it as are there; those that
-/// overlap are one.
-fn ends_like(mobile: &[char], digits: &[Digit]) -> Vec<Range<usize>> {
-    let mut places: Vec<Range<usize>> = Vec::new();
-    for end in LEAST..=digits.len() {
-        let before = digits.iter().take(end).rev().zip(mobile.iter().rev());
-        let alike = before.take_while(|(digit, expected)| digit.can_be(**expected));
-        let mut place = end - alike.count()..end;
-        if place.len() < LEAST {
-            continue;
+    let (mut last, mut places) = (VecDeque::new(), Vec::new());
+    let digits = text.char_indices().filter(|(_, digit)| digit.is_numeric());
+    for (start, digit) in digits {
+        last.push_front((start, digit));
+        last.truncate(mobile.len());
+        let alike = last.iter().zip(mobile.iter().rev());
+        let alike = alike.take_while(|((_, digit), expected)| can_be(*digit, **expected));
+        // From LEAST digits on.
+        if let Some(((first, _), _)) = alike.skip(LEAST - 1).last() {
+            add(&mut places, *first..start + digit.len_utf8());
         }
-        while let Some(last) = places.last().filter(|last| last.end > place.start) {
-            place.start = last.start.min(place.start);
-            places.pop();
-        }
-        places.push(place);
     }
-    places
+    join_to_runs(places, text)
 }
 
-/// The same with the digits that are written in one with them. Each digit is looked at once, however many there are.
-fn join_to_runs(places: Vec<Range<usize>>, digits: &[Digit]) -> Vec<Range<usize>> {
-    let is_joined = |at: usize| digits.get(at).is_some_and(|digit| digit.is_joined);
+/// Those of other scripts count for any: what each is worth is not known here.
+fn can_be(digit: char, expected: char) -> bool {
+    digit == expected || !digit.is_ascii()
+}
+
+/// Those that overlap are one.
+fn add(places: &mut Vec<Range<usize>>, mut place: Range<usize>) {
+    while let Some(last) = places.last().filter(|last| last.end > place.start) {
+        place.start = last.start.min(place.start);
+        places.pop();
+    }
+    places.push(place);
+}
+
+/// The same with the digits that are written in one with them, and the `+` before. Each digit is looked at once, however
+/// many there are.
+fn join_to_runs(places: Vec<Range<usize>>, text: &str) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
-    for mut place in places {
-        let last = joined.last_mut();
-        let free = last.as_ref().map_or(0, |last| last.end);
-        while place.start > free && is_joined(place.start) {
-            place.start -= 1;
-        }
-        place.end = place.end.max(free);
-        while is_joined(place.end) {
-            place.end += 1;
-        }
-        match last {
-            Some(last) if place.start < free => last.end = place.end,
-            _ => joined.push(place),
+    for place in places {
+        let free = joined.last().map_or(0, |last| last.end);
+        let behind = text.get(place.end.max(free)..).unwrap_or_default();
+        let end = text.len() - behind.trim_start_matches(char::is_numeric).len();
+        match joined.last_mut().filter(|last| place.start < last.end) {
+            Some(last) => last.end = end,
+            None => {
+                let before = text.get(free..place.start).unwrap_or_default();
+                let before = before.trim_end_matches(char::is_numeric);
+                let before = before.strip_suffix('+').unwrap_or(before);
+                joined.push(free + before.len()..end);
+            }
         }
     }
     joined
