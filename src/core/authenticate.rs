@@ -238,8 +238,9 @@ impl Call<'_> {
             .validate_global_rest_auth(mobile.as_str(), &token);
         let mut result = self.accepted(exchange);
         if let (Ok(()), Some(face)) = (&result, &face) {
-            let exchange = self.client.validate_user(face, &token);
-            result = self.accepted(exchange.redact_mobile(mobile.as_str()));
+            let mobile = Some(mobile.as_str());
+            let exchange = self.client.validate_user(face, &token, mobile);
+            result = self.accepted(exchange);
         }
         self.tokens.mark_sent(token);
         result.map(|()| Proof::of_validated_token())

@@ -26,7 +26,7 @@ pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
         }
         Operation::ValidateUser => {
             let auth_token = ask_token("iVALT token: ")?;
-            client.validate_user(&ask_token("iVALT face token: ")?, &auth_token)
+            client.validate_user(&ask_token("iVALT face token: ")?, &auth_token, None)
         }
         Operation::ClientAuth => client.authenticate_client(&credentials(settings.api.client)?),
     };

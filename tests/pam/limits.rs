@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::expect::*;
+use crate::table::{url, with_lines};
 use support::codes::*;
+use support::server::{Server, answer, trusted_authority};
 use support::{Case, Entry, Report, Severity, StandIn, helper_module, sandbox_test};
 
 const INTERNAL: Row = Row("deny", "internal", PAM_ABORT, Severity::Critical);
@@ -133,6 +135,27 @@ fn what_a_call_asks_for_is_more_than_it_takes() {
     };
     let kib = (0_u64..200).map(|number| (4_000 + number * 192) << 10);
     assert_eq!(reasons(&climb(case, "AS", kib)), ["internal", "verified"]);
+}
+
+/// As long as an answer may be, and of what takes most: digits, and a list of reasons.
+#[sandbox_test]
+fn a_long_answer_takes_little_of_it() {
+    let reasons = format!(r#"["{}"]"#, "\",\"".repeat(21_000));
+    for detail in [format!(r#""{}""#, "7".repeat(65_000)), reasons] {
+        let body = format!(r#"{{"error":{{"detail":{detail}}}}}"#);
+        let server = Server::answering(answer("403 X", "", body.as_bytes()));
+        for kib in (4_480..5_600).step_by(40) {
+            let lines = "[token]\nattempts = 1\n";
+            let case = with_lines(crate::table::case(&url(&server)), lines);
+            let roots = trusted_authority(case.dir().path());
+            let own = std::fs::read(&roots).unwrap();
+            std::fs::write(&roots, own.repeat((1 << 20) / own.len() - 1)).unwrap();
+            let case = case.users("[users]\nalice = \"+77777777777\"\n");
+            let report = limited(case, "DATA", kib << 10);
+            let enough = report.log_line().reason() != "internal";
+            expect(&report, if enough { REJECTED } else { INTERNAL });
+        }
+    }
 }
 
 /// users.toml asks for its own memory, and says so.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::number::hide_number;
+use super::number::numbers;
 
 /// What iVALT said. Only `Verified` lets a user in.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,27 +58,49 @@ impl Answer {
 }
 
 impl ApiError {
-    /// The same words with `***` for every secret that iVALT repeated; the longest first, since one may be part of
-    /// another.
+    /// The same words with `***` for whatever of it iVALT repeated.
     #[must_use]
-    pub(crate) fn redact(self, secrets: &[&str]) -> Self {
-        let mut secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.into_iter().fold(self, |error, secret| Self {
-            code: error.code.replace(secret, "***"),
-            detail: error.detail.replace(secret, "***"),
-            activity: error.activity.replace(secret, "***"),
-        })
-    }
-
-    /// The same words with `***` for every number that ends like this mobile, however it is written.
-    #[must_use]
-    pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
+    pub(crate) fn redact(self, sent: &Sent) -> Self {
         Self {
-            code: hide_number(&self.code, mobile),
-            detail: hide_number(&self.detail, mobile),
-            activity: hide_number(&self.activity, mobile),
+            code: sent.hide_in(&self.code),
+            detail: sent.hide_in(&self.detail),
+            activity: sent.hide_in(&self.activity),
         }
+    }
+}
+
+/// What the log must not repeat.
+pub(crate) struct Sent<'a> {
+    /// As they were sent.
+    pub secrets: &'a [&'a str],
+    /// However it is written.
+    pub mobile: Option<&'a str>,
+}
+
+impl Sent<'_> {
+    /// All are looked for in the same text: one that is part of another, a token of the mobile's digits, say, must not
+    /// leave the rest of it.
+    fn hide_in(&self, text: &str) -> String {
+        let numbers = self.mobile.map(|mobile| numbers(text, mobile));
+        let mut numbers = numbers.into_iter().flatten().peekable();
+        let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
+        let (mut shown, mut hidden_to) = (String::new(), 0);
+        for (at, character) in text.char_indices() {
+            let rest = text.get(at..).unwrap_or_default();
+            let here = secrets.clone().filter(|secret| rest.starts_with(**secret));
+            let ends = here.map(|secret| at + secret.len());
+            let number = numbers.next_if(|number| number.start == at);
+            if let Some(end) = ends.chain(number.map(|number| number.end)).max() {
+                if at >= hidden_to {
+                    shown += "***";
+                }
+                hidden_to = hidden_to.max(end);
+            }
+            if at >= hidden_to {
+                shown.push(character);
+            }
+        }
+        shown
     }
 }
 
@@ -168,11 +190,15 @@ impl<'a> Object<'a> {
             array.and_then(|value| serde_json::from_str(value.get()).ok());
         let string = |value: &&RawValue| serde_json::from_str::<String>(value.get()).ok();
         match array {
-            Some(array) => array
-                .iter()
-                .filter_map(string)
-                .collect::<Vec<_>>()
-                .join("; "),
+            // No list of them: an answer may hold very many.
+            Some(array) => {
+                let (mut joined, mut separator) = (String::new(), "");
+                for string in array.iter().filter_map(string) {
+                    joined += std::mem::replace(&mut separator, "; ");
+                    joined += &string;
+                }
+                joined
+            }
             None => self.text(key),
         }
     }
@@ -449,7 +475,24 @@ mod tests {
             detail: "*** *** ***".into(),
             activity: "***-***".into(),
         };
-        assert_eq!(error.redact(&["tok", "1415", "", "+1415"]), expected);
+        let sent = Sent {
+            secrets: &["tok", "1415", "", "+1415"],
+            mobile: None,
+        };
+        assert_eq!(error.redact(&sent), expected);
+    }
+
+    /// The last four digits are in the line anyway.
+    #[test]
+    fn a_token_of_the_mobiles_digits_leaves_nothing_of_it() {
+        for token in ["4746", "74", "9", "6283", "4746x", "to 91"] {
+            let sent = Sent {
+                secrets: &[token],
+                mobile: Some("+916283974746"),
+            };
+            let shown = sent.hide_in("to +91-6283974746x");
+            assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
+        }
     }
 
     /// A key by which serde_json marks raw values: its `Value` would parse the string under it.

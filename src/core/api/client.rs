@@ -12,8 +12,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, ApiError, classify};
-use super::number::hide_number;
+use super::answer::{Answer, ApiError, Sent, classify};
 use super::preconnect::{
     ConnectionSlot, Preconnect, SkipDnsIfConnected, StoreInSlot, TakeFromSlot,
 };
@@ -41,18 +40,6 @@ pub struct Exchange {
     pub elapsed: Duration,
     /// How long each step took, and which of its activities iVALT names, for `debug`: partly foreign text.
     pub steps: String,
-}
-
-impl Exchange {
-    /// The same with `***` for this mobile in iVALT's words, however it is written.
-    #[must_use]
-    pub(crate) fn redact_mobile(self, mobile: &str) -> Self {
-        Self {
-            answer: self.answer.map_error(|error| error.redact_mobile(mobile)),
-            steps: hide_number(&self.steps, mobile),
-            ..self
-        }
-    }
 }
 
 /// Knows how to ask iVALT, one question after the other.
@@ -189,14 +176,19 @@ impl Client {
             "validate/global/rest/auth",
             &GlobalRestAuth { mobile, auth_token },
             &[auth_token],
+            Some(mobile),
         )
-        .redact_mobile(mobile)
     }
 
     /// "API v1 user validation": whether the two tokens belong to the same user. It does not say to which: never a
     /// proof on its own, only beside [`Client::validate_global_rest_auth`] with the same auth token.
     #[must_use]
-    pub fn validate_user(&mut self, face_token: &Secret, auth_token: &Secret) -> Exchange {
+    pub fn validate_user(
+        &mut self,
+        face_token: &Secret,
+        auth_token: &Secret,
+        mobile: Option<&str>,
+    ) -> Exchange {
         let [face_auth_token, auth_token] = [text(face_token), text(auth_token)];
         self.post(
             "api/v1/validate/user",
@@ -205,6 +197,7 @@ impl Client {
                 auth_token,
             },
             &[face_auth_token, auth_token],
+            mobile,
         )
     }
 
@@ -219,11 +212,18 @@ impl Client {
                 client_secret,
             },
             &[client_secret],
+            None,
         )
     }
 
     /// Sends once; whatever goes wrong, nothing is sent a second time.
-    fn post(&mut self, operation: &str, fields: &impl Serialize, secrets: &[&str]) -> Exchange {
+    fn post(
+        &mut self,
+        operation: &str,
+        fields: &impl Serialize,
+        secrets: &[&str],
+        mobile: Option<&str>,
+    ) -> Exchange {
         let begun = Instant::now();
         let mut http = None;
         let answer = self
@@ -235,8 +235,8 @@ impl Client {
             });
         let answer = answer
             .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
-        let key = text(&self.key);
-        let answer = answer.map_error(|error| error.redact(&[secrets, &[key]].concat()));
+        let secrets = &[secrets, &[text(&self.key)]].concat();
+        let answer = answer.map_error(|error| error.redact(&Sent { secrets, mobile }));
         let mut steps = self.parts.progress.durations();
         if let Some(activity) = answer.activity() {
             steps += ", activity ";
