@@ -123,6 +123,8 @@ fn the_password_database_knows_the_name_that_is_meant() {
     let library = compiled("passwd_by_other_names", &dir);
     let with = |policy, user: &str| case(&ivalt, policy, user).preload(&library).run();
     refused(&with("ignore", "al"), "alice");
+    // It knows this one by a name that is in no file: the one that was given counts all the same.
+    refused(&with("ignore", "ALICE"), "alice");
     expect(&with("ignore", "forgotten"), IGNORED_UNENROLLED);
     for user in ["broken", "endless"] {
         let line = expect(&with("ignore", user), MISCONFIGURED);
