@@ -154,3 +154,19 @@ fn users_who_are_not_enrolled_are_asked_for_both_like_all_others() {
     assert_eq!(report.prompts(), [PROMPT, "iVALT face token: "]);
     assert_eq!(ivalt.connections().len(), 0);
 }
+
+/// That request does not name the mobile, and iVALT knows it all the same.
+#[sandbox_test]
+fn a_mobile_in_the_answer_about_the_face_is_not_logged() {
+    let ivalt = StandIn::start();
+    let answer = r#"body:{"status":"error","error":{"code":"OF_916283974746","detail":"of:+91-6283-974746"},"debug":{"activityId":"6283974746"}}"#;
+    let case = token_and_face(&ivalt).argument("debug");
+    let report = case.answer("accept-1").answer(answer).run();
+    let line = expect(&report, UNANSWERED);
+    assert_eq!(
+        ["http", "code", "detail"].map(|key| line.get(key)),
+        ["200", "OF_***", "of:***"]
+    );
+    let cause = line.get("cause");
+    assert!(cause.ends_with(", activity ***)"), "{cause}");
+}

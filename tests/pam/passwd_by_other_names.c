@@ -5,7 +5,7 @@
 
 int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size, struct passwd **found)
 {
-    static const char own[] = "CORP\\Alice";
+    static const char own[] = "CORP\\Alice", another[] = "somebody";
 
     *found = NULL;
     if (strcmp(name, "broken") == 0)
@@ -14,13 +14,13 @@ int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size
         return ERANGE;
     if (strcmp(name, "forgotten") == 0)
         return ENOENT;
-    if (strcmp(name, "al") != 0)
+    if (strcmp(name, "al") != 0 && strcmp(name, "ALICE") != 0)
         return 0;
     /* Not at the first call. */
     if (size < 100000)
         return ERANGE;
     memset(entry, 0, sizeof *entry);
-    entry->pw_name = strcpy(buffer, own);
+    entry->pw_name = strcpy(buffer, name[0] == 'a' ? own : another);
     *found = entry;
     return 0;
 }

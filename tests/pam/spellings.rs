@@ -81,6 +81,15 @@ fn no_policy_ignores_another_spelling_of_an_entry() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
+/// `ann = { lee = … }` is TOML for `ann.lee = …`, and its line is no plain entry of another user's.
+#[sandbox_test]
+fn a_name_without_quotes_may_be_in_a_table() {
+    let ivalt = StandIn::start();
+    let users = "[users]\nbob = \"+14155550101\"\nann = { lee = \"+14155550106\" }\n";
+    let report = case(&ivalt, "ignore", "Ann.Lee").users(users).run();
+    refused(&report, "ann.lee");
+}
+
 #[sandbox_test]
 fn who_is_denied_anyway_reads_of_it_in_the_log() {
     let ivalt = StandIn::start();
@@ -123,6 +132,8 @@ fn the_password_database_knows_the_name_that_is_meant() {
     let library = compiled("passwd_by_other_names", &dir);
     let with = |policy, user: &str| case(&ivalt, policy, user).preload(&library).run();
     refused(&with("ignore", "al"), "alice");
+    // It knows this one by a name that is in no file: the one that was given counts all the same.
+    refused(&with("ignore", "ALICE"), "alice");
     expect(&with("ignore", "forgotten"), IGNORED_UNENROLLED);
     for user in ["broken", "endless"] {
         let line = expect(&with("ignore", user), MISCONFIGURED);

@@ -148,6 +148,7 @@ fn finish(stream: &TcpStream) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
     use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
     use support::server::black_hole;
@@ -240,6 +241,31 @@ mod tests {
             assert!(matches!(failure, Error::Timeout(_)), "{failure}");
         }
         assert!(matches!(connect_within(&[], 5), Err(Error::HostNotFound)));
+    }
+
+    /// Reads of one that does not wait would go round and round until the answer is there.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn a_connection_waits_for_its_input() {
+        let alive = TcpListener::bind(LOOPBACK).unwrap();
+        let address = alive.local_addr().unwrap();
+        let progress = Progress::begin(Duration::from_secs(30));
+        let stream = connect(&[address], &SocketHandle::default(), &progress).unwrap();
+        let timeout = Duration::from_millis(100);
+        stream.set_read_timeout(Some(timeout)).unwrap();
+        let begun = Instant::now();
+        let read = (&*stream).read(&mut [0]).unwrap_err();
+        assert_eq!(read.kind(), io::ErrorKind::WouldBlock);
+        // The kernel's clock has ticks.
+        assert!(begun.elapsed() >= timeout / 2, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn an_attempt_that_cannot_begin_is_a_failure_of_its_own() {
+        let unreachable: SocketAddr = "[ff0e::1]:443".parse().unwrap();
+        let failure = connect_within(&[unreachable], 5).unwrap_err();
+        assert!(matches!(failure, Error::Io(_)), "{failure}");
     }
 
     #[test]

@@ -335,6 +335,26 @@ fn sshd_by_key_or_password_where_a_wrong_password_ends_the_stack() {
     }
 }
 
+/// What an administrator wrote there stays; our own file and hidden ones, which sshd does not read, say nothing.
+#[test]
+fn methods_of_other_drop_ins_are_kept() {
+    let written = "authenticationmethods publickey,keyboard-interactive\n";
+    for (name, expected) in [
+        ("10-own.conf", ""),
+        (".10-own.conf", BOTH),
+        ("00-ivalt.conf", BOTH),
+    ] {
+        let drop_in = format!("/etc/ssh/sshd_config.d/{name}");
+        let (_dir, root) = system(&[
+            ("/etc/pam.d/sshd", "auth requisite pam_unix.so\n"),
+            ("/etc/ssh/sshd_config", "include /etc/ssh/sshd_config.d/*\n"),
+            (&drop_in, written),
+        ]);
+        let (_, methods, notice) = sshd(&root);
+        assert_eq!((methods.as_str(), notice), (expected, false), "{name}");
+    }
+}
+
 #[test]
 fn sshd_by_key_alone_where_nothing_ends_it() {
     for (tree, others) in [
@@ -346,7 +366,12 @@ fn sshd_by_key_alone_where_nothing_ends_it() {
         assert_eq!((methods.as_str(), notice), (KEY, true), "{tree}");
         let fits = sshd(&distribution(tree, KEY));
         assert_eq!((fits.1.as_str(), fits.2), ("", true), "{tree}");
-        for config in [BOTH, "AuthenticationMethods keyboard-interactive"] {
+        for config in [
+            BOTH,
+            "AuthenticationMethods keyboard-interactive",
+            "AuthenticationMethods keyboard-interactive,publickey",
+            "authenticationmethods keyboard-interactive",
+        ] {
             let why = changes(&distribution(tree, config), "sshd").unwrap_err();
             assert!(
                 why.starts_with(&format!("sshd_config has \"{config}\".")),

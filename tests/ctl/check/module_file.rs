@@ -116,20 +116,24 @@ fn settings_of_a_service_that_is_not_roots() {
     if no_root("only root can give files away") {
         return;
     }
-    for (service, expected) in [
-        ("postgresql", "warning settings-of-user /etc/ivalt/own.toml"),
-        ("sshd", "locks-out settings-untrusted /etc/ivalt/own.toml"),
+    let own = "etc/ivalt/own.toml";
+    let of_user = ["warning settings-of-user /etc/ivalt/own.toml"];
+    let untrusted = ["locks-out settings-untrusted /etc/ivalt/own.toml"];
+    for (service, uid, expected) in [
+        ("postgresql", 12345, &of_user[..]),
+        ("postgresql", 0, &[]),
+        ("sshd", 12345, &untrusted),
     ] {
         let system = System::healthy();
         let line =
             "auth requisite pam_unix.so\nauth required pam_ivalt.so config=/etc/ivalt/own.toml\n";
-        let (file, own) = (format!("etc/pam.d/{service}"), "etc/ivalt/own.toml");
+        let file = format!("etc/pam.d/{service}");
         fs::copy(system.path(IVALT), system.path(own)).unwrap();
-        chown(system.path(own), Some(12345), Some(12345)).unwrap();
+        chown(system.path(own), Some(uid), Some(uid)).unwrap();
         system
             .mode(own, 0o600)
             .write(&file, line)
             .check()
-            .gives(service, &[expected]);
+            .gives(service, expected);
     }
 }

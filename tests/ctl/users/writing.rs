@@ -1,6 +1,7 @@
 //! users.toml while it is written: killed at any moment, by several at once, and very large.
 
 use std::fs;
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Store;
+use support::no_root;
 
 fn start(store: &Store, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ivaltctl"))
@@ -149,6 +151,29 @@ fn a_lock_that_others_could_hold_is_refused() {
         assert_eq!((called.status, called.stderr), (1, sentence), "{mode:o}");
         assert_eq!(store.text(), "[users]\n");
     }
+}
+
+#[test]
+fn a_lock_that_is_a_link_or_of_another_user_is_refused() {
+    let store = Store::with("[users]\n");
+    let elsewhere = store.folder.write("elsewhere", "", 0o600);
+    let lock = store.folder.join(".users.toml.lock");
+    symlink(&elsewhere, &lock).unwrap();
+    assert_eq!(store.call(&["add", "root", "+14155550100"]).status, 1);
+    fs::remove_file(&lock).unwrap();
+    if no_root("gives a lock away") {
+        return;
+    }
+    let lock = store.folder.write(".users.toml.lock", "", 0o600);
+    chown(&lock, Some(4242), None).unwrap();
+    let called = store.call(&["add", "root", "+14155550100"]);
+    let end = format!(
+        "users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm {}\n",
+        lock.display()
+    );
+    assert_eq!(called.status, 1);
+    assert!(called.stderr.ends_with(&end), "{}", called.stderr);
+    assert_eq!(store.text(), "[users]\n");
 }
 
 /// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::finding::Severity::{self, LetsIn, Warning};
-use rows::ROWS;
+use rows::{EXACTLY, ROWS};
 
 mod rows;
 use support::finding_table::{must_know, table};
@@ -120,6 +120,51 @@ fn every_healthy_version_gives_none() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Neither more nor less, and with this fix.
+#[test]
+fn these_lines_give_these_findings_and_no_others() {
+    let nested = "auth substack common-auth\n";
+    for (tree, service, lines, expected) in EXACTLY {
+        let root = Root::new(&trees().join(tree))
+            .with(
+                Path::new("/etc/pam.d/quiet"),
+                "auth optional pam_env.so\n".into(),
+            )
+            .with(Path::new("/etc/pam.d/outer"), nested.into())
+            .with(&Path::new("/etc/pam.d").join(service), lines.into());
+        let found = findings_of(&root, service);
+        let found: Vec<_> = found
+            .iter()
+            .map(|found| (found.id, found.fix.as_str()))
+            .collect();
+        assert_eq!(found, expected, "{tree} {service}:\n{lines}");
+    }
+}
+
+/// Of what `enable` would write, with a proof beside the token, and for everybody.
+#[test]
+fn where_a_wrong_password_ends_the_stack() {
+    const KEY: &str =
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n";
+    const PLAIN: &str = "auth required pam_ivalt.so\n";
+    for (lines, expected) in [
+        (format!("{KEY}@include common-auth\n{PLAIN}"), true),
+        (PLAIN.to_owned(), false),
+        (format!("{KEY}auth requisite pam_deny.so\n"), false),
+        (format!("{KEY}@include common-auth\n"), false),
+        (
+            format!(
+                "auth requisite pam_unix.so\nauth [success=1 default=ignore] pam_localuser.so\n{PLAIN}auth required pam_permit.so\n"
+            ),
+            false,
+        ),
+    ] {
+        let root = Root::new(&trees().join("debian-12"));
+        let root = root.with(Path::new("/etc/pam.d/sshd"), lines.clone());
+        assert_eq!(wrong_password_ends(&root, "sshd"), expected, "{lines}");
+    }
 }
 
 #[test]
@@ -472,6 +517,19 @@ fn a_line_after_a_key_ignores_only_without_it() {
     let logins = |service: &str| only_after::logins(service, rules);
     assert_eq!(logins("sshd"), [vec![], vec!["publickey"]]);
     assert_eq!(logins("sudo"), [Vec::<&str>::new()]);
+    let text = ["hostbased", "publickey", "hostbased"]
+        .map(|method| format!("auth optional pam_ivalt.so only_after={method}\n"));
+    let root = root.with(Path::new("/etc/pam.d/sshd"), text.concat());
+    let service = pam_stack::read(&root, "sshd").expect("a service");
+    assert_eq!(
+        only_after::logins("sshd", service.stack(RuleType::Auth)),
+        [
+            vec![],
+            vec!["hostbased"],
+            vec!["publickey"],
+            vec!["hostbased", "publickey"]
+        ]
+    );
 }
 
 /// As sshd calls it: on a handle of its own, and again on that of the login.

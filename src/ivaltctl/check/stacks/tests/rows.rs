@@ -861,3 +861,112 @@ pub const ROWS: &[Row] = &[
         ..FEDORA
     },
 ];
+
+/// Tree, service, its file, and id and fix of all that is found. `quiet` and `outer` are files of the test.
+type Exactly = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+pub const EXACTLY: [Exactly; 11] = [
+    (
+        "debian-12",
+        "sshd-internal",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\nauth required pam_ivalt.so\n",
+        &[],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth [success=1 default=ignore] pam_unix.so\nauth required pam_ivalt.so\nauth optional pam_permit.so\n",
+        &[(
+            "bypassed",
+            "move below the line the jump leads to: auth    required    pam_ivalt.so",
+        )],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth [success=done default=die] pam_ivalt.so only_after=publickey\n",
+        &[(
+            "only-after-alone",
+            "for key, then iVALT alone: auth    required    pam_ivalt.so",
+        )],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth required pam_unix.so\nauth requisite pam_deny.so\n",
+        &[(
+            "only-after-alone",
+            "for key, then iVALT alone: auth    required    pam_ivalt.so",
+        )],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth requisite pam_deny.so\nauth required pam_ivalt.so only_after=publickey\n",
+        &[(
+            "acceptance-denied",
+            "move the line to where a login that has passed the password goes on: below @include common-auth, or below auth substack system-auth",
+        )],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth substack quiet\nauth optional pam_unix.so\nauth required pam_ivalt.so\n",
+        &[],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth substack outer\nauth required pam_ivalt.so\n",
+        &[(
+            "wrong-password-goes-on",
+            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then",
+        )],
+    ),
+    (
+        "debian-12",
+        "login",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth requisite pam_deny.so\n",
+        &[(
+            "only-after-elsewhere",
+            "below the line that asks for the password: auth    required    pam_ivalt.so",
+        )],
+    ),
+    (
+        "debian-12",
+        "login",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n@include common-auth\n",
+        &[
+            (
+                "only-after-lets-in",
+                "add a line below the one that asks for the password: auth    required    pam_ivalt.so",
+            ),
+            (
+                "only-after-elsewhere",
+                "below the line that asks for the password: auth    required    pam_ivalt.so",
+            ),
+        ],
+    ),
+    (
+        "fedora",
+        "sshd",
+        "auth substack password-auth\nauth required pam_ivalt.so\n",
+        &[(
+            "wrong-password-goes-on",
+            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then",
+        )],
+    ),
+    (
+        "fedora",
+        "login",
+        "auth substack password-auth\nauth required pam_ivalt.so\n",
+        &[(
+            "wrong-password-goes-on",
+            "nothing: an included file with sufficient lines ends the whole stack, also at the right password; SECURITY.md says what a wrong one learns",
+        )],
+    ),
+];
