@@ -99,8 +99,9 @@ enable_rollback_keeps_what_was_edited_case() {
 # descriptor that was opened for reading.
 flock_as_alice() {
     setpriv --reuid=alice --regid=alice --init-groups flock --nonblock "$1" sleep 120 &
-    sleep 0.2
+    wait_for 'a lock or a refusal' locked_or_refused "$!"
 }
+locked_or_refused() { ! kill -0 "$1" 2>/dev/null || pgrep -P "$1" -x sleep >/dev/null; }
 release_locks() { ! pkill -KILL -u alice -x sleep || sleep 0.1; }
 
 # Older versions left the folder and its lock open to everybody.
