@@ -3,6 +3,10 @@
 mod sudoers;
 mod tokens;
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
 use super::accounts::{self, Account};
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
@@ -30,11 +34,15 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 /// distributions use.
 pub fn administrators<'a>(root: &'a Root, accounts: &'a [Account]) -> Vec<&'a Account> {
     let sudoers = Sudoers::read(root);
+    let groups = Groups {
+        root,
+        accounts,
+        members: RefCell::default(),
+    };
     let may_use_it = |account: &&Account| {
         let person = LocalAccount {
-            root,
-            accounts,
             account,
+            groups: &groups,
         };
         match sudoers.is_empty() {
             true => ["sudo", "wheel", "admin"]
@@ -46,10 +54,27 @@ pub fn administrators<'a>(root: &'a Root, accounts: &'a [Account]) -> Vec<&'a Ac
     accounts.iter().filter(may_use_it).collect()
 }
 
-struct LocalAccount<'a> {
+/// Each group is looked up once: a directory service may be asked for it.
+struct Groups<'a> {
     root: &'a Root,
     accounts: &'a [Account],
+    members: RefCell<BTreeMap<String, Rc<HashSet<String>>>>,
+}
+
+impl Groups<'_> {
+    fn members(&self, name: &str) -> Rc<HashSet<String>> {
+        let look_up = || {
+            let members = accounts::members(self.root, self.accounts, name);
+            Rc::new(members.into_iter().collect())
+        };
+        let mut known = self.members.borrow_mut();
+        Rc::clone(known.entry(name.to_owned()).or_insert_with(look_up))
+    }
+}
+
+struct LocalAccount<'a> {
     account: &'a Account,
+    groups: &'a Groups<'a>,
 }
 
 impl Person for LocalAccount<'_> {
@@ -62,12 +87,13 @@ impl Person for LocalAccount<'_> {
     }
 
     fn in_group(&self, name: &str) -> bool {
-        accounts::members(self.root, self.accounts, name).contains(&self.account.name)
+        self.groups.members(name).contains(&self.account.name)
     }
 
+    /// Groups of one ID are one group.
     fn in_group_id(&self, gid: u32) -> bool {
-        self.account.gid == gid
-            || accounts::group_name(self.root, gid).is_some_and(|name| self.in_group(&name))
+        let name = || accounts::group_name(self.groups.root, gid);
+        self.account.gid == gid || name().is_some_and(|name| self.in_group(&name))
     }
 }
 
