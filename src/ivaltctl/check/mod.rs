@@ -46,14 +46,8 @@ pub use stacks::wrong_password_ends;
 
 /// Runs all checks and reports what they find.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
-    let root = Root::new(&args.root);
-    if !root.real(Path::new("/")).is_dir() {
-        let why = format!(
-            "{}: is not a folder; nothing was checked",
-            args.root.display()
-        );
-        return Err(Refused(why));
-    }
+    let root = Root::open(&args.root);
+    let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
         std::path::absolute(config)?
     } else {
