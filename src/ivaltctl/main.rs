@@ -70,7 +70,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 fn main() -> ExitCode {
     let exit = match CommandLine::try_parse() {
         Ok(line) => run(&line).unwrap_or_else(|Refused(why)| {
-            terminal::print_error(&why);
+            terminal::print_error(why);
             Exit::Refused
         }),
         Err(error) => usage(&error),

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -36,6 +36,7 @@ pub struct Root {
     handle: Arc<File>,
     has_openat2: bool,
     changed: BTreeMap<PathBuf, String>,
+    unreadable: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 impl Root {
@@ -57,6 +58,7 @@ impl Root {
             handle: Arc::new(handle.into()),
             has_openat2: true,
             changed: BTreeMap::new(),
+            unreadable: Arc::default(),
         };
         // A kernel before 5.6 does not know the call; filters of older containers forbid it.
         root.has_openat2 = root.open_file(Path::new("/"), OFlags::PATH).is_ok();
@@ -119,12 +121,34 @@ impl Root {
     /// # Errors
     /// There is none, it cannot be read, it is not a regular file, or it is larger than 16 MiB.
     pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let bytes = self.read_start(path, LIMIT + 1)?;
-        if bytes.len() as u64 > LIMIT {
+        let mut bytes = self.read_start(path, LIMIT + 1);
+        if bytes.as_ref().is_ok_and(|bytes| bytes.len() as u64 > LIMIT) {
             let what = format!("is larger than {} MiB", LIMIT >> 20);
-            return Err(io::Error::other(what));
+            bytes = Err(io::Error::other(what));
         }
-        Ok(bytes)
+        if let Err(error) = &bytes {
+            self.note(path, error);
+        }
+        bytes
+    }
+
+    /// What [`Root::read`] and [`Root::names`] could not read although it is there, and why. A file that this user may
+    /// not read is left out.
+    pub fn unreadable(&self) -> BTreeMap<PathBuf, String> {
+        let unreadable = self.unreadable.lock();
+        unreadable.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, path: &Path, error: &io::Error) {
+        let kind = error.kind();
+        let none = [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&kind);
+        if none || (kind == ErrorKind::NotADirectory && !self.exists(path)) {
+            return;
+        }
+        let unreadable = self.unreadable.lock();
+        unreadable
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path.to_owned(), error.to_string());
     }
 
     /// The first bytes of a file, `most` of them.
@@ -182,8 +206,12 @@ impl Root {
 
     /// The names in a folder, sorted; none where there is no such folder.
     pub fn names(&self, folder: &Path) -> BTreeSet<OsString> {
-        let there = self.folder(folder, OFlags::empty());
-        let there = there.and_then(|folder| folder.names()).unwrap_or_default();
+        let there = self.open_folder(folder, OFlags::empty());
+        let there = there.and_then(|folder| folder.names());
+        let there = there.unwrap_or_else(|error| {
+            self.note(folder, &error);
+            Vec::new()
+        });
         let added = self
             .changed
             .keys()
@@ -233,7 +261,7 @@ impl Root {
     ///
     /// # Errors
     /// It is no folder, or cannot be opened.
-    pub fn folder(&self, path: &Path, flags: OFlags) -> io::Result<Folder> {
+    pub fn open_folder(&self, path: &Path, flags: OFlags) -> io::Result<Folder> {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY;
         self.open_file(path, flags).map(Folder::from)
     }
@@ -268,7 +296,7 @@ impl Root {
     fn parent<'p>(&self, path: &'p Path) -> io::Result<(Folder, &'p OsStr)> {
         let parts = path.parent().zip(path.file_name());
         let (parent, name) = parts.ok_or(ErrorKind::InvalidInput)?;
-        Ok((self.folder(parent, OFlags::empty())?, name))
+        Ok((self.open_folder(parent, OFlags::empty())?, name))
     }
 
     /// An open regular file; of anything else its place alone, to judge it by. A device must not even be opened:

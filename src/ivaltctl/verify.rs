@@ -40,7 +40,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         ..Origin::default()
     };
     if args.json {
-        terminal::print(json(&origin, &report));
+        terminal::print_json(&json(&origin, &report));
     } else {
         show(&origin, &report, terminal.last_message.as_deref());
     }

@@ -48,6 +48,7 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
         return Vec::new();
     }
     let output = program::output(
+        context.root,
         &["/usr/bin/timedatectl"],
         &["show", "--property=NTPSynchronized", "--value"],
     );

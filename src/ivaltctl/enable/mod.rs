@@ -242,7 +242,7 @@ fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a 
             terminal::print(match line.as_bytes().first() {
                 Some(b'+') => terminal::styled(OK, line),
                 Some(b'-') => terminal::styled(ERROR, line),
-                _ => line.to_owned(),
+                _ => line.into(),
             });
         }
     }

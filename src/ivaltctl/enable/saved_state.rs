@@ -126,7 +126,7 @@ impl StateDir {
     /// It cannot be opened, or it is not root's alone to write.
     pub fn open(root: &Root) -> Result<Self, Refused> {
         let path = root.shown(Path::new(FOLDER));
-        let folder = match root.folder(Path::new(FOLDER), OFlags::NOFOLLOW) {
+        let folder = match root.open_folder(Path::new(FOLDER), OFlags::NOFOLLOW) {
             Ok(folder) => Some(folder),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(cannot_be_used(&path, &error)),
@@ -271,7 +271,7 @@ fn make(root: &Root, folder: &Path) -> io::Result<()> {
         root.make_folder(above, 0o755)?;
     }
     if root.make_folder(folder, 0o700)? {
-        let folder = root.folder(folder, OFlags::NOFOLLOW)?;
+        let folder = root.open_folder(folder, OFlags::NOFOLLOW)?;
         folder
             .handle()
             .set_permissions(Permissions::from_mode(0o700))?;
