@@ -6,10 +6,15 @@ use super::entries::UserEntry;
 use super::names;
 use super::snapshot::digits;
 use crate::terminal::{self, visible};
+use ivalt_core::user_name::folded;
 use ivalt_core::users::Entry;
 
 /// So many of one kind are printed; a directory that is down would give as many as there are users.
 const MOST: usize = 20;
+
+/// Okta and Google Workspace export e-mail addresses as names of users.
+const ADDRESSES: &str =
+    "an e-mail address is a name here only if the account is called so: getent passwd NAME";
 
 /// The warnings of a command, in the order they are printed.
 #[derive(Debug, Default)]
@@ -18,12 +23,13 @@ pub struct Warnings(pub Vec<String>);
 impl Warnings {
     /// About these names, and about mobiles that several users share.
     pub fn for_names<'a>(
-        names: impl Iterator<Item = &'a str>,
+        names: &[&'a str],
         shared: impl Iterator<Item = (String, Vec<&'a str>)>,
     ) -> Self {
         let mut warnings = Self::default();
         let _notice = terminal::ProgressHint::after_a_second("looking up accounts".to_owned());
-        warnings.unknown(names);
+        warnings.unknown(names.iter().copied());
+        warnings.spellings(names);
         let shared = shared.filter(|(_, owners)| owners.len() > 1);
         warnings.at_most(shared.map(|(mobile, owners)| {
             let end = &mobile[mobile.len().saturating_sub(4)..];
@@ -41,8 +47,8 @@ impl Warnings {
                 owners.push(&user.name);
             }
         }
-        let names = users.iter().map(|user| user.name.as_ref());
-        Self::for_names(names, owners.into_iter())
+        let names: Vec<&str> = users.iter().map(|user| user.name.as_ref()).collect();
+        Self::for_names(&names, owners.into_iter())
     }
 
     /// Prints them to standard error.
@@ -57,13 +63,32 @@ impl Warnings {
             .by_ref()
             .filter(|name| names::is_known(name) == Some(false));
         let warnings = unknown.map(|name| format!("{name}: no such account on this machine"));
+        let begin = self.0.len();
         self.0.extend(warnings.take(MOST));
+        if self.0[begin..].iter().any(|warning| warning.contains('@')) {
+            self.0.push(ADDRESSES.to_owned());
+        }
         match names.count() {
             0 => {}
             rest => self
                 .0
                 .push(format!("the other {rest} accounts were not looked up")),
         }
+    }
+
+    /// A name service may take them for one account, of which each entry is then a way in.
+    fn spellings(&mut self, names: &[&str]) {
+        let mut by_name: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
+        for name in names {
+            by_name
+                .entry(folded(name.as_bytes()))
+                .or_default()
+                .push(name);
+        }
+        let several = by_name.values().filter(|names| names.len() > 1);
+        self.at_most(several.map(|names| {
+            format!("{}: differ in case, realm or domain alone; if they are one account, remove all but one", some(names))
+        }));
     }
 
     fn at_most(&mut self, mut warnings: impl Iterator<Item = String>) {
