@@ -289,7 +289,7 @@ impl<'a> UserStore<'a> {
             let owners = owners.iter().map(String::as_str);
             (mobile.clone(), owners.collect())
         });
-        Ok(Warnings::for_names(&names, shared))
+        Ok(Warnings::for_names(names.into_iter(), shared))
     }
 
     /// The text of the file, or that of a new one.

@@ -23,13 +23,12 @@ pub struct Warnings(pub Vec<String>);
 impl Warnings {
     /// About these names, and about mobiles that several users share.
     pub fn for_names<'a>(
-        names: &[&'a str],
+        names: impl Iterator<Item = &'a str>,
         shared: impl Iterator<Item = (String, Vec<&'a str>)>,
     ) -> Self {
         let mut warnings = Self::default();
         let _notice = terminal::ProgressHint::after_a_second("looking up accounts".to_owned());
-        warnings.unknown(names.iter().copied());
-        warnings.spellings(names);
+        warnings.unknown(names);
         let shared = shared.filter(|(_, owners)| owners.len() > 1);
         warnings.at_most(shared.map(|(mobile, owners)| {
             let end = &mobile[mobile.len().saturating_sub(4)..];
@@ -47,8 +46,10 @@ impl Warnings {
                 owners.push(&user.name);
             }
         }
-        let names: Vec<&str> = users.iter().map(|user| user.name.as_ref()).collect();
-        Self::for_names(&names, owners.into_iter())
+        let names = users.iter().map(|user| user.name.as_ref());
+        let mut warnings = Self::for_names(names, owners.into_iter());
+        warnings.spellings(users);
+        warnings
     }
 
     /// Prints them to standard error.
@@ -77,17 +78,18 @@ impl Warnings {
     }
 
     /// A name service may take them for one account, of which each entry is then a way in.
-    fn spellings(&mut self, names: &[&str]) {
+    fn spellings(&mut self, users: &[UserEntry]) {
         let mut by_name: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
-        for name in names {
-            by_name
-                .entry(folded(name.as_bytes()))
-                .or_default()
-                .push(name);
+        for user in users {
+            if let Entry::Enrolled(_) | Entry::Disabled(_) = &user.entry {
+                let spellings = by_name.entry(folded(user.name.as_bytes())).or_default();
+                spellings.push(&user.name);
+            }
         }
         let several = by_name.values().filter(|names| names.len() > 1);
         self.at_most(several.map(|names| {
-            format!("{}: differ in case, realm or domain alone; if they are one account, remove all but one", some(names))
+            let names = some(names);
+            format!("{names}: differ in case, realm or domain alone; if they are one account, remove all but one")
         }));
     }
 
