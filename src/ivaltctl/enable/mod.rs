@@ -16,8 +16,8 @@ use similar::TextDiff;
 
 use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
-use crate::folder::reason;
 use crate::root::Root;
+use crate::system_error::reason;
 use crate::terminal::{self, ERROR, OK, WARN};
 use crate::{Exit, Refused, check, pam_stack};
 pub use rollback::wait;

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::folder::{Folder, reason};
+use crate::folder::Folder;
 use crate::lock::{self, Lock, NoLock};
 use crate::root::Root;
+use crate::system_error::reason;
 use crate::{Refused, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};

@@ -9,6 +9,7 @@
 //! | [`file`] | the file: trust, lock, replacement |
 //! | [`import`] | rows of a CSV file |
 //! | [`names`] | names of accounts |
+//! | [`number`] | mobile numbers as people write them |
 //! | [`warnings`] | what a command points out |
 //! | [`report`] | the output of list and show |
 
@@ -17,6 +18,7 @@ pub mod entries;
 mod file;
 mod import;
 mod names;
+pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
@@ -32,17 +34,18 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::command_line::{UsersArgs, UsersCommand};
+use super::command_line::{ColumnTitles, UsersArgs, UsersCommand};
+use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
-use file::{UsersFile, require_permission, shell_word};
+use file::{UsersFile, require_permission};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
 use ivalt_core::toml_events::NotToml;
-use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
+use ivalt_core::users::{Entry, Mobile, look_up};
 use snapshot::{Selection, Snapshot, digits};
 use warnings::Warnings;
 
@@ -59,7 +62,7 @@ pub fn run(args: &UsersArgs, config: &Path) -> Result<Exit, Refused> {
         UsersCommand::Remove { name } => store.remove(name),
         UsersCommand::Enable { name } => store.set_enabled(name, true),
         UsersCommand::Disable { name } => store.set_enabled(name, false),
-        UsersCommand::Import { file } => store.import(file),
+        UsersCommand::Import { file, columns } => store.import(file, columns),
     };
     // The sentence may quote names from a file that somebody else wrote.
     done.map(|()| Exit::Done)
@@ -123,10 +126,8 @@ impl<'a> UserStore<'a> {
         if let Some(why) = names::invalid_reason(name) {
             return Err(Refused(format!("{name}: {why}; nothing was changed")));
         }
-        let Some(mobile) = Mobile::parse(written, self.format) else {
-            let what = not_a_mobile(self.format);
-            return Err(Refused(format!("{name}: {what}; nothing was changed")));
-        };
+        let mobile = number::read(written, self.format)
+            .map_err(|why| Refused(format!("{name}: {why}; nothing was changed")))?;
         let new = NewEntry {
             name,
             mobile: mobile.as_str(),
@@ -193,13 +194,13 @@ impl<'a> UserStore<'a> {
         }
     }
 
-    fn import(&self, path: &Path) -> Result<(), Refused> {
-        let bytes = import::read(path)?;
-        let table = import::parse(&bytes, self.format);
+    fn import(&self, path: &Path, columns: &ColumnTitles) -> Result<(), Refused> {
+        let mut table = self.table(path, columns)?;
+        let problems = std::mem::take(&mut table.problems);
         let mut skipped = HashSet::new();
         let expected: Expected = table.rows.iter().map(expected_entry).collect();
         let change = |text: &str, before: &Snapshot| {
-            let mut problems = table.problems;
+            let mut problems = problems;
             for row in &table.rows {
                 match before.entry(&row.name) {
                     Entry::Absent => {}
@@ -218,23 +219,52 @@ impl<'a> UserStore<'a> {
             self.edited(edit::add(text, &new))
         };
         let warnings = self.change(&expected, true, change)?;
-        self.report_import(&table.rows, &skipped, &warnings);
+        self.report_import(&table, &skipped, &warnings);
         Ok(())
     }
 
-    fn report_import(&self, rows: &[import::Row], skipped: &HashSet<&str>, warnings: &Warnings) {
-        let added = rows.len() - skipped.len();
+    fn table(&self, path: &Path, columns: &ColumnTitles) -> Result<import::Table, Refused> {
+        let request = import::Request {
+            format: self.format,
+            name: columns.name_column.as_deref(),
+            mobile: columns.mobile_column.as_deref(),
+            command: self.command("import", &path.to_string_lossy()),
+        };
+        let table = import::parse(&import::read(path)?, &request).map_err(|problem| {
+            let problem = problem.in_file(shown(path));
+            Refused(format!("{problem}; nothing was changed"))
+        })?;
+        if let Some(note) = &table.note {
+            terminal::print_error(format_args!("note: {}", visible(note)));
+        }
+        Ok(table)
+    }
+
+    fn report_import(&self, table: &import::Table, skipped: &HashSet<&str>, warnings: &Warnings) {
+        let added = table.rows.len() - skipped.len();
         let mut names: Vec<&str> = skipped.iter().copied().collect();
         names.sort_unstable();
-        let report =
-            json!({"changed": added > 0, "done": "imported", "added": added, "skipped": names});
-        let skipped = match names.len() {
-            0 => String::new(),
-            1..=20 => format!("; already present: {}", names.join(", ")),
-            many => format!("; already present: {many}"),
-        };
+        let without: Vec<&str> = names_of(&table.without_mobile);
+        let repeated: Vec<&str> = names_of(&table.repeated);
         let users = if added == 1 { "user" } else { "users" };
-        self.report_done(&format!("{added} {users} added{skipped}"), report, warnings);
+        let sentence = [
+            format!("{added} {users} added"),
+            some_names("already present", &names),
+            some_names(
+                "passed over without a mobile",
+                &with_lines(&table.without_mobile),
+            ),
+            some_names("passed over as repeated", &with_lines(&table.repeated)),
+        ];
+        let report = json!({
+            "changed": added > 0,
+            "done": "imported",
+            "added": added,
+            "skipped": names,
+            "without_mobile": without,
+            "repeated": repeated,
+        });
+        self.report_done(&sentence.concat(), report, warnings);
     }
 
     /// Changes the file under the lock, after the result has been parsed as the module would.
@@ -365,14 +395,27 @@ impl<'a> UserStore<'a> {
 
     fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> Problem {
         let name = &row.name;
-        let what = match entry {
-            Entry::Bad(problem) => format!("{name}: already has a bad entry: {problem}"),
-            _ => format!(
-                "{name}: already enrolled differently in {}:{line}",
-                self.file.path().display()
+        let place = format!("{}:{line}", self.file.path().display());
+        let (what, verb) = match entry {
+            Entry::Bad(problem) => (format!("already has a bad entry: {problem}"), "remove"),
+            Entry::Enrolled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, enabled"), "disable")
+            }
+            Entry::Disabled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, disabled"), "enable")
+            }
+            _ => (
+                format!("already enrolled with another mobile in {place}"),
+                "remove",
             ),
         };
-        Problem::invalid(what).in_line(row.line)
+        let fix = format!(
+            "take the row out, or first run: {}",
+            self.command(verb, name)
+        );
+        Problem::invalid(format!("{name}: {what}"))
+            .fix(fix)
+            .in_line(row.line)
     }
 
     /// A command of this tool, quoted for a shell.
@@ -440,24 +483,53 @@ fn new_entry(row: &import::Row) -> NewEntry<'_> {
     }
 }
 
-/// Prints every bad row, not only the first.
-fn require_no_problems(path: &Path, mut problems: Vec<Problem>) -> Result<(), Refused> {
-    problems.sort_by_key(|problem| problem.line);
-    let stdin = path == Path::new("-");
-    let file = if stdin {
+/// How a file is named in sentences.
+fn shown(path: &Path) -> &Path {
+    if path == Path::new("-") {
         Path::new("standard input")
     } else {
         path
-    };
-    for problem in &problems {
-        let problem = problem.clone().in_file(file);
+    }
+}
+
+fn names_of(rows: &[(usize, String)]) -> Vec<&str> {
+    rows.iter().map(|(_, name)| name.as_str()).collect()
+}
+
+/// So many names or problems are shown.
+const MOST: usize = 20;
+
+fn with_lines(rows: &[(usize, String)]) -> Vec<String> {
+    let shown = |(line, name): &(usize, String)| format!("{name} (line {line})");
+    rows.iter().map(shown).collect()
+}
+
+fn some_names<S: AsRef<str>>(what: &str, names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.len() {
+        0 => String::new(),
+        1..=MOST => format!("; {what}: {}", names.join(", ")),
+        many => format!("; {what}: {many}"),
+    }
+}
+
+/// Prints the bad rows, not only the first.
+fn require_no_problems(path: &Path, mut problems: Vec<Problem>) -> Result<(), Refused> {
+    problems.sort_by_key(|problem| problem.line);
+    for problem in problems.iter().take(MOST) {
+        let problem = problem.clone().in_file(shown(path));
         terminal::print_error(visible(&problem.to_string()));
     }
+    let more = problems.len().saturating_sub(MOST);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" ({more} more than shown)"),
+    };
     match problems.len() {
         0 => Ok(()),
         1 => Err(Refused("1 row is refused; nothing was changed".into())),
         many => Err(Refused(format!(
-            "{many} rows are refused; nothing was changed"
+            "{many} rows are refused{more}; nothing was changed"
         ))),
     }
 }
