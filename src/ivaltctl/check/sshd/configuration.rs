@@ -14,11 +14,14 @@ pub const CONFIG: &str = "/etc/ssh/sshd_config";
 /// sshd's own limit of `Include` in `Include` (SERVCONF_MAX_DEPTH).
 const MAX_DEPTH: usize = 16;
 
+/// A file, and a line of it, from 1.
+pub type Location = (PathBuf, usize);
+
 /// An effective value, and where it is set, if it is.
 #[derive(Clone, Debug)]
 pub struct EffectiveValue {
     pub text: String,
-    pub location: Option<(PathBuf, usize)>,
+    pub location: Option<Location>,
 }
 
 /// Keywords in lower case.
