@@ -43,7 +43,9 @@ use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
-pub use services::{lines_with_ivalt, services_with_ivalt};
+pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
+pub use sshd::version::has_older_prompt_setting;
+pub use sshd::written_methods;
 pub use stacks::wrong_password_ends;
 
 /// Runs all checks and reports what they find.
