@@ -12,6 +12,7 @@
 //! | [`users`] | edits users.toml |
 //! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`replace`] | replaces a file atomically |
+//! | [`system_error`] | errors of the system: where, why and the remedy |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
@@ -28,6 +29,7 @@ mod lock;
 mod pam_stack;
 mod replace;
 mod root;
+mod system_error;
 mod terminal;
 mod users;
 mod verify;

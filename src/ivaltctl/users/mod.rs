@@ -33,11 +33,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::command_line::{UsersArgs, UsersCommand};
+use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
-use file::{UsersFile, require_permission, shell_word};
+use file::{UsersFile, require_permission};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
