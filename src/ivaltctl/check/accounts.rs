@@ -67,6 +67,14 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     members
 }
 
+/// The name of a group, from the system's own file.
+pub fn group_name(root: &Root, gid: u32) -> Option<String> {
+    let text = root.read(Path::new("/etc/group")).unwrap_or_default();
+    let mut fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = fields.find(|fields| fields.get(2).is_some_and(|id| *id == gid.to_string()));
+    found.map(|fields| fields[0].to_owned())
+}
+
 fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
     let found = root
         .is_this_machine()

@@ -9,6 +9,7 @@
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
+//! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
 //! | [`online`] | iVALT itself, with `--online` |
 
@@ -17,6 +18,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod hosts;
 mod log;
 mod module_file;
 mod online;
@@ -36,13 +38,14 @@ use serde_json::json;
 
 use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
+use super::pam_stack::{Location, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{lines_with_ivalt, services_with_ivalt};
-pub use stacks::wrong_password_ends;
+pub use stacks::{stack_is_sound, wrong_password_ends};
 
 /// Runs all checks and reports what they find.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
@@ -83,7 +86,7 @@ pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
 
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    [
+    let findings = [
         settings::findings(context),
         enrolment::findings(context),
         module_file::findings(context),
@@ -91,12 +94,40 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         sshd::findings(context),
         sudo::findings(context),
         desktop::findings(context),
+        hosts::findings(context),
         selinux::findings(context),
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
     ]
-    .concat()
+    .concat();
+    let named = |finding| name_carriage_return(context.root, finding);
+    findings.into_iter().map(named).collect()
+}
+
+/// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
+fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
+    const OF_WORDS: [&str; 7] = [
+        "bad-argument",
+        "broken-line",
+        "missing-include",
+        "missing-module",
+        "module-missing",
+        "unknown-control",
+        "unusable-service",
+    ];
+    let (Some(file), Some(line)) = (&finding.file, finding.line) else {
+        return finding;
+    };
+    let file = file.clone();
+    match carriage_return(root, &Location { file, line }) {
+        Some((cause, fix)) if OF_WORDS.contains(&finding.id) => Finding {
+            what: format!("{}; {cause}", finding.what),
+            fix,
+            ..finding
+        },
+        _ => finding,
+    }
 }
 
 fn sort(findings: &mut [Finding]) {

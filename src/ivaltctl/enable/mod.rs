@@ -4,6 +4,7 @@
 //! that rolls back, then the change.
 
 mod listener;
+mod pam;
 mod plan;
 mod rollback;
 mod saved_state;
