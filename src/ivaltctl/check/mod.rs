@@ -38,7 +38,7 @@ use serde_json::json;
 
 use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
-use super::pam_stack::{Location, carriage_return};
+use super::pam_stack::{Location, RuleType, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
@@ -101,8 +101,24 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         log::findings(context),
     ]
     .concat();
-    let named = |finding| name_carriage_return(context.root, finding);
+    let named = |finding| name_carriage_return(context.root, in_place(finding));
     findings.into_iter().map(named).collect()
+}
+
+/// A fix that is a line of pam.d goes where the finding is.
+fn in_place(finding: Finding) -> Finding {
+    let begins_with = |rule_type: RuleType| {
+        finding
+            .fix
+            .starts_with(&format!("{}    ", rule_type.word()))
+    };
+    match finding.line {
+        Some(line) if RuleType::ALL.into_iter().any(begins_with) => Finding {
+            fix: format!("in place of line {line}: {}", finding.fix),
+            ..finding
+        },
+        _ => finding,
+    }
 }
 
 /// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.

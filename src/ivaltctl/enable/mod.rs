@@ -21,7 +21,7 @@ use crate::finding::{Finding, Severity};
 use crate::replace::replace;
 use crate::root::Root;
 use crate::terminal::{self, ERROR, OK, WARN};
-use crate::{Exit, Refused, check, pam_stack};
+use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
@@ -214,7 +214,10 @@ fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<()
     } else {
         config
     };
-    let findings = check::findings(&result, config);
+    let findings = check::findings(&result, config).into_iter();
+    let findings: Vec<_> = findings
+        .map(|finding| plan::in_files_of_now(root, changes, finding))
+        .collect();
     let dangerous: Vec<&Finding> = findings
         .iter()
         .filter(|finding| finding.severity >= Severity::LocksOut)
@@ -271,7 +274,7 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
 
 fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in &state.changes {
-        let named = |error: io::Error| Refused(format!("{}: {error}", change.path.display()));
+        let named = |error: io::Error| not_written(&change.path, &error);
         write(&root.real(&change.path), &change.after.0).map_err(named)?;
     }
     reload(root, state)
@@ -302,9 +305,13 @@ fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
                 done => done,
             },
         };
-        done.map_err(|error| Refused(format!("{}: {error}", change.path.display())))?;
+        done.map_err(|error| not_written(&change.path, &error))?;
     }
     reload(root, state)
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be written", error).into()
 }
 
 /// Such files may be read by every user.
@@ -316,7 +323,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path)?;
+        let now = read(root, &change.path)
+            .map_err(|error| system_error::problem(&change.path, "cannot be read", &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {

@@ -126,6 +126,13 @@ fn replacement(
             None => format!("{file}: {why}; add this line manually: {PAM_LINE}"),
         }));
     };
+    let place = Location {
+        file: path.to_owned(),
+        line: number,
+    };
+    if let Some((cause, fix)) = carriage_return(root, &place) {
+        return Err(Refused(format!("{file}:{number}: {cause}; run: {fix}")));
+    }
     let Some(numbers) = pam_stack::extent(&text, number) else {
         return Err(Refused(format!(
             "{file}:{number}: a comment or an empty line follows a backslash, which versions of libpam read differently; \

@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use similar::TextDiff;
+
 use super::pam::{self, HEADER, PAM_LINE, password_line};
 use super::read;
 use super::saved_state::{Change, Content};
 use crate::Refused;
 use crate::check::{self, services_with_ivalt};
+use crate::finding::Finding;
 use crate::pam_stack::{self, ALIAS_SERVICES, Include};
 use crate::root::Root;
 
@@ -99,6 +102,45 @@ pub fn after(root: &Root, changes: &[Change]) -> Root {
         let text = String::from_utf8_lossy(&change.after.0).into_owned();
         root.with(&change.path, text)
     })
+}
+
+/// A finding about the files as they would be, at the line of the file that is there now.
+pub fn in_files_of_now(root: &Root, changes: &[Change], finding: Finding) -> Finding {
+    let mut changes = changes.iter();
+    let change = changes.find(|change| Some(&change.path) == finding.file.as_ref());
+    let (Some(change), Some(line)) = (change, finding.line) else {
+        return finding;
+    };
+    let in_vendor_folder = || {
+        let name = change.path.file_name()?.to_str()?;
+        let of_pam = change.path.starts_with(pam_stack::PAM_D);
+        pam_stack::service_file(root, name).filter(|_| of_pam)
+    };
+    let now = match change.before {
+        Some(_) => change.path.clone(),
+        None => in_vendor_folder().unwrap_or_else(|| change.path.clone()),
+    };
+    let before = root.read(&now).unwrap_or_default();
+    let after = String::from_utf8_lossy(&change.after.0);
+    let diff = TextDiff::from_lines(&*before, &*after);
+    let mut lines = diff.iter_all_changes();
+    let Some(of_diff) = lines.find(|known| known.new_index() == Some(line - 1)) else {
+        return finding;
+    };
+    let what = match of_diff.old_index() {
+        Some(_) => finding.what,
+        None => format!(
+            "{}; this is about a line that `enable` would write: {}",
+            finding.what,
+            of_diff.value().trim_end()
+        ),
+    };
+    Finding {
+        file: Some(now),
+        line: of_diff.old_index().map(|index| index + 1),
+        what,
+        ..finding
+    }
 }
 
 fn is_covered(root: &Root, service: &str) -> bool {

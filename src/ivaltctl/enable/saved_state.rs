@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::lock::{self, Lock, NoLock};
 use crate::replace::replace;
 use crate::root::Root;
-use crate::{Refused, trust};
+use crate::{Refused, system_error, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
@@ -261,10 +261,7 @@ fn close_to_others(folder: &Path, opened: &File) -> Result<(), Refused> {
 }
 
 fn cannot_be_used(path: &Path, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{}: {error}; run it as root: sudo ivaltctl …",
-        path.display()
-    ))
+    system_error::problem(path, "cannot be used", error).into()
 }
 
 /// Only what `enable` itself wrote is put back: root's, and closed to others.

@@ -46,10 +46,8 @@ pub fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
 
 /// Whether nothing is wrong with the stacks of a service that lets in or locks out.
 pub fn stack_is_sound(root: &Root, service: &str) -> bool {
-    let found = findings_of(root, service);
-    found
-        .iter()
-        .all(|finding| finding.severity == Severity::Warning)
+    let mut found = check_service(root, service).into_iter();
+    found.all(|(finding, _)| finding.severity == Severity::Warning)
 }
 
 /// Whether the auth stack of a service ends at a wrong password, and goes on to pam_ivalt at a right one.
