@@ -4,6 +4,7 @@
 //! that rolls back, then the change.
 
 mod listener;
+mod pam;
 mod plan;
 mod rollback;
 mod saved_state;
@@ -17,9 +18,8 @@ use similar::TextDiff;
 use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
-use crate::system_error::reason;
 use crate::terminal::{self, ERROR, OK, WARN};
-use crate::{Exit, Refused, check, pam_stack};
+use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
@@ -216,7 +216,10 @@ fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<()
     } else {
         config
     };
-    let findings = check::findings(&result, config);
+    let findings = check::findings(&result, config).into_iter();
+    let findings: Vec<_> = findings
+        .map(|finding| plan::in_files_of_now(root, changes, finding))
+        .collect();
     let dangerous: Vec<&Finding> = findings
         .iter()
         .filter(|finding| finding.severity >= Severity::LocksOut)
@@ -273,7 +276,8 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
 
 fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in &state.changes {
-        write(root, &change.path, &change.after.0).map_err(|error| named(change, &error))?;
+        let named = |error: io::Error| not_written(&change.path, &error);
+        write(root, &change.path, &change.after.0).map_err(named)?;
     }
     reload(root, state)
 }
@@ -302,13 +306,13 @@ fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
                 done => done,
             },
         };
-        done.map_err(|error| named(change, &error))?;
+        done.map_err(|error| not_written(&change.path, &error))?;
     }
     reload(root, state)
 }
 
-fn named(change: &Change, error: &io::Error) -> Refused {
-    Refused(format!("{}: {}", change.path.display(), reason(error)))
+fn not_written(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be written", error).into()
 }
 
 /// Such files may be read by every user.
@@ -320,7 +324,8 @@ fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| named(change, &error))?;
+        let now = read(root, &change.path)
+            .map_err(|error| system_error::problem(&change.path, "cannot be read", &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {

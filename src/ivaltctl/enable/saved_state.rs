@@ -13,8 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::folder::Folder;
 use crate::lock::{self, Lock, NoLock};
 use crate::root::Root;
-use crate::system_error::reason;
-use crate::{Refused, trust};
+use crate::{Refused, system_error, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
@@ -298,10 +297,7 @@ fn close_to_others(path: &str, folder: &Folder) -> Result<(), Refused> {
 }
 
 fn cannot_be_used(path: &str, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{path}: {}; run it as root: sudo ivaltctl …",
-        reason(error)
-    ))
+    system_error::problem(Path::new(path), "cannot be used", error).into()
 }
 
 #[cfg(test)]
