@@ -79,6 +79,13 @@ fn short(found: &[Finding]) -> Vec<Short> {
     found.iter().map(one).collect()
 }
 
+/// What is wrong with the stacks of one service.
+fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
+    let judge = Judge::new(root);
+    let found = check_service(root, service).into_iter();
+    found.map(|found| judge.settle(service, found)).collect()
+}
+
 #[test]
 fn every_broken_stack_gives_its_finding() {
     let mut wrong = Vec::new();
@@ -380,11 +387,13 @@ fn no_path_through_a_stack_is_missed_or_made_up() {
                 if count > 20_000 {
                     continue;
                 }
-                let followed: BTreeSet<_> =
-                    paths::all(rules, !passed.is_empty(), |rule| codes.of(rule, &passed))
-                        .iter()
-                        .map(|path| path.code)
-                        .collect();
+                let codes = |rule: &Rule| codes.of(rule, &passed);
+                let explored = Exploration::of(rules, !passed.is_empty(), codes);
+                let followed: BTreeSet<_> = explored
+                    .expect("few states")
+                    .paths()
+                    .map(|path| path.code)
+                    .collect();
                 let tried: BTreeSet<_> = (0..count)
                     .map(|number| tried(rules, &choices, number))
                     .collect();
@@ -416,7 +425,12 @@ fn libpam_agrees_with_what_is_said() {
     for row in ROWS.iter().filter(here) {
         let dir = row.system(row.broken);
         let root = Root::new(dir.path());
-        for (finding, counterexample) in check_service(&root, row.service) {
+        for found in check_service(&root, row.service) {
+            let StackFinding {
+                finding,
+                counterexample,
+                ..
+            } = found;
             // That one is about pam_setcred, and has a test of its own.
             if finding.severity == Warning || finding.id == "only-after-alone" {
                 continue;
