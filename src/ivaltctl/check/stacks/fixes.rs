@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::paths::Exploration;
+use super::paths::{ExecutionPath, Exploration, IvaltOutcome};
 use super::return_codes::ReturnCodes;
-use super::{StackFinding, check_service, module_of, only_after, services};
+use super::{StackFinding, StackUnderTest, check_service, module_of, only_after, services};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
     self, Action, Location, Module, ModuleKind, PAM_CONF, ReturnCode, Rule, RuleType, Service,
@@ -231,6 +231,12 @@ struct Verdict {
     found: BTreeMap<(&'static str, Severity), usize>,
     /// The modules that alone let in: who has no other password, still has to get in after an edit.
     alone: BTreeSet<String>,
+    /// Some get in without being asked or though denied, with nothing else proven.
+    free: bool,
+    /// Some get in by a token.
+    usable: bool,
+    /// Some get in by a token after a wrong password.
+    guessed: bool,
 }
 
 /// Compares a system with what an edit makes of it.
@@ -329,8 +335,14 @@ impl Verdict {
         let worse = |(key, count): (&(&'static str, Severity), &usize)| {
             *count > before.found.get(key).copied().unwrap_or(0) && !may_come(key.1)
         };
-        let lost = before.covered && !self.covered;
-        !lost && !self.found.iter().any(worse) && before.alone.is_subset(&self.alone)
+        let lost = before.covered && !self.covered || before.usable && !self.usable;
+        let opened = self.free && !before.free;
+        let guessed = self.guessed && !before.guessed && !before.free;
+        !lost
+            && !opened
+            && !guessed
+            && !self.found.iter().any(worse)
+            && before.alone.is_subset(&self.alone)
     }
 }
 
@@ -345,10 +357,31 @@ fn verdict(root: &Root, name: &str) -> Verdict {
             ..Verdict::default()
         };
     };
+    let rules = service.own(RuleType::Auth);
+    let stack = StackUnderTest::new(root, name, RuleType::Auth, rules);
+    let lets_in = |wanted: fn(&ExecutionPath, &[Rule]) -> bool| {
+        let mut paths = stack.paths.iter();
+        paths.any(|path| path.lets_in() && wanted(path, rules))
+    };
     Verdict {
-        covered: ivalt_rules(service.own(RuleType::Auth)).next().is_some(),
+        covered: ivalt_rules(rules).next().is_some(),
         found,
         alone: alone(root, name, &service),
+        free: lets_in(is_free),
+        usable: lets_in(|path, _| path.facts.ivalt == IvaltOutcome::Allowed),
+        guessed: lets_in(|path, _| path.is_guessed()),
+    }
+}
+
+/// Root becomes any user without being asked, as su always allows.
+fn is_free(path: &ExecutionPath, rules: &[Rule]) -> bool {
+    let root_is = |(rule, code): &(usize, ReturnCode)| {
+        rules[*rule].kind() == ModuleKind::Root && *code == ReturnCode::Success
+    };
+    match path.facts.ivalt {
+        IvaltOutcome::Denied => true,
+        IvaltOutcome::NotAsked => path.has_no_proof() && !path.returned.iter().any(root_is),
+        IvaltOutcome::Ignored | IvaltOutcome::Allowed => false,
     }
 }
 

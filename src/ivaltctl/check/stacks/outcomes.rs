@@ -436,13 +436,7 @@ fn password_not_needed(stack: &mut StackUnderTest) {
     if stack.has_severity(Severity::LetsIn) {
         return;
     }
-    let needless = |path: &ExecutionPath| {
-        path.lets_in()
-            && path.facts.ivalt == IvaltOutcome::Allowed
-            && path.facts.password_asked
-            && path.has_no_proof()
-    };
-    let Some(path) = stack.best_path(needless).cloned() else {
+    let Some(path) = stack.best_path(ExecutionPath::is_guessed).cloned() else {
         return;
     };
     let asked = path.returned.iter().map(|(at, _)| *at);

@@ -83,6 +83,12 @@ impl ExecutionPath {
         !self.facts.accepted && !self.facts.method_passed
     }
 
+    /// Whether a token lets in after a wrong password.
+    pub fn is_guessed(&self) -> bool {
+        let allowed = self.facts.ivalt == IvaltOutcome::Allowed;
+        self.lets_in() && allowed && self.facts.password_asked && self.has_no_proof()
+    }
+
     /// What the module of a rule returned, if it was called.
     pub fn returned_by(&self, rule: usize) -> Option<ReturnCode> {
         let mut returned = self.returned.iter();
