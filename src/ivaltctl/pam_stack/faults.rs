@@ -79,6 +79,8 @@ pub enum LoadErrorKind {
     Include(Fault),
     /// The path of a module has no file name.
     NoModuleName(String),
+    /// libpam may not give up, but nobody writes so many includes: files include each other again and again.
+    TooLarge,
 }
 
 impl LoadErrorKind {
@@ -90,6 +92,7 @@ impl LoadErrorKind {
             Self::NoModuleName(path) => {
                 format!("{} is not the path of a module", path.escape_debug())
             }
+            Self::TooLarge => "it includes more files than are read".to_owned(),
         }
     }
 
@@ -99,6 +102,7 @@ impl LoadErrorKind {
             Self::Unfinished => "remove the backslash",
             Self::Include(fault) => fault.fix(),
             Self::NoModuleName(_) => "correct the path of the module",
+            Self::TooLarge => "include each file once, and no file in itself",
         }
     }
 }
