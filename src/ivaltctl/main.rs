@@ -11,6 +11,8 @@
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
 //! | [`caller`] | who called the tool |
+//! | [`audit`] | the line in the system log for what a command changed |
+//! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
 //! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`replace`] | replaces a file atomically |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
@@ -19,10 +21,7 @@
 #![deny(unsafe_code)]
 
 mod api;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by the commands that change something")
-)]
+mod audit;
 mod caller;
 mod check;
 mod command_line;
@@ -31,6 +30,7 @@ mod documents;
 mod enable;
 mod finding;
 mod lock;
+mod output;
 mod pam_stack;
 mod replace;
 mod root;
@@ -99,9 +99,9 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(args) => check::run(args, &line.config),
         Command::Users(args) => users::run(args, &line.config),
-        Command::Enable(args) => enable::enable(args, &line.config),
-        Command::Confirm => enable::confirm(),
-        Command::Disable(args) => enable::disable(args),
+        Command::Enable(args) => Ok(enable::enable(args, &line.config)),
+        Command::Confirm(args) => Ok(enable::confirm(args)),
+        Command::Disable(args) => Ok(enable::disable(args)),
         Command::Rollback { service } => enable::wait(service),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),

@@ -6,6 +6,11 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
+
+use crate::Refused;
+
 /// The label by which SELinux lets sshd read the file.
 const LABEL: &str = "security.selinux";
 
@@ -33,6 +38,26 @@ pub fn replace(
     let folder = path.parent().unwrap_or(Path::new("/"));
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// Whether [`replace`] could begin: this user may write in the folder of `path`, or make it. Nothing is changed.
+///
+/// # Errors
+/// Why not, and what helps.
+pub fn require_writable(path: &Path) -> Result<(), Refused> {
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists());
+    let folder = folder.unwrap_or(Path::new("/"));
+    eaccess(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| {
+        let error = io::Error::from(errno);
+        let hint = match errno {
+            Errno::EACCES => "; run it as root: sudo ivaltctl …",
+            _ => "",
+        };
+        Refused(format!(
+            "{}: {error}; nothing was changed{hint}",
+            folder.display()
+        ))
+    })
 }
 
 /// `/etc/ivalt/.users.toml.WHAT`

@@ -26,6 +26,11 @@ impl Root {
         }
     }
 
+    /// Where it is on this machine.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether it is the running system, whose programs and network may be asked.
     pub fn is_this_machine(&self) -> bool {
         self.folder == Path::new("/")

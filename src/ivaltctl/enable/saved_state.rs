@@ -16,7 +16,7 @@ use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// Where states are saved: root's alone.
-const FOLDER: &str = "/var/lib/ivalt";
+pub const FOLDER: &str = "/var/lib/ivalt";
 /// Not the name that older versions gave it: theirs could be opened, and so held, by every user.
 const LOCK: &str = "exclusive.lock";
 
@@ -106,31 +106,27 @@ pub struct LockedStateDir {
 }
 
 impl StateDir {
-    /// Makes the folder if it is missing.
+    /// Makes the folder if it is missing; one that others may read is closed to them.
     ///
     /// # Errors
     /// It cannot be made; or as [`StateDir::open`].
     pub fn create(root: &Root) -> Result<Self, Refused> {
         let folder = root.real(Path::new(FOLDER));
         make(&folder).map_err(|error| cannot_be_used(&folder, &error))?;
-        Self::open(root)
+        if let Some(opened) = open(&folder)? {
+            let closed = opened.set_permissions(Permissions::from_mode(0o700));
+            closed.map_err(|error| cannot_be_used(&folder, &error))?;
+        }
+        Ok(Self { folder })
     }
 
-    /// Without the folder there are no states. One that others may read is closed to them.
+    /// Changes nothing. Without the folder there are no states.
     ///
     /// # Errors
     /// It cannot be opened, or it is not root's alone to write.
     pub fn open(root: &Root) -> Result<Self, Refused> {
         let folder = root.real(Path::new(FOLDER));
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-            .open(&folder);
-        match opened {
-            Ok(opened) => close_to_others(&folder, &opened)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(cannot_be_used(&folder, &error)),
-        }
+        open(&folder)?;
         Ok(Self { folder })
     }
 
@@ -165,7 +161,11 @@ impl StateDir {
     /// One of them cannot be read or trusted.
     pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
         let mut states = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(states),
+            entries => entries.map_err(|error| cannot_be_used(&self.folder, &error))?,
+        };
+        for entry in entries {
             let path = entry?.path();
             if path
                 .extension()
@@ -243,9 +243,22 @@ fn make(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Nothing where there is no folder.
+fn open(folder: &Path) -> Result<Option<File>, Refused> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(folder);
+    match opened {
+        Ok(opened) => refuse_if_others_write(folder, &opened).map(|()| Some(opened)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_be_used(folder, &error)),
+    }
+}
+
 /// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
 /// read is of an older version.
-fn close_to_others(folder: &Path, opened: &File) -> Result<(), Refused> {
+fn refuse_if_others_write(folder: &Path, opened: &File) -> Result<(), Refused> {
     let metadata = opened.metadata()?;
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
     let shown = folder.display();
@@ -253,9 +266,6 @@ fn close_to_others(folder: &Path, opened: &File) -> Result<(), Refused> {
         return Err(Refused(format!(
             "{shown}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {shown}), then move it away: mv {shown} {shown}.old"
         )));
-    }
-    if mode & 0o077 != 0 {
-        opened.set_permissions(Permissions::from_mode(0o700))?;
     }
     Ok(())
 }
