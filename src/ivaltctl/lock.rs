@@ -1,7 +1,7 @@
 //! One ivaltctl at a time changes something. Whoever may open a file, even only to read it, may lock it (flock(2)): so a
 //! lock file that others may open is refused, and nobody is waited for without end.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub enum NoLock {
 /// See [`NoLock`].
 pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
     let mut file = open(path).map_err(NoLock::Io)?;
-    if is_shared(&file).map_err(NoLock::Io)? {
+    if is_shared(&file.metadata().map_err(NoLock::Io)?) {
         return Err(NoLock::Refused(shared(path)));
     }
     // An umask can have taken away what we need, too.
@@ -68,10 +68,20 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn is_shared(file: &File) -> io::Result<bool> {
-    let metadata = file.metadata()?;
+/// Refuses what [`acquire`] would refuse; nothing is made, and nobody is waited for.
+///
+/// # Errors
+/// Others may hold the lock.
+pub fn refuse_shared(path: &Path) -> Result<(), Refused> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if is_shared(&metadata) => Err(shared(path)),
+        _ => Ok(()),
+    }
+}
+
+fn is_shared(metadata: &Metadata) -> bool {
     let ours = [0, trust().effective_uid].contains(&metadata.uid());
-    Ok(!metadata.is_file() || !ours || metadata.mode() & 0o077 != 0)
+    !metadata.is_file() || !ours || metadata.mode() & 0o077 != 0
 }
 
 fn shared(path: &Path) -> Refused {

@@ -98,7 +98,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(args) => check::run(args, &line.config),
-        Command::Users(args) => users::run(args, &line.config),
+        Command::Users(args) => Ok(users::run(args, &line.config)),
         Command::Enable(args) => Ok(enable::enable(args, &line.config)),
         Command::Confirm(args) => Ok(enable::confirm(args)),
         Command::Disable(args) => Ok(enable::disable(args)),

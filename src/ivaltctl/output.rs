@@ -59,6 +59,12 @@ impl Output {
         }
     }
 
+    /// What a command reports that changes nothing, in place of the object.
+    pub fn report(&mut self, text: impl Display) {
+        self.json = None;
+        terminal::print(text);
+    }
+
     /// What an administrator must know, beside what was done.
     pub fn notices<'a>(&mut self, notices: impl IntoIterator<Item = &'a str>) {
         for notice in notices {

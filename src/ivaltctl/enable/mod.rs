@@ -40,7 +40,8 @@ pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
 fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
     let root = Root::new(&args.root);
     let service = service_name(&args.service)?;
-    let plan = new_plan(&StateDir::open(&root)?, &root, service)?;
+    let states = StateDir::open(&root)?;
+    let plan = new_plan(&states, &root, service)?;
     refuse_dangerous(&root, config, &plan.changes, output)?;
     for change in &plan.changes {
         output.diff(&change.path, bytes_of(&change.before), &change.after.0);
@@ -50,7 +51,7 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
     if !root.is_this_machine() {
         state.phase = Phase::Confirmed;
     }
-    refuse_unless_possible(&root, &state)?;
+    refuse_unless_possible(&states, &root, &state)?;
     if is_running_sshd(&root, &state) {
         sshd::test()?;
     }
@@ -130,7 +131,8 @@ pub fn disable(args: &DisableArgs) -> Exit {
 
 fn try_disable(args: &DisableArgs, output: &mut Output) -> Result<(), Refused> {
     let root = Root::new(&args.root);
-    let enabled = enabled(&StateDir::open(&root)?, &root, args, output)?;
+    let states = StateDir::open(&root)?;
+    let enabled = enabled(&states, &root, args, output)?;
     let disabled = enabled.iter();
     let disabled = disabled.map(|state| service_json(state, "disabled", None));
     output.set("services", disabled.collect::<Vec<_>>());
@@ -142,7 +144,7 @@ fn try_disable(args: &DisableArgs, output: &mut Output) -> Result<(), Refused> {
         for change in &state.changes {
             output.diff(&change.path, &change.after.0, bytes_of(&change.before));
         }
-        refuse_unless_possible(&root, state)?;
+        refuse_unless_possible(&states, &root, state)?;
     }
     if !output.dry_run {
         ask_unless(args.yes)?;
@@ -273,11 +275,14 @@ fn refuse_dangerous(
 }
 
 /// What would fail in the middle of a change is found before it.
-fn refuse_unless_possible(root: &Root, state: &SavedState) -> Result<(), Refused> {
-    let state_file = Path::new(saved_state::FOLDER).join("new");
-    let files = state.changes.iter().map(|change| change.path.as_path());
-    for file in files.chain([state_file.as_path()]) {
-        require_writable(&root.real(file))?;
+fn refuse_unless_possible(
+    states: &StateDir,
+    root: &Root,
+    state: &SavedState,
+) -> Result<(), Refused> {
+    states.require_writable()?;
+    for change in &state.changes {
+        require_writable(&root.real(&change.path))?;
     }
     if is_running_sshd(root, state) {
         sshd::require_known_listener()?;

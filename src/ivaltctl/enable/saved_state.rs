@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lock::{self, Lock, NoLock};
-use crate::replace::replace;
+use crate::replace::{replace, require_writable};
 use crate::root::Root;
 use crate::{Refused, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// Where states are saved: root's alone.
-pub const FOLDER: &str = "/var/lib/ivalt";
+const FOLDER: &str = "/var/lib/ivalt";
 /// Not the name that older versions gave it: theirs could be opened, and so held, by every user.
 const LOCK: &str = "exclusive.lock";
 
@@ -128,6 +128,16 @@ impl StateDir {
         let folder = root.real(Path::new(FOLDER));
         open(&folder)?;
         Ok(Self { folder })
+    }
+
+    /// Whether [`StateDir::lock`] could be had; nothing is made, and nobody is waited for.
+    ///
+    /// # Errors
+    /// Others may hold the lock, or the folder cannot be written.
+    pub fn require_writable(&self) -> Result<(), Refused> {
+        let path = self.folder.join(LOCK);
+        lock::refuse_shared(&path)?;
+        require_writable(&path)
     }
 
     /// Waits, not for ever, until another ivaltctl has finished.

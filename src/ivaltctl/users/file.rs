@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, eaccess};
+
 use crate::lock::{self, Lock, NoLock};
 use crate::replace::{replace, sibling};
 use crate::{Refused, terminal, trust};
@@ -69,6 +71,30 @@ impl UsersFile {
         })
     }
 
+    /// Whether [`Self::lock`] could be had; nothing is made, and nobody is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn require_writable(&self) -> Result<(), Refused> {
+        let path = sibling(&self.path, "lock");
+        lock::refuse_shared(&path)?;
+        eaccess(self.folder(), AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|errno| self.not_writable(&path, &errno.into()))
+    }
+
+    /// # Errors
+    /// The module would refuse a file with this text.
+    pub fn refuse_too_large(&self, text: &str) -> Result<(), Refused> {
+        if text.len() as u64 <= LARGE {
+            return Ok(());
+        }
+        Err(Refused(format!(
+            "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
+            self.path.display(),
+            LARGE >> 20
+        )))
+    }
+
     fn stamp(&self) -> Option<Stamp> {
         let now = fs::symlink_metadata(&self.path).ok()?;
         Some((now.ino(), now.size(), now.ctime(), now.ctime_nsec()))
@@ -103,13 +129,7 @@ impl Locked<'_> {
     /// # Errors
     /// Why nothing was changed.
     pub fn replace(&self, text: &str) -> Result<(), Refused> {
-        if text.len() as u64 > LARGE {
-            return Err(Refused(format!(
-                "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
-                self.file.path.display(),
-                LARGE >> 20
-            )));
-        }
+        self.file.refuse_too_large(text)?;
         let path = &self.file.path;
         let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
