@@ -97,14 +97,18 @@ mod tests {
 
     #[test]
     fn what_is_below_a_folder_says_so_and_foreign_text_is_quoted() {
+        let folder = tempfile::Builder::new().prefix("a b").tempdir().unwrap();
         let enable = Change {
             command: "enable",
-            fields: service_fields(&Root::new(Path::new("/mnt/a b")), "sudo"),
+            fields: service_fields(&Root::new(folder.path()), "sudo"),
             by: "x outcome=done\n".into(),
         };
         assert_eq!(
             enable.line(Outcome::PutBack("why")),
-            "enable service=sudo root=\"/mnt/a b\" by=\"x outcome=done\\x0a\" outcome=put-back cause=why"
+            format!(
+                "enable service=sudo root=\"{}\" by=\"x outcome=done\\x0a\" outcome=put-back cause=why",
+                folder.path().display()
+            )
         );
     }
 }

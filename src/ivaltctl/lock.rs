@@ -1,15 +1,18 @@
 //! One ivaltctl at a time changes something. Whoever may open a file, even only to read it, may lock it (flock(2)): so a
 //! lock file that others may open is refused, and nobody is waited for without end.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::OFlags;
 
+use crate::folder::Folder;
 use crate::{Refused, terminal, trust};
 
 /// How long a second ivaltctl waits for the first.
@@ -28,12 +31,14 @@ pub enum NoLock {
     Refused(Refused),
 }
 
-/// Waits for the lock on the file at `path`, by which one process at a time changes `what`. It is made if it is missing.
+/// Waits for the lock on the file `name` in `folder`, by which one process at a time changes `what`. It is made if it is
+/// missing. Sentences call it `path`.
 ///
 /// # Errors
 /// See [`NoLock`].
-pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
-    let mut file = open(path).map_err(NoLock::Io)?;
+pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Result<Lock, NoLock> {
+    let flags = OFlags::WRONLY | OFlags::CREATE;
+    let mut file = folder.open_file(name, flags, 0o600).map_err(NoLock::Io)?;
     if is_shared(&file.metadata().map_err(NoLock::Io)?) {
         return Err(NoLock::Refused(shared(path)));
     }
@@ -58,22 +63,12 @@ pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-}
-
 /// Refuses what [`acquire`] would refuse; nothing is made, and nobody is waited for.
 ///
 /// # Errors
 /// Others may hold the lock.
-pub fn refuse_shared(path: &Path) -> Result<(), Refused> {
-    match fs::symlink_metadata(path) {
+pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), Refused> {
+    match folder.metadata(name) {
         Ok(metadata) if is_shared(&metadata) => Err(shared(path)),
         _ => Ok(()),
     }

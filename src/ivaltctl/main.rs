@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`command_line`] | commands and options, with their help |
 //! | [`terminal`] | prompts and output |
-//! | [`root`] | the system that is checked: this one, or one below a folder |
+//! | [`root`] | every file of the system that is checked: this one, or one below a folder |
 //! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
@@ -14,7 +14,7 @@
 //! | [`audit`] | the line in the system log for what a command changed |
 //! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
 //! | [`lock`] | one ivaltctl at a time changes something |
-//! | [`replace`] | replaces a file atomically |
+//! | [`folder`] | changes files in an open folder, atomically |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
@@ -29,10 +29,10 @@ mod command_line;
 mod documents;
 mod enable;
 mod finding;
+mod folder;
 mod lock;
 mod output;
 mod pam_stack;
-mod replace;
 mod root;
 mod terminal;
 mod users;
@@ -76,7 +76,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 fn main() -> ExitCode {
     let exit = match CommandLine::try_parse() {
         Ok(line) => run(&line).unwrap_or_else(|Refused(why)| {
-            terminal::print_error(&why);
+            terminal::print_error(why);
             Exit::Refused
         }),
         Err(error) => usage(&error),

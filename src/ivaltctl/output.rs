@@ -1,14 +1,13 @@
 //! What a command prints that changes something: lines for people, or one JSON object for programs. Every such command
 //! has these members: `changed`, `done`, with `--dry-run` also `dry_run`, and `refused` where it is refused.
 
-use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use similar::TextDiff;
 
 use crate::finding::Finding;
-use crate::terminal::{self, ERROR, OK, WARN, visible};
+use crate::terminal::{self, ERROR, OK, Text, WARN};
 use crate::{Exit, Refused, check};
 
 /// The output of one command.
@@ -35,7 +34,7 @@ impl Output {
     }
 
     /// A line for people.
-    pub fn line(&self, text: impl Display) {
+    pub fn line(&self, text: impl Into<Text>) {
         if self.json.is_none() {
             terminal::print(text);
         }
@@ -49,9 +48,9 @@ impl Output {
     }
 
     /// What was done, in one word, and in a sentence for people.
-    pub fn done(&mut self, word: &str, sentence: impl Display) {
+    pub fn done(&mut self, word: &str, sentence: impl Into<Text>) {
         if self.dry_run {
-            self.line(format_args!("{sentence} (dry run: nothing was changed)"));
+            self.line(sentence.into().then(" (dry run: nothing was changed)"));
         } else {
             self.set("changed", true);
             self.set("done", word);
@@ -59,10 +58,12 @@ impl Output {
         }
     }
 
-    /// What a command reports that changes nothing, in place of the object.
-    pub fn report(&mut self, text: impl Display) {
-        self.json = None;
-        terminal::print(text);
+    /// What a command reports that changes nothing, for people or in place of the object.
+    pub fn report(&mut self, text: impl FnOnce() -> Text, object: impl FnOnce() -> Value) {
+        match self.json.take() {
+            Some(_) => terminal::print_json(&object()),
+            None => terminal::print(text()),
+        }
     }
 
     /// What an administrator must know, beside what was done.
@@ -90,12 +91,10 @@ impl Output {
             .header(&path, &path)
             .to_string();
         for line in diff.lines() {
-            // A tab is no danger, and what `visible` makes of it cannot be pasted.
-            let shown = line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
             self.line(match line.as_bytes().first() {
-                Some(b'+') => terminal::styled(OK, shown),
-                Some(b'-') => terminal::styled(ERROR, shown),
-                _ => shown,
+                Some(b'+') => terminal::styled(OK, line),
+                Some(b'-') => terminal::styled(ERROR, line),
+                _ => line.into(),
             });
         }
         self.push("diffs", json!(diff));
@@ -105,11 +104,10 @@ impl Output {
     pub fn finish(mut self, result: Result<(), Refused>) -> Exit {
         if let Err(Refused(why)) = &result {
             self.set("refused", why.as_str());
-            let lines: Vec<String> = why.lines().map(visible).collect();
-            terminal::print_error(lines.join("\n"));
+            terminal::print_error(why.as_str());
         }
         if let Some(members) = self.json {
-            terminal::print(Value::Object(members));
+            terminal::print_json(&Value::Object(members));
         }
         result.map_or(Exit::Refused, |()| Exit::Done)
     }

@@ -10,6 +10,7 @@
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
 
 mod accounts;
@@ -28,11 +29,12 @@ mod settings;
 mod sshd;
 mod stacks;
 mod sudo;
+mod unreadable;
 
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
@@ -46,14 +48,8 @@ pub use stacks::wrong_password_ends;
 
 /// Runs all checks and reports what they find.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
-    let root = Root::new(&args.root);
-    if !root.real(Path::new("/")).is_dir() {
-        let why = format!(
-            "{}: is not a folder; nothing was checked",
-            args.root.display()
-        );
-        return Err(Refused(why));
-    }
+    let root = Root::open(&args.root);
+    let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
         std::path::absolute(config)?
     } else {
@@ -67,7 +63,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     }
     sort(&mut findings);
     if args.json {
-        terminal::print(in_json(&context, &findings, args.online.then_some(&steps)));
+        terminal::print_json(&in_json(&context, &findings, args.online.then_some(&steps)));
     } else {
         report(&context, &findings, &steps);
     }
@@ -95,6 +91,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
+        unreadable::findings(context),
     ]
     .concat()
 }
@@ -173,19 +170,15 @@ fn show_one(finding: &Finding) {
     if let Some(line) = finding.line {
         let _ = write!(place, ":{line}");
     }
-    terminal::print(format_args!(
-        "{}{} [{}]",
-        terminal::styled(style, word),
-        visible(&place),
-        finding.id
-    ));
+    let place = format!("{} [{}]", visible(&place), finding.id);
+    terminal::print(terminal::styled(style, word).then(place));
     terminal::print(format_args!("  {}", visible(&finding.what)));
     for line in finding.fix.lines() {
         terminal::print(format_args!("  fix: {}", visible(line)));
     }
 }
 
-fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> String {
+fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> Value {
     let mut report = json!({
         "findings": findings,
         "lets_in": count(findings, Severity::LetsIn),
@@ -196,7 +189,7 @@ fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<Prob
     if let Some(steps) = steps {
         report["steps"] = json!(steps);
     }
-    report.to_string()
+    report
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ mod rollback;
 mod saved_state;
 mod sshd;
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,8 +20,8 @@ use crate::audit::{self, Outcome};
 use crate::caller::caller;
 use crate::command_line::{ConfirmArgs, DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
+use crate::folder::reason;
 use crate::output::Output;
-use crate::replace::{replace, require_writable};
 use crate::root::Root;
 use crate::terminal::{self, OK};
 use crate::{Exit, Refused, check, pam_stack};
@@ -38,7 +37,7 @@ pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
 
 /// Nobody holds the lock while a question is open: it could keep a rollback waiting.
 fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
-    let root = Root::new(&args.root);
+    let root = system(&args.root)?;
     let service = service_name(&args.service)?;
     let states = StateDir::open(&root)?;
     let plan = new_plan(&states, &root, service)?;
@@ -69,6 +68,10 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
     Ok(())
 }
 
+fn system(folder: &Path) -> Result<Root, Refused> {
+    Root::open(folder).map_err(|Refused(why)| Refused(format!("{why}; nothing was changed")))
+}
+
 /// What `enable` would change now.
 fn new_plan(states: &StateDir, root: &Root, service: &str) -> Result<plan::Plan, Refused> {
     refuse_unless_new(states, root, service)?;
@@ -97,7 +100,7 @@ pub fn confirm(args: &ConfirmArgs) -> Exit {
 }
 
 fn try_confirm(output: &mut Output) -> Result<(), Refused> {
-    let root = Root::new(Path::new("/"));
+    let root = Root::this_machine()?;
     let states = StateDir::create(&root)?.lock()?;
     let (mut pending, others): (Vec<_>, Vec<_>) = states
         .all()?
@@ -130,7 +133,7 @@ pub fn disable(args: &DisableArgs) -> Exit {
 }
 
 fn try_disable(args: &DisableArgs, output: &mut Output) -> Result<(), Refused> {
-    let root = Root::new(&args.root);
+    let root = system(&args.root)?;
     let states = StateDir::open(&root)?;
     let enabled = enabled(&states, &root, args, output)?;
     let disabled = enabled.iter();
@@ -280,9 +283,13 @@ fn refuse_unless_possible(
     root: &Root,
     state: &SavedState,
 ) -> Result<(), Refused> {
-    states.require_writable()?;
+    states.require_writable(root)?;
     for change in &state.changes {
-        require_writable(&root.real(&change.path))?;
+        let folder = change.path.parent().unwrap_or(&change.path);
+        root.require_writable(&change.path).map_err(|error| {
+            let (folder, why) = (root.shown(folder), reason(&error));
+            Refused(format!("{folder}: {why}; nothing was changed"))
+        })?;
     }
     if is_running_sshd(root, state) {
         sshd::require_known_listener()?;
@@ -375,7 +382,9 @@ fn restore_all(
 ) -> Result<(), Refused> {
     let mut present = Vec::new();
     for change in enabled.iter().flat_map(changes) {
-        present.push((change.path.as_path(), read(root, &change.path)?));
+        let path = change.path.as_path();
+        let bytes = read(root, path).map_err(|error| named(path, &error))?;
+        present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
         match restore(root, state) {
@@ -442,23 +451,26 @@ fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
     if read(root, path).is_ok_and(|now| now.as_deref() == wanted) {
         return Ok(());
     }
-    let real = root.real(path);
     let done = match wanted {
         // Such files may be read by every user.
-        Some(bytes) => replace(&real, bytes, 0o644, || Ok(())),
-        None => match fs::remove_file(&real) {
+        Some(bytes) => root.replace(path, bytes, 0o644),
+        None => match root.remove(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done,
         },
     };
-    done.map_err(|error| Refused(format!("{}: {error}", path.display())))
+    done.map_err(|error| named(path, &error))
+}
+
+fn named(path: &Path, error: &io::Error) -> Refused {
+    Refused(format!("{}: {}", path.display(), reason(error)))
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path)?;
+        let now = read(root, &change.path).map_err(|error| named(&change.path, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {
@@ -480,7 +492,7 @@ fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Res
 
 /// Nothing where there is no such file.
 fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(root.real(path)) {
+    match root.read_bytes(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         bytes => bytes.map(Some),
     }

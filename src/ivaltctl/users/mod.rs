@@ -76,7 +76,6 @@ struct UserStore<'a> {
     file: UsersFile,
     format: MobileFormat,
     config: &'a Path,
-    json: bool,
     dry_run: bool,
 }
 
@@ -93,7 +92,6 @@ impl<'a> UserStore<'a> {
             file: UsersFile::new(users_file),
             format: mobile_format,
             config,
-            json: args.json,
             dry_run: args.dry_run,
         })
     }
@@ -104,7 +102,7 @@ impl<'a> UserStore<'a> {
         let text = text(self.file.path(), &bytes)?;
         let users = entries::read_all(self.file.path(), text, self.format)?;
         drop(hint);
-        output.report(report::list(&users, self.json));
+        output.report(|| report::list(&users), || report::list_json(&users));
         Warnings::for_all(&users).print();
         Ok(())
     }
@@ -114,7 +112,10 @@ impl<'a> UserStore<'a> {
         match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
-                output.report(report::show(name, &entry, self.json));
+                output.report(
+                    || report::show(name, &entry),
+                    || report::show_json(name, &entry),
+                );
                 Ok(())
             }
         }
@@ -520,7 +521,9 @@ fn require_no_problems(
     };
     let in_file = |problem: &Problem| visible(&problem.clone().in_file(file).to_string());
     let sentences: Vec<String> = problems.iter().map(in_file).collect();
-    sentences.iter().for_each(terminal::print_error);
+    sentences
+        .iter()
+        .for_each(|sentence| terminal::print_error(sentence.as_str()));
     output.set("problems", sentences);
     match problems.len() {
         0 => Ok(()),
