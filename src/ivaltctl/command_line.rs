@@ -121,8 +121,8 @@ pub enum UsersCommand {
     Add {
         /// The account
         name: String,
-        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are removed. With mobile_format = "national" in the
-        /// settings: 7 to 15 digits, kept as written
+        /// E.164: + and 7 to 15 digits; blanks, dashes, dots, slashes and parentheses are removed. With
+        /// mobile_format = "national" in the settings: 7 to 15 digits, kept as written where the module reads it so
         mobile: String,
     },
     /// Remove a user, in whatever form and however often the name is there
@@ -146,18 +146,32 @@ pub enum UsersCommand {
         /// The account
         name: String,
     },
-    /// Enrol the users of a CSV file with the columns name,mobile: all of them, or none
+    /// Enrol the users of a CSV file: all of them, or none
     ///
-    /// A third column, enabled, may say true or false. A first line with the names of the columns is recognised, in any
-    /// order; semicolons may replace commas. Every row that cannot be used is reported with its line, and then nothing
-    /// is changed. Rows whose users are already enrolled identically are skipped.
+    /// The file has the columns name,mobile and perhaps enabled, or titles as Active Directory, Entra ID, Okta and
+    /// Google Workspace export them. Every row that cannot be used is reported with its line, and then nothing is
+    /// changed. Rows without a mobile, and those whose users are already enrolled identically, are skipped and named.
     #[command(after_help = "Examples:
   ivaltctl users import new-people.csv
+  ivaltctl users import ad.csv --name-column SamAccountName --mobile-column mobile
   ivaltctl users import -    from standard input")]
     Import {
         /// The file; - for standard input
         file: PathBuf,
+        #[command(flatten)]
+        columns: ColumnTitles,
     },
+}
+
+/// Which columns of a CSV file are read.
+#[derive(Args, Debug)]
+pub struct ColumnTitles {
+    /// The title of the column with the names of the accounts
+    #[arg(long, value_name = "TITLE")]
+    pub name_column: Option<String>,
+    /// The title of the column with the mobiles
+    #[arg(long, value_name = "TITLE")]
+    pub mobile_column: Option<String>,
 }
 
 /// Enable iVALT for a service, with automatic rollback

@@ -187,15 +187,6 @@ pub fn sibling(name: &OsStr, what: &str) -> OsString {
     sibling
 }
 
-/// The error of a [`Folder`] in words.
-pub fn reason(error: &io::Error) -> String {
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) => "is a symbolic link".to_owned(),
-        Some(Errno::NXIO) => "is not a regular file".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 /// A name that leads nowhere else.
 fn in_folder(name: &OsStr) -> io::Result<&OsStr> {
     if Path::new(name).file_name() == Some(name) {

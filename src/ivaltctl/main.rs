@@ -15,6 +15,7 @@
 //! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
 //! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`folder`] | changes files in an open folder, atomically |
+//! | [`system_error`] | errors of the system: where, why and the remedy |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
@@ -34,6 +35,7 @@ mod lock;
 mod output;
 mod pam_stack;
 mod root;
+mod system_error;
 mod terminal;
 mod users;
 mod verify;

@@ -4,6 +4,7 @@
 //! that rolls back, then the change.
 
 mod listener;
+mod pam;
 mod plan;
 mod rollback;
 mod saved_state;
@@ -20,11 +21,10 @@ use crate::audit::{self, Outcome};
 use crate::caller::caller;
 use crate::command_line::{ConfirmArgs, DisableArgs, EnableArgs};
 use crate::finding::{Finding, Severity};
-use crate::folder::reason;
 use crate::output::Output;
 use crate::root::Root;
 use crate::terminal::{self, OK};
-use crate::{Exit, Refused, check, pam_stack};
+use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
@@ -265,7 +265,10 @@ fn refuse_dangerous(
     } else {
         config
     };
-    let findings = check::findings(&result, config);
+    let findings = check::findings(&result, config).into_iter();
+    let findings: Vec<_> = findings
+        .map(|finding| plan::in_files_of_now(root, changes, finding))
+        .collect();
     let dangerous: Vec<&Finding> = findings
         .iter()
         .filter(|finding| finding.severity >= Severity::LocksOut)
@@ -285,11 +288,8 @@ fn refuse_unless_possible(
 ) -> Result<(), Refused> {
     states.require_writable(root)?;
     for change in &state.changes {
-        let folder = change.path.parent().unwrap_or(&change.path);
-        root.require_writable(&change.path).map_err(|error| {
-            let (folder, why) = (root.shown(folder), reason(&error));
-            Refused(format!("{folder}: {why}; nothing was changed"))
-        })?;
+        let writable = root.require_writable(&change.path);
+        writable.map_err(|error| not_written(&change.path, &error))?;
     }
     if is_running_sshd(root, state) {
         sshd::require_known_listener()?;
@@ -383,7 +383,7 @@ fn restore_all(
     let mut present = Vec::new();
     for change in enabled.iter().flat_map(changes) {
         let path = change.path.as_path();
-        let bytes = read(root, path).map_err(|error| named(path, &error))?;
+        let bytes = read(root, path).map_err(|error| not_read(path, &error))?;
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
@@ -459,18 +459,22 @@ fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
             done => done,
         },
     };
-    done.map_err(|error| named(path, &error))
+    done.map_err(|error| not_written(path, &error))
 }
 
-fn named(path: &Path, error: &io::Error) -> Refused {
-    Refused(format!("{}: {}", path.display(), reason(error)))
+fn not_written(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be written", error).into()
+}
+
+fn not_read(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be read", error).into()
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| named(&change.path, &error))?;
+        let now = read(root, &change.path).map_err(|error| not_read(&change.path, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {

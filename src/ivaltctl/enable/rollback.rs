@@ -11,6 +11,7 @@ use super::saved_state::{Phase, SavedState, StateDir};
 use super::{read, restore};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
+use crate::system_error::reason;
 use crate::{Exit, Refused, terminal};
 
 /// What the waiting process prints once it no longer depends on its parent.
@@ -28,23 +29,31 @@ pub fn start(state: &SavedState) -> Result<(), Refused> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| not_started(&reason(&error)))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.map_err(|error| not_started(&reason(&error)))?;
     }
     if line.trim_end() == READY {
         return Ok(());
     }
     let _ = child.kill();
     let _ = child.wait();
-    Err(Refused(
-        "the process that would roll everything back could not be started".into(),
+    Err(not_started("it ended at once"))
+}
+
+fn not_started(why: &str) -> Refused {
+    Refused(format!(
+        "the process that would roll everything back could not be started: {why}; nothing was changed; look for limits and \
+         free memory: ulimit -a; free -m"
     ))
 }
 
 fn command(state: &SavedState) -> Result<Command, Refused> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    let mut command = Command::new(program);
     command
         .arg("rollback")
         .arg(&state.service)

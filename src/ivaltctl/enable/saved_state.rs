@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::folder::{Folder, reason};
+use crate::folder::Folder;
 use crate::lock::{self, Lock, NoLock};
 use crate::root::Root;
-use crate::{Refused, trust};
+use crate::{Refused, system_error, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
@@ -316,10 +316,7 @@ fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
 }
 
 fn cannot_be_used(path: &str, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{path}: {}; run it as root: sudo ivaltctl …",
-        reason(error)
-    ))
+    system_error::problem(Path::new(path), "cannot be used", error).into()
 }
 
 #[cfg(test)]

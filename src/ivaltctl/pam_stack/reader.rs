@@ -193,16 +193,50 @@ pub fn service_names(root: &Root) -> BTreeSet<String> {
     names
 }
 
-/// Editors and package managers leave copies beside service files. libpam asks for services by lower-case names.
+/// Editors, package managers and administrators leave copies beside service files. libpam asks for services by
+/// lower-case names.
 pub fn is_service_name(name: &str) -> bool {
-    const COPIES: [&str; 10] = [
-        ".bak", ".orig", ".old", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".swp",
-        "~",
+    let odd = |letter: char| letter.is_ascii_uppercase() || letter.is_whitespace() || letter == '#';
+    !is_copy(name) && !name.starts_with('.') && !name.contains(odd)
+}
+
+/// Whether a distribution has a file of this name to be included: Debian and openSUSE, Fedora and its relatives, Arch and
+/// Gentoo, Alpine. No program asks for it as a service.
+pub fn is_include_file(name: &str) -> bool {
+    const BEGINNINGS: [&str; 11] = [
+        "common-",
+        "system-auth",
+        "password-auth",
+        "fingerprint-auth",
+        "smartcard-auth",
+        "postlogin",
+        "system-login",
+        "system-local-login",
+        "system-remote-login",
+        "system-services",
+        "base-",
     ];
-    let copy = COPIES.iter().any(|end| name.ends_with(end))
-        || name.contains(".dpkg-")
-        || name.contains(".ucf-");
-    !copy && !name.starts_with('.') && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+    BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
+fn is_copy(name: &str) -> bool {
+    // Behind a dot, a dash or an underscore: `sudo.save`, `sudo-old`, `common-auth.pam-config-backup`.
+    const WORDS: [&str; 16] = [
+        "bak", "bk", "bkp", "backup", "orig", "ori", "old", "save", "sav", "rpmnew", "rpmsave",
+        "rpmorig", "pacnew", "pacsave", "pacorig", "swp",
+    ];
+    let (stem, word) = name.rsplit_once(['.', '-', '_']).unwrap_or_default();
+    // `sudo.1` and `sudo.20261126`, not `postgresql-9.6`.
+    let numbered = !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_digit())
+        && name.as_bytes()[stem.len()] == b'.'
+        && !stem.ends_with(|letter: char| letter.is_ascii_digit());
+    WORDS.contains(&word)
+        || numbered
+        || name.ends_with('~')
+        || [".dpkg-", ".ucf-", ".pam-"]
+            .iter()
+            .any(|middle| name.contains(middle))
 }
 
 struct StackReader<'a> {

@@ -6,8 +6,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::folder::{Folder, reason, sibling};
+use crate::folder::{Folder, sibling};
 use crate::lock::{self, Lock, NoLock};
+use crate::system_error::{self, needs_root};
 use crate::{Refused, terminal, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -114,22 +115,20 @@ impl UsersFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
+    /// `path` is the file that could not be written; a user who may not write has no use for its name.
     fn not_writable(&self, path: &Path, error: &io::Error) -> Refused {
         let folder = self.folder().display();
         match error.kind() {
-            ErrorKind::PermissionDenied => needs_root(&self.path),
             ErrorKind::NotFound => Problem::new(ProblemKind::Missing, "does not exist")
                 .in_file(self.folder())
                 .fix(format!(
                     "create it: install -d -o root -g root -m 0755 {folder}"
                 ))
                 .into(),
-            _ => Refused(format!(
-                "{}: cannot be written ({}); inspect: namei -l {}",
-                path.display(),
-                reason(error),
-                path.display()
-            )),
+            ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
+                needs_root(&self.path).into()
+            }
+            _ => system_error::problem(path, "cannot be written", error).into(),
         }
     }
 }
@@ -171,27 +170,7 @@ pub fn require_permission(path: &Path) -> Result<(), Refused> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path);
     match opened {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path).into()),
         _ => Ok(()),
     }
-}
-
-fn needs_root(path: &Path) -> Refused {
-    let words: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|word| shell_word(&word.to_string_lossy()))
-        .collect();
-    Problem::new(ProblemKind::PermissionDenied, "permission denied")
-        .in_file(path)
-        .run(format!("sudo ivaltctl {}", words.join(" ")))
-        .into()
-}
-
-/// The word, quoted for a shell.
-pub fn shell_word(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/+=-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

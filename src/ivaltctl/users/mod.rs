@@ -9,6 +9,7 @@
 //! | [`file`] | the file: trust, lock, replacement |
 //! | [`import`] | rows of a CSV file |
 //! | [`names`] | names of accounts |
+//! | [`number`] | mobile numbers as people write them |
 //! | [`warnings`] | what a command points out |
 //! | [`report`] | the output of list and show |
 
@@ -17,6 +18,7 @@ pub mod entries;
 mod file;
 mod import;
 mod names;
+pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
@@ -32,18 +34,19 @@ use std::path::Path;
 
 use super::audit::{self, Outcome};
 use super::caller::caller;
-use super::command_line::{UsersArgs, UsersCommand};
+use super::command_line::{ColumnTitles, UsersArgs, UsersCommand};
 use super::output::Output;
+use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
-use file::{Locked, UsersFile, require_permission, shell_word};
+use file::{Locked, UsersFile, require_permission};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
 use ivalt_core::toml_events::NotToml;
-use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
+use ivalt_core::users::{Entry, Mobile, look_up};
 use snapshot::{Selection, Snapshot, digits};
 use warnings::Warnings;
 
@@ -67,7 +70,7 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
         UsersCommand::Remove { name } => store.remove(name, output),
         UsersCommand::Enable { name } => store.set_enabled(name, true, output),
         UsersCommand::Disable { name } => store.set_enabled(name, false, output),
-        UsersCommand::Import { file } => store.import(file, output),
+        UsersCommand::Import { file, columns } => store.import(file, columns, output),
     }
 }
 
@@ -125,10 +128,8 @@ impl<'a> UserStore<'a> {
         if let Some(why) = names::invalid_reason(name) {
             return Err(Refused(format!("{name}: {why}; nothing was changed")));
         }
-        let Some(mobile) = Mobile::parse(written, self.format) else {
-            let what = not_a_mobile(self.format);
-            return Err(Refused(format!("{name}: {what}; nothing was changed")));
-        };
+        let mobile = number::read(written, self.format)
+            .map_err(|why| Refused(format!("{name}: {why}; nothing was changed")))?;
         let new = NewEntry {
             name,
             mobile: mobile.as_str(),
@@ -201,13 +202,18 @@ impl<'a> UserStore<'a> {
         }
     }
 
-    fn import(&self, path: &Path, output: &mut Output) -> Result<(), Refused> {
-        let bytes = import::read(path)?;
-        let table = import::parse(&bytes, self.format);
+    fn import(
+        &self,
+        path: &Path,
+        columns: &ColumnTitles,
+        output: &mut Output,
+    ) -> Result<(), Refused> {
+        let mut table = self.table(path, columns, output)?;
+        let problems = std::mem::take(&mut table.problems);
         let mut skipped = HashSet::new();
         let expected: Expected = table.rows.iter().map(expected_entry).collect();
         let change = |text: &str, before: &Snapshot| {
-            let mut problems = table.problems;
+            let mut problems = problems;
             for row in &table.rows {
                 match before.entry(&row.name) {
                     Entry::Absent => {}
@@ -226,9 +232,32 @@ impl<'a> UserStore<'a> {
             self.edited(edit::add(text, &new))
         };
         let warnings = self.change("users import", &expected, true, change)?;
-        report_import(table.rows.len() - skipped.len(), &skipped, output);
+        report_import(&table, &skipped, output);
         self.report_warnings(&warnings, output);
         Ok(())
+    }
+
+    fn table(
+        &self,
+        path: &Path,
+        columns: &ColumnTitles,
+        output: &mut Output,
+    ) -> Result<import::Table, Refused> {
+        let request = import::Request {
+            format: self.format,
+            name: columns.name_column.as_deref(),
+            mobile: columns.mobile_column.as_deref(),
+            command: self.command("import", &path.to_string_lossy()),
+        };
+        let table = import::parse(&import::read(path)?, &request).map_err(|problem| {
+            let problem = problem.in_file(shown(path));
+            Refused(format!("{problem}; nothing was changed"))
+        })?;
+        if let Some(note) = &table.note {
+            terminal::print_error(format_args!("note: {}", visible(note)));
+            output.set("notices", vec![note.as_str()]);
+        }
+        Ok(table)
     }
 
     /// Changes the file under the lock, after the result has been parsed as the module would.
@@ -395,14 +424,27 @@ impl<'a> UserStore<'a> {
 
     fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> Problem {
         let name = &row.name;
-        let what = match entry {
-            Entry::Bad(problem) => format!("{name}: already has a bad entry: {problem}"),
-            _ => format!(
-                "{name}: already enrolled differently in {}:{line}",
-                self.file.path().display()
+        let place = format!("{}:{line}", self.file.path().display());
+        let (what, verb) = match entry {
+            Entry::Bad(problem) => (format!("already has a bad entry: {problem}"), "remove"),
+            Entry::Enrolled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, enabled"), "disable")
+            }
+            Entry::Disabled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, disabled"), "enable")
+            }
+            _ => (
+                format!("already enrolled with another mobile in {place}"),
+                "remove",
             ),
         };
-        Problem::invalid(what).in_line(row.line)
+        let fix = format!(
+            "take the row out, or first run: {}",
+            self.command(verb, name)
+        );
+        Problem::invalid(format!("{name}: {what}"))
+            .fix(fix)
+            .in_line(row.line)
     }
 
     /// A command of this tool, quoted for a shell.
@@ -447,18 +489,25 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     Ok(Enrolment::load(config, trust())?)
 }
 
-fn report_import(added: usize, skipped: &HashSet<&str>, output: &mut Output) {
+fn report_import(table: &import::Table, skipped: &HashSet<&str>, output: &mut Output) {
+    let added = table.rows.len() - skipped.len();
     let mut names: Vec<&str> = skipped.iter().copied().collect();
     names.sort_unstable();
     output.set("added", added);
-    output.set("skipped", names.clone());
-    let skipped = match names.len() {
-        0 => String::new(),
-        1..=20 => format!("; already present: {}", names.join(", ")),
-        many => format!("; already present: {many}"),
-    };
+    output.set("without_mobile", names_of(&table.without_mobile));
+    output.set("repeated", names_of(&table.repeated));
     let users = if added == 1 { "user" } else { "users" };
-    let sentence = visible(&format!("{added} {users} added{skipped}"));
+    let sentence = [
+        format!("{added} {users} added"),
+        some_names("already present", &names),
+        some_names(
+            "passed over without a mobile",
+            &with_lines(&table.without_mobile),
+        ),
+        some_names("passed over as repeated", &with_lines(&table.repeated)),
+    ];
+    output.set("skipped", names);
+    let sentence = visible(&sentence.concat());
     match added {
         0 => output.line(sentence),
         _ => output.done("imported", sentence),
@@ -506,30 +555,59 @@ fn new_entry(row: &import::Row) -> NewEntry<'_> {
     }
 }
 
-/// Prints every bad row, not only the first.
+/// How a file is named in sentences.
+fn shown(path: &Path) -> &Path {
+    if path == Path::new("-") {
+        Path::new("standard input")
+    } else {
+        path
+    }
+}
+
+fn names_of(rows: &[(usize, String)]) -> Vec<&str> {
+    rows.iter().map(|(_, name)| name.as_str()).collect()
+}
+
+/// So many names or problems are shown.
+const MOST: usize = 20;
+
+fn with_lines(rows: &[(usize, String)]) -> Vec<String> {
+    let shown = |(line, name): &(usize, String)| format!("{name} (line {line})");
+    rows.iter().map(shown).collect()
+}
+
+fn some_names<S: AsRef<str>>(what: &str, names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.len() {
+        0 => String::new(),
+        1..=MOST => format!("; {what}: {}", names.join(", ")),
+        many => format!("; {what}: {many}"),
+    }
+}
+
+/// Prints the bad rows, not only the first.
 fn require_no_problems(
     path: &Path,
     mut problems: Vec<Problem>,
     output: &mut Output,
 ) -> Result<(), Refused> {
     problems.sort_by_key(|problem| problem.line);
-    let stdin = path == Path::new("-");
-    let file = if stdin {
-        Path::new("standard input")
-    } else {
-        path
-    };
-    let in_file = |problem: &Problem| visible(&problem.clone().in_file(file).to_string());
+    let in_file = |problem: &Problem| visible(&problem.clone().in_file(shown(path)).to_string());
     let sentences: Vec<String> = problems.iter().map(in_file).collect();
-    sentences
-        .iter()
-        .for_each(|sentence| terminal::print_error(sentence.as_str()));
+    for sentence in sentences.iter().take(MOST) {
+        terminal::print_error(sentence.as_str());
+    }
     output.set("problems", sentences);
+    let more = problems.len().saturating_sub(MOST);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" ({more} more than shown)"),
+    };
     match problems.len() {
         0 => Ok(()),
         1 => Err(Refused("1 row is refused; nothing was changed".into())),
         many => Err(Refused(format!(
-            "{many} rows are refused; nothing was changed"
+            "{many} rows are refused{more}; nothing was changed"
         ))),
     }
 }

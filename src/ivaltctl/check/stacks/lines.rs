@@ -3,7 +3,9 @@
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::{Message, StackUnderTest, control, line};
 use crate::finding::Severity;
-use crate::pam_stack::{Action, Fault, Module, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType};
+use crate::pam_stack::{
+    Action, Fault, Module, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType, carriage_return,
+};
 
 /// Checks every line of the stack for faults.
 pub fn check(stack: &mut StackUnderTest) {
@@ -14,6 +16,7 @@ pub fn check(stack: &mut StackUnderTest) {
             RuleTarget::Module(module) => {
                 unknown_control(stack, at, rule, module);
                 missing(stack, at, rule, module);
+                last_argument(stack, rule, module);
             }
             RuleTarget::Substack => {}
         }
@@ -95,4 +98,24 @@ fn missing(stack: &mut StackUnderTest, at: usize, rule: &Rule, module: &Module) 
         .best_path(|path| path.returned_by(at).is_some())
         .cloned();
     stack.add(message, severity(stack), &rule.location, path);
+}
+
+/// An argument that pam_ivalt does not know is a finding of its own.
+fn last_argument(stack: &mut StackUnderTest, rule: &Rule, module: &Module) {
+    let Some(word) = module.arguments.last().filter(|word| word.ends_with('\r')) else {
+        return;
+    };
+    if module.kind() == ModuleKind::Ivalt && module.ivalt_arguments().is_err() {
+        return;
+    }
+    let Some((cause, fix)) = carriage_return(stack.codes.root, &rule.location) else {
+        return;
+    };
+    let what = format!(
+        "{cause}: {} is given {}",
+        module.name().escape_debug(),
+        word.escape_debug()
+    );
+    let message = Message::new("carriage-return", what, fix);
+    stack.add(message, Severity::Warning, &rule.location, None);
 }

@@ -44,6 +44,12 @@ pub fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
     found.map(|(finding, _)| finding).collect()
 }
 
+/// Whether nothing is wrong with the stacks of a service that lets in or locks out.
+pub fn stack_is_sound(root: &Root, service: &str) -> bool {
+    let mut found = check_service(root, service).into_iter();
+    found.all(|(finding, _)| finding.severity == Severity::Warning)
+}
+
 /// Whether the auth stack of a service ends at a wrong password, and goes on to pam_ivalt at a right one.
 pub fn wrong_password_ends(root: &Root, service: &str) -> bool {
     let Ok(read) = pam_stack::read(root, service) else {
