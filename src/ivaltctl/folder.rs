@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 /// The label by which SELinux lets sshd read the file.
@@ -54,6 +54,20 @@ impl Folder {
             }
         }
         Ok(names)
+    }
+
+    /// Whether this user may change what is in it.
+    ///
+    /// # Errors
+    /// As access(2), for the effective user.
+    pub fn require_writable(&self) -> io::Result<()> {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(
+            &self.0,
+            ".",
+            access,
+            AtFlags::EACCESS,
+        )?)
     }
 
     /// What the disk says about a file in it, or about a link itself.

@@ -76,6 +76,32 @@ impl UsersFile {
         })
     }
 
+    /// Whether [`Self::lock`] could be had; nothing is made, and nobody is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn require_writable(&self) -> Result<(), Refused> {
+        let name = sibling(self.name(), "lock");
+        let path = self.path.with_file_name(&name);
+        let not_writable = |error| self.not_writable(&path, &error);
+        let folder = Folder::open(self.folder()).map_err(not_writable)?;
+        lock::refuse_shared(&folder, &name, &path)?;
+        folder.require_writable().map_err(not_writable)
+    }
+
+    /// # Errors
+    /// The module would refuse a file with this text.
+    pub fn refuse_too_large(&self, text: &str) -> Result<(), Refused> {
+        if text.len() as u64 <= LARGE {
+            return Ok(());
+        }
+        Err(Refused(format!(
+            "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
+            self.path.display(),
+            LARGE >> 20
+        )))
+    }
+
     fn stamp(&self, folder: &Folder) -> Option<Stamp> {
         let now = folder.metadata(self.name()).ok()?;
         Some((now.ino(), now.size(), now.ctime(), now.ctime_nsec()))
@@ -113,13 +139,7 @@ impl Locked<'_> {
     /// # Errors
     /// Why nothing was changed.
     pub fn replace(&self, text: &str) -> Result<(), Refused> {
-        if text.len() as u64 > LARGE {
-            return Err(Refused(format!(
-                "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
-                self.file.path.display(),
-                LARGE >> 20
-            )));
-        }
+        self.file.refuse_too_large(text)?;
         let path = &self.file.path;
         let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
