@@ -176,7 +176,8 @@ pub fn sibling(name: &OsStr, what: &str) -> OsString {
 /// The error of a [`Folder`] in words.
 pub fn reason(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
-        Some(Errno::LOOP) => "is a symbolic link".to_owned(),
+        Some(Errno::LOOP) => "is a symbolic link, or links in its path lead nowhere".to_owned(),
+        Some(Errno::NOTDIR) => "is not a folder, or is a symbolic link".to_owned(),
         Some(Errno::NXIO) => "is not a regular file".to_owned(),
         _ => error.to_string(),
     }

@@ -28,6 +28,9 @@ const TRIES: usize = 128;
 /// A file of this name is empty, and so is a link to it, whether the system has its devices or not.
 const NULL: &str = "/dev/null";
 
+/// Why [`Root::unreadable`] has a link.
+pub const BROKEN_LINK: &str = "is a symbolic link that leads to nothing in this system";
+
 /// A system by its root folder. Paths that go in and out are those the system itself would use.
 #[derive(Clone, Debug)]
 pub struct Root {
@@ -140,15 +143,28 @@ impl Root {
     }
 
     fn note(&self, path: &Path, error: &io::Error) {
-        let kind = error.kind();
-        let none = [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&kind);
-        if none || (kind == ErrorKind::NotADirectory && !self.exists(path)) {
-            return;
-        }
+        let (path, why) = match error.kind() {
+            ErrorKind::PermissionDenied => return,
+            ErrorKind::NotADirectory if !self.exists(path) => return,
+            ErrorKind::NotFound => match self.broken_link(path) {
+                Some(link) => (link, BROKEN_LINK.to_owned()),
+                None => return,
+            },
+            _ => (path, error.to_string()),
+        };
         let unreadable = self.unreadable.lock();
         unreadable
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned(), error.to_string());
+            .insert(path.to_owned(), why);
+    }
+
+    /// The link, in the path of what was not found, that leads nowhere below the folder. On this machine, it leads where
+    /// it does for everybody.
+    fn broken_link<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        let mut ancestors = path.ancestors();
+        let last = ancestors.find(|path| self.link_metadata(path).is_ok())?;
+        let link = self.link_metadata(last).ok()?.is_symlink();
+        (link && !self.is_this_machine() && !self.is_link_to_null(last)).then_some(last)
     }
 
     /// The first bytes of a file, `most` of them.

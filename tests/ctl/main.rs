@@ -1,6 +1,7 @@
 //! ivaltctl as an administrator calls it: the real program, its words, its exit status.
 
 mod api;
+mod boundary;
 mod check;
 mod command_line;
 mod tool;

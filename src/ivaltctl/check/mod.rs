@@ -79,7 +79,7 @@ pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
 
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    [
+    let mut findings = [
         settings::findings(context),
         enrolment::findings(context),
         module_file::findings(context),
@@ -91,9 +91,10 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
-        unreadable::findings(context),
     ]
-    .concat()
+    .concat();
+    findings.extend(unreadable::findings(context.root, &findings));
+    findings
 }
 
 fn sort(findings: &mut [Finding]) {

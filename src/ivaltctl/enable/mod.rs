@@ -308,7 +308,11 @@ fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
 }
 
 fn named(change: &Change, error: &io::Error) -> Refused {
-    Refused(format!("{}: {}", change.path.display(), reason(error)))
+    let path = change.path.display();
+    Refused(format!(
+        "{path}: {}; inspect: namei -l {path}",
+        reason(error)
+    ))
 }
 
 /// Such files may be read by every user.

@@ -109,12 +109,7 @@ type Lines = fn(Option<&Include>, &[u8]) -> Vec<Vec<u8>>;
 fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused> {
     let path = Path::new(pam_stack::PAM_D).join(name);
     refuse_link(root, &path)?;
-    let origin = pam_stack::service_file(root, name).ok_or_else(|| {
-        let folders = FOLDERS.join(", ");
-        Refused(format!(
-            "{name}: there is no such service; services are the files in {folders}"
-        ))
-    })?;
+    let origin = pam_stack::service_file(root, name).ok_or_else(|| no_service(root, name))?;
     let service = pam_stack::read(root, name).map_err(|error| {
         let (file, line) = (error.location.file.display(), error.location.line);
         let (what, fix) = (error.kind.what(), error.kind.fix());
@@ -128,6 +123,21 @@ fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused>
         before: (origin == path).then_some(Content(bytes)),
         path,
     })
+}
+
+fn no_service(root: &Root, name: &str) -> Refused {
+    let mut unreadable = root.unreadable().into_iter();
+    let there = unreadable.find(|(path, _)| path.ends_with(name));
+    Refused(there.map_or_else(
+        || {
+            let folders = FOLDERS.join(", ");
+            format!("{name}: there is no such service; services are the files in {folders}")
+        },
+        |(path, why)| {
+            let path = path.display();
+            format!("{path}: {why}; inspect: namei -l {path}")
+        },
+    ))
 }
 
 /// The link's target may belong to other services, too, and authselect writes it anew.

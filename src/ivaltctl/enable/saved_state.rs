@@ -297,10 +297,11 @@ fn close_to_others(path: &str, folder: &Folder) -> Result<(), Refused> {
 }
 
 fn cannot_be_used(path: &str, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{path}: {}; run it as root: sudo ivaltctl …",
-        reason(error)
-    ))
+    let fix = match error.kind() {
+        ErrorKind::PermissionDenied => "run it as root: sudo ivaltctl …".to_owned(),
+        _ => format!("inspect: namei -l {path}"),
+    };
+    Refused(format!("{path}: {}; {fix}", reason(error)))
 }
 
 #[cfg(test)]
