@@ -408,4 +408,77 @@ mod tests {
         assert!(root.differs_below(Path::new("/etc/pam.d")));
         assert!(!dir.path().join("etc").exists());
     }
+
+    /// What `std` opens, and runs, knows nothing of the boundary.
+    #[test]
+    fn nothing_else_opens_files_of_the_system() {
+        const WORDS: [&str; 14] = [
+            " fs::",
+            "(fs::",
+            "std::fs::",
+            "File::open",
+            "File::create",
+            "OpenOptions::new",
+            "DirBuilder::new",
+            "Command::new",
+            ".exists()",
+            ".is_dir()",
+            ".is_file()",
+            ".metadata()",
+            ".read_dir()",
+            "canonicalize",
+        ];
+        let allowed = [
+            // They work with what is open.
+            "root.rs",
+            "folder.rs",
+            "lock.rs",
+            "enable/saved_state.rs",
+            // They know no --root.
+            "users/file.rs",
+            "users/import.rs",
+            "users/mod.rs",
+            "enable/listener.rs",
+            "enable/rollback.rs",
+            "enable/sshd.rs",
+            // They ask first whether it is this machine.
+            "check/log.rs",
+            "check/program.rs",
+            "check/selinux.rs",
+        ];
+        let source = support::checkout().join("src/ivaltctl");
+        let found = sources(&source).into_iter().filter(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let (code, _) = text
+                .split_once("#[cfg(test)]\nmod tests")
+                .unwrap_or((&text, ""));
+            let mut code = code.lines().filter(|line| !line.starts_with("use "));
+            code.any(|line| WORDS.iter().any(|word| line.contains(word)))
+        });
+        let name = |path: PathBuf| {
+            path.strip_prefix(&source)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        let found: BTreeSet<_> = found.map(name).collect();
+        assert_eq!(found, allowed.map(str::to_owned).into());
+    }
+
+    /// Those of the program itself.
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let of_tests = ["tests", "tests.rs", "properties.rs", "documents.rs"];
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match of_tests.iter().any(|name| path.ends_with(name)) {
+                true => {}
+                false if path.is_dir() => found.extend(sources(&path)),
+                false => found.push(path),
+            }
+        }
+        found.retain(|path| path.extension() == Some(OsStr::new("rs")));
+        found
+    }
 }
