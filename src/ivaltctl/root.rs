@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::Refused;
 use crate::folder::Folder;
+use crate::system_error;
 use ivalt_core::problem::Problem;
 use ivalt_core::trusted_file::{ReadPermission, Trust};
 
@@ -88,6 +89,11 @@ impl Root {
         Self::open(Path::new("/"))
     }
 
+    /// Where it is on this machine.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether it is the running system, whose programs and network may be asked.
     pub fn is_this_machine(&self) -> bool {
         self.folder == Path::new("/")
@@ -150,7 +156,7 @@ impl Root {
                 Some(link) => (link, BROKEN_LINK.to_owned()),
                 None => return,
             },
-            _ => (path, error.to_string()),
+            _ => (path, system_error::reason(error)),
         };
         let unreadable = self.unreadable.lock();
         unreadable
@@ -280,6 +286,20 @@ impl Root {
     pub fn open_folder(&self, path: &Path, flags: OFlags) -> io::Result<Folder> {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY;
         self.open_file(path, flags).map(Folder::from)
+    }
+
+    /// Whether [`Root::replace`] could begin: this user may change the folder of `path`, or make it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn require_writable(&self, path: &Path) -> io::Result<()> {
+        for folder in path.ancestors().skip(1) {
+            match self.open_folder(folder, OFlags::empty()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => return opened?.require_writable(),
+            }
+        }
+        Err(ErrorKind::NotFound.into())
     }
 
     /// Replaces a file, see [`Folder::replace`].

@@ -9,6 +9,7 @@
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
+//! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
 //! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
@@ -18,6 +19,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod hosts;
 mod log;
 mod module_file;
 mod online;
@@ -38,13 +40,16 @@ use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
+use super::pam_stack::{Location, RuleType, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
-pub use services::{lines_with_ivalt, services_with_ivalt};
-pub use stacks::wrong_password_ends;
+pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
+pub use sshd::version::has_older_prompt_setting;
+pub use sshd::written_methods;
+pub use stacks::{stack_is_sound, wrong_password_ends};
 
 /// Runs all checks and reports what they find.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
@@ -87,6 +92,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         sshd::findings(context),
         sudo::findings(context),
         desktop::findings(context),
+        hosts::findings(context),
         selinux::findings(context),
         proxy::findings(context),
         clock::findings(context),
@@ -94,7 +100,49 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
     ]
     .concat();
     findings.extend(unreadable::findings(context.root, &findings));
-    findings
+    let named = |finding| name_carriage_return(context.root, in_place(finding));
+    findings.into_iter().map(named).collect()
+}
+
+/// A fix that is a line of pam.d goes where the finding is.
+fn in_place(finding: Finding) -> Finding {
+    let begins_with = |rule_type: RuleType| {
+        finding
+            .fix
+            .starts_with(&format!("{}    ", rule_type.word()))
+    };
+    match finding.line {
+        Some(line) if RuleType::ALL.into_iter().any(begins_with) => Finding {
+            fix: format!("in place of line {line}: {}", finding.fix),
+            ..finding
+        },
+        _ => finding,
+    }
+}
+
+/// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
+fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
+    const OF_WORDS: [&str; 7] = [
+        "bad-argument",
+        "broken-line",
+        "missing-include",
+        "missing-module",
+        "module-missing",
+        "unknown-control",
+        "unusable-service",
+    ];
+    let (Some(file), Some(line)) = (&finding.file, finding.line) else {
+        return finding;
+    };
+    let file = file.clone();
+    match carriage_return(root, &Location { file, line }) {
+        Some((cause, fix)) if OF_WORDS.contains(&finding.id) => Finding {
+            what: format!("{}; {cause}", finding.what),
+            fix,
+            ..finding
+        },
+        _ => finding,
+    }
 }
 
 fn sort(findings: &mut [Finding]) {

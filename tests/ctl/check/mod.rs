@@ -117,12 +117,12 @@ impl System {
     }
 
     /// Adds to what is there.
-    fn append(&self, path: &str, text: &str) -> &Self {
+    pub fn append(&self, path: &str, text: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap_or_default();
         self.write(path, &(before + text))
     }
 
-    fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
+    pub fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap();
         assert!(before.contains(from), "{path} has no {from}");
         self.write(path, &before.replace(from, to))
