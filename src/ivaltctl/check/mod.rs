@@ -84,7 +84,7 @@ pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
 
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    let findings = [
+    let mut findings = [
         settings::findings(context),
         enrolment::findings(context),
         module_file::findings(context),
@@ -97,9 +97,9 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
-        unreadable::findings(context),
     ]
     .concat();
+    findings.extend(unreadable::findings(context.root, &findings));
     let named = |finding| name_carriage_return(context.root, in_place(finding));
     findings.into_iter().map(named).collect()
 }
