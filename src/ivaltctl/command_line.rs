@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
 use ivalt_core::arguments::DEFAULT_CONFIG;
@@ -34,10 +34,7 @@ pub enum Command {
     Verify(VerifyArgs),
     Api(ApiArgs),
     Enable(EnableArgs),
-    /// Keep what `enable` has changed
-    #[command(after_help = "Examples:
-  ivaltctl confirm")]
-    Confirm,
+    Confirm(ConfirmArgs),
     Disable(DisableArgs),
     /// Wait for the confirmation and undo the change without one; `enable` starts it
     #[command(hide = true)]
@@ -84,10 +81,14 @@ pub struct CheckArgs {
 #[command(after_help = "Examples:
   ivaltctl users list
   ivaltctl users add alice +14155550100
+  ivaltctl users import --dry-run new-people.csv
   ivaltctl users disable alice")]
 pub struct UsersArgs {
     #[command(subcommand)]
     pub command: UsersCommand,
+    /// Show what would change, and change nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// Report as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -181,7 +182,9 @@ pub struct ColumnTitles {
 #[command(after_help = "Examples:
   ivaltctl enable sshd
   ivaltctl enable sudo --confirm-within 10m
-  ivaltctl enable sshd --yes    for scripts")]
+  ivaltctl enable sshd --dry-run
+  ivaltctl enable sshd --yes --json    for scripts",
+    group(ArgGroup::new("unasked").args(["yes", "dry_run"]).multiple(true)))]
 pub struct EnableArgs {
     /// The name of its file in /etc/pam.d: sshd, sudo, su, login …
     pub service: String,
@@ -191,16 +194,35 @@ pub struct EnableArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Change the system below DIR: no reload, no automatic rollback
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Report as JSON; with --yes or --dry-run, since nothing can be asked
+    #[arg(long, requires = "unasked")]
+    pub json: bool,
+}
+
+/// Keep what `enable` has changed
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl confirm
+  ivaltctl confirm --json")]
+pub struct ConfirmArgs {
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Disable iVALT for a service: restore its files as they were before `enable`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl disable sshd
-  ivaltctl disable --all")]
+  ivaltctl disable --all
+  ivaltctl disable --all --dry-run --json",
+    group(ArgGroup::new("unasked").args(["yes", "dry_run"]).multiple(true)))]
 pub struct DisableArgs {
     /// The name of its file in /etc/pam.d
     #[arg(required_unless_present = "all")]
@@ -211,9 +233,15 @@ pub struct DisableArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Change the system below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Report as JSON; with --yes or --dry-run, since nothing can be asked
+    #[arg(long, requires = "unasked")]
+    pub json: bool,
 }
 
 /// Try a user's token: the module's own decision, without a login
@@ -310,7 +338,7 @@ pub fn complete(shell: Shell) -> Exit {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::command(), "ivaltctl", &mut script);
-    super::terminal::print(String::from_utf8_lossy(&script).trim_end());
+    super::terminal::print(&*String::from_utf8_lossy(script.trim_ascii_end()));
     Exit::Done
 }
 

@@ -41,8 +41,14 @@ pub fn needs_root(path: &Path) -> Problem {
         .run(format!("sudo ivaltctl {}", words.join(" ")))
 }
 
-/// The error in the system's words, without its number.
+/// The error in the system's words, without its number; in our own where those mislead.
 pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => return "is a symbolic link".to_owned(),
+        // As crate::folder says it of whatever is no regular file.
+        Some(Errno::ENXIO) => return "is not a regular file".to_owned(),
+        _ => {}
+    }
     let text = error.to_string();
     match text.split_once(" (os error ") {
         Some((words, _)) => words.to_owned(),
