@@ -282,3 +282,27 @@ fn a_line_that_replaces_another_says_which() {
         "create that file, or name one that exists"
     );
 }
+
+#[test]
+fn a_fault_of_an_included_file_has_its_own_line() {
+    let system = System::healthy();
+    system.write(
+        "etc/pam.d/ours",
+        "# head\nauth optional pam_env.so\nauth optional \\\n pam_env.so \\\n",
+    );
+    let text = "auth required pam_unix.so\nauth include ours\nauth required pam_ivalt.so\n";
+    let checked = system.write("etc/pam.d/login", text).check();
+    checked.gives(
+        "an include",
+        &["locks-out broken-include /etc/pam.d/login:2"],
+    );
+    let what = checked.findings()[0]["what"].as_str().unwrap();
+    let cause = "libpam gives up on /etc/pam.d/ours, line 3: the last line ends with a backslash";
+    assert!(what.contains(cause), "{what}");
+    let text = "auth required pam_unix.so\nauth required pam_ivalt.so\n@include ours\n";
+    let checked = system.write("etc/pam.d/login", text).check();
+    checked.gives(
+        "Debian's",
+        &["locks-out unusable-service /etc/pam.d/ours:3"],
+    );
+}
