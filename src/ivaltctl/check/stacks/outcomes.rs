@@ -1,14 +1,14 @@
 //! What the stack decides, over all that its modules may return.
 
-use super::fixes::{Edit, Fix, Place, asks_for_login};
+use super::fixes::{Edit, Fix, Place};
 use super::only_after::logins;
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::shape::only_auth;
 use super::{Message, StackUnderTest, control, ignores, line, module_of};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
-    Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, is_beyond_end,
-    ivalt_rules,
+    Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, asks_for_login,
+    is_beyond_end, ivalt_rules,
 };
 
 /// Checks an auth stack.
