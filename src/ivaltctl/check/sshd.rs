@@ -4,6 +4,7 @@
 //! value of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
 
 mod configuration;
+pub mod version;
 
 use std::path::Path;
 use std::time::Duration;
