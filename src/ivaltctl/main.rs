@@ -28,6 +28,7 @@ mod lock;
 mod pam_stack;
 mod replace;
 mod root;
+mod sshd_config;
 mod terminal;
 mod users;
 mod verify;

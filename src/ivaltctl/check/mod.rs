@@ -42,6 +42,7 @@ use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{lines_with_ivalt, services_with_ivalt};
+pub use sshd::version::version;
 pub use stacks::wrong_password_ends;
 
 /// Runs all checks and reports what they find.

@@ -303,7 +303,32 @@ fn methods_of_sshd() {
             |s| s.append(SSHD, "Match User bob\n  AuthenticationMethods publickey\n"),
             &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
             |s| {
+                s.append(
+                    SSHD,
+                    "Match User bob\n  X11Forwarding no\nMatch all\n  X11Forwarding yes\n",
+                )
+            },
+        ),
+        (
+            "in a block for all, which overrides what is outside",
+            |s| {
                 s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey\n")
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:9"],
+            nothing,
+        ),
+        (
+            "quoted lists",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods \"publickey,keyboard-interactive\" 'publickey'\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:5"],
+            |s| {
+                s.replace(SSHD, METHODS, "AuthenticationMethods \"publickey,keyboard-interactive\" 'keyboard-interactive'\n")
             },
         ),
         (
