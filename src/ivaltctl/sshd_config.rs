@@ -22,8 +22,6 @@ const MAX_DEPTH: usize = 16;
 const MAX_FILES: usize = 2000;
 /// The first OpenSSH that has `Include`; for one before it is a bad option, and sshd does not start.
 const INCLUDE: Version = (8, 2);
-/// The first OpenSSH for which `ChallengeResponseAuthentication` is only another name.
-const ONE_KBD_SETTING: Version = (8, 7);
 /// Settings that count for all connections or none: sshd does not take them from a `Match` block.
 const GLOBAL_ONLY: [&str; 3] = [
     "usepam",
@@ -51,8 +49,8 @@ pub struct Setting {
 pub enum Scope {
     /// It is outside of all `Match` blocks.
     Global,
-    /// It is in a block with these criteria, such as `User alice`, all of which must match: one, or several where a
-    /// block includes a file that has blocks of its own. None for `Match all`.
+    /// It is in a block with these criteria, such as `User alice`, all of which must be met, also those of a block that
+    /// includes the file. None for `Match all`.
     Match(Vec<String>),
 }
 
@@ -68,45 +66,55 @@ pub struct SshdConfig {
 }
 
 impl SshdConfig {
-    /// As the system's own sshd reads them; as a current one does where its version is not known. `None` where there is
-    /// no sshd_config.
-    pub fn read(root: &Root) -> Option<Self> {
-        Self::read_as(root, version(root))
+    /// As the system's own sshd reads them; as a current one does where its version is not known. `separate`: whether
+    /// `ChallengeResponseAuthentication` is a setting of its own. `None` where there is no sshd_config.
+    pub fn read(root: &Root, separate: bool) -> Option<Self> {
+        Self::read_as(root, version(root), separate)
     }
 
-    /// As an sshd of this version reads them.
-    pub fn read_as(root: &Root, version: Option<Version>) -> Option<Self> {
+    fn read_as(root: &Root, version: Option<Version>, separate: bool) -> Option<Self> {
         let (main, text) = main_file(root)?;
-        let config = Self {
-            main: main.to_owned(),
-            settings: Vec::new(),
-            blocks: Vec::new(),
-        };
         let mut reader = Reader {
             root,
             version,
-            config,
+            separate,
             files_left: MAX_FILES,
+            config: Self {
+                main: main.to_owned(),
+                settings: Vec::new(),
+                blocks: Vec::new(),
+            },
         };
         reader.file(main, &text, MAX_DEPTH, &Scope::Global);
         Some(reader.config)
     }
 
-    /// What counts for connections that match these criteria and no others; outside of all blocks with none. A block
+    /// What counts for connections that meet these criteria and no others; outside of all blocks with none. A block
     /// overrides what is outside, `Match all` alike, whose lines also count as if they were outside.
     pub fn value(&self, keyword: &str, criteria: &[String]) -> Option<&Setting> {
-        let of_keyword = || self.settings.iter().filter(|one| one.keyword == keyword);
-        let in_block = of_keyword().find(|setting| match &setting.scope {
-            Scope::Match(of_block) => of_block.iter().all(|one| criteria.contains(one)),
-            Scope::Global => false,
-        });
         let for_all = |setting: &&Setting| match &setting.scope {
             Scope::Match(of_block) => of_block.is_empty(),
             Scope::Global => true,
         };
-        in_block
+        self.of_blocks(keyword, criteria)
+            .or_else(|| self.of_keyword(keyword).find(for_all))
+    }
+
+    /// What the blocks say for these connections.
+    pub fn of_blocks(&self, keyword: &str, criteria: &[String]) -> Option<&Setting> {
+        let applies = |setting: &&Setting| match &setting.scope {
+            Scope::Match(of_block) => of_block.iter().all(|one| criteria.contains(one)),
+            Scope::Global => false,
+        };
+        let mut settings = self.of_keyword(keyword);
+        settings
+            .find(applies)
             .filter(|_| !GLOBAL_ONLY.contains(&keyword))
-            .or_else(|| of_keyword().find(for_all))
+    }
+
+    fn of_keyword(&self, keyword: &str) -> impl Iterator<Item = &Setting> {
+        let settings = self.settings.iter();
+        settings.filter(move |setting| setting.keyword == keyword)
     }
 }
 
@@ -130,8 +138,9 @@ fn main_file(root: &Root) -> Option<(&'static Path, String)> {
 struct Reader<'a> {
     root: &'a Root,
     version: Option<Version>,
-    config: SshdConfig,
+    separate: bool,
     files_left: usize,
+    config: SshdConfig,
 }
 
 impl Reader<'_> {
@@ -162,10 +171,10 @@ impl Reader<'_> {
             Scope::Global => Vec::new(),
             Scope::Match(criteria) => criteria.clone(),
         };
-        let is_all = matches!(arguments, [word] if word.eq_ignore_ascii_case("all"));
-        let own = arguments.join(" ");
-        if !is_all && !criteria.contains(&own) {
-            criteria.push(own);
+        for one in own_criteria(arguments) {
+            if !criteria.contains(&one) {
+                criteria.push(one);
+            }
         }
         if !criteria.is_empty() && !self.config.blocks.contains(&criteria) {
             self.config.blocks.push(criteria.clone());
@@ -194,17 +203,32 @@ impl Reader<'_> {
 
     /// One keyword for those that are the same setting.
     fn same(&self, keyword: String) -> String {
-        let one = self
-            .version
-            .is_none_or(|version| version >= ONE_KBD_SETTING);
         match keyword.as_str() {
-            "challengeresponseauthentication" | "skeyauthentication" if one => {
+            "challengeresponseauthentication" | "skeyauthentication" if !self.separate => {
                 "kbdinteractiveauthentication".to_owned()
             }
             "dsaauthentication" => "pubkeyauthentication".to_owned(),
             _ => keyword,
         }
     }
+}
+
+/// `User alice` and `Group admins` of a line with both, all of which must be met; none of `all`.
+fn own_criteria(arguments: &[String]) -> Vec<String> {
+    let mut words = arguments.iter();
+    let mut criteria = Vec::new();
+    while let Some(word) = words.next() {
+        match word.to_ascii_lowercase().as_str() {
+            "all" => {}
+            "invalid-user" => criteria.push(word.clone()),
+            _ if word.contains('=') => criteria.push(word.replacen('=', " ", 1)),
+            _ => criteria.push(format!(
+                "{word} {}",
+                words.next().map_or("", String::as_str)
+            )),
+        }
+    }
+    criteria
 }
 
 #[cfg(test)]

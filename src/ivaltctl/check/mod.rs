@@ -42,7 +42,8 @@ use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{lines_with_ivalt, services_with_ivalt};
-pub use sshd::version::version;
+pub use sshd::version::{has_older_prompt_setting, version};
+pub use sshd::written_methods;
 pub use stacks::wrong_password_ends;
 
 /// Runs all checks and reports what they find.

@@ -30,12 +30,34 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
         return Vec::new();
     }
-    let Some(configuration) = Configuration::of(context.root) else {
-        return Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
+    for configuration in Configuration::all(context.root) {
+        let found = of_configuration(context, &configuration);
+        let place = |found: &Finding| (found.id, found.file.clone(), found.line);
+        let known: Vec<_> = findings.iter().map(place).collect();
+        let new = |found: &Finding| !known.contains(&place(found));
+        findings.extend(found.into_iter().filter(new));
+    }
+    findings
+}
+
+/// The values of `AuthenticationMethods` that the files set: for all connections, and in `Match` blocks.
+pub fn written_methods(root: &Root) -> (Option<String>, Vec<String>) {
+    let Some(configuration) = Configuration::all(root).into_iter().next() else {
+        return (None, Vec::new());
     };
+    let written = |values: &Values| Some(values.get(METHODS)?.text.clone());
+    let global = written(&configuration.global);
+    let blocks = configuration.matches.iter();
+    let blocks = blocks
+        .filter_map(|(_, values)| written(values).filter(|text| Some(text) != global.as_ref()));
+    (global.clone(), blocks.collect())
+}
+
+fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Vec<Finding> {
     let global = MatchScope {
         context,
-        configuration: &configuration,
+        configuration,
         values: &configuration.global,
         prefix: String::new(),
     };
@@ -349,25 +371,38 @@ impl MatchScope<'_> {
         }
     }
 
+    /// The setting that keeps sshd from showing a prompt of PAM's. Before OpenSSH 8.7 either of two does.
+    fn prompt_off(&self) -> Option<(&'static str, &'static str)> {
+        let settings = [
+            (
+                "challengeresponseauthentication",
+                "ChallengeResponseAuthentication",
+            ),
+            (
+                "kbdinteractiveauthentication",
+                "KbdInteractiveAuthentication",
+            ),
+        ];
+        settings
+            .into_iter()
+            .find(|(keyword, _)| self.is(keyword, "no"))
+    }
+
     /// Whether the module can ask at all.
     fn prompts(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        // ChallengeResponseAuthentication is its older name.
-        let (keyword, name) = (
-            "kbdinteractiveauthentication",
-            "KbdInteractiveAuthentication",
-        );
         let lists = self.method_lists();
-        if self.is(keyword, "no") {
+        if let Some((keyword, name)) = self.prompt_off() {
             let what = format!(
                 "{name} no: sshd has no way to show the module's prompt, so nobody who needs iVALT gets in by ssh"
             );
+            let fix = format!("{name} yes");
             findings.push(self.finding(
                 Severity::LocksOut,
                 "sshd-prompt-off",
                 keyword,
                 &what,
-                &format!("{name} yes"),
+                &fix,
             ));
         }
         let offered = lists.is_empty() || lists.iter().any(|list| list[0] == "password");

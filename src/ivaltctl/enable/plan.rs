@@ -226,18 +226,20 @@ fn in_place_of_password(_: Option<&Include>, _: &[u8]) -> Vec<Vec<u8>> {
 /// Lets clients answer PAM's prompts, asks for iVALT after a key too, and turns off sshd's own password method, which
 /// cannot carry a token.
 fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
-    let mut lines = vec![
-        HEADER,
-        "UsePAM yes",
-        "KbdInteractiveAuthentication yes",
-        "PasswordAuthentication no",
-    ];
-    let methods = methods(root, &config_with_drop_ins(root)?);
+    refuse_without_drop_ins(root)?;
+    let mut lines = vec![HEADER, "UsePAM yes", "KbdInteractiveAuthentication yes"];
+    if check::has_older_prompt_setting(root) {
+        lines.push("ChallengeResponseAuthentication yes");
+    }
+    lines.push("PasswordAuthentication no");
+    let others = root.clone().with(Path::new(DROP_IN), String::new());
+    let (global, blocks) = check::written_methods(&others);
     match setup {
-        SshdSetup::Key => refuse_without_key(&methods)?,
+        SshdSetup::Key => refuse_without_key(global.iter().chain(&blocks))?,
         SshdSetup::KeyOrPassword => {}
     }
-    if methods.is_empty() {
+    // What an administrator wrote for all connections is kept; `check` says whether iVALT is in it, and in each block.
+    if global.is_none() {
         lines.push(match setup {
             SshdSetup::KeyOrPassword => {
                 "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
@@ -256,7 +258,7 @@ fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
 }
 
 /// sshd's main file, which must include its drop-ins.
-fn config_with_drop_ins(root: &Root) -> Result<String, Refused> {
+fn refuse_without_drop_ins(root: &Root) -> Result<(), Refused> {
     let main = Path::new("/etc/ssh/sshd_config");
     let config = root.read(main).map_err(|error| {
         Refused(format!(
@@ -265,7 +267,7 @@ fn config_with_drop_ins(root: &Root) -> Result<String, Refused> {
         ))
     })?;
     if config.lines().any(includes_drop_ins) {
-        return Ok(config);
+        return Ok(());
     }
     Err(Refused(format!(
         "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
@@ -282,38 +284,16 @@ fn includes_drop_ins(line: &str) -> bool {
         && words.any(|word| word.starts_with("/etc/ssh/sshd_config.d/*"))
 }
 
-/// AuthenticationMethods that an administrator wrote are kept; `check` says whether iVALT is in them.
-fn methods(root: &Root, config: &str) -> Vec<String> {
-    let folder = root.real(Path::new("/etc/ssh/sshd_config.d"));
-    let drop_ins = fs::read_dir(folder).into_iter().flatten().flatten();
-    // glob(7) leaves out hidden files, such as one of ours that a killed `enable` did not finish.
-    let drop_ins = drop_ins
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-        .map(|entry| entry.path())
-        .filter(|path| !path.ends_with("00-ivalt.conf"));
-    let texts = drop_ins
-        .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned());
-    let lines = texts.chain([config.to_owned()]);
-    let lines = lines.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
-    let sets_them = |line: &String| {
-        let first = words(line).next();
-        first.is_some_and(|word| word.eq_ignore_ascii_case("authenticationmethods"))
-    };
-    lines.filter(sets_them).collect()
-}
-
 /// There the stack asks for the token alone, which must not be the only factor.
-fn refuse_without_key(methods: &[String]) -> Result<(), Refused> {
+fn refuse_without_key<'a>(mut methods: impl Iterator<Item = &'a String>) -> Result<(), Refused> {
     let has_key = |list: &str| list.split(',').next() == Some("publickey");
-    let fits = |line: &&String| words(line).skip(1).all(has_key);
-    let Some(line) = methods.iter().find(|line| !fits(line)) else {
+    let Some(methods) = methods.find(|lists| !lists.split_whitespace().all(has_key)) else {
         return Ok(());
     };
     Err(Refused(format!(
-        "sshd_config has \"{}\". On this system a wrong password does not end the PAM stack, so that key, then iVALT is all that \
+        "sshd_config has \"AuthenticationMethods {methods}\". On this system a wrong password does not end the PAM stack, so that key, then iVALT is all that \
          can be enabled; write AuthenticationMethods publickey,keyboard-interactive, or remove the line, and run this again. Users \
-         without an SSH key cannot log in by ssh then",
-        line.trim()
+         without an SSH key cannot log in by ssh then"
     )))
 }
 

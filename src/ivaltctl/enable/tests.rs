@@ -370,7 +370,6 @@ fn sshd_by_key_alone_where_nothing_ends_it() {
             BOTH,
             "AuthenticationMethods keyboard-interactive",
             "AuthenticationMethods keyboard-interactive,publickey",
-            "authenticationmethods keyboard-interactive",
         ] {
             let why = changes(&distribution(tree, config), "sshd").unwrap_err();
             assert!(
@@ -378,6 +377,64 @@ fn sshd_by_key_alone_where_nothing_ends_it() {
                 "{why}"
             );
         }
+        let block = "Match User bob\n  authenticationmethods keyboard-interactive\n";
+        let why = changes(&distribution(tree, block), "sshd").unwrap_err();
+        assert!(
+            why.starts_with("sshd_config has \"AuthenticationMethods keyboard-interactive\"."),
+            "{why}"
+        );
+    }
+}
+
+/// What a block says is for its connections alone; all others need the line of `enable`.
+#[test]
+fn methods_of_blocks_are_not_those_of_all_connections() {
+    for (config, expected) in [
+        (format!("Match User bob\n{KEY}\n"), BOTH),
+        (
+            "Match Group sftponly\nAuthenticationMethods publickey\n".to_owned(),
+            BOTH,
+        ),
+        (format!("{KEY}\nMatch User bob\n{BOTH}\n"), ""),
+        (
+            format!("Match User bob\nX11Forwarding no\nMatch all\n{BOTH}\n"),
+            "",
+        ),
+    ] {
+        let (_, methods, _) = sshd(&distribution("debian-12", &config));
+        assert_eq!(methods, expected, "{config}");
+    }
+}
+
+/// Before 8.7 sshd asks PAM nothing while the one is off, as in Debian 11's own file, whatever the other is.
+#[test]
+fn both_settings_for_prompts_where_there_are_or_may_be_two() {
+    let one = "KbdInteractiveAuthentication yes\n";
+    let two = "KbdInteractiveAuthentication yes\nChallengeResponseAuthentication yes\n";
+    for (program, expected) in [
+        ("OpenSSH_8.6p1", two),
+        ("OpenSSH_8.7p1", one),
+        ("OpenSSH_10.0p2", one),
+        ("no release", two),
+    ] {
+        let root = distribution("debian-12", "ChallengeResponseAuthentication no\n");
+        let root = root.with(Path::new("/usr/sbin/sshd"), program.to_owned());
+        let plan = plan::plan(&root, "sshd")
+            .map_err(|Refused(why)| why)
+            .unwrap();
+        let after = plan::after(&root, &plan.changes);
+        let drop_in = after
+            .read(Path::new("/etc/ssh/sshd_config.d/00-ivalt.conf"))
+            .unwrap();
+        let lines = drop_in.split_inclusive('\n');
+        let prompts: String = lines
+            .filter(|line| {
+                line.contains("AuthenticationMethods")
+                    || line.contains("Response")
+                    || line.contains("KbdInteractive")
+            })
+            .collect();
+        assert_eq!(prompts, format!("{expected}{BOTH}\n"), "{program}");
     }
 }
 

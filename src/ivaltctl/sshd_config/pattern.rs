@@ -14,12 +14,14 @@ pub fn files(root: &Root, pattern: &Path) -> impl Iterator<Item = PathBuf> {
         let in_folder = |folder: &PathBuf| entries(root, folder, part);
         found = found.iter().flat_map(in_folder).collect();
     }
+    found.retain(|path| exists(root, path));
     found.sort_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     found.into_iter()
 }
 
+/// What a part of a pattern may be in a folder; without wildcards it is looked up at the end.
 fn entries(root: &Root, folder: &Path, part: &str) -> Vec<PathBuf> {
-    if matches!(part, "." | "..") {
+    if !part.contains(['*', '?', '[', '\\']) {
         return vec![folder.join(part)];
     }
     let names = root.names(folder).into_iter();
@@ -27,6 +29,14 @@ fn entries(root: &Root, folder: &Path, part: &str) -> Vec<PathBuf> {
         .filter(|name| matches(part, &name.to_string_lossy()))
         .map(|name| folder.join(name))
         .collect()
+}
+
+fn exists(root: &Root, path: &Path) -> bool {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => root.names(folder).contains(name),
+        // It ends with `..`.
+        _ => true,
+    }
 }
 
 /// A pattern that cannot be read is a name.

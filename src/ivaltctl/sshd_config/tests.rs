@@ -71,11 +71,12 @@ fn write<'a>(lines: &[&'a str], folder: &Path) -> Vec<&'a str> {
 
 /// As the table has it: UsePAM, the setting of keyboard-interactive, PasswordAuthentication, AuthenticationMethods.
 fn read(folder: &Path, version: Option<Version>, criteria: &[String]) -> String {
-    let config = SshdConfig::read_as(&Root::new(folder), version).unwrap();
-    let prompt = if version.is_none_or(|version| version >= (8, 7)) {
-        "kbdinteractiveauthentication"
-    } else {
+    let separate = version.is_some_and(|version| version < (8, 7));
+    let config = SshdConfig::read_as(&Root::new(folder), version, separate).unwrap();
+    let prompt = if separate {
         "challengeresponseauthentication"
+    } else {
+        "kbdinteractiveauthentication"
     };
     let value = |keyword: &str, default: &str| {
         let setting = config.value(keyword, criteria);

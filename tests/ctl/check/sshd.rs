@@ -218,6 +218,86 @@ fn sshd() {
     ]);
 }
 
+const KBD: &str = "KbdInteractiveAuthentication yes\n";
+const OLDER: &str = "ChallengeResponseAuthentication no\n";
+const OFF: &[&str] = &["locks-out sshd-prompt-off /etc/ssh/sshd_config:3"];
+
+fn openssh<'a>(system: &'a System, release: &str) -> &'a System {
+    let program = format!("\0OpenSSH_7.4*\0OpenSSH_{release} Debian-5\0");
+    system.write("usr/sbin/sshd", &program)
+}
+
+/// As sshd 8.4 and 9.2 do: before 8.7 the older setting is one of its own, and implies the newer.
+#[test]
+fn prompts_of_sshd_by_its_version() {
+    all_give(&[
+        (
+            "8.4, the older one off",
+            |s| openssh(s.replace(SSHD, KBD, OLDER), "8.4p1"),
+            OFF,
+            |s| {
+                openssh(
+                    s.replace(SSHD, KBD, "KbdInteractiveAuthentication no\n"),
+                    "8.4p1",
+                )
+            },
+        ),
+        (
+            "8.6, both, the newer first",
+            |s| openssh(s.replace(SSHD, KBD, &[OLDER, KBD].concat()), "8.6p1"),
+            OFF,
+            |s| openssh(s.replace(SSHD, KBD, "#\n"), "8.6p1"),
+        ),
+        (
+            "8.4, off in a block",
+            |s| {
+                openssh(
+                    s.append(SSHD, "Match User bob\nKbdInteractiveAuthentication no\n"),
+                    "8.4p1",
+                )
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:7"],
+            nothing,
+        ),
+        (
+            "8.7, one setting with two names",
+            |s| openssh(s.replace(SSHD, KBD, &[OLDER, KBD].concat()), "8.7p1"),
+            OFF,
+            |s| openssh(s.replace(SSHD, KBD, &[KBD, OLDER].concat()), "8.7p1"),
+        ),
+        (
+            "by the version of the package",
+            |s| {
+                s.write(
+                    "var/lib/dpkg/status",
+                    "Package: openssh-server\nStatus: install ok installed\nVersion: 1:8.4p1-5+deb11u3\n",
+                );
+                s.replace(SSHD, KBD, &[KBD, OLDER].concat())
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:4"],
+            nothing,
+        ),
+        (
+            "an unknown version, off for the older ones",
+            |s| s.replace(SSHD, KBD, &[KBD, OLDER].concat()),
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:4"],
+            nothing,
+        ),
+        (
+            "an unknown version, off for the newer ones",
+            |s| s.replace(SSHD, KBD, "KbdInteractiveAuthentication no\n"),
+            OFF,
+            |s| {
+                s.replace(
+                    SSHD,
+                    KBD,
+                    &[KBD, "ChallengeResponseAuthentication yes\n"].concat(),
+                )
+            },
+        ),
+    ]);
+}
+
 const METHODS: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
 
 #[test]
@@ -303,19 +383,38 @@ fn methods_of_sshd() {
             |s| s.append(SSHD, "Match User bob\n  AuthenticationMethods publickey\n"),
             &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
             |s| {
-                s.append(
-                    SSHD,
-                    "Match User bob\n  X11Forwarding no\nMatch all\n  X11Forwarding yes\n",
-                )
+                s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey,keyboard-interactive\n")
             },
         ),
         (
-            "in a block for all, which overrides what is outside",
+            "in the block of all",
             |s| {
                 s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey\n")
             },
             &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:9"],
-            nothing,
+            // The first block that applies counts.
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match all\n  AuthenticationMethods publickey,keyboard-interactive\nMatch all\n  AuthenticationMethods publickey\n",
+                )
+            },
+        ),
+        (
+            "in the first of two blocks",
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match User bob\n  AuthenticationMethods publickey\nMatch User bob\n  AuthenticationMethods keyboard-interactive\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match User bob\n  AuthenticationMethods keyboard-interactive\nMatch User bob\n  AuthenticationMethods publickey\n",
+                )
+            },
         ),
         (
             "quoted lists",

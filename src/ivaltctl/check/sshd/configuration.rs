@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::version::{ONE_PROMPT_SETTING, version};
 use crate::check::program;
 use crate::root::Root;
 use crate::sshd_config::{Setting, SshdConfig};
@@ -29,10 +30,21 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// `None` where there is no sshd.
-    pub fn of(root: &Root) -> Option<Self> {
-        let files = SshdConfig::read(root)?;
+    /// As this sshd reads it; where its version is not known, as each may. None where there is no sshd.
+    pub fn all(root: &Root) -> Vec<Self> {
+        let separate =
+            version(root).map_or(vec![true, false], |known| vec![known < ONE_PROMPT_SETTING]);
+        let read = |separate| Self::read(root, separate);
+        separate.into_iter().filter_map(read).collect()
+    }
+
+    /// `separate`: whether ChallengeResponseAuthentication is a setting of its own.
+    fn read(root: &Root, separate: bool) -> Option<Self> {
+        let files = SshdConfig::read(root, separate)?;
         let mut global = values(&files, &[]);
+        if separate {
+            imply_prompts(&files, &mut global);
+        }
         let source = match effective(root) {
             Some(printed) => {
                 global = with_locations(&printed, &global);
@@ -42,8 +54,8 @@ impl Configuration {
         };
         let matches = files.blocks.iter().map(|criteria| {
             let mut of_block = global.clone();
-            of_block.extend(values(&files, criteria));
-            (criteria.join(" Match "), of_block)
+            of_block.extend(of_blocks(&files, criteria));
+            (criteria.join(" "), of_block)
         });
         Some(Self {
             matches: matches.collect(),
@@ -54,23 +66,44 @@ impl Configuration {
     }
 }
 
-/// What the files say for connections that match these criteria and no others.
+/// Before OpenSSH 8.7 `ChallengeResponseAuthentication`, which is yes by default, turns the other on for all connections,
+/// but not where a block for all of them says otherwise.
+fn imply_prompts(files: &SshdConfig, global: &mut Values) {
+    let off = |value: &EffectiveValue| value.text.eq_ignore_ascii_case("no");
+    let in_block = of_blocks(files, &[]).contains_key("kbdinteractiveauthentication");
+    if in_block
+        || global
+            .get("challengeresponseauthentication")
+            .is_some_and(off)
+    {
+        return;
+    }
+    if let Some(value) = global.get_mut("kbdinteractiveauthentication") {
+        "yes".clone_into(&mut value.text);
+    }
+}
+
+/// What the files say for connections that meet these criteria and no others.
 fn values(files: &SshdConfig, criteria: &[String]) -> Values {
+    collect(files, |keyword| files.value(keyword, criteria))
+}
+
+/// What the blocks say for them.
+fn of_blocks(files: &SshdConfig, criteria: &[String]) -> Values {
+    collect(files, |keyword| files.of_blocks(keyword, criteria))
+}
+
+fn collect<'a>(files: &'a SshdConfig, value: impl Fn(&str) -> Option<&'a Setting>) -> Values {
     let keywords = files.settings.iter().map(|setting| &setting.keyword);
-    let effective = |keyword: &String| {
-        let Setting {
-            arguments,
-            file,
-            line,
-            ..
-        } = files.value(keyword, criteria)?;
+    let located = |keyword: &String| {
+        let setting = value(keyword)?;
         let value = EffectiveValue {
-            text: arguments.join(" "),
-            location: Some((file.clone(), *line)),
+            text: setting.arguments.join(" "),
+            location: Some((setting.file.clone(), setting.line)),
         };
         Some((keyword.clone(), value))
     };
-    keywords.filter_map(effective).collect()
+    keywords.filter_map(located).collect()
 }
 
 /// sshd needs root, host keys and /run/sshd for it. It does not know of a change that is not written yet.
@@ -92,4 +125,101 @@ fn with_locations(printed: &str, files: &Values) -> Values {
         values.entry(keyword).or_insert(value);
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sshd_config::CONFIG;
+
+    /// Of one keyword, for all connections and for those of each block.
+    fn values(text: &str, separate: bool, keyword: &str) -> Vec<(String, String)> {
+        let config = Path::new("/etc/ssh/sshd_config.d/block.conf");
+        let block = "X11Forwarding yes\nMatch Group b\nMaxAuthTries 7\nMatch all\nMaxAuthTries 8\n";
+        let root = Root::new(Path::new("/no/such/folder"))
+            .with(Path::new(CONFIG), text.to_owned())
+            .with(config, block.to_owned());
+        let read = Configuration::read(&root, separate).unwrap();
+        let value = |values: &Values| {
+            values
+                .get(keyword)
+                .map_or("-", |value| &value.text)
+                .to_owned()
+        };
+        let blocks = read.matches.iter();
+        let blocks = blocks.map(|(criteria, values)| (criteria.clone(), value(values)));
+        [(String::new(), value(&read.global))]
+            .into_iter()
+            .chain(blocks)
+            .collect()
+    }
+
+    #[test]
+    fn blocks_override_what_is_outside_and_the_first_of_them_counts() {
+        let include = "Include /etc/ssh/sshd_config.d/block.conf\n";
+        for (text, expected) in [
+            (
+                "MaxAuthTries 1\nMatch User a\nMaxAuthTries 2\n",
+                &[("", "1"), ("User a", "2")][..],
+            ),
+            // A block with the same criteria applies to the same connections.
+            (
+                "Match User a\nMaxAuthTries 2\nMatch User a\nMaxAuthTries 3\n",
+                &[("", "-"), ("User a", "2")],
+            ),
+            (
+                "Match User a\nMaxAuthTries 2\nMatch User a Group b\nMaxAuthTries 3\nMatch User ab\nMaxAuthTries 4\n",
+                &[
+                    ("", "-"),
+                    ("User a", "2"),
+                    ("User a Group b", "2"),
+                    ("User ab", "4"),
+                ],
+            ),
+            ("MaxAuthTries 1\nMatch all\nMaxAuthTries 2\n", &[("", "2")]),
+            (
+                "Match User a\nMaxAuthTries 2\nMatch all\nMaxAuthTries 3\n",
+                &[("", "3"), ("User a", "2")],
+            ),
+            (
+                "Match All\nMaxAuthTries 3\nMatch User a\nMaxAuthTries 2\n",
+                &[("", "3"), ("User a", "3")],
+            ),
+            (
+                &format!("{include}MaxAuthTries 1\n"),
+                &[("", "8"), ("Group b", "7")],
+            ),
+            (
+                &format!("MaxAuthTries 1\nMatch User a\n{include}MaxAuthTries 2\n"),
+                &[("", "1"), ("User a", "8"), ("User a Group b", "7")],
+            ),
+        ] {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(criteria, value)| (criteria.to_string(), value.to_string()))
+                .collect();
+            assert_eq!(values(text, false, "maxauthtries"), expected, "{text}");
+        }
+    }
+
+    /// sshd.c of OpenSSH 8.6: challenge-response is implemented via keyboard-interactive.
+    #[test]
+    fn one_setting_implies_the_other_before_8_7() {
+        let kbd = "KbdInteractiveAuthentication no\n";
+        for (text, separate, expected) in [
+            (kbd, true, "yes"),
+            (kbd, false, "no"),
+            (
+                "KbdInteractiveAuthentication no\nChallengeResponseAuthentication no\n",
+                true,
+                "no",
+            ),
+            ("Match all\nKbdInteractiveAuthentication no\n", true, "no"),
+            ("ChallengeResponseAuthentication no\n", true, "-"),
+            ("ChallengeResponseAuthentication no\n", false, "no"),
+        ] {
+            let read = values(text, separate, "kbdinteractiveauthentication");
+            assert_eq!(read[0].1, expected, "{text} {separate}");
+        }
+    }
 }

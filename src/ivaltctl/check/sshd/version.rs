@@ -6,6 +6,9 @@ use crate::root::Root;
 
 /// Where distributions install it, here and below `--root` alike.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+/// The first in which `ChallengeResponseAuthentication` is but another name of `KbdInteractiveAuthentication`: before, PAM
+/// may prompt only where both are on.
+pub const ONE_PROMPT_SETTING: (u32, u32) = (8, 7);
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 
 /// The version as (major, minor), such as (9, 2) of `OpenSSH_9.2p1`: from the release that the program itself holds (what
@@ -14,6 +17,12 @@ pub fn version(root: &Root) -> Option<(u32, u32)> {
     let of_program = |path: &&str| release(&root.read_bytes(Path::new(path)).ok()?);
     let of_package = || packaged(&root.read(Path::new(DPKG_STATUS)).ok()?);
     PROGRAMS.iter().find_map(of_program).or_else(of_package)
+}
+
+/// Whether `ChallengeResponseAuthentication` must be on besides `KbdInteractiveAuthentication`, as far as is known. Later
+/// versions take it as another name.
+pub fn has_older_prompt_setting(root: &Root) -> bool {
+    version(root).is_none_or(|known| known < ONE_PROMPT_SETTING)
 }
 
 /// The release of portable OpenSSH in a program's bytes. The `p` tells it from the patterns by which sshd knows its
