@@ -29,6 +29,7 @@ mod pam_stack;
 mod replace;
 mod root;
 mod sshd_config;
+mod sshd_program;
 mod terminal;
 mod users;
 mod verify;

@@ -89,15 +89,20 @@ impl SshdConfig {
         Some(reader.config)
     }
 
-    /// What counts for connections that meet these criteria and no others; outside of all blocks with none. A block
-    /// overrides what is outside, `Match all` alike, whose lines also count as if they were outside.
-    pub fn value(&self, keyword: &str, criteria: &[String]) -> Option<&Setting> {
+    /// What the lines outside of all blocks say, and those of `Match all`.
+    pub fn outside(&self, keyword: &str) -> Option<&Setting> {
         let for_all = |setting: &&Setting| match &setting.scope {
             Scope::Match(of_block) => of_block.is_empty(),
             Scope::Global => true,
         };
+        self.of_keyword(keyword).find(for_all)
+    }
+
+    /// What counts for connections that meet these criteria and no others; outside of all blocks with none. A block
+    /// overrides what is outside, `Match all` alike, whose lines also count as if they were outside.
+    pub fn value(&self, keyword: &str, criteria: &[String]) -> Option<&Setting> {
         self.of_blocks(keyword, criteria)
-            .or_else(|| self.of_keyword(keyword).find(for_all))
+            .or_else(|| self.outside(keyword))
     }
 
     /// What the blocks say for these connections.
@@ -121,6 +126,11 @@ impl SshdConfig {
 /// Whether an sshd of this version knows `Include`.
 pub fn has_include(version: Option<Version>) -> bool {
     version.is_none_or(|version| version >= INCLUDE)
+}
+
+/// The file with which a system's sshd begins.
+pub fn main_path(root: &Root) -> &'static Path {
+    main_file(root).map_or(Path::new(CONFIG), |(path, _)| path)
 }
 
 fn main_file(root: &Root) -> Option<(&'static Path, String)> {

@@ -20,7 +20,7 @@ mod enrolment;
 mod log;
 mod module_file;
 mod online;
-mod program;
+pub mod program;
 mod proxy;
 mod selinux;
 mod services;

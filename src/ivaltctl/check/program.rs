@@ -9,9 +9,22 @@ use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a program that ended by itself has printed.
+pub struct Printed {
+    pub success: bool,
+    pub output: String,
+    pub errors: String,
+}
+
 /// The output of the first of these programs that exists; `None` where there is none, where it fails, and where it does
 /// not end in time.
 pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
+    let printed = run(places, arguments)?;
+    printed.success.then_some(printed.output)
+}
+
+/// Runs the first of these programs that exists; `None` where there is none, and where it does not end in time.
+pub fn run(places: &[&str], arguments: &[&str]) -> Option<Printed> {
     let program = places.iter().find(|place| Path::new(place).exists())?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -21,22 +34,29 @@ pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .ok()?;
-    let mut pipe = child.stdout.take()?;
+    let output = reader(child.stdout.take()?);
+    let errors = reader(child.stderr.take()?);
+    let success = wait(child)?.success();
+    Some(Printed {
+        success,
+        output: output.recv_timeout(TIMEOUT).ok()?,
+        errors: errors.recv_timeout(TIMEOUT).ok()?,
+    })
+}
+
+/// A program whose pipe is full would not end.
+fn reader(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, printed) = mpsc::channel();
-    // A program whose pipe is full would not end.
     thread::spawn(move || {
         let mut text = Vec::new();
-        let read = pipe.read_to_end(&mut text);
-        let _ = sender.send(read.map(|_| text));
+        if pipe.read_to_end(&mut text).is_ok() {
+            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+        }
     });
-    if !wait(child)?.success() {
-        return None;
-    }
-    let text = printed.recv_timeout(TIMEOUT).ok()?.ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    printed
 }
 
 fn wait(mut child: Child) -> Option<ExitStatus> {
@@ -64,5 +84,8 @@ mod tests {
         );
         assert_eq!(output(&["/bin/false"], &[]), None);
         assert_eq!(output(&["/no/such"], &[]), None);
+        let failed = run(&["/bin/sh"], &["-c", "echo out; echo why >&2; exit 3"]).unwrap();
+        assert!(!failed.success);
+        assert_eq!((&*failed.output, &*failed.errors), ("out\n", "why\n"));
     }
 }

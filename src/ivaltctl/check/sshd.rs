@@ -14,7 +14,7 @@ use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, Rule, RuleType};
 use crate::root::Root;
-use crate::sshd_config::CONFIG;
+use crate::{sshd_config, sshd_program};
 use configuration::{Configuration, Values};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
@@ -30,7 +30,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
         return Vec::new();
     }
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings = Vec::from_iter(refused(context.root));
     for configuration in Configuration::all(context.root) {
         let found = of_configuration(context, &configuration);
         let place = |found: &Finding| (found.id, found.file.clone(), found.line);
@@ -39,6 +39,26 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
         findings.extend(found.into_iter().filter(new));
     }
     findings
+}
+
+/// While it runs, sshd keeps the configuration that it has.
+fn refused(root: &Root) -> Option<Finding> {
+    let words = configuration::refusal(root)?;
+    let what = format!(
+        "sshd does not take its configuration, so that it does not start again once it stops, and nobody gets in by ssh then; it \
+         says: {words}"
+    );
+    let reload = sshd_program::reload_command(root);
+    let fix =
+        format!("correct what sshd names, until this prints nothing: sshd -t; then: {reload}");
+    let file = sshd_config::main_path(root);
+    Some(finding(
+        Severity::LocksOut,
+        "sshd-config-refused",
+        file,
+        what,
+        fix,
+    ))
 }
 
 /// The values of `AuthenticationMethods` that the files set: for all connections, and in `Match` blocks.
@@ -141,17 +161,16 @@ impl MatchScope<'_> {
     ) -> Finding {
         let value = self.values.get(keyword);
         let location = value.and_then(|value| value.location.clone());
-        let where_to_write = match &location {
-            Some((file, _)) => format!("write in {}", file.display()),
-            // Further down, an earlier value would count, or the line would belong to a Match block.
-            None => format!("write at the top of {CONFIG}"),
-        };
+        let where_to_write = self
+            .configuration
+            .place(location.as_ref().map(|(file, _)| &**file));
         let (file, line) = match location {
             Some((file, line)) => (file, Some(line)),
-            None => (CONFIG.into(), None),
+            None => (self.configuration.main.clone(), None),
         };
         let source = self.configuration.source;
-        let fix = format!("{where_to_write}: {fix}; then: sshd -t && systemctl reload ssh");
+        let reload = sshd_program::reload_command(self.context.root);
+        let fix = format!("{where_to_write}: {fix}; then: sshd -t && {reload}");
         Finding {
             line,
             ..finding(

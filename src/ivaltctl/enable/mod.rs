@@ -9,8 +9,9 @@ mod rollback;
 mod saved_state;
 mod sshd;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use similar::TextDiff;
@@ -20,7 +21,7 @@ use crate::finding::{Finding, Severity};
 use crate::replace::replace;
 use crate::root::Root;
 use crate::terminal::{self, ERROR, OK, WARN};
-use crate::{Exit, Refused, check, pam_stack};
+use crate::{Exit, Refused, check, pam_stack, sshd_program};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
@@ -28,6 +29,7 @@ use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::new(&enable.root);
     let service = service_name(&enable.service)?;
+    refuse_broken_sshd_config(&root, service)?;
     let states = StateDir::create(&root)?;
     let plan::Plan { changes, notice } = new_plan(&states, &root, service)?;
     refuse_dangerous(&root, config, &changes)?;
@@ -43,6 +45,7 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
         return Err(changed_meanwhile());
     }
     let mut state = SavedState::new(service, enable.confirm_within, changes);
+    state.folder = plan::missing_folder(&root, &state.changes);
     if !root.is_this_machine() {
         state.phase = Phase::Confirmed;
     }
@@ -50,6 +53,18 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     apply(&states, &root, &state)?;
     print_next_step(&state, enable);
     Ok(Exit::Done)
+}
+
+/// What was wrong before must not look like the fault of this change.
+fn refuse_broken_sshd_config(root: &Root, service: &str) -> Result<(), Refused> {
+    if service != "sshd" || !root.is_this_machine() {
+        return Ok(());
+    }
+    sshd::test().map_err(|Refused(why)| {
+        Refused(format!(
+            "{why}; sshd does not take its configuration as it is, so nothing was changed; correct it, and run this again"
+        ))
+    })
 }
 
 /// What `enable` would change now.
@@ -116,7 +131,8 @@ pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
         return Err(changed_meanwhile());
     }
     for state in &now {
-        restore(&root, state)?;
+        restore_files(&root, state)?;
+        reload_unless_broken(&root, state)?;
         states.forget(&state.service)?;
         terminal::print(format_args!(
             "{}: iVALT is disabled, the files are as they were before",
@@ -269,6 +285,10 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
 }
 
 fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    if let Some(folder) = &state.folder {
+        make_folder(&root.real(folder))
+            .map_err(|error| Refused(format!("{}: {error}", folder.display())))?;
+    }
     for change in &state.changes {
         let named = |error: io::Error| Refused(format!("{}: {error}", change.path.display()));
         write(&root.real(&change.path), &change.after.0).map_err(named)?;
@@ -276,16 +296,47 @@ fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
     reload(root, state)
 }
 
+/// Readable by every user, whatever the umask.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
 /// sshd alone has settings of its own that changed; all other services read pam.d at every login.
+fn is_asked(root: &Root, service: &str) -> bool {
+    service == "sshd" && root.is_this_machine() && sshd_program::is_installed()
+}
+
 fn reload(root: &Root, state: &SavedState) -> Result<(), Refused> {
-    if state.service != "sshd" || !root.is_this_machine() {
+    if !is_asked(root, &state.service) {
         return Ok(());
     }
-    sshd::test().and_then(|()| sshd::reload())
+    sshd::test().and_then(|()| sshd::reload(root))
+}
+
+/// An sshd that does not take the files as they were, for a reason that is not ours, would end at a reload.
+fn reload_unless_broken(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    if !is_asked(root, &state.service) {
+        return Ok(());
+    }
+    let Err(Refused(why)) = sshd::test() else {
+        return sshd::reload(root);
+    };
+    terminal::print_error(format_args!(
+        "{why}; the files are as they were before, and sshd was not told to read them, since it would end; it asks for iVALT \
+         until it does: correct its configuration, then: sshd -t && {}",
+        sshd_program::reload_command(root)
+    ));
+    Ok(())
+}
+
+fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    restore_files(root, state)?;
+    reload(root, state)
 }
 
 /// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
-fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
+fn restore_files(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in state.changes.iter().rev() {
         let before = change.before.as_ref().map(|content| content.0.as_slice());
         // What `enable` did not reach is left alone: a file that cannot be written must not stop the rollback of the
@@ -303,7 +354,11 @@ fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
         };
         done.map_err(|error| Refused(format!("{}: {error}", change.path.display())))?;
     }
-    reload(root, state)
+    if let Some(folder) = &state.folder {
+        // Others may have put files there.
+        let _ = fs::remove_dir(root.real(folder));
+    }
+    Ok(())
 }
 
 /// Such files may be read by every user.

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{read, restore};
+use super::{read, reload, restore_files};
 use crate::root::Root;
 use crate::{Exit, Refused, terminal};
 
@@ -95,12 +95,20 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
     rollback_with_retry(&root, &state)
 }
 
-/// A full disk or a second ivaltctl must not keep administrators locked out: it is tried for a day.
+/// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
+/// tried for a day.
 fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    if with_retry(|| rollback(root, state))? {
+        with_retry(|| reload(root, state))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn with_retry<T>(attempt: impl Fn() -> Result<T, Refused>) -> Result<T, Refused> {
     let mut tries_left = 24 * 60 * 6;
     loop {
         tries_left -= 1;
-        match rollback(root, state) {
+        match attempt() {
             Err(_) if tries_left > 0 => sleep(Duration::from_secs(10)),
             done => return done,
         }
@@ -113,11 +121,12 @@ fn is_pending(root: &Root, state: &SavedState) -> bool {
     now.map_or(true, |now| now.as_ref() == Some(state))
 }
 
-/// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
-fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+/// Whether there was anything to roll back. Also where a file was edited meanwhile: nobody has confirmed that a login
+/// works with it. The edited version is kept.
+fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
     let states = StateDir::create(root)?.lock()?;
     if states.load(&state.service)?.as_ref() != Some(state) {
-        return Ok(Exit::Done);
+        return Ok(false);
     }
     for change in &state.changes {
         let now = read(root, &change.path)?.unwrap_or_default();
@@ -125,10 +134,10 @@ fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
             states.keep(&change.path, &now)?;
         }
     }
-    restore(root, state)?;
+    restore_files(root, state)?;
     states.save(&SavedState {
         phase: Phase::RolledBack,
         ..state.clone()
     })?;
-    Ok(Exit::Done)
+    Ok(true)
 }

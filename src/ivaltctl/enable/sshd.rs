@@ -1,7 +1,5 @@
 //! sshd: tests its configuration, has a running sshd reload it, and makes sure that it did.
 
-use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,21 +7,25 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::listener::{Found, Listener};
-use crate::{Refused, terminal};
+use crate::root::Root;
+use crate::sshd_config::{Setting, SshdConfig};
+use crate::{Refused, sshd_program, terminal};
 
-/// Where distributions install it.
-const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// How long sshd has to begin anew; it does so within a second.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// The unit's name is Debian's or everybody else's.
-const RELOAD: &str = "systemctl reload ssh || systemctl reload sshd";
 
 /// `sshd -t`
 ///
 /// # Errors
-/// What sshd reports.
+/// What sshd has against its configuration.
 pub fn test() -> Result<(), Refused> {
-    sshd("-t").map(drop)
+    if !sshd_program::is_installed() {
+        return Err(Refused("sshd is not installed here".into()));
+    }
+    match sshd_program::refusal() {
+        Some(words) => Err(Refused(format!("sshd -t: {words}"))),
+        None => Ok(()),
+    }
 }
 
 /// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay. Where none runs, there is
@@ -31,10 +33,12 @@ pub fn test() -> Result<(), Refused> {
 ///
 /// # Errors
 /// It runs, and does not have the new settings.
-pub fn reload() -> Result<(), Refused> {
-    let effective = sshd("-T")?;
+pub fn reload(root: &Root) -> Result<(), Refused> {
+    let effective = sshd_program::effective().unwrap_or_else(|| from_files(root));
     match Listener::find(&effective)? {
-        Found::Listener(listener) => reload_listener(&listener, &effective),
+        Found::Listener(listener) => {
+            reload_listener(&listener, &effective, &sshd_program::reload_command(root))
+        }
         Found::NotRunning => {
             terminal::print("sshd is not running; it reads its configuration when it starts");
             Ok(())
@@ -46,16 +50,29 @@ pub fn reload() -> Result<(), Refused> {
             Ok(())
         }
         Found::Unknown(what) => Err(Refused(format!(
-            "{what}, so it is not clear what must reload sshd's configuration; {RELOAD}"
+            "{what}, so it is not clear what must reload sshd's configuration; {}",
+            sshd_program::reload_command(root)
         ))),
     }
 }
 
-fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
+/// Before OpenSSH 9.3 `sshd -T` alone prints the values, and not while /run/sshd is missing.
+fn from_files(root: &Root) -> String {
+    let settings = SshdConfig::read(root, false).map_or(Vec::new(), |config| config.settings);
+    let line = |setting: Setting| format!("{} {}\n", setting.keyword, setting.arguments.join(" "));
+    let ports = if settings.iter().any(|setting| setting.keyword == "port") {
+        ""
+    } else {
+        "port 22\n"
+    };
+    settings.into_iter().map(line).collect::<String>() + ports
+}
+
+fn reload_listener(old: &Listener, effective: &str, command: &str) -> Result<(), Refused> {
     let pid = old.pid;
     kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
         Refused(format!(
-            "sshd (process {pid}) could not be reloaded: {error}; {RELOAD}"
+            "sshd (process {pid}) could not be reloaded: {error}; {command}"
         ))
     })?;
     let begin = Instant::now();
@@ -66,45 +83,6 @@ fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
         }
     }
     Err(Refused(format!(
-        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {RELOAD}"
+        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {command}"
     )))
-}
-
-fn sshd(option: &str) -> Result<String, Refused> {
-    let program = PROGRAMS.into_iter().find(|path| Path::new(path).exists());
-    let program = program.ok_or_else(|| Refused("sshd is not installed here".into()))?;
-    let output = Command::new(program).arg(option).env_clear().output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let message = String::from_utf8_lossy(&output.stderr);
-    Err(Refused(format!(
-        "sshd {option}: {}{}",
-        message.trim(),
-        missing_folder(&message)
-    )))
-}
-
-/// The folder is there only while the service runs; ssh.socket may wait without it.
-fn missing_folder(message: &str) -> String {
-    let folder = message
-        .lines()
-        .find_map(|line| line.strip_prefix("Missing privilege separation directory: "));
-    folder.map_or_else(String::new, |folder| {
-        format!("; create it: mkdir -m 0755 {}", folder.trim())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_folder_has_its_fix() {
-        assert_eq!(
-            missing_folder("Missing privilege separation directory: /run/sshd\r\n"),
-            "; create it: mkdir -m 0755 /run/sshd"
-        );
-        assert_eq!(missing_folder("Bad configuration option: X"), "");
-    }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::version::{ONE_PROMPT_SETTING, version};
-use crate::check::program;
 use crate::root::Root;
 use crate::sshd_config::{Setting, SshdConfig};
+use crate::sshd_program;
 
 /// An effective value, and where it is set, if it is.
 #[derive(Clone, Debug)]
@@ -83,6 +83,21 @@ fn imply_prompts(files: &SshdConfig, global: &mut Values) {
     }
 }
 
+impl Configuration {
+    /// Where a line must be written to count. Below /usr it would not outlive an update, and further down in a file an
+    /// earlier value would count, or the line would belong to a `Match` block.
+    pub fn place(&self, location: Option<&Path>) -> String {
+        let is_vendors = |file: &Path| file.starts_with("/usr");
+        match location {
+            Some(file) if !is_vendors(file) => format!("write in {}", file.display()),
+            None if !is_vendors(&self.main) => {
+                format!("write at the top of {}", self.main.display())
+            }
+            _ => "write in /etc/ssh/sshd_config.d/00-local.conf".to_owned(),
+        }
+    }
+}
+
 /// What the files say for connections that meet these criteria and no others.
 fn values(files: &SshdConfig, criteria: &[String]) -> Values {
     collect(files, |keyword| files.value(keyword, criteria))
@@ -106,10 +121,20 @@ fn collect<'a>(files: &'a SshdConfig, value: impl Fn(&str) -> Option<&'a Setting
     keywords.filter_map(located).collect()
 }
 
-/// sshd needs root, host keys and /run/sshd for it. It does not know of a change that is not written yet.
+/// sshd does not know of a change that is not written yet.
 fn effective(root: &Root) -> Option<String> {
-    let can_be_run = root.is_this_machine() && !root.differs_below(Path::new("/etc/ssh"));
-    can_be_run.then(|| program::output(&["/usr/sbin/sshd", "/usr/bin/sshd"], &["-T"]))?
+    can_be_asked(root).then(sshd_program::effective)?
+}
+
+/// Why sshd does not take its configuration, in its own words.
+pub fn refusal(root: &Root) -> Option<String> {
+    // sshd reads files that are root's alone.
+    let may_read = nix::unistd::geteuid().is_root();
+    (may_read && can_be_asked(root)).then(sshd_program::refusal)?
+}
+
+fn can_be_asked(root: &Root) -> bool {
+    root.is_this_machine() && !root.differs_below(Path::new("/etc/ssh"))
 }
 
 /// The values that sshd prints, with its keywords in mixed case from OpenSSH 10.4 on; the locations are those of the
