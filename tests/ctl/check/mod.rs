@@ -2,6 +2,7 @@
 //! counterpart gives none.
 
 mod desktop;
+mod enabling;
 mod environment;
 mod module_file;
 mod online;
