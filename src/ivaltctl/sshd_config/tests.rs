@@ -1,4 +1,4 @@
-//! The table of tests/sshd_config/cases, which an end-to-end case compares with the real sshd.
+//! The table of tests/e2e/sshd_config.cases, which an end-to-end case compares with the real sshd.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -94,7 +94,7 @@ fn read(folder: &Path, version: Option<Version>, criteria: &[String]) -> String 
 
 #[test]
 fn cases() {
-    let table = support::checkout().join("tests/sshd_config/cases");
+    let table = support::checkout().join("tests/e2e/sshd_config.cases");
     let table = fs::read_to_string(table).unwrap();
     let mut compared = 0;
     for case in table.split("\ncase ").skip(1) {
