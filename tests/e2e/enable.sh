@@ -378,7 +378,8 @@ disable_sshd_with_a_broken_configuration_case() {
     expect_captured "sshd -t: $sshd_words; the files are as they were before, and sshd was not told to read them, since it would end"
     expect_captured 'sshd: iVALT is disabled, the files are as they were before'
     expect_untouched
-    [[ $(cat /run/sshd.pid) == "$listener" ]] && kill -0 "$listener" || fault 'sshd has ended'
+    [[ $(cat /run/sshd.pid) == "$listener" ]] || fault 'another sshd'
+    kill -0 "$listener" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     reload_sshd
     key_alone_is_enough
