@@ -28,30 +28,36 @@ pub fn is_installed() -> bool {
     PROGRAMS.iter().any(|path| Path::new(path).exists())
 }
 
-/// What `sshd -t` has against the configuration; `None` where it takes it.
-pub fn refusal() -> Option<String> {
-    let printed = program::run(&PROGRAMS, &["-t"])?;
-    of_configuration(&printed)
+/// What `sshd -t` says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is nothing wrong with the configuration.
+    Taken,
+    /// Its words.
+    Refused(String),
+    /// It is not installed, or does not end.
+    None,
 }
 
-fn of_configuration(printed: &Printed) -> Option<String> {
-    let elsewhere = |what: &&str| printed.errors.contains(what);
-    if printed.success || MISSING_ELSEWHERE.iter().any(|what| elsewhere(&what)) {
-        return None;
+/// Asks `sshd -t`. It needs root.
+pub fn test(root: &Root) -> Verdict {
+    program::run(root, &PROGRAMS, &["-t"]).map_or(Verdict::None, |printed| verdict(&printed))
+}
+
+fn verdict(printed: &Printed) -> Verdict {
+    let mut elsewhere = MISSING_ELSEWHERE.iter();
+    if printed.success || elsewhere.any(|what| printed.errors.contains(what)) {
+        return Verdict::Taken;
     }
     let lines = printed.errors.lines().map(str::trim);
-    Some(
-        lines
-            .filter(|line| !line.is_empty())
-            .collect::<Vec<_>>()
-            .join("; "),
-    )
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    Verdict::Refused(lines.join("; "))
 }
 
 /// The effective values, as `sshd -T` prints them. It needs root, host keys and /run/sshd; `sshd -G`, since OpenSSH 9.3,
 /// needs none of them.
-pub fn effective() -> Option<String> {
-    let with = |option| program::output(&PROGRAMS, &[option]);
+pub fn effective(root: &Root) -> Option<String> {
+    let with = |option| program::output(root, &PROGRAMS, &[option]);
     with("-T").or_else(|| with("-G"))
 }
 
@@ -79,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_configuration_and_what_is_missing_elsewhere() {
         let says = |errors: &str| {
-            of_configuration(&Printed {
+            verdict(&Printed {
                 success: false,
                 output: String::new(),
                 errors: errors.into(),
@@ -90,13 +96,13 @@ mod tests {
             "sshd: no hostkeys available -- exiting.\r\n",
             "Privilege separation user sshd does not exist\r\n",
         ] {
-            assert_eq!(says(errors), None, "{errors}");
+            assert_eq!(says(errors), Verdict::Taken, "{errors}");
         }
         let wrong = "/etc/ssh/sshd_config: line 3: Bad configuration option: X\r\n/etc/ssh/sshd_config: terminating, 1 bad configuration options\r\n";
         assert_eq!(
-            says(wrong).as_deref(),
-            Some(
-                "/etc/ssh/sshd_config: line 3: Bad configuration option: X; /etc/ssh/sshd_config: terminating, 1 bad configuration options"
+            says(wrong),
+            Verdict::Refused(
+                "/etc/ssh/sshd_config: line 3: Bad configuration option: X; /etc/ssh/sshd_config: terminating, 1 bad configuration options".into()
             )
         );
     }
@@ -117,7 +123,8 @@ mod tests {
                 "{ systemctl reload ssh || systemctl reload sshd; }",
             ),
         ] {
-            let root = Root::new(Path::new("/no/such/folder"));
+            let dir = tempfile::TempDir::new().unwrap();
+            let root = Root::new(dir.path());
             let root = root.with(Path::new(file), String::new());
             assert_eq!(reload_command(&root), expected, "{file}");
         }

@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use crate::root::Root;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a program that ended by itself has printed.
@@ -16,15 +18,18 @@ pub struct Printed {
     pub errors: String,
 }
 
-/// The output of the first of these programs that exists; `None` where there is none, where it fails, and where it does
-/// not end in time.
-pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
-    let printed = run(places, arguments)?;
+/// The output of the first of these programs that exists; `None` where there is none, where it fails, and as for [`run`].
+pub fn output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String> {
+    let printed = run(root, places, arguments)?;
     printed.success.then_some(printed.output)
 }
 
-/// Runs the first of these programs that exists; `None` where there is none, and where it does not end in time.
-pub fn run(places: &[&str], arguments: &[&str]) -> Option<Printed> {
+/// Runs the first of these programs that exists; `None` where there is none, where it does not end in time, and for a
+/// system below a folder: its programs are not run, and this machine's know nothing of it.
+pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> {
+    if !root.is_this_machine() {
+        return None;
+    }
     let program = places.iter().find(|place| Path::new(place).exists())?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -78,14 +83,27 @@ mod tests {
 
     #[test]
     fn only_the_output_of_a_success_counts() {
+        let here = Root::new(Path::new("/"));
         assert_eq!(
-            output(&["/no/such", "/bin/echo"], &["a b"]),
+            output(&here, &["/no/such", "/bin/echo"], &["a b"]),
             Some("a b\n".into())
         );
-        assert_eq!(output(&["/bin/false"], &[]), None);
-        assert_eq!(output(&["/no/such"], &[]), None);
-        let failed = run(&["/bin/sh"], &["-c", "echo out; echo why >&2; exit 3"]).unwrap();
+        assert_eq!(output(&here, &["/bin/false"], &[]), None);
+        assert_eq!(output(&here, &["/no/such"], &[]), None);
+        let failed = run(
+            &here,
+            &["/bin/sh"],
+            &["-c", "echo out; echo why >&2; exit 3"],
+        );
+        let failed = failed.unwrap();
         assert!(!failed.success);
         assert_eq!((&*failed.output, &*failed.errors), ("out\n", "why\n"));
+    }
+
+    #[test]
+    fn nothing_is_run_for_a_system_below_a_folder() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let below = Root::new(dir.path());
+        assert_eq!(output(&below, &["/bin/echo"], &[]), None);
     }
 }

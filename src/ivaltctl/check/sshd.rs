@@ -4,23 +4,27 @@
 //! value of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
 
 mod configuration;
+mod passing;
 pub mod version;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accounts;
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
-use crate::pam_stack::{self, ModuleKind, Rule, RuleType};
+use crate::pam_stack::{self, Rule, RuleType};
 use crate::root::Root;
 use crate::{sshd_config, sshd_program};
-use configuration::{Configuration, Values};
+use configuration::{Configuration, Location, Values, is_vendors};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
 
 const METHODS: &str = "authenticationmethods";
+/// Read before the files of a package, and by hand alone.
+const LOCAL: &str = "/etc/ssh/sshd_config.d/00-local.conf";
 
 /// What a user needs to find the phone and to type a token.
 const TYPING_TIME: Duration = Duration::from_secs(20);
@@ -107,19 +111,36 @@ struct MatchScope<'a> {
 impl MatchScope<'_> {
     fn check(&self) -> Vec<Finding> {
         if self.is("usepam", "no") {
-            return vec![self.finding(
-                Severity::LetsIn,
-                "sshd-pam-off",
-                "usepam",
-                "UsePAM no: sshd asks no PAM module, so nobody is asked for iVALT, and keys and passwords alone get in",
-                "UsePAM yes",
-            )];
+            return self.without_pam();
         }
+        self.with_pam()
+    }
+
+    /// What would lock out once PAM is on is said before.
+    fn without_pam(&self) -> Vec<Finding> {
+        let off = self.finding(
+            Severity::LetsIn,
+            "sshd-pam-off",
+            "usepam",
+            "UsePAM no: sshd asks no PAM module, so nobody is asked for iVALT, and keys and passwords alone get in",
+            "UsePAM yes",
+        );
+        let then = self.with_pam().into_iter();
+        let then = then.filter(|found| found.severity == Severity::LocksOut);
+        let then = then.map(|found| Finding {
+            what: format!("once UsePAM is yes: {}", found.what),
+            ..found
+        });
+        [off].into_iter().chain(then).collect()
+    }
+
+    fn with_pam(&self) -> Vec<Finding> {
         [
             self.methods(),
             self.unused_line().into_iter().collect(),
             self.token_alone().into_iter().collect(),
             self.prompts(),
+            self.nobody_gets_in().into_iter().collect(),
             self.limits(),
             self.accounts(),
         ]
@@ -159,18 +180,14 @@ impl MatchScope<'_> {
         what: &str,
         fix: &str,
     ) -> Finding {
-        let value = self.values.get(keyword);
-        let location = value.and_then(|value| value.location.clone());
-        let where_to_write = self
-            .configuration
-            .place(location.as_ref().map(|(file, _)| &**file));
-        let (file, line) = match location {
-            Some((file, line)) => (file, Some(line)),
+        let (file, line) = match self.location(keyword) {
+            Some((file, line)) => (file.clone(), Some(*line)),
             None => (self.configuration.main.clone(), None),
         };
         let source = self.configuration.source;
+        let place = self.place_of_fix(keyword, fix);
         let reload = sshd_program::reload_command(self.context.root);
-        let fix = format!("{where_to_write}: {fix}; then: sshd -t && {reload}");
+        let fix = format!("write {place}: {fix}; then: sshd -t && {reload}");
         Finding {
             line,
             ..finding(
@@ -180,6 +197,37 @@ impl MatchScope<'_> {
                 format!("{}{what}{source}", self.prefix),
                 fix,
             )
+        }
+    }
+
+    fn location(&self, keyword: &str) -> Option<&Location> {
+        self.values.get(keyword)?.location.as_ref()
+    }
+
+    /// In place of the line that sets the keyword of the fix; else where it counts for these connections.
+    fn place_of_fix(&self, keyword: &str, fix: &str) -> String {
+        let of_fix = fix
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let outside = self.configuration.global.get(&of_fix);
+        let outside = outside.and_then(|value| value.location.as_ref());
+        let in_block = !self.prefix.is_empty();
+        match (self.location(&of_fix), self.location(keyword)) {
+            (Some((file, line)), _)
+                if !is_vendors(file) && (!in_block || self.location(&of_fix) != outside) =>
+            {
+                format!("in {}, in place of line {line}", file.display())
+            }
+            (_, Some((file, line))) if in_block => {
+                format!("in {}, above line {line}", file.display())
+            }
+            // Further down, an earlier value would count, or the line would belong to a Match block.
+            (None, _) if !is_vendors(&self.configuration.main) => {
+                format!("at the top of {}", self.configuration.main.display())
+            }
+            _ => format!("in {LOCAL}"),
         }
     }
 
@@ -214,7 +262,7 @@ impl MatchScope<'_> {
                 METHODS,
                 "every list of AuthenticationMethods has the password method, which cannot carry a token: nobody gets in \
                  by ssh",
-                "AuthenticationMethods keyboard-interactive",
+                &self.methods_fix(),
             ));
         }
         findings
@@ -231,7 +279,7 @@ impl MatchScope<'_> {
                 &format!(
                     "AuthenticationMethods has the list {shown}, which does not run PAM: users get in by it without iVALT"
                 ),
-                self.methods_fix(),
+                &self.methods_fix(),
             )),
             1 => None,
             _ => Some(self.finding(
@@ -242,7 +290,7 @@ impl MatchScope<'_> {
                     "AuthenticationMethods has the list {shown}, which runs PAM twice: users are asked for two iVALT \
                      tokens"
                 ),
-                "AuthenticationMethods keyboard-interactive",
+                &self.methods_fix(),
             )),
         }
     }
@@ -261,21 +309,17 @@ impl MatchScope<'_> {
             "a line of pam.d has only_after={method}, and no list of AuthenticationMethods has {method} before \
              keyboard-interactive: that line never asks, and users log in as without it"
         );
-        let fix =
-            format!("AuthenticationMethods {method},keyboard-interactive keyboard-interactive");
+        let fix = format!(
+            "AuthenticationMethods {method},keyboard-interactive {}",
+            self.value(METHODS)
+        );
         let id = "sshd-only-after-unused";
         Some(self.finding(Severity::Warning, id, METHODS, &what, &fix))
     }
 
     /// A list runs PAM alone, which asks for nothing but the token.
     fn token_alone(&self) -> Option<Finding> {
-        let proof = [
-            ModuleKind::Password,
-            ModuleKind::Factor,
-            ModuleKind::Unknown,
-        ];
-        let mut rules = self.auth_rules().into_iter();
-        if rules.any(|rule| proof.contains(&rule.kind())) {
+        if self.asks_for_another_proof() {
             return None;
         }
         let lists = self.method_lists();
@@ -287,7 +331,7 @@ impl MatchScope<'_> {
                 METHODS,
                 "AuthenticationMethods has a list that runs PAM alone, and PAM asks for nothing but the token: it is the \
                  only factor, and strangers may try tokens",
-                "AuthenticationMethods publickey,keyboard-interactive",
+                &self.methods_fix(),
             )
         })
     }
@@ -303,15 +347,6 @@ impl MatchScope<'_> {
             .iter()
             .filter_map(Rule::only_after)
             .collect()
-    }
-
-    /// With a line for keys and one for passwords, both remain ways in.
-    fn methods_fix(&self) -> &'static str {
-        if self.waited_for().contains(&"publickey") {
-            "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
-        } else {
-            "AuthenticationMethods publickey,keyboard-interactive"
-        }
     }
 
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
@@ -336,7 +371,7 @@ impl MatchScope<'_> {
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
-                fix,
+                &fix,
             ));
         }
         findings
@@ -346,8 +381,8 @@ impl MatchScope<'_> {
     fn other_methods(&self) -> Vec<Finding> {
         let root = self.context.root;
         let mut findings = Vec::new();
-        let gssapi = self.is("gssapiauthentication", "yes")
-            && root.followed(Path::new("/etc/krb5.keytab")).exists();
+        let gssapi =
+            self.is("gssapiauthentication", "yes") && root.exists(Path::new("/etc/krb5.keytab"));
         let others = [
             (
                 "hostbasedauthentication",
@@ -360,8 +395,8 @@ impl MatchScope<'_> {
             let what = format!(
                 "{what} is enough, and sshd does not run PAM's auth lines after it: users get in by it without iVALT"
             );
-            let fix = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
-            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, fix));
+            let fix = self.methods_fix();
+            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, &fix));
         }
         findings
     }
@@ -535,22 +570,30 @@ fn is_before_pam(method: &str, list: &[&str]) -> bool {
 }
 
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
+    // What users make of their own files must not become a fault of the system.
+    let start = root.read_start(&key_file(account, file), 1 << 20);
+    has_a_key(&String::from_utf8_lossy(&start.unwrap_or_default()))
+}
+
+/// A name in `AuthorizedKeysFile`, for an account; sshd_config(5), TOKENS.
+fn key_file(account: &accounts::Account, file: &str) -> PathBuf {
     let file = file
         .replace("%h", &account.home)
         .replace("%u", &account.name)
         .replace("%U", &account.uid.to_string())
         .replace("%%", "%");
-    let text = root
-        .read(&Path::new(&account.home).join(file))
-        .unwrap_or_default();
+    Path::new(&account.home).join(file)
+}
+
+fn has_a_key(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
-    let file = root.real(&settings.users_file);
-    let trust = crate::trust();
-    let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);
+    let (file, format) = (&settings.users_file, settings.token.mobile_format);
+    let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
+    let entry = bytes.and_then(|bytes| users::look_up_in(file, &bytes, name.as_bytes(), format));
     // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
 use super::{read, reload, restore_files};
+use crate::audit::{self, Outcome};
 use crate::root::Root;
+use crate::system_error::reason;
 use crate::{Exit, Refused, terminal};
 
 /// What the waiting process prints once it no longer depends on its parent.
@@ -27,23 +29,31 @@ pub fn start(state: &SavedState) -> Result<(), Refused> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| not_started(&reason(&error)))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.map_err(|error| not_started(&reason(&error)))?;
     }
     if line.trim_end() == READY {
         return Ok(());
     }
     let _ = child.kill();
     let _ = child.wait();
-    Err(Refused(
-        "the process that would roll everything back could not be started".into(),
+    Err(not_started("it ended at once"))
+}
+
+fn not_started(why: &str) -> Refused {
+    Refused(format!(
+        "the process that would roll everything back could not be started: {why}; nothing was changed; look for limits and \
+         free memory: ulimit -a; free -m"
     ))
 }
 
 fn command(state: &SavedState) -> Result<Command, Refused> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    let mut command = Command::new(program);
     command
         .arg("rollback")
         .arg(&state.service)
@@ -74,7 +84,7 @@ fn under_systemd(state: &SavedState) -> bool {
 pub fn wait(service: &str) -> Result<Exit, Refused> {
     // Fails where systemd has done it already.
     let _ = nix::unistd::setsid();
-    let root = Root::new(Path::new("/"));
+    let root = Root::this_machine()?;
     let state = StateDir::open(&root)?.load(service)?;
     let Some(state) = state.filter(|state| state.phase == Phase::Pending) else {
         return Ok(Exit::Done);
@@ -98,21 +108,32 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
 /// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
 /// tried for a day.
 fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    if with_retry(|| rollback(root, state))? {
-        with_retry(|| reload(root, state))?;
+    let log = event(root, state);
+    if with_retry(&log, || rollback(root, state))? {
+        with_retry(&log, || reload(root, state))?;
+        log.record(Outcome::Done);
     }
     Ok(Exit::Done)
 }
 
-fn with_retry<T>(attempt: impl Fn() -> Result<T, Refused>) -> Result<T, Refused> {
-    let mut tries_left = 24 * 60 * 6;
-    loop {
-        tries_left -= 1;
+fn with_retry<T>(
+    log: &audit::Change,
+    attempt: impl Fn() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    const TRIES: u32 = 24 * 60 * 6;
+    for left in (1..TRIES).rev() {
         match attempt() {
-            Err(_) if tries_left > 0 => sleep(Duration::from_secs(10)),
-            done => return done,
+            Ok(done) => return Ok(done),
+            Err(Refused(why)) if left == TRIES - 1 => log.record(Outcome::Failed(&why)),
+            Err(_) => {}
         }
+        sleep(Duration::from_secs(10));
     }
+    attempt()
+}
+
+fn event<'a>(root: &Root, state: &SavedState) -> audit::Change<'a> {
+    super::event("rollback", audit::TIMEOUT.to_owned(), root, state)
 }
 
 /// A state that cannot be read just now confirms nothing.

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use super::version::{ONE_PROMPT_SETTING, version};
 use crate::root::Root;
 use crate::sshd_config::{Setting, SshdConfig};
-use crate::sshd_program;
+use crate::sshd_program::{self, Verdict};
+
+/// A file, and a line of it, from 1.
+pub type Location = (PathBuf, usize);
 
 /// An effective value, and where it is set, if it is.
 #[derive(Clone, Debug)]
 pub struct EffectiveValue {
     pub text: String,
-    pub location: Option<(PathBuf, usize)>,
+    pub location: Option<Location>,
 }
 
 /// Keywords in lower case.
@@ -83,19 +86,9 @@ fn imply_prompts(files: &SshdConfig, global: &mut Values) {
     }
 }
 
-impl Configuration {
-    /// Where a line must be written to count. Below /usr it would not outlive an update, and further down in a file an
-    /// earlier value would count, or the line would belong to a `Match` block.
-    pub fn place(&self, location: Option<&Path>) -> String {
-        let is_vendors = |file: &Path| file.starts_with("/usr");
-        match location {
-            Some(file) if !is_vendors(file) => format!("write in {}", file.display()),
-            None if !is_vendors(&self.main) => {
-                format!("write at the top of {}", self.main.display())
-            }
-            _ => "write in /etc/ssh/sshd_config.d/00-local.conf".to_owned(),
-        }
-    }
+/// Whether a file is a package's: what is written there does not outlive an update.
+pub fn is_vendors(file: &Path) -> bool {
+    file.starts_with("/usr")
 }
 
 /// What the files say for connections that meet these criteria and no others.
@@ -123,18 +116,21 @@ fn collect<'a>(files: &'a SshdConfig, value: impl Fn(&str) -> Option<&'a Setting
 
 /// sshd does not know of a change that is not written yet.
 fn effective(root: &Root) -> Option<String> {
-    can_be_asked(root).then(sshd_program::effective)?
+    let is_written = !root.differs_below(Path::new("/etc/ssh"));
+    is_written.then(|| sshd_program::effective(root))?
 }
 
 /// Why sshd does not take its configuration, in its own words.
 pub fn refusal(root: &Root) -> Option<String> {
-    // sshd reads files that are root's alone.
-    let may_read = nix::unistd::geteuid().is_root();
-    (may_read && can_be_asked(root)).then(sshd_program::refusal)?
-}
-
-fn can_be_asked(root: &Root) -> bool {
-    root.is_this_machine() && !root.differs_below(Path::new("/etc/ssh"))
+    // Others than root may not read all of it.
+    let can_tell = root.is_this_machine() && nix::unistd::geteuid().is_root();
+    if !can_tell || root.differs_below(Path::new("/etc/ssh")) {
+        return None;
+    }
+    match sshd_program::test(root) {
+        Verdict::Refused(words) => Some(words),
+        Verdict::Taken | Verdict::None => None,
+    }
 }
 
 /// The values that sshd prints, with its keywords in mixed case from OpenSSH 10.4 on; the locations are those of the
@@ -161,7 +157,8 @@ mod tests {
     fn values(text: &str, separate: bool, keyword: &str) -> Vec<(String, String)> {
         let config = Path::new("/etc/ssh/sshd_config.d/block.conf");
         let block = "X11Forwarding yes\nMatch Group b\nMaxAuthTries 7\nMatch all\nMaxAuthTries 8\n";
-        let root = Root::new(Path::new("/no/such/folder"))
+        let dir = tempfile::TempDir::new().unwrap();
+        let root = Root::new(dir.path())
             .with(Path::new(CONFIG), text.to_owned())
             .with(config, block.to_owned());
         let read = Configuration::read(&root, separate).unwrap();
