@@ -131,7 +131,8 @@ fn the_top_of_sshd_config_elsewhere() {
         ),
         ("Include '/etc/ssh/sshd_config.d/*.conf'\n", "8.4p1"),
         ("# Include /etc/ssh/sshd_config.d/*.conf\n", "8.2p1"),
-        // RHEL 8 and SLE 15 SP2 have no Include.
+        // RHEL 8 and SLE 15 SP2 have no Include: what one names is never read.
+        ("Include /etc/ssh/sshd_config.d/*.conf\n", "8.1p1"),
         ("ChallengeResponseAuthentication no\nUsePAM yes\n", "8.0p1"),
         ("UsePAM yes\n", "8.1p1"),
     ] {

@@ -743,6 +743,9 @@ fn limits_of_sshd() {
     ]);
 }
 
+/// What is done, its finding, and the fix.
+type Advice = (fn(&System), &'static str, &'static str);
+
 /// The service is asked of the system, and a line is to be written where it counts and outlives an update.
 #[test]
 fn fixes_name_files_and_services_that_there_are() {
@@ -752,7 +755,7 @@ fn fixes_name_files_and_services_that_there_are() {
         "Include /etc/ssh/sshd_config.d/*.conf\nInclude /usr/etc/ssh/sshd_config.d/*.conf\n";
     let rest = "KbdInteractiveAuthentication yes\nPasswordAuthentication no\n\
                 AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
-    let faults: [(fn(&System), &str, &str); 5] = [
+    let faults: [Advice; 5] = [
         (
             |s| {
                 s.replace(SSHD, "UsePAM yes", "UsePAM no");
