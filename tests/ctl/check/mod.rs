@@ -3,6 +3,7 @@
 
 mod desktop;
 mod environment;
+mod hosts;
 mod module_file;
 mod online;
 mod report;
