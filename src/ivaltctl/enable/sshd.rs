@@ -95,7 +95,10 @@ fn program() -> Option<&'static str> {
 
 fn sshd(option: &str) -> Result<String, Refused> {
     let program = program().ok_or_else(|| Refused("sshd is not installed here".into()))?;
-    let output = Command::new(program).arg(option).env_clear().output()?;
+    let output = Command::new(program).arg(option).env_clear().output();
+    let output = output.map_err(|error| {
+        crate::system_error::problem(Path::new(program), "cannot be run", &error)
+    })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
