@@ -275,7 +275,7 @@ fn refuse_dangerous(
 ) -> Result<(), Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
-        &std::path::absolute(config)?
+        &system_error::absolute(config)?
     } else {
         config
     };
