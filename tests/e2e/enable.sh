@@ -597,6 +597,7 @@ enable_and_disable_dry_run_change_nothing_case() {
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
+    wait_for 'the end of the waiters' no_waiter_runs
     # An older version left it open.
     chmod 0755 /var/lib/ivalt
     dry_run_changes_nothing 0 disable --all

@@ -96,7 +96,7 @@ fn nothing_is_changed_and_no_lock_file_is_left() {
         &["import", "-"],
         0,
         &format!("1 user added; already present: bin {END}"),
-        said(json!({"added": 1, "skipped": ["bin"], "problems": []})),
+        said(json!({"added": 1, "skipped": ["bin"], "repeated": [], "without_mobile": []})),
     );
     let no_entry = format!(
         "{0}: no entry for ghost; add one: ivaltctl --config {1} users add ghost MOBILE",
@@ -180,7 +180,7 @@ fn refusals_in_json() {
     );
     let called = store.typed(
         &["import", "-", "--json"],
-        "bin,0\nsync,+14155550102,perhaps\n",
+        "name,mobile,enabled\nbin,1,\nsync,+14155550102,perhaps\n",
     );
     assert_eq!(called.status, 1);
     assert_eq!(
@@ -188,8 +188,8 @@ fn refusals_in_json() {
         json!({
             "changed": false, "done": "nothing",
             "problems": [
-                "standard input:1: bin: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100",
-                "standard input:2: sync: enabled must be true or false",
+                "standard input:2: bin: the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100",
+                "standard input:3: sync: enabled must be true or false",
             ],
             "refused": "2 rows are refused; nothing was changed",
         })
