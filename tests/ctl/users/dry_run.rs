@@ -1,5 +1,6 @@
 //! `users --dry-run`: what would be done is said, and nothing is.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -7,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{FILE, Store};
 
-/// The names in the folder, and what a change of users.toml would change of it.
-fn facts(store: &Store) -> (Vec<std::ffi::OsString>, Option<(u64, i64, i64, Vec<u8>)>) {
+/// The names in a folder, and what a change of users.toml would change of it.
+type Facts = (Vec<OsString>, Option<(u64, i64, i64, Vec<u8>)>);
+
+fn facts(store: &Store) -> Facts {
     let entries = fs::read_dir(store.folder.path()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
