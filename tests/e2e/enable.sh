@@ -62,6 +62,66 @@ enable_sudo_confirm_disable_case() {
     run_ivaltctl 1 disable sudo --yes
 }
 
+# A common-auth that ends the stack at the right password, and whose account line refuses bob.
+common_auth_ends_the_stack() {
+    untouched_system
+    printf '%s\n' 'auth sufficient pam_unix.so nodelay' 'auth required pam_deny.so' \
+        'account required pam_succeed_if.so quiet user != bob' >/etc/pam.d/common-auth
+    pam_service su 'auth sufficient pam_rootok.so' '@include \' '  common-auth'
+    pam_service_from tests/e2e/untouched/sudo login
+    echo 'bob = "+4915112345603"' >>/etc/ivalt/users.toml
+    cp -a /etc/pam.d "$sandbox/before"
+}
+
+# As an include it would let in without a token; as a substack it lets in who has both, and refuses whom it refused.
+enable_where_the_included_file_ends_the_stack_case() {
+    common_auth_ends_the_stack
+    sudo_asks_for_no_token
+    local service
+    for service in sudo su login; do
+        run_ivaltctl 0 enable "$service" --yes --confirm-within 60s
+        expect_captured '+auth    substack    common-auth'
+        expect_captured '+account    include    common-auth'
+    done
+    run_ivaltctl 0 confirm
+    sudo_asks_for_a_token
+    answers "$alice_password" reject-1 reject-2 reject-3
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers wrong-password accept-2
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers "$alice_password" "$alice_password"
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers "$bob_password" accept-3
+    run_as bob sudo -A whoami
+    expect_refused 1
+    expect_seen 'PAM account management error'
+    types_ahead "$alice_password" accept-4
+    run_as visitor su alice -c whoami
+    expect_seen alice
+    [[ $status -eq 0 ]] || fault "exit status $status"
+    types_ahead wrong-password accept-5
+    run_as visitor su alice -c whoami
+    expect_refused 1
+    types_ahead "$alice_password" reject-1 reject-2 reject-3
+    run_as visitor su alice -c whoami
+    expect_refused 1
+    types_ahead "$bob_password" accept-6
+    run_as visitor su bob -c whoami
+    expect_refused 1
+    at_console alice
+    types 'Password:' "$alice_password"
+    types 'iVALT token:' accept-7
+    types '[$] ' 'whoami; exit'
+    console_ends
+    grep -q $'alice\r$' "$terminal/output" || fault 'no shell'
+    run_ivaltctl 0 disable --all --yes
+    diff -r "$sandbox/before" /etc/pam.d || fault 'not as before'
+    sudo_asks_for_no_token
+}
+
 enable_without_a_yes_changes_nothing_case() {
     untouched_system
     run_ivaltctl 1 enable sudo

@@ -58,6 +58,11 @@ pub fn extent(text: &str, number: usize) -> Option<RangeInclusive<usize>> {
     (!line.interrupted).then_some(line.number..=line.last)
 }
 
+/// Whether the next line continues this one.
+pub fn is_continued(line: &str) -> bool {
+    append(&mut String::new(), content(line))
+}
+
 /// C ends the text at a NUL.
 fn content(raw: &str) -> &str {
     let raw = raw.split('\0').next().unwrap_or_default();

@@ -139,10 +139,14 @@ pub const FOLDERS: [&str; 4] = [
     "/usr/etc/pam.d",
     "/usr/share/pam.d",
 ];
-const PAM_CONF: &str = "/etc/pam.conf";
+/// Where no such folder is, one file of lines that begin with the name of their service.
+pub const PAM_CONF: &str = "/etc/pam.conf";
 
 /// libpam's `PAM_SUBSTACK_MAX_LEVEL`; before 1.6 `include` had no limit but the program's memory.
 const MAX_LEVEL: usize = 16;
+
+/// So many files are read for one service. A file that includes itself twice would be read 2^15 times.
+const MAX_INCLUDES: usize = 256;
 
 /// The rules that call pam_ivalt, by their position.
 pub fn ivalt_rules(rules: &[Rule]) -> impl Iterator<Item = (usize, &Module)> {
@@ -169,6 +173,7 @@ pub fn read(root: &Root, service: &str) -> Result<Service, LoadError> {
         // libpam gives up on every service when this file is unusable, needed or not.
         reader.read_service(OTHER)?;
     }
+    reader.check_size()?;
     Ok(reader.service)
 }
 
@@ -248,6 +253,10 @@ struct StackReader<'a> {
     other: bool,
     included_by: Vec<Include>,
     level: usize,
+    /// How many files have been included so far.
+    includes: usize,
+    /// The line of the service's own file whose includes are too many.
+    too_large: Option<Location>,
 }
 
 /// A line, split into its fields.
@@ -293,6 +302,8 @@ impl<'a> StackReader<'a> {
             other: false,
             included_by: Vec::new(),
             level: 0,
+            includes: 0,
+            too_large: None,
         }
     }
 
@@ -367,6 +378,7 @@ impl<'a> StackReader<'a> {
     }
 
     fn line(&mut self, line: &Line) -> Result<(), LoadError> {
+        self.check_size()?;
         if self.debian && line.bare_type().eq_ignore_ascii_case("@include") {
             return self.at_include(line);
         }
@@ -389,6 +401,18 @@ impl<'a> StackReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// Too many files have been included.
+    fn check_size(&self) -> Result<(), LoadError> {
+        let error = |location: &Location| LoadError {
+            location: location.clone(),
+            kind: LoadErrorKind::TooLarge,
+        };
+        self.too_large
+            .as_ref()
+            .map_or(Ok(()), |place| Err(error(place)))
     }
 
     fn rule(&self, line: &Line, fault: Option<Fault>) -> Result<Rule, LoadError> {
@@ -479,7 +503,7 @@ impl<'a> StackReader<'a> {
     fn push_broken(&mut self, line: &Line, rule_type: RuleType, error: IncludeError) {
         let fault = match error {
             IncludeError::Fault(fault) => fault,
-            IncludeError::InFile(error) => Fault::FileUnusable(error.location.file),
+            IncludeError::InFile(error) => Fault::FileUnusable(Box::new(error)),
         };
         let rule = self.failing_rule(&line.location, RuleTarget::Broken(fault), "include");
         self.push(rule_type, rule);
@@ -493,6 +517,12 @@ impl<'a> StackReader<'a> {
         wanted: Option<RuleType>,
         all_types: bool,
     ) -> Result<(), IncludeError> {
+        self.includes += 1;
+        if self.includes > MAX_INCLUDES {
+            let outermost = self.included_by.first();
+            let place = outermost.map_or(&line.location, |include| &include.location);
+            self.too_large.get_or_insert_with(|| place.clone());
+        }
         let name = name.ok_or(Fault::NoName)?;
         if self.included_by.len() + 1 >= MAX_LEVEL {
             return Err(Fault::TooDeep(name.to_owned()).into());

@@ -1,10 +1,12 @@
 //! Lines that libpam cannot use.
 
+use super::fixes::{Edit, Fix};
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest, control, line};
+use super::{Message, StackUnderTest, control};
 use crate::finding::Severity;
 use crate::pam_stack::{
-    Action, Fault, Module, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType, carriage_return,
+    Action, Fault, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType,
+    carriage_return,
 };
 
 /// Checks every line of the stack for faults.
@@ -43,9 +45,24 @@ fn severity(stack: &StackUnderTest) -> Severity {
 fn broken(stack: &mut StackUnderTest, rule: &Rule, fault: &Fault) {
     let what = fault.what();
     let what = format!("{what}; libpam treats the line as a failing module");
-    let message = Message::new(id(fault), what, fault.fix());
+    let message = Message::new(id(fault), what, fix(fault, &rule.location));
     let path = stack.best_path(|_| true).cloned();
     stack.add(message, severity(stack), &rule.location, path);
+}
+
+/// Without the line, but where something may be missing then.
+fn fix(fault: &Fault, location: &Location) -> Fix {
+    let words = fault.fix();
+    let kept = words
+        .split_once(", or put #")
+        .or_else(|| words.split_once("; or put #"));
+    match (fault, kept) {
+        (Fault::TooDeep(_) | Fault::NoName, _) => {
+            Fix::from(Edit::remove(location).told(words)).or_words("name the file that is meant")
+        }
+        (_, Some((kept, _))) => Fix::from(Edit::remove(location).told(words)).or_words(kept),
+        (_, None) => words.into(),
+    }
 }
 
 fn id(fault: &Fault) -> &'static str {
@@ -68,7 +85,9 @@ fn unknown_control(stack: &mut StackUnderTest, at: usize, rule: &Rule, module: &
             control(rule).escape_debug(),
             module.name().escape_debug(),
         ),
-        line(stack.rule_type, "required", module),
+        Fix::from(stack.with_controls(at, &["required", "requisite"])).or_words(
+            "write required, requisite, sufficient or optional in its place, whichever is meant",
+        ),
     );
     let path = stack
         .best_path(|path| path.returned_by(at).is_some())
@@ -89,9 +108,8 @@ fn missing(stack: &mut StackUnderTest, at: usize, rule: &Rule, module: &Module) 
             module.path.escape_debug()
         ),
         format!(
-            "install {}, or correct its name: {}",
-            module.name().escape_debug(),
-            line(stack.rule_type, &control(rule), module)
+            "install {}, or correct its name in this line",
+            module.name().escape_debug()
         ),
     );
     let path = stack
