@@ -446,14 +446,14 @@ enable_killed_at_every_step_case() {
 kill_at_every() {
     local trace=$sandbox/trace number kills=0
     for number in {1..30}; do
-        capture strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
+        capture strace -y -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
             ivaltctl enable sshd --yes --confirm-within 1s || true
         wait_for 'the end of the waiter' no_waiter_runs
         # A new file that was not renamed yet may be left, which the next `enable` replaces.
         expect_untouched --exclude='.*.new'
         grep -q '^+++ killed by SIGKILL' "$trace" || break
         kills=$((kills + 1))
-        written+=("$(grep -cE '^rename.*"/etc/[^"]*"[^"]* = 0$' "$trace" || true)")
+        written+=("$(grep -cE '^rename.*</etc/[^>]*>, "[^"]*"[^"]* = 0$' "$trace" || true)")
     done
     [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/captured")"
 }
