@@ -226,7 +226,7 @@ fn sshd_lines(root: &Root, setup: SshdSetup) -> Result<Vec<&'static str>, Refuse
 fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
-    let before = before.map_err(|error| Refused(format!("{DROP_IN}: {error}")))?;
+    let before = before.map_err(|error| system_error::problem(&path, "cannot be read", &error))?;
     let text = format!("{HEADER}\n{}\n", lines.join("\n"));
     Ok(Change {
         before: before.map(Content),
