@@ -139,6 +139,23 @@ fn the_fix_keeps_the_way_by_password() {
     );
 }
 
+/// What all others have stays.
+#[test]
+fn the_fix_of_a_block_is_written_there() {
+    let system = System::healthy();
+    key_and_ivalt(&system).write("etc/pam.d/sshd", &three_lines("publickey"));
+    key_of_bob(&system).append(
+        SSHD,
+        "Match User bob\nX11Forwarding no\nPubkeyAuthentication no\n",
+    );
+    let checked = system.check();
+    let fix = checked.findings()[0]["fix"].as_str().unwrap();
+    let place = "write in /etc/ssh/sshd_config, above line 7: AuthenticationMethods ";
+    assert!(fix.starts_with(place), "{fix}");
+    assert!(write_fix(&system, fix));
+    system.check().gives("the fix", &[]);
+}
+
 #[test]
 fn sshd() {
     all_give(&[
