@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, reason};
 use crate::sys::memory::{self, OutOfMemory};
 
 /// Size limit of settings, key and certificate files, in bytes.
@@ -52,7 +52,12 @@ impl Trust {
         self.read_opened(path, open(path, 0), ReadPermission::Anybody, limit)
     }
 
-    fn read_opened(
+    /// As [`Trust::read`] for a file that was opened otherwise; `path` is what the sentences call it. Of what is no regular
+    /// file, a descriptor of `O_PATH` is enough; of a symbolic link, `ELOOP`.
+    ///
+    /// # Errors
+    /// As [`Trust::read`].
+    pub fn read_opened(
         self,
         path: &Path,
         opened: io::Result<File>,
@@ -210,7 +215,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         ErrorKind::PermissionDenied => ProblemKind::PermissionDenied,
         _ => ProblemKind::Unreadable,
     };
-    Problem::new(kind, format!("cannot be read ({})", error.kind()))
+    Problem::new(kind, format!("cannot be read ({})", reason(error)))
         .in_file(path)
         .fix(format!("inspect: namei -l {}", path.display()))
 }

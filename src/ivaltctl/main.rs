@@ -5,29 +5,37 @@
 //! | --- | --- |
 //! | [`command_line`] | commands and options, with their help |
 //! | [`terminal`] | prompts and output |
-//! | [`root`] | the system that is checked: this one, or one below a folder |
+//! | [`root`] | every file of the system that is checked: this one, or one below a folder |
 //! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
+//! | [`caller`] | who called the tool |
+//! | [`audit`] | the line in the system log for what a command changed |
+//! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
 //! | [`lock`] | one ivaltctl at a time changes something |
-//! | [`replace`] | replaces a file atomically |
+//! | [`folder`] | changes files in an open folder, atomically |
+//! | [`system_error`] | errors of the system: where, why and the remedy |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
 #![deny(unsafe_code)]
 
 mod api;
+mod audit;
+mod caller;
 mod check;
 mod command_line;
 #[cfg(test)]
 mod documents;
 mod enable;
 mod finding;
+mod folder;
 mod lock;
+mod output;
 mod pam_stack;
-mod replace;
 mod root;
+mod system_error;
 mod terminal;
 mod users;
 mod verify;
@@ -70,7 +78,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 fn main() -> ExitCode {
     let exit = match CommandLine::try_parse() {
         Ok(line) => run(&line).unwrap_or_else(|Refused(why)| {
-            terminal::print_error(&why);
+            terminal::print_error(why);
             Exit::Refused
         }),
         Err(error) => usage(&error),
@@ -92,10 +100,10 @@ fn usage(error: &clap::Error) -> Exit {
 fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(args) => check::run(args, &line.config),
-        Command::Users(args) => users::run(args, &line.config),
-        Command::Enable(args) => enable::enable(args, &line.config),
-        Command::Confirm => enable::confirm(),
-        Command::Disable(args) => enable::disable(args),
+        Command::Users(args) => Ok(users::run(args, &line.config)),
+        Command::Enable(args) => Ok(enable::enable(args, &line.config)),
+        Command::Confirm(args) => Ok(enable::confirm(args)),
+        Command::Disable(args) => Ok(enable::disable(args)),
         Command::Rollback { service } => enable::wait(service),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),

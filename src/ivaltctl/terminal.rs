@@ -1,13 +1,16 @@
 //! Prompts and output. Secrets come from the terminal without echo, or from standard input, one a line.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
 
+use crate::Refused;
+use crate::system_error::reason;
 use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
 
@@ -18,19 +21,68 @@ pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
 /// Somebody must fix it.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// What people are shown. Much of it comes from files of others: all but line ends and tabs is made visible here, so
+/// that no caller can forget it.
+#[derive(Clone, Debug, Default)]
+pub struct Text(String);
+
+impl Text {
+    /// The same, and then `text`.
+    pub fn then(mut self, text: impl Display) -> Self {
+        let text = text.to_string();
+        for part in text.split_inclusive(['\n', '\t']) {
+            let plain = part.trim_end_matches(['\n', '\t']);
+            self.0 += &visible(plain);
+            self.0 += &part[plain.len()..];
+        }
+        self
+    }
+
+    /// The same, and then `text` in a colour; anstream takes it out again where no terminal reads.
+    pub fn then_styled(mut self, style: Style, text: impl Display) -> Self {
+        self.0 += &style.to_string();
+        self = self.then(text);
+        self.0 += &format!("{style:#}");
+        self
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::default().then(text)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::default().then(text)
+    }
+}
+
+impl From<fmt::Arguments<'_>> for Text {
+    fn from(text: fmt::Arguments<'_>) -> Self {
+        Self::default().then(text)
+    }
+}
+
 /// A line to standard output. A reader that went away (`| head`) is no fault.
-pub fn print(text: impl Display) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+pub fn print(text: impl Into<Text>) {
+    let _ = writeln!(anstream::stdout(), "{}", text.into().0);
 }
 
 /// A line to standard error, with the name of the program in front.
-pub fn print_error(text: impl Display) {
-    let _ = writeln!(anstream::stderr(), "ivaltctl: {text}");
+pub fn print_error(text: impl Into<Text>) {
+    let _ = writeln!(anstream::stderr(), "ivaltctl: {}", text.into().0);
 }
 
-/// The text in a colour; anstream takes it out again where no terminal reads.
-pub fn styled(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
+/// A line for programs; it has the escapes of JSON, and no others.
+pub fn print_json(value: &Value) {
+    let _ = writeln!(io::stdout(), "{value}");
+}
+
+/// The text in a colour.
+pub fn styled(style: Style, text: impl Display) -> Text {
+    Text::default().then_styled(style, text)
 }
 
 /// Foreign text with everything escaped that a terminal would act on or hide: control characters, changes of direction,
@@ -84,23 +136,26 @@ impl Drop for ProgressHint {
 ///
 /// # Errors
 /// Nobody answered: the end of input, or Ctrl-D.
-pub fn ask_secret(prompt: &str) -> io::Result<Secret> {
-    if io::stdin().is_terminal() {
-        return Ok(Secret::new(
-            rpassword::prompt_password(prompt)?.into_bytes(),
-        ));
-    }
-    read_line().map(|line| Secret::new(line.into_bytes()))
+pub fn ask_secret(prompt: &str) -> Result<Secret, Refused> {
+    let answer = if io::stdin().is_terminal() {
+        rpassword::prompt_password(prompt)
+    } else {
+        read_line()
+    };
+    let answer = answer.map_err(|error| no_answer(&error))?;
+    Ok(Secret::new(answer.into_bytes()))
 }
 
 /// Asks for something that is not secret; the answer without white space around it.
 ///
 /// # Errors
 /// As [`ask_secret`].
-pub fn ask(prompt: &str) -> io::Result<String> {
+pub fn ask(prompt: &str) -> Result<String, Refused> {
     let mut screen = anstream::stderr();
-    write!(screen, "{prompt}").and_then(|()| screen.flush())?;
-    Ok(read_line()?.trim().to_owned())
+    let asked = write!(screen, "{prompt}").and_then(|()| screen.flush());
+    let answer = asked.and_then(|()| read_line());
+    let answer = answer.map_err(|error| no_answer(&error))?;
+    Ok(answer.trim().to_owned())
 }
 
 /// Asks for confirmation; anything but yes, the end of input included, is a no.
@@ -117,6 +172,16 @@ fn read_line() -> io::Result<String> {
     }
 }
 
+fn no_answer(error: &io::Error) -> Refused {
+    let why = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the input ended".to_owned(),
+        _ => reason(error),
+    };
+    Refused(format!(
+        "no answer: {why}; answer at a terminal, or on standard input, each question with a line"
+    ))
+}
+
 /// The user at the terminal, in place of a PAM application.
 pub struct Terminal {
     /// The account to try.
@@ -127,7 +192,7 @@ pub struct Terminal {
 
 impl Conversation for Terminal {
     fn ask(&mut self, prompt: &str, _: Echo) -> Result<Secret, NoAnswer> {
-        ask_secret(prompt).map_err(|_| NoAnswer)
+        ask_secret(&visible(prompt)).map_err(|_| NoAnswer)
     }
 
     fn tell(&mut self, sentence: &str) {

@@ -1,12 +1,11 @@
 //! `users.toml`, compared with the accounts of the system.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::accounts::{self, Account};
-use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_finding};
+use super::context::{CheckContext, MISCONFIGURED, finding, problem_finding};
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -42,9 +41,9 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+    let bytes = match root.read_trusted(trust, file, ReadPermission::Anybody, LARGE) {
         Ok(bytes) => bytes,
-        Err(problem) => return vec![unusable(file, &in_system(root, problem))],
+        Err(problem) => return vec![unusable(file, &problem)],
     };
     let users = entries::text(file, &bytes)
         .and_then(|text| entries::read_all(file, text, settings.token.mobile_format));
@@ -89,7 +88,7 @@ fn unusable(file: &Path, problem: &Problem) -> Finding {
 /// The module takes 0644; mobile numbers are personal data all the same. A service that is not root's may need them by
 /// its group.
 fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
-    let mode = fs::metadata(root.real(file)).map_or(0, |found| found.mode() & 0o7777);
+    let mode = root.metadata(file).map_or(0, |found| found.mode() & 0o7777);
     if mode & 0o004 == 0 {
         return Vec::new();
     }
@@ -306,15 +305,12 @@ impl UsersCheck<'_> {
 /// and root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
-    let granted = sudo::subjects(root);
-    let in_groups = granted
-        .groups
-        .iter()
-        .flat_map(|group| accounts::members(root, &local, group));
-    let names: BTreeSet<_> = in_groups.chain(granted.users).collect();
-    let privileged = local.into_iter().filter(|account| {
+    let administrators = sudo::administrators(root, &local).into_iter();
+    let administrators: HashSet<_> = administrators.map(|account| &account.name).collect();
+    let privileged = local.iter().filter(|account| {
         let is_root = account.uid == 0 && accounts::has_a_password(root, &account.name);
-        account.has_a_shell() && (is_root || (account.uid != 0 && names.contains(&account.name)))
+        let may_use_sudo = account.uid != 0 && administrators.contains(&account.name);
+        account.has_a_shell() && (is_root || may_use_sudo)
     });
-    privileged.collect()
+    privileged.cloned().collect()
 }

@@ -9,7 +9,9 @@
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
+//! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
 
 mod accounts;
@@ -17,6 +19,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod hosts;
 mod log;
 mod module_file;
 mod online;
@@ -28,14 +31,16 @@ mod settings;
 mod sshd;
 mod stacks;
 mod sudo;
+mod unreadable;
 
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
 use super::finding::{Finding, Severity};
+use super::pam_stack::{Location, RuleType, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
@@ -44,18 +49,12 @@ use online::ProbeStep;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 pub use sshd::version::has_older_prompt_setting;
 pub use sshd::written_methods;
-pub use stacks::wrong_password_ends;
+pub use stacks::{stack_is_sound, wrong_password_ends};
 
 /// Runs all checks and reports what they find.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
-    let root = Root::new(&args.root);
-    if !root.real(Path::new("/")).is_dir() {
-        let why = format!(
-            "{}: is not a folder; nothing was checked",
-            args.root.display()
-        );
-        return Err(Refused(why));
-    }
+    let root = Root::open(&args.root);
+    let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
         std::path::absolute(config)?
     } else {
@@ -69,7 +68,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     }
     sort(&mut findings);
     if args.json {
-        terminal::print(in_json(&context, &findings, args.online.then_some(&steps)));
+        terminal::print_json(&in_json(&context, &findings, args.online.then_some(&steps)));
     } else {
         report(&context, &findings, &steps);
     }
@@ -85,7 +84,7 @@ pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
 
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    [
+    let mut findings = [
         settings::findings(context),
         enrolment::findings(context),
         module_file::findings(context),
@@ -93,12 +92,61 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         sshd::findings(context),
         sudo::findings(context),
         desktop::findings(context),
+        hosts::findings(context),
         selinux::findings(context),
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
     ]
-    .concat()
+    .concat();
+    findings.extend(unreadable::findings(context.root, &findings));
+    let named = |finding| name_carriage_return(context.root, in_place(finding));
+    findings.into_iter().map(named).collect()
+}
+
+/// A fix that is a line of pam.d goes where the finding is.
+fn in_place(finding: Finding) -> Finding {
+    let begins_with = |rule_type: RuleType| {
+        finding
+            .fix
+            .starts_with(&format!("{}    ", rule_type.word()))
+    };
+    match finding.line {
+        Some(line) if RuleType::ALL.into_iter().any(begins_with) => Finding {
+            fix: format!("in place of line {line}: {}", finding.fix),
+            ..finding
+        },
+        _ => finding,
+    }
+}
+
+/// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
+fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
+    const OF_WORDS: [&str; 8] = [
+        "acceptance-denied",
+        "bad-argument",
+        "broken-line",
+        "missing-include",
+        "missing-module",
+        "module-missing",
+        "unknown-control",
+        "unusable-service",
+    ];
+    let place = match (&finding.file, finding.line) {
+        (Some(file), Some(line)) if OF_WORDS.contains(&finding.id) => Location {
+            file: file.clone(),
+            line,
+        },
+        _ => return finding,
+    };
+    match carriage_return(root, &place) {
+        Some((cause, fix)) => Finding {
+            what: format!("{}; {cause}", finding.what),
+            fix,
+            ..finding
+        },
+        None => finding,
+    }
 }
 
 fn sort(findings: &mut [Finding]) {
@@ -175,19 +223,15 @@ fn show_one(finding: &Finding) {
     if let Some(line) = finding.line {
         let _ = write!(place, ":{line}");
     }
-    terminal::print(format_args!(
-        "{}{} [{}]",
-        terminal::styled(style, word),
-        visible(&place),
-        finding.id
-    ));
+    let place = format!("{} [{}]", visible(&place), finding.id);
+    terminal::print(terminal::styled(style, word).then(place));
     terminal::print(format_args!("  {}", visible(&finding.what)));
     for line in finding.fix.lines() {
         terminal::print(format_args!("  fix: {}", visible(line)));
     }
 }
 
-fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> String {
+fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> Value {
     let mut report = json!({
         "findings": findings,
         "lets_in": count(findings, Severity::LetsIn),
@@ -198,7 +242,7 @@ fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<Prob
     if let Some(steps) = steps {
         report["steps"] = json!(steps);
     }
-    report.to_string()
+    report
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::root::Root;
 use configuration::{CONFIG, Configuration, Location, Values};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
 
 const METHODS: &str = "authenticationmethods";
@@ -356,8 +357,8 @@ impl MatchScope<'_> {
     fn other_methods(&self) -> Vec<Finding> {
         let root = self.context.root;
         let mut findings = Vec::new();
-        let gssapi = self.is("gssapiauthentication", "yes")
-            && root.followed(Path::new("/etc/krb5.keytab")).exists();
+        let gssapi =
+            self.is("gssapiauthentication", "yes") && root.exists(Path::new("/etc/krb5.keytab"));
         let others = [
             (
                 "hostbasedauthentication",
@@ -545,8 +546,9 @@ fn is_before_pam(method: &str, list: &[&str]) -> bool {
 }
 
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
-    let text = root.read(&key_file(account, file)).unwrap_or_default();
-    has_a_key(&text)
+    // What users make of their own files must not become a fault of the system.
+    let start = root.read_start(&key_file(account, file), 1 << 20);
+    has_a_key(&String::from_utf8_lossy(&start.unwrap_or_default()))
 }
 
 /// A name in `AuthorizedKeysFile`, for an account; sshd_config(5), TOKENS.
@@ -565,9 +567,9 @@ fn has_a_key(text: &str) -> bool {
 }
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
-    let file = root.real(&settings.users_file);
-    let trust = crate::trust();
-    let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);
+    let (file, format) = (&settings.users_file, settings.token.mobile_format);
+    let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
+    let entry = bytes.and_then(|bytes| users::look_up_in(file, &bytes, name.as_bytes(), format));
     // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))
 }

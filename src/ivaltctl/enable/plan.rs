@@ -1,19 +1,20 @@
 //! Which files `enable` changes, and into what.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use similar::TextDiff;
+
+use super::pam::{self, HEADER, PAM_LINE, password_line};
 use super::read;
 use super::saved_state::{Change, Content};
 use crate::Refused;
 use crate::check::{self, services_with_ivalt};
-use crate::pam_stack::{self, ALIAS_SERVICES, FOLDERS, Include, ModuleKind, RuleType, Service};
+use crate::finding::Finding;
+use crate::pam_stack::{self, ALIAS_SERVICES, Include};
 use crate::root::Root;
 
 /// Read before all others: sshd takes the first value it finds.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
-const HEADER: &str = "# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.";
-const PAM_LINE: &str = "auth    required    pam_ivalt.so";
 /// Asks users whose key sshd has checked, and is passed over by all others.
 const KEY_LINE: &str =
     "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
@@ -48,12 +49,12 @@ pub fn plan(root: &Root, service: &str) -> Result<Plan, Refused> {
     if service == "sshd" {
         return sshd(root);
     }
-    let mut changes = vec![pam_service(root, service, with_ivalt)?];
+    let mut changes = vec![pam::change(root, service)?];
     let aliases = ALIAS_SERVICES.iter().filter(|(name, ..)| *name == service);
     for (_, alias, _) in aliases {
         let exists = pam_stack::service_file(root, alias).is_some();
         if exists && !is_covered(&after(root, &changes), alias) {
-            changes.push(pam_service(root, alias, with_ivalt)?);
+            changes.push(pam::change(root, alias)?);
         }
     }
     let notice = None;
@@ -64,7 +65,7 @@ pub fn plan(root: &Root, service: &str) -> Result<Plan, Refused> {
 fn sshd(root: &Root) -> Result<Plan, Refused> {
     for lines in [with_key_line, with_key_line_and_include] {
         let drop_in = drop_in(root, SshdSetup::KeyOrPassword)?;
-        let changes = vec![drop_in, pam_service(root, "sshd", lines)?];
+        let changes = vec![drop_in, pam::change_to(root, "sshd", &lines)?];
         if check::wrong_password_ends(&after(root, &changes), "sshd") {
             let notice = None;
             return Ok(Plan { changes, notice });
@@ -73,7 +74,10 @@ fn sshd(root: &Root) -> Result<Plan, Refused> {
     refuse_without_include(root)?;
     let drop_in = drop_in(root, SshdSetup::Key)?;
     Ok(Plan {
-        changes: vec![drop_in, pam_service(root, "sshd", in_place_of_password)?],
+        changes: vec![
+            drop_in,
+            pam::change_to(root, "sshd", &in_place_of_password)?,
+        ],
         notice: Some(KEY_ALONE),
     })
 }
@@ -99,111 +103,47 @@ pub fn after(root: &Root, changes: &[Change]) -> Root {
     })
 }
 
+/// A finding about the files as they would be, at the line of the file that is there now.
+pub fn in_files_of_now(root: &Root, changes: &[Change], finding: Finding) -> Finding {
+    let mut changes = changes.iter();
+    let change = changes.find(|change| Some(&change.path) == finding.file.as_ref());
+    let (Some(change), Some(line)) = (change, finding.line) else {
+        return finding;
+    };
+    let in_vendor_folder = || {
+        let name = change.path.file_name()?.to_str()?;
+        let of_pam = change.path.starts_with(pam_stack::PAM_D);
+        pam_stack::service_file(root, name).filter(|_| of_pam)
+    };
+    let now = match change.before {
+        Some(_) => change.path.clone(),
+        None => in_vendor_folder().unwrap_or_else(|| change.path.clone()),
+    };
+    let before = root.read(&now).unwrap_or_default();
+    let after = String::from_utf8_lossy(&change.after.0);
+    let diff = TextDiff::from_lines(&*before, &*after);
+    let mut lines = diff.iter_all_changes();
+    let Some(of_diff) = lines.find(|known| known.new_index() == Some(line - 1)) else {
+        return finding;
+    };
+    let what = match of_diff.old_index() {
+        Some(_) => finding.what,
+        None => format!(
+            "{}; this is about a line that `enable` would write: {}",
+            finding.what,
+            of_diff.value().trim_end()
+        ),
+    };
+    Finding {
+        file: Some(now),
+        line: of_diff.old_index().map(|index| index + 1),
+        what,
+        ..finding
+    }
+}
+
 fn is_covered(root: &Root, service: &str) -> bool {
     services_with_ivalt(root).iter().any(|name| name == service)
-}
-
-/// The lines in place of the one that asks for the password, perhaps by an include.
-type Lines = fn(Option<&Include>, &[u8]) -> Vec<Vec<u8>>;
-
-/// A file in /etc/pam.d overrides the one of a package's folder.
-fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused> {
-    let path = Path::new(pam_stack::PAM_D).join(name);
-    refuse_link(root, &path)?;
-    let origin = pam_stack::service_file(root, name).ok_or_else(|| {
-        let folders = FOLDERS.join(", ");
-        Refused(format!(
-            "{name}: there is no such service; services are the files in {folders}"
-        ))
-    })?;
-    let service = pam_stack::read(root, name).map_err(|error| {
-        let (file, line) = (error.location.file.display(), error.location.line);
-        let (what, fix) = (error.kind.what(), error.kind.fix());
-        Refused(format!("{file}:{line}: {what}; {fix}"))
-    })?;
-    refuse_covered(name, &service)?;
-    let bytes = root.read_bytes(&origin)?;
-    Ok(Change {
-        after: Content(insert(&origin, &bytes, &service, lines)?),
-        before: (origin == path).then_some(Content(bytes)),
-        path,
-    })
-}
-
-/// The link's target may belong to other services, too, and authselect writes it anew.
-fn refuse_link(root: &Root, path: &Path) -> Result<(), Refused> {
-    let metadata = fs::symlink_metadata(root.real(path));
-    if !metadata.is_ok_and(|metadata| metadata.is_symlink()) {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(Refused(format!(
-        "{path}: is a symbolic link, which `enable` does not replace; add this line manually: {PAM_LINE}"
-    )))
-}
-
-fn refuse_covered(name: &str, service: &Service) -> Result<(), Refused> {
-    for rules in RuleType::ALL.map(|rule_type| service.own(rule_type)) {
-        if let Some((at, _)) = pam_stack::ivalt_rules(rules).next() {
-            let location = &rules[at].location;
-            let (file, line) = (location.file.display(), location.line);
-            return Err(Refused(format!(
-                "{file}:{line}: {name} has pam_ivalt already; nothing to do"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Below the last line that asks for a password; there only users who know it are asked for a token.
-fn insert(
-    path: &Path,
-    bytes: &[u8],
-    service: &Service,
-    instead: Lines,
-) -> Result<Vec<u8>, Refused> {
-    let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    let Some((number, include)) = password_line(service).filter(|(line, _)| *line <= lines.len())
-    else {
-        return Err(Refused(format!(
-            "{}: no line here asks for a password, so the right place is not clear; add this line manually: {PAM_LINE}",
-            path.display()
-        )));
-    };
-    let line = &mut lines[number - 1];
-    if pam_stack::is_continued(&String::from_utf8_lossy(line)) {
-        return Err(Refused(format!(
-            "{}:{number}: the line continues on the next one; write it as one line first",
-            path.display()
-        )));
-    }
-    let mut instead = instead(include, line.trim_ascii_end());
-    instead.push(Vec::new());
-    let instead = instead.join(&b'\n');
-    *line = &instead;
-    Ok(lines.concat())
-}
-
-/// The number of the last line of the service's own file that asks for a password, perhaps by an include.
-fn password_line(service: &Service) -> Option<(usize, Option<&Include>)> {
-    let mut rules = service.own(RuleType::Auth).iter();
-    let password = rules.rfind(|rule| rule.kind() == ModuleKind::Password)?;
-    let include = password.included_by.first();
-    let location = include.map_or(&password.location, |include| &include.location);
-    Some((location.line, include))
-}
-
-/// The line that asks for the password, and pam_ivalt's below it. What is included must not end the whole stack:
-/// `sufficient` does that in an `include`, and within its own bounds in a `substack`.
-fn with_ivalt(include: Option<&Include>, line: &[u8]) -> Vec<Vec<u8>> {
-    let (header, ivalt) = (HEADER.into(), PAM_LINE.into());
-    match include {
-        Some(include) if !include.all_types => {
-            let substack = format!("auth    substack    {}", include.name);
-            vec![header, substack.into(), ivalt]
-        }
-        _ => vec![line.to_owned(), header, ivalt],
-    }
 }
 
 /// The three lines of "key or password, then iVALT".

@@ -1,8 +1,9 @@
 //! What libpam cannot read, or reads differently from version to version, and how to fix it.
 
-use std::path::PathBuf;
-
+use super::lines::logical_lines;
 use super::reader::Location;
+use crate::root::Root;
+use crate::system_error::shell_word;
 
 /// Why a rule can only fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub enum Fault {
     TooDeep(String),
     /// The line includes a file without naming it.
     NoName,
-    /// Something in this file makes libpam give up on it.
-    FileUnusable(PathBuf),
+    /// This makes libpam give up on the included file.
+    FileUnusable(Box<LoadError>),
 }
 
 impl Fault {
@@ -32,9 +33,13 @@ impl Fault {
             Self::NoFile(name) => format!("there is no file {} to include", name.escape_debug()),
             Self::TooDeep(name) => format!("{} includes itself", name.escape_debug()),
             Self::NoName => "the line includes a file without naming it".to_owned(),
-            Self::FileUnusable(file) => {
-                let file = file.to_string_lossy();
-                format!("libpam gives up on {}", file.escape_debug())
+            Self::FileUnusable(error) => {
+                let file = error.location.file.to_string_lossy();
+                let (line, what) = (error.location.line, error.kind.what());
+                format!(
+                    "libpam gives up on {}, line {line}: {what}",
+                    file.escape_debug()
+                )
             }
         }
     }
@@ -53,9 +58,7 @@ impl Fault {
             Self::NoName => {
                 "name the file, or remove the line: Debian's libpam crashes the program"
             }
-            Self::FileUnusable(_) => {
-                "correct that file: its last line ends with a backslash, or it includes a file that does not exist"
-            }
+            Self::FileUnusable(_) => "correct that line of that file",
         }
     }
 }
@@ -76,6 +79,8 @@ pub enum LoadErrorKind {
     Include(Fault),
     /// The path of a module has no file name.
     NoModuleName(String),
+    /// libpam may not give up, but nobody writes so many includes: files include each other again and again.
+    TooLarge,
 }
 
 impl LoadErrorKind {
@@ -87,6 +92,7 @@ impl LoadErrorKind {
             Self::NoModuleName(path) => {
                 format!("{} is not the path of a module", path.escape_debug())
             }
+            Self::TooLarge => "it includes more files than are read".to_owned(),
         }
     }
 
@@ -96,6 +102,7 @@ impl LoadErrorKind {
             Self::Unfinished => "remove the backslash",
             Self::Include(fault) => fault.fix(),
             Self::NoModuleName(_) => "correct the path of the module",
+            Self::TooLarge => "include each file once, and no file in itself",
         }
     }
 }
@@ -114,4 +121,17 @@ pub enum AmbiguityKind {
     InterruptedLine,
     /// Before 1.6 what is beyond 1022 bytes is a line of its own.
     LongLine,
+}
+
+/// What is wrong with a line that has a carriage return, as files from DOS and Windows do, and the command that fixes it:
+/// to libpam it is part of the last word, of a module's path, say; an empty line with it is a line of unknown type.
+pub fn carriage_return(root: &Root, location: &Location) -> Option<(&'static str, String)> {
+    let text = root.read(&location.file).ok()?;
+    let mut lines = logical_lines(&text).into_iter().flatten();
+    let line = lines.find(|line| line.number == location.line)?;
+    let what =
+        "the line ends with a carriage return (CRLF), which libpam takes for part of its last word";
+    let file = shell_word(&location.file.to_string_lossy());
+    let fix = format!("sed -i --follow-symlinks 's/\\r$//' {file}");
+    line.text.ends_with('\r').then_some((what, fix))
 }

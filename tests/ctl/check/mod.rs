@@ -3,6 +3,7 @@
 
 mod desktop;
 mod environment;
+mod hosts;
 mod module_file;
 mod online;
 mod report;
@@ -22,11 +23,11 @@ use support::certificates::trusted_authority;
 use support::finding_table::{must_know, table};
 use support::{TempDir, write_file};
 
-const IVALT: &str = "etc/ivalt/ivalt.toml";
-const USERS: &str = "etc/ivalt/users.toml";
-const SSHD: &str = "etc/ssh/sshd_config";
+pub const IVALT: &str = "etc/ivalt/ivalt.toml";
+pub const USERS: &str = "etc/ivalt/users.toml";
+pub const SSHD: &str = "etc/ssh/sshd_config";
 const MODULES: &str = "usr/lib/x86_64-linux-gnu/security";
-const MODULE: &str = "usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+pub const MODULE: &str = "usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
 
 const HEALTHY: [(&str, &str); 16] = [
     (IVALT, "[api]\nkey = \"SECRET-KEY\"\n"),
@@ -74,12 +75,12 @@ const HEALTHY: [(&str, &str); 16] = [
 ];
 
 /// A system below a folder.
-struct System {
+pub struct System {
     dir: TempDir,
 }
 
 impl System {
-    fn healthy() -> Self {
+    pub fn healthy() -> Self {
         let system = Self {
             dir: TempDir::new(),
         };
@@ -96,11 +97,11 @@ impl System {
         system
     }
 
-    fn path(&self, path: &str) -> std::path::PathBuf {
+    pub fn path(&self, path: &str) -> std::path::PathBuf {
         self.dir.join(path)
     }
 
-    fn write(&self, path: &str, text: &str) -> &Self {
+    pub fn write(&self, path: &str, text: &str) -> &Self {
         self.write_bytes(path, text.as_bytes())
     }
 
@@ -117,12 +118,12 @@ impl System {
     }
 
     /// Adds to what is there.
-    fn append(&self, path: &str, text: &str) -> &Self {
+    pub fn append(&self, path: &str, text: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap_or_default();
         self.write(path, &(before + text))
     }
 
-    fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
+    pub fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap();
         assert!(before.contains(from), "{path} has no {from}");
         self.write(path, &before.replace(from, to))

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::finding::Severity::{self, LetsIn, Warning};
-use rows::{EXACTLY, ROWS};
+use rows::{EXACTLY, FEDORA_BY_JUMPS, ROWS};
 
+mod fixes;
 mod rows;
 use support::finding_table::{must_know, table};
 use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, sandbox_test};
@@ -79,6 +80,13 @@ fn short(found: &[Finding]) -> Vec<Short> {
     found.iter().map(one).collect()
 }
 
+/// What is wrong with the stacks of one service.
+fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
+    let judge = Judge::new(root);
+    let found = check_service(root, service).into_iter();
+    found.map(|found| judge.settle(service, found)).collect()
+}
+
 #[test]
 fn every_broken_stack_gives_its_finding() {
     let mut wrong = Vec::new();
@@ -122,18 +130,20 @@ fn every_healthy_version_gives_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+fn exactly(tree: &str, service: &str, lines: &str) -> Root {
+    let quiet = "auth optional pam_env.so\n";
+    let nested = "auth substack common-auth\n";
+    Root::new(&trees().join(tree))
+        .with(Path::new("/etc/pam.d/quiet"), quiet.into())
+        .with(Path::new("/etc/pam.d/outer"), nested.into())
+        .with(&Path::new("/etc/pam.d").join(service), lines.into())
+}
+
 /// Neither more nor less, and with this fix.
 #[test]
 fn these_lines_give_these_findings_and_no_others() {
-    let nested = "auth substack common-auth\n";
     for (tree, service, lines, expected) in EXACTLY {
-        let root = Root::new(&trees().join(tree))
-            .with(
-                Path::new("/etc/pam.d/quiet"),
-                "auth optional pam_env.so\n".into(),
-            )
-            .with(Path::new("/etc/pam.d/outer"), nested.into())
-            .with(&Path::new("/etc/pam.d").join(service), lines.into());
+        let root = exactly(tree, service, lines);
         let found = findings_of(&root, service);
         let found: Vec<_> = found
             .iter()
@@ -380,11 +390,13 @@ fn no_path_through_a_stack_is_missed_or_made_up() {
                 if count > 20_000 {
                     continue;
                 }
-                let followed: BTreeSet<_> =
-                    paths::all(rules, !passed.is_empty(), |rule| codes.of(rule, &passed))
-                        .iter()
-                        .map(|path| path.code)
-                        .collect();
+                let codes = |rule: &Rule| codes.of(rule, &passed);
+                let explored = Exploration::of(rules, !passed.is_empty(), codes);
+                let followed: BTreeSet<_> = explored
+                    .expect("few states")
+                    .paths()
+                    .map(|path| path.code)
+                    .collect();
                 let tried: BTreeSet<_> = (0..count)
                     .map(|number| tried(rules, &choices, number))
                     .collect();
@@ -416,7 +428,12 @@ fn libpam_agrees_with_what_is_said() {
     for row in ROWS.iter().filter(here) {
         let dir = row.system(row.broken);
         let root = Root::new(dir.path());
-        for (finding, counterexample) in check_service(&root, row.service) {
+        for found in check_service(&root, row.service) {
+            let StackFinding {
+                finding,
+                counterexample,
+                ..
+            } = found;
             // That one is about pam_setcred, and has a test of its own.
             if finding.severity == Warning || finding.id == "only-after-alone" {
                 continue;
@@ -442,7 +459,9 @@ fn the_fixes_of_lines_after_a_key() {
     let first = format!("auth    {control}    pam_ivalt.so only_after=publickey");
     let below =
         "add a line below the one that asks for the password: auth    required    pam_ivalt.so";
-    let old = "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: ";
+    let tool =
+        "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, ";
+    let old = format!("{tool}in their place: ");
     let (include, plain) = (
         "auth    include    common-auth",
         "auth    required    pam_ivalt.so",
@@ -469,8 +488,8 @@ fn the_fixes_of_lines_after_a_key() {
         (
             "a shell that looks for the key, on Fedora",
             format!(
-                "{old}{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key \
-                 cannot log in by ssh then"
+                "{tool}above the others: {first}\nand in place of line 2 of /etc/pam.d/sshd, and of the line of pam_ivalt, \
+                 what password-auth has, {FEDORA_BY_JUMPS}",
             ),
         ),
         (
@@ -494,6 +513,48 @@ fn a_line_after_no_method_has_one_finding() {
     let found = findings_of(&Root::new(dir.path()), "sshd");
     let ids: Vec<_> = found.iter().map(|found| found.id).collect();
     assert_eq!(ids, ["bad-argument"]);
+}
+
+/// What cannot be followed is not fine; and no file makes `check` work without end.
+#[test]
+fn what_is_too_much_to_follow_is_said() {
+    let ivalt = "auth requisite pam_unix.so\nauth required pam_ivalt.so\n";
+    let of = |text: String| {
+        let root = Root::new(&trees().join("fedora"));
+        let root = root.with(Path::new("/etc/pam.d/sshd"), text);
+        short(&findings(&root))
+    };
+    let here = |id, severity, line| (id, severity, "/etc/pam.d/sshd".to_owned(), line);
+    let too_much = |line| [here("stack-not-understood", LetsIn, line)];
+    for include in ["include", "substack"] {
+        let twice = format!("{ivalt}auth {include} sshd\nauth {include} sshd\n");
+        assert_eq!(of(twice), too_much(3), "{include}");
+    }
+    // Where no line is pam_ivalt's, it may be in what was not read.
+    let others = "auth include sshd\n".repeat(2);
+    assert_eq!(of(others), too_much(1));
+    let long = "auth required pam_env.so\n".repeat(paths::MAX_RULES - 1);
+    assert_eq!(of(format!("{long}{ivalt}")), too_much(1));
+    let long = "auth required pam_env.so\n".repeat(paths::MAX_RULES - 2);
+    assert_eq!(of(format!("{long}{ivalt}")), []);
+    let over = "auth [success=ok auth_err=bad perm_denied=ignore default=1] pam_private.so\n";
+    let pair = format!("{over}auth optional pam_ivalt.so\n");
+    assert_eq!(of(pair.repeat(120)), too_much(1));
+}
+
+/// Modules that nobody knows may each have accepted the user or not; their number does not multiply the states.
+#[test]
+fn many_unknown_modules_are_followed() {
+    let unknown = (0..40).map(|number| format!("auth optional pam_private{number}.so\n"));
+    let lines: String = unknown.collect::<String>() + "auth required pam_ivalt.so\n";
+    let root = Root::new(&trees().join("fedora")).with(Path::new("/etc/pam.d/sshd"), lines);
+    assert_eq!(findings_of(&root, "sshd"), []);
+    let service = pam_stack::read(&root, "sshd").expect("a service");
+    let rules = service.own(RuleType::Auth);
+    let codes = ReturnCodes::new(&root, false, false);
+    let explored = Exploration::of(rules, false, |rule| codes.of(rule, &[]));
+    let paths = explored.expect("few states").paths().count();
+    assert!(paths < 100, "{paths}");
 }
 
 /// What a policy ignores is PAM_SUCCESS after a key, and PAM_IGNORE in every other line.
