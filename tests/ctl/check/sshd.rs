@@ -139,6 +139,22 @@ fn the_fix_keeps_the_way_by_password() {
     );
 }
 
+/// The lists that are there stay.
+#[test]
+fn the_fix_adds_the_list_that_a_line_waits_for() {
+    let system = System::healthy();
+    let checked = system
+        .write("etc/pam.d/sshd", &three_lines("hostbased"))
+        .check();
+    let fix = checked.findings()[0]["fix"].as_str().unwrap();
+    let lists =
+        "hostbased,keyboard-interactive publickey,keyboard-interactive keyboard-interactive";
+    let start = format!(
+        "write in /etc/ssh/sshd_config, in place of line 5: AuthenticationMethods {lists}; "
+    );
+    assert!(fix.starts_with(&start), "{fix}");
+}
+
 /// What all others have stays.
 #[test]
 fn the_fix_of_a_block_is_written_there() {
