@@ -10,6 +10,7 @@
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
+//! | [`caller`] | who called the tool |
 //! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`replace`] | replaces a file atomically |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
@@ -18,6 +19,11 @@
 #![deny(unsafe_code)]
 
 mod api;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "used by the commands that change something")
+)]
+mod caller;
 mod check;
 mod command_line;
 #[cfg(test)]
