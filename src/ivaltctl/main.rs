@@ -7,6 +7,7 @@
 //! | [`terminal`] | prompts and output |
 //! | [`root`] | the system that is checked: this one, or one below a folder |
 //! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
+//! | [`sources`] | which files something was derived from |
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
@@ -19,10 +20,6 @@
 #![deny(unsafe_code)]
 
 mod api;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by the commands that change something")
-)]
 mod caller;
 mod check;
 mod command_line;
@@ -34,6 +31,7 @@ mod lock;
 mod pam_stack;
 mod replace;
 mod root;
+mod sources;
 mod terminal;
 mod users;
 mod verify;

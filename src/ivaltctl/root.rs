@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::sources::{Kind, Recorder, Sources};
+
 /// As many symbolic links as Linux follows in one path, see path_resolution(7).
 const MAX_LINKS: usize = 40;
 
@@ -14,6 +16,7 @@ const MAX_LINKS: usize = 40;
 pub struct Root {
     folder: PathBuf,
     changed: BTreeMap<PathBuf, String>,
+    recorder: Recorder,
 }
 
 impl Root {
@@ -23,6 +26,7 @@ impl Root {
             // A relative folder would be found in any sentence that names files below it.
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             changed: BTreeMap::new(),
+            recorder: Recorder::default(),
         }
     }
 
@@ -89,11 +93,32 @@ impl Root {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The text of a file that lists people, where those in it matter whom a finding concerns, and no others.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    pub fn read_people(&self, path: &Path) -> io::Result<String> {
+        let bytes = self.bytes(path);
+        self.recorder.note(path, Kind::People, &bytes);
+        Ok(String::from_utf8_lossy(&bytes?).into_owned())
+    }
+
+    /// What `act` returns, and the files it was derived from: all that was read meanwhile.
+    pub fn recorded<T>(&self, act: impl FnOnce() -> T) -> (T, Sources) {
+        self.recorder.during(act)
+    }
+
     /// The bytes of a file.
     ///
     /// # Errors
     /// As `fs::read`.
     pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self.bytes(path);
+        self.recorder.note(path, Kind::Settings, &bytes);
+        bytes
+    }
+
+    fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.changed.get(path) {
             Some(text) => Ok(text.clone().into_bytes()),
             None => fs::read(self.followed(path)),

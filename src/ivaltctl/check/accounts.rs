@@ -25,7 +25,9 @@ impl Account {
 
 /// The accounts in the system's own file; those of a directory service are not listed, only found by name.
 pub fn local(root: &Root) -> Vec<Account> {
-    let text = root.read(Path::new("/etc/passwd")).unwrap_or_default();
+    let text = root
+        .read_people(Path::new("/etc/passwd"))
+        .unwrap_or_default();
     text.lines().filter_map(account).collect()
 }
 
@@ -51,7 +53,9 @@ pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
 
 /// The members of a group, also those whose own group it is.
 pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
-    let text = root.read(Path::new("/etc/group")).unwrap_or_default();
+    let text = root
+        .read_people(Path::new("/etc/group"))
+        .unwrap_or_default();
     let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let mut matching = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
     let (gid, mut members) = match matching.next() {
@@ -78,7 +82,7 @@ fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
 
 /// Whether a password opens the account, as far as shadow(5) can be read.
 pub fn has_a_password(root: &Root, name: &str) -> bool {
-    let Ok(text) = root.read(Path::new("/etc/shadow")) else {
+    let Ok(text) = root.read_people(Path::new("/etc/shadow")) else {
         return true;
     };
     let mut fields = text.lines().map(|line| line.split(':'));

@@ -8,7 +8,8 @@ use serde_json::json;
 use toml::de::{DeTable, DeValue};
 
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Acceptance, Finding, Severity};
+use crate::pam_stack;
 use crate::root::Root;
 use crate::trust;
 use ivalt_core::arguments::DEFAULT_CONFIG;
@@ -92,7 +93,13 @@ impl<'a> CheckContext<'a> {
 
     /// Whether a service asks iVALT.
     pub fn covers(&self, service: &str) -> bool {
+        self.note(service);
         self.services.iter().any(|name| name == service)
+    }
+
+    /// What follows is derived from the files of this service.
+    pub fn note(&self, service: &str) {
+        let _ = pam_stack::read(self.root, service);
     }
 
     /// The settings a service reads, where they are usable.
@@ -100,6 +107,8 @@ impl<'a> CheckContext<'a> {
         let line = self.lines.iter().find(|line| line.service == service)?;
         let path = line.config();
         let config = self.configs.iter().find(|config| config.path == path)?;
+        self.note(service);
+        self.note_settings(config);
         config.settings.as_ref().ok()
     }
 
@@ -107,7 +116,13 @@ impl<'a> CheckContext<'a> {
     pub fn usable(&self) -> impl Iterator<Item = (&Config, &Settings)> {
         self.configs
             .iter()
+            .inspect(|config| self.note_settings(config))
             .filter_map(|config| Some((config, config.settings.as_ref().ok()?)))
+    }
+
+    /// What follows is derived from these settings, which the module's own code reads.
+    fn note_settings(&self, config: &Config) {
+        let _ = self.root.read_bytes(&config.path);
     }
 }
 
@@ -126,6 +141,7 @@ pub fn finding(
         line: None,
         what: what.into(),
         fix: fix.into(),
+        acceptance: Acceptance::default(),
     }
 }
 
@@ -149,10 +165,11 @@ pub fn problem_finding(
         _ => problem.what.clone(),
     };
     let fix = problem.fix.as_ref().map_or(default_fix, Fix::as_str);
-    Finding {
+    let found = Finding {
         line: problem.line,
         ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
-    }
+    };
+    found.not_acceptable()
 }
 
 /// The problem with the paths of the checked system, which may be below a folder.

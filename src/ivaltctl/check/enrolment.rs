@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::accepted::derived;
 use super::accounts::{self, Account};
 use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_finding};
 use super::sudo;
@@ -58,14 +59,16 @@ fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path)
         file,
         users,
     };
+    // Read by the module's own code.
+    let _ = root.read_people(file);
     [
         readable_by_others(root, file),
         check.bad_entries(),
         check.unknown_accounts(),
         check.shared_mobiles(),
         check.spellings(),
-        check.nobody_enrolled(),
-        check.privileged(),
+        derived(root, || check.nobody_enrolled()),
+        derived(root, || check.privileged()),
     ]
     .concat()
 }
@@ -97,13 +100,8 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
         "mode {mode:04o}: every account of the system can read the mobile numbers; logins work"
     );
     let fix = format!("chmod o-r {}", file.display());
-    vec![finding(
-        Severity::Warning,
-        "users-readable",
-        file,
-        what,
-        fix,
-    )]
+    let found = finding(Severity::Warning, "users-readable", file, what, fix);
+    vec![found.concerning::<&str>([])]
 }
 
 impl UsersCheck<'_> {
@@ -150,7 +148,7 @@ impl UsersCheck<'_> {
                  of that name"
             );
             let fix = format!("ivaltctl users remove {shown}");
-            finding(Severity::Warning, "unknown-account", self.file, what, fix)
+            finding(Severity::Warning, "unknown-account", self.file, what, fix).concerning([name])
         });
         found.collect()
     }
@@ -171,7 +169,7 @@ impl UsersCheck<'_> {
             let fix = format!(
                 "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
             );
-            finding(Severity::Warning, "shared-mobile", self.file, what, fix)
+            finding(Severity::Warning, "shared-mobile", self.file, what, fix).concerning(names)
         });
         found.collect()
     }
@@ -194,7 +192,7 @@ impl UsersCheck<'_> {
             );
             let last = shown.last().map_or("NAME", String::as_str);
             let fix = format!("if they are one account: ivaltctl users remove {last}");
-            finding(Severity::Warning, "name-spellings", self.file, what, fix)
+            finding(Severity::Warning, "name-spellings", self.file, what, fix).concerning(names)
         });
         found.collect()
     }
@@ -206,6 +204,8 @@ impl UsersCheck<'_> {
     }
 
     fn asked(&self) -> bool {
+        let services = self.context.services.iter();
+        services.for_each(|service| self.context.note(service));
         let mut configs = self
             .context
             .usable()
@@ -243,7 +243,8 @@ impl UsersCheck<'_> {
             ),
         };
         let fix = "ivaltctl users add NAME MOBILE";
-        vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
+        let found = finding(severity, "nobody-enrolled", self.file, what, fix);
+        vec![found.concerning::<&str>([])]
     }
 
     /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators
@@ -270,13 +271,9 @@ impl UsersCheck<'_> {
             let what = "none of the accounts that administer this machine is enrolled: once they are logged out, none of \
                         them gets in through the services that ask iVALT";
             let fix = "ivaltctl users add NAME MOBILE, for one of them";
-            findings.push(finding(
-                Severity::LocksOut,
-                "no-administrator-enrolled",
-                self.file,
-                what,
-                fix,
-            ));
+            let id = "no-administrator-enrolled";
+            let found = finding(Severity::LocksOut, id, self.file, what, fix);
+            findings.push(found.concerning(missing.iter().map(|account| &account.name)));
         }
         findings
     }
@@ -292,13 +289,8 @@ impl UsersCheck<'_> {
             )
         };
         let fix = format!("ivaltctl users add {name} MOBILE");
-        finding(
-            Severity::Warning,
-            "privileged-not-enrolled",
-            self.file,
-            what,
-            fix,
-        )
+        let id = "privileged-not-enrolled";
+        finding(Severity::Warning, id, self.file, what, fix).concerning([&account.name])
     }
 }
 

@@ -8,11 +8,13 @@ mod configuration;
 use std::path::Path;
 use std::time::Duration;
 
+use super::accepted::derived;
 use super::accounts;
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, Rule, RuleType};
 use crate::root::Root;
+pub use configuration::FROM_FILES;
 use configuration::{CONFIG, Configuration, Values};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
@@ -71,12 +73,13 @@ impl MatchScope<'_> {
                 "UsePAM yes",
             )];
         }
+        let root = self.context.root;
         [
             self.methods(),
             self.unused_line().into_iter().collect(),
             self.token_alone().into_iter().collect(),
             self.prompts(),
-            self.limits(),
+            derived(root, || self.limits()),
             self.accounts(),
         ]
         .concat()
@@ -158,7 +161,8 @@ impl MatchScope<'_> {
     fn methods(&self) -> Vec<Finding> {
         let lists = self.method_lists();
         if lists.is_empty() {
-            return [self.public_keys(), self.other_methods()].concat();
+            let of_keys = derived(self.context.root, || self.public_keys());
+            return [of_keys, self.other_methods()].concat();
         }
         let mut findings: Vec<_> = lists
             .iter()
@@ -277,24 +281,19 @@ impl MatchScope<'_> {
         let fix = self.methods_fix();
         if self.is("pubkeyauthentication", "yes") {
             // Homes may be elsewhere, and a user may add a key.
-            let who = self.who_has_keys().map_or_else(
-                || {
-                    "anyone who puts a key into ~/.ssh/authorized_keys gets in without iVALT"
-                        .to_owned()
-                },
-                |who| format!("{who} gets in without iVALT"),
-            );
+            let (who, people) = self.who_has_keys();
             let what = format!(
                 "public keys are enough, since AuthenticationMethods is not set, and after a key sshd does \
-                 not run PAM's auth lines: {who}"
+                 not run PAM's auth lines: {who} gets in without iVALT"
             );
-            findings.push(self.finding(
+            let found = self.finding(
                 Severity::LetsIn,
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
                 fix,
-            ));
+            );
+            findings.push(found.concerning(people));
         }
         findings
     }
@@ -323,11 +322,11 @@ impl MatchScope<'_> {
         findings
     }
 
-    /// Users, or a setting, that already have keys.
-    fn who_has_keys(&self) -> Option<String> {
+    /// Users, or a setting, that already have keys, in words and all of them.
+    fn who_has_keys(&self) -> (String, Vec<String>) {
         for keyword in ["authorizedkeyscommand", "trustedusercakeys"] {
             if !self.is(keyword, "none") {
-                return Some(format!("anyone who has a key by {keyword}"));
+                return (format!("anyone who has a key by {keyword}"), Vec::new());
             }
         }
         let root = self.context.root;
@@ -335,16 +334,17 @@ impl MatchScope<'_> {
             let mut files = self.value("authorizedkeysfile").split_whitespace();
             account.has_a_shell() && files.any(|file| has_keys(root, account, file))
         });
-        let names: Vec<_> = owners.map(|account| account.name).take(4).collect();
-        match names.as_slice() {
-            [] => None,
-            [one] => Some(format!("{one}, who has a key,")),
-            [some @ .., _] if names.len() == 4 => Some(format!(
+        let names: Vec<_> = owners.map(|account| account.name).collect();
+        let who = match names.as_slice() {
+            [] => "anyone who puts a key into ~/.ssh/authorized_keys".to_owned(),
+            [one] => format!("{one}, who has a key,"),
+            some if some.len() > 3 => format!(
                 "each of {} and others, who have keys,",
-                some.join(", ")
-            )),
-            some => Some(format!("each of {}, who have keys,", some.join(", "))),
-        }
+                some[..3].join(", ")
+            ),
+            some => format!("each of {}, who have keys,", some.join(", ")),
+        };
+        (who, names)
     }
 
     /// Whether the module can ask at all.
@@ -443,22 +443,28 @@ impl MatchScope<'_> {
                 fix,
             ));
         }
+        findings.extend(derived(self.context.root, || self.root_not_enrolled()));
+        findings
+    }
+
+    fn root_not_enrolled(&self) -> Vec<Finding> {
         let root_denied = self.context.settings_of("sshd").is_some_and(|settings| {
             settings.policy.unenrolled == Tolerance::Deny
                 && !is_enrolled(self.context.root, settings, "root")
         });
-        if self.is("permitrootlogin", "yes") && root_denied {
-            let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
-            let fix = "PermitRootLogin no";
-            findings.push(self.finding(
-                Severity::Warning,
-                "sshd-root-not-enrolled",
-                "permitrootlogin",
-                what,
-                fix,
-            ));
+        if !self.is("permitrootlogin", "yes") || !root_denied {
+            return Vec::new();
         }
-        findings
+        let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
+        let fix = "PermitRootLogin no";
+        let found = self.finding(
+            Severity::Warning,
+            "sshd-root-not-enrolled",
+            "permitrootlogin",
+            what,
+            fix,
+        );
+        vec![found.concerning(["root"])]
     }
 }
 
@@ -485,13 +491,14 @@ fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
         .replace("%U", &account.uid.to_string())
         .replace("%%", "%");
     let text = root
-        .read(&Path::new(&account.home).join(file))
+        .read_people(&Path::new(&account.home).join(file))
         .unwrap_or_default();
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
+    let _ = root.read_people(&settings.users_file);
     let file = root.real(&settings.users_file);
     let trust = crate::trust();
     let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);

@@ -16,7 +16,7 @@ use std::path::Path;
 use similar::TextDiff;
 
 use crate::command_line::{DisableArgs, EnableArgs};
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::replace::replace;
 use crate::root::Root;
 use crate::terminal::{self, ERROR, OK, WARN};
@@ -30,10 +30,13 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     let service = service_name(&enable.service)?;
     let states = StateDir::create(&root)?;
     let plan::Plan { changes, notice } = new_plan(&states, &root, service)?;
-    refuse_dangerous(&root, config, &changes)?;
+    let findings = refuse_dangerous(&root, config, &changes)?;
     show(&changes, |change| {
         (bytes_of(&change.before), &change.after.0)
     });
+    if !findings.is_empty() {
+        check::show(&findings);
+    }
     if let Some(notice) = notice {
         terminal::print(terminal::styled(WARN, notice));
     }
@@ -205,8 +208,19 @@ fn is_as_before(root: &Root, state: &SavedState) -> bool {
     state.changes.iter().all(as_before)
 }
 
-/// `check` judges the system as it would be.
-fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<(), Refused> {
+/// The system as it would be after each `enable` that is possible now.
+pub fn results(root: &Root) -> Vec<Root> {
+    let plans = pam_stack::service_names(root).into_iter();
+    let plans = plans.filter_map(|service| plan::plan(root, &service).ok());
+    plans.map(|plan| plan::after(root, &plan.changes)).collect()
+}
+
+/// `check` judges the system as it would be: what is left may be shown and does not stop anything.
+fn refuse_dangerous(
+    root: &Root,
+    config: &Path,
+    changes: &[Change],
+) -> Result<Vec<Finding>, Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
         &std::path::absolute(config)?
@@ -214,15 +228,12 @@ fn refuse_dangerous(root: &Root, config: &Path, changes: &[Change]) -> Result<()
         config
     };
     let findings = check::findings(&result, config);
-    let dangerous: Vec<&Finding> = findings
-        .iter()
-        .filter(|finding| finding.severity >= Severity::LocksOut)
-        .collect();
-    if dangerous.is_empty() {
-        return Ok(());
+    if !findings.iter().any(Finding::is_dangerous) {
+        return Ok(findings);
     }
-    check::show(&dangerous);
-    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first".into()))
+    check::show(&findings);
+    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first, or, \
+                 where it is meant: ivaltctl check --accept ID:FILE --because TEXT".into()))
 }
 
 /// Every change as a diff.

@@ -14,7 +14,7 @@
 
 mod edit;
 pub mod entries;
-mod file;
+pub mod file;
 mod import;
 mod names;
 mod report;

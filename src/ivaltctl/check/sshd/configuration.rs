@@ -20,6 +20,9 @@ pub struct EffectiveValue {
     pub location: Option<(PathBuf, usize)>,
 }
 
+/// What a finding says that `sshd -T` was not asked about.
+pub const FROM_FILES: &str = " (as its files say; sshd -T was not run)";
+
 /// Keywords in lower case.
 pub type Values = BTreeMap<String, EffectiveValue>;
 
@@ -48,7 +51,7 @@ impl Configuration {
                 global = with_locations(&printed, &global);
                 ""
             }
-            None => " (as its files say; sshd -T was not run)",
+            None => FROM_FILES,
         };
         let matches = blocks.map(|(criteria, own)| {
             let mut values = global.clone();

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
-use crate::finding::{Finding, Severity};
+use super::accepted::derived;
+use crate::finding::{Acceptance, Finding, Severity};
 use crate::pam_stack::{
     self, Location, Module, ReturnCode, Rule, RuleType, Service, ivalt_rules, simulate,
 };
@@ -23,8 +24,11 @@ use return_codes::ReturnCodes;
 
 /// What is wrong with the stacks of all services that have pam_ivalt.
 pub fn findings(root: &Root) -> Vec<Finding> {
-    let names = pam_stack::service_names(root);
-    let each = names.iter().flat_map(|name| findings_of(root, name));
+    // That there are other services changes nothing of what is found in one.
+    let (names, _) = root.recorded(|| pam_stack::service_names(root));
+    let each = names
+        .iter()
+        .flat_map(|name| derived(root, || findings_of(root, name)));
     let mut all: Vec<Finding> = Vec::new();
     // A fault in a shared file is reported once, at its worst.
     for finding in each.chain(services::shared(root, &names)) {
@@ -172,6 +176,7 @@ impl Message {
             line,
             what: self.what,
             fix: self.fix,
+            acceptance: Acceptance::default(),
         }
     }
 
