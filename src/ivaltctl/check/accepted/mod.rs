@@ -304,3 +304,6 @@ fn done(json: bool, changed: bool, what: &str, places: &[String]) {
         terminal::print(visible(&format!("{place}: {what}")));
     }
 }
+
+#[cfg(test)]
+mod tests;
