@@ -27,6 +27,9 @@ use crate::finding::Severity;
 
 /// Where acceptances are recorded, whatever `--config` says.
 const FILE: &str = "/etc/ivalt/accepted.toml";
+/// For a file of acceptances that is not trusted or not understood.
+const FIX: &str = "inspect it, then move it away, and accept again what is meant: mv /etc/ivalt/accepted.toml \
+                   /root/; ivaltctl check --accept ID --because TEXT";
 /// Every id is listed there, and only there; a test holds the page to the code.
 const PAGE: &str = include_str!("../../../../debian/ivaltctl.8");
 
@@ -86,19 +89,28 @@ fn read(root: &Root) -> Result<Vec<Record>, Problem> {
     let path = Path::new(FILE);
     let bytes = match trust().read(&root.real(path), ReadPermission::OwnerOnly, SMALL) {
         Err(problem) if problem.kind == ProblemKind::Missing => return Ok(Vec::new()),
-        bytes => bytes.map_err(|problem| in_system(root, problem))?,
+        bytes => bytes.map_err(|problem| in_system(root, problem)),
     };
-    record::parse(path, &bytes)
+    let records = bytes.and_then(|bytes| record::parse(path, &bytes));
+    records.map_err(|problem| {
+        let fix = match problem.kind {
+            ProblemKind::PermissionDenied => "run as root: sudo ivaltctl check",
+            // Made root's, it would accept whatever others have written.
+            _ => FIX,
+        };
+        problem.fix(fix)
+    })
 }
 
 fn unusable(problem: &Problem) -> Finding {
+    let (id, consequence) = ("acceptances-unusable", "no finding is accepted");
     problem_finding(
         Severity::Warning,
-        "acceptances-unusable",
+        id,
         Path::new(FILE),
         problem,
-        "no finding is accepted",
-        "move the file away, and accept again what is meant: ivaltctl check --accept ID --because TEXT",
+        consequence,
+        FIX,
     )
 }
 
