@@ -147,14 +147,31 @@ impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
     }
 }
 
+/// Reads a file that must be closed to other users; as [`Trust::read`].
+pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, Problem>;
+
+fn read_secret(path: &Path, trust: Trust) -> Result<Vec<u8>, Problem> {
+    trust.read(path, ReadPermission::OwnerOnly, SMALL)
+}
+
 impl Settings {
     /// Reads `ivalt.toml` and, where it names one, the key file.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and key.
     pub fn load(path: &Path, trust: Trust) -> Result<Self, Problem> {
-        let bytes = Zeroizing::new(trust.read(path, ReadPermission::OwnerOnly, SMALL)?);
-        Self::parse(path, utf8(path, &bytes)?, trust)
+        Self::load_by(path, &|path| read_secret(path, trust))
+    }
+
+    /// As [`Settings::load`] for a system whose files, closed to other users, are read by `read`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_by(path: &Path, read: ReadSecret) -> Result<Self, Problem> {
+        let bytes = Zeroizing::new(read(path)?);
+        let text = utf8(path, &bytes)?;
+        let source = SettingsText { path, text };
+        source.settings(source.parse()?, read)
     }
 
     /// As [`Settings::load`] for a file that has been read.
@@ -163,8 +180,7 @@ impl Settings {
     /// As [`Settings::load`].
     pub fn parse(path: &Path, text: &str, trust: Trust) -> Result<Self, Problem> {
         let source = SettingsText { path, text };
-        let document = source.parse()?;
-        source.settings(document, trust)
+        source.settings(source.parse()?, &|path| read_secret(path, trust))
     }
 }
 
@@ -183,7 +199,7 @@ impl Enrolment {
     /// # Errors
     /// As [`Settings::load`], but for the API key.
     pub fn load(path: &Path, trust: Trust) -> Result<Self, Problem> {
-        let bytes = Zeroizing::new(trust.read(path, ReadPermission::OwnerOnly, SMALL)?);
+        let bytes = Zeroizing::new(read_secret(path, trust)?);
         let text = utf8(path, &bytes)?;
         let source = SettingsText { path, text };
         let document = source.parse()?;
@@ -357,7 +373,7 @@ impl SettingsText<'_> {
         problem.in_file(self.path).in_line(line)
     }
 
-    fn settings(&self, document: Document, trust: Trust) -> Result<Settings, Problem> {
+    fn settings(&self, document: Document, read: ReadSecret) -> Result<Settings, Problem> {
         let Document {
             users_file,
             api,
@@ -367,7 +383,7 @@ impl SettingsText<'_> {
         self.lengths(&token)?;
         Ok(Settings {
             users_file,
-            api: self.api(api, trust)?,
+            api: self.api(api, read)?,
             token,
             policy,
         })
@@ -384,10 +400,10 @@ impl SettingsText<'_> {
         ))
     }
 
-    fn api(&self, raw: RawApi, trust: Trust) -> Result<Api, Problem> {
+    fn api(&self, raw: RawApi, read: ReadSecret) -> Result<Api, Problem> {
         Ok(Api {
             url: raw.url,
-            key: self.key(raw.key, raw.key_file, trust)?,
+            key: self.key(raw.key, raw.key_file, read)?,
             timeout: Duration::from_secs(raw.timeout_seconds.get()),
             ca_file: raw.ca_file.map(|path| path.0),
             proxy: raw.proxy,
@@ -400,14 +416,14 @@ impl SettingsText<'_> {
         &self,
         key: Option<Spanned<Secret>>,
         file: Option<Spanned<AbsolutePath>>,
-        trust: Trust,
+        read: ReadSecret,
     ) -> Result<Secret, Problem> {
         match (key, file) {
             (Some(key), None) => self.header_value(&key.span(), "api.key", key.get_ref()),
             (None, Some(file)) => {
                 let path = &file.get_ref().0;
-                let content = trust.read(path, ReadPermission::OwnerOnly, SMALL);
-                let content = content.map_err(|problem| problem.of_kind(ProblemKind::KeyFile))?;
+                let content =
+                    read(path).map_err(|problem| problem.of_kind(ProblemKind::KeyFile))?;
                 let content = Secret::new(content);
                 self.header_value(&file.span(), "api.key_file", &content)
             }

@@ -52,7 +52,12 @@ impl Trust {
         self.read_opened(path, open(path, 0), ReadPermission::Anybody, limit)
     }
 
-    fn read_opened(
+    /// As [`Trust::read`] for a file that was opened otherwise; `path` is what the sentences call it. Of what is no regular
+    /// file, a descriptor of `O_PATH` is enough; of a symbolic link, `ELOOP`.
+    ///
+    /// # Errors
+    /// As [`Trust::read`].
+    pub fn read_opened(
         self,
         path: &Path,
         opened: io::Result<File>,

@@ -32,7 +32,7 @@ pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
     };
     let verdict = ApiVerdict::new(&exchange);
     if args.json {
-        terminal::print(verdict.json(&exchange));
+        terminal::print_json(&verdict.json(&exchange));
     } else {
         verdict.show(&exchange);
     }

@@ -317,7 +317,7 @@ pub fn complete(shell: Shell) -> Exit {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::command(), "ivaltctl", &mut script);
-    super::terminal::print(String::from_utf8_lossy(&script).trim_end());
+    super::terminal::print(&*String::from_utf8_lossy(script.trim_ascii_end()));
     Exit::Done
 }
 

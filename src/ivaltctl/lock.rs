@@ -1,15 +1,18 @@
 //! One ivaltctl at a time changes something. Whoever may open a file, even only to read it, may lock it (flock(2)): so a
 //! lock file that others may open is refused, and nobody is waited for without end.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::OFlags;
 
+use crate::folder::Folder;
 use crate::{Refused, terminal, trust};
 
 /// How long a second ivaltctl waits for the first.
@@ -28,12 +31,14 @@ pub enum NoLock {
     Refused(Refused),
 }
 
-/// Waits for the lock on the file at `path`, by which one process at a time changes `what`. It is made if it is missing.
+/// Waits for the lock on the file `name` in `folder`, by which one process at a time changes `what`. It is made if it is
+/// missing. Sentences call it `path`.
 ///
 /// # Errors
 /// See [`NoLock`].
-pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
-    let mut file = open(path).map_err(NoLock::Io)?;
+pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Result<Lock, NoLock> {
+    let flags = OFlags::WRONLY | OFlags::CREATE;
+    let mut file = folder.open_file(name, flags, 0o600).map_err(NoLock::Io)?;
     if is_shared(&file).map_err(NoLock::Io)? {
         return Err(NoLock::Refused(shared(path)));
     }
@@ -56,16 +61,6 @@ pub fn acquire(path: &Path, what: &Path) -> Result<Lock, NoLock> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
 }
 
 fn is_shared(file: &File) -> io::Result<bool> {

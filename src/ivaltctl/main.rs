@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`command_line`] | commands and options, with their help |
 //! | [`terminal`] | prompts and output |
-//! | [`root`] | the system that is checked: this one, or one below a folder |
+//! | [`root`] | every file of the system that is checked: this one, or one below a folder |
 //! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
 //! | [`sources`] | which files something was derived from |
 //! | [`finding`] | something that is wrong, and how to fix it |
@@ -13,7 +13,7 @@
 //! | [`users`] | edits users.toml |
 //! | [`caller`] | who called the tool |
 //! | [`lock`] | one ivaltctl at a time changes something |
-//! | [`replace`] | replaces a file atomically |
+//! | [`folder`] | changes files in an open folder, atomically |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
@@ -27,9 +27,9 @@ mod command_line;
 mod documents;
 mod enable;
 mod finding;
+mod folder;
 mod lock;
 mod pam_stack;
-mod replace;
 mod root;
 mod sources;
 mod terminal;
@@ -74,7 +74,7 @@ impl<E: std::fmt::Display> From<E> for Refused {
 fn main() -> ExitCode {
     let exit = match CommandLine::try_parse() {
         Ok(line) => run(&line).unwrap_or_else(|Refused(why)| {
-            terminal::print_error(&why);
+            terminal::print_error(why);
             Exit::Refused
         }),
         Err(error) => usage(&error),

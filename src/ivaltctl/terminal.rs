@@ -1,12 +1,13 @@
 //! Prompts and output. Secrets come from the terminal without echo, or from standard input, one a line.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
 
 use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
@@ -18,19 +19,68 @@ pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
 /// Somebody must fix it.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// What people are shown. Much of it comes from files of others: all but line ends and tabs is made visible here, so
+/// that no caller can forget it.
+#[derive(Clone, Debug, Default)]
+pub struct Text(String);
+
+impl Text {
+    /// The same, and then `text`.
+    pub fn then(mut self, text: impl Display) -> Self {
+        let text = text.to_string();
+        for part in text.split_inclusive(['\n', '\t']) {
+            let plain = part.trim_end_matches(['\n', '\t']);
+            self.0 += &visible(plain);
+            self.0 += &part[plain.len()..];
+        }
+        self
+    }
+
+    /// The same, and then `text` in a colour; anstream takes it out again where no terminal reads.
+    pub fn then_styled(mut self, style: Style, text: impl Display) -> Self {
+        self.0 += &style.to_string();
+        self = self.then(text);
+        self.0 += &format!("{style:#}");
+        self
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::default().then(text)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::default().then(text)
+    }
+}
+
+impl From<fmt::Arguments<'_>> for Text {
+    fn from(text: fmt::Arguments<'_>) -> Self {
+        Self::default().then(text)
+    }
+}
+
 /// A line to standard output. A reader that went away (`| head`) is no fault.
-pub fn print(text: impl Display) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+pub fn print(text: impl Into<Text>) {
+    let _ = writeln!(anstream::stdout(), "{}", text.into().0);
 }
 
 /// A line to standard error, with the name of the program in front.
-pub fn print_error(text: impl Display) {
-    let _ = writeln!(anstream::stderr(), "ivaltctl: {text}");
+pub fn print_error(text: impl Into<Text>) {
+    let _ = writeln!(anstream::stderr(), "ivaltctl: {}", text.into().0);
 }
 
-/// The text in a colour; anstream takes it out again where no terminal reads.
-pub fn styled(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
+/// A line for programs; it has the escapes of JSON, and no others.
+pub fn print_json(value: &Value) {
+    let _ = writeln!(io::stdout(), "{value}");
+}
+
+/// The text in a colour.
+pub fn styled(style: Style, text: impl Display) -> Text {
+    Text::default().then_styled(style, text)
 }
 
 /// Foreign text with everything escaped that a terminal would act on or hide: control characters, changes of direction,
@@ -127,7 +177,7 @@ pub struct Terminal {
 
 impl Conversation for Terminal {
     fn ask(&mut self, prompt: &str, _: Echo) -> Result<Secret, NoAnswer> {
-        ask_secret(prompt).map_err(|_| NoAnswer)
+        ask_secret(&visible(prompt)).map_err(|_| NoAnswer)
     }
 
     fn tell(&mut self, sentence: &str) {

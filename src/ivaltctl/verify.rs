@@ -40,7 +40,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         ..Origin::default()
     };
     if args.json {
-        terminal::print(json(&origin, &report));
+        terminal::print_json(&json(&origin, &report));
     } else {
         show(&origin, &report, terminal.last_message.as_deref());
     }
@@ -54,7 +54,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
 /// The module's arguments: those of the service's line in pam.d, if it has one, without those that take the token from
 /// another module; else the settings of the command line.
 fn arguments(args: &VerifyArgs, config: &Path) -> Result<Vec<CString>, Refused> {
-    let lines = check::lines_with_ivalt(&Root::new(Path::new("/")));
+    let lines = check::lines_with_ivalt(&Root::this_machine()?);
     let line = lines.into_iter().find(|line| line.service == args.service);
     let own = line.map_or(Vec::new(), |line| line.arguments).into_iter();
     let mut arguments: Vec<_> = own

@@ -113,13 +113,22 @@ impl Client {
     /// # Errors
     /// The roots or the proxy cannot be used.
     pub fn new(api: &Api, trust: Trust, platform: Platform) -> Result<Self, Problem> {
+        let roots = Roots::read(api.ca_file.as_deref(), trust)?;
+        Self::with_roots(api, roots, platform)
+    }
+
+    /// As [`Client::new`] for roots that have been read.
+    ///
+    /// # Errors
+    /// The proxy cannot be used.
+    pub fn with_roots(api: &Api, roots: Roots, platform: Platform) -> Result<Self, Problem> {
         let proxy = api.proxy.as_deref().map(Proxy::new).transpose();
         let proxy = proxy.map_err(|_| {
             let what = "api.proxy: must be a URL of the form http://host:port";
             Problem::invalid(what)
         })?;
         let parts = ConnectorParts {
-            roots: Arc::new(Roots::read(api.ca_file.as_deref(), trust)?),
+            roots: Arc::new(roots),
             look_up: platform.look_up,
             progress: Progress::begin(api.timeout),
         };

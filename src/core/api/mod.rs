@@ -25,7 +25,7 @@ mod transport;
 pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange};
 pub use probe::{Probe, TlsSession};
-pub use roots::{SYSTEM_BUNDLES, certificates, no_certificate};
+pub use roots::{Roots, SYSTEM_BUNDLES, certificates, no_certificate};
 pub use transport::Stage;
 
 #[cfg(feature = "testing")]

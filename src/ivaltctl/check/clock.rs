@@ -1,6 +1,5 @@
 //! The clock, by which certificates are judged.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +22,10 @@ fn behind(context: &CheckContext) -> Vec<Finding> {
         .map(|(_, settings)| settings.users_file.clone());
     let files: Vec<PathBuf> = configs.chain(users).chain(["/etc/passwd".into()]).collect();
     let written = files.iter().filter_map(|file| {
-        let written = fs::metadata(context.root.followed(file)).and_then(|found| found.modified());
+        let written = context
+            .root
+            .metadata(file)
+            .and_then(|found| found.modified());
         Some((written.ok()?, file))
     });
     let Some((newest, file)) = written.max() else {
@@ -46,6 +48,7 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
         return Vec::new();
     }
     let output = program::output(
+        context.root,
         &["/usr/bin/timedatectl"],
         &["show", "--property=NTPSynchronized", "--value"],
     );

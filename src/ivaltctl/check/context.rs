@@ -1,11 +1,7 @@
 //! What the checks look at: a system, the lines that name our module, and the settings these lines name.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use serde_json::json;
-use toml::de::{DeTable, DeValue};
 
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 use crate::finding::{Acceptance, Finding, Severity};
@@ -66,7 +62,7 @@ fn owner(root: &Root, path: &Path, lines: &[ModuleLine]) -> Option<u32> {
     if path == Path::new(DEFAULT_CONFIG) || of_root.any(|line| line.config() == path) {
         return None;
     }
-    let uid = fs::symlink_metadata(root.real(path)).ok()?.uid();
+    let uid = root.link_metadata(path).ok()?.uid();
     (![0, trust().effective_uid].contains(&uid)).then_some(uid)
 }
 
@@ -122,7 +118,7 @@ impl<'a> CheckContext<'a> {
 
     /// What follows is derived from these settings, which the module's own code reads.
     fn note_settings(&self, config: &Config) {
-        let _ = self.root.read_bytes(&config.path);
+        self.root.record(&config.path);
     }
 }
 
@@ -172,21 +168,6 @@ pub fn problem_finding(
     found.not_acceptable()
 }
 
-/// The problem with the paths of the checked system, which may be below a folder.
-pub fn in_system(root: &Root, problem: Problem) -> Problem {
-    let strip = |text: &str| root.strip_root_prefix(text);
-    Problem {
-        path: problem
-            .path
-            .map(|path| strip(&path.to_string_lossy()).into()),
-        fix: problem.fix.map(|fix| match fix {
-            Fix::Run(command) => Fix::Run(strip(&command)),
-            Fix::Words(words) => Fix::Words(strip(&words)),
-        }),
-        ..problem
-    }
-}
-
 /// The line that sets a key of a settings file, where it is written in the usual form.
 pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
     let text = root.read(file).ok()?;
@@ -198,37 +179,9 @@ pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
 }
 
 fn load(root: &Root, path: &Path, trust: Trust) -> Result<Settings, Problem> {
-    if root.is_this_machine() {
-        return Settings::load(path, trust);
-    }
-    let real = root.real(path);
-    let bytes = trust.read(&real, ReadPermission::OwnerOnly, SMALL);
-    let settings = bytes.and_then(|bytes| match String::from_utf8(bytes) {
-        Ok(text) => Settings::parse(path, &with_real_key_file(root, &text), trust),
-        // It says where the file is not UTF-8.
-        Err(_) => Settings::load(&real, trust),
-    });
-    settings.map_err(|problem| in_system(root, problem))
-}
-
-/// The only path that is followed while settings are read must lead below the folder, too. Lines stay what they are.
-fn with_real_key_file(root: &Root, text: &str) -> String {
-    let Ok(table) = DeTable::parse(text) else {
-        return text.to_owned();
-    };
-    let api = table.get_ref().get("api").map(|api| api.get_ref());
-    let key_file = match api {
-        Some(DeValue::Table(api)) => api.get("key_file"),
-        _ => None,
-    };
-    let mut text = text.to_owned();
-    let path = key_file.and_then(|key_file| Some((key_file.span(), key_file.get_ref().as_str()?)));
-    if let Some((span, path)) = path.filter(|(_, path)| path.starts_with('/')) {
-        let real = root.real(Path::new(path));
-        // A string of JSON is one of TOML.
-        text.replace_range(span, &json!(real.to_string_lossy()).to_string());
-    }
-    text
+    Settings::load_by(path, &|path| {
+        root.read_trusted(trust, path, ReadPermission::OwnerOnly, SMALL)
+    })
 }
 
 #[cfg(test)]
@@ -270,25 +223,6 @@ mod tests {
                 (found.line, found.what.as_str(), found.fix.as_str()),
                 (line, what, fix)
             );
-        }
-    }
-
-    #[test]
-    fn paths_below_a_folder_are_those_of_the_system() {
-        let root = Root::new(Path::new("/mnt/x"));
-        let problem = Problem::invalid("is bad").in_file(Path::new("/mnt/x/etc/f"));
-        for (problem, shown) in [
-            (problem.clone(), "/etc/f: is bad"),
-            (
-                problem.clone().run("chmod 0600 /mnt/x/etc/f".into()),
-                "/etc/f: is bad; run: chmod 0600 /etc/f",
-            ),
-            (
-                problem.fix("see /mnt/x/etc/f"),
-                "/etc/f: is bad; see /etc/f",
-            ),
-        ] {
-            assert_eq!(in_system(&root, problem).to_string(), shown);
         }
     }
 }

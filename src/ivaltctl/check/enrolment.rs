@@ -1,13 +1,12 @@
 //! `users.toml`, compared with the accounts of the system.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::accepted::derived;
 use super::accounts::{self, Account};
-use super::context::{CheckContext, MISCONFIGURED, finding, in_system, problem_finding};
+use super::context::{CheckContext, MISCONFIGURED, finding, problem_finding};
 use super::sudo;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -43,9 +42,11 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let bytes = match trust.read(&root.real(file), ReadPermission::Anybody, LARGE) {
+    let bytes =
+        root.listing_people(|| root.read_trusted(trust, file, ReadPermission::Anybody, LARGE));
+    let bytes = match bytes {
         Ok(bytes) => bytes,
-        Err(problem) => return vec![unusable(file, &in_system(root, problem))],
+        Err(problem) => return vec![unusable(file, &problem)],
     };
     let users = entries::text(file, &bytes)
         .and_then(|text| entries::read_all(file, text, settings.token.mobile_format));
@@ -59,8 +60,6 @@ fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path)
         file,
         users,
     };
-    // Read by the module's own code.
-    let _ = root.read_people(file);
     [
         readable_by_others(root, file),
         check.bad_entries(),
@@ -92,7 +91,7 @@ fn unusable(file: &Path, problem: &Problem) -> Finding {
 /// The module takes 0644; mobile numbers are personal data all the same. A service that is not root's may need them by
 /// its group.
 fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
-    let mode = fs::metadata(root.real(file)).map_or(0, |found| found.mode() & 0o7777);
+    let mode = root.metadata(file).map_or(0, |found| found.mode() & 0o7777);
     if mode & 0o004 == 0 {
         return Vec::new();
     }

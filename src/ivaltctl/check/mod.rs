@@ -10,6 +10,7 @@
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
 //!
 //! [`accepted`] says which of the findings are meant.
@@ -31,11 +32,12 @@ mod settings;
 mod sshd;
 mod stacks;
 mod sudo;
+mod unreadable;
 
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
 use super::finding::{Accepted, Finding, Severity};
@@ -54,14 +56,8 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     if let Some(done) = accepted::change(args, config) {
         return done;
     }
-    let root = Root::new(&args.root);
-    if !root.real(Path::new("/")).is_dir() {
-        let why = format!(
-            "{}: is not a folder; nothing was checked",
-            args.root.display()
-        );
-        return Err(Refused(why));
-    }
+    let root = Root::open(&args.root);
+    let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
         std::path::absolute(config)?
     } else {
@@ -76,7 +72,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     }
     sort(&mut findings);
     if args.json {
-        terminal::print(in_json(&context, &findings, args.online.then_some(&steps)));
+        terminal::print_json(&in_json(&context, &findings, args.online.then_some(&steps)));
     } else {
         report(&context, &findings, &steps);
     }
@@ -100,7 +96,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 11] = [
+    let checks: [Check; 12] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -112,6 +108,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings,
         clock::findings,
         log::findings,
+        unreadable::findings,
     ];
     let found = checks.map(|check| derived(context.root, || check(context)));
     with_own_files(context.root, found.concat())
@@ -172,7 +169,7 @@ pub fn show(findings: &[Finding]) {
     let problems = lets_in + locks_out + warnings;
     if problems == 0 {
         let nothing = terminal::styled(OK, "nothing found");
-        terminal::print(format_args!("{nothing}; {accepted} accepted"));
+        terminal::print(nothing.then(format_args!("; {accepted} accepted")));
         return;
     }
     let problem = number(problems, "problem", "problems");
@@ -206,12 +203,8 @@ fn show_one(finding: &Finding) {
         true => (style, word.to_owned()),
         false => (OK, format!("accepted, {word}")),
     };
-    terminal::print(format_args!(
-        "{}{} [{}]",
-        terminal::styled(style, word),
-        visible(&place),
-        finding.id
-    ));
+    let place = format!("{} [{}]", visible(&place), finding.id);
+    terminal::print(terminal::styled(style, word).then(place));
     terminal::print(format_args!("  {}", visible(&finding.what)));
     show_acceptance(finding);
     for line in finding.fix.lines() {
@@ -244,7 +237,7 @@ fn show_acceptance(finding: &Finding) {
     }
 }
 
-fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> String {
+fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<ProbeStep>>) -> Value {
     let mut report = json!({
         "findings": findings,
         "lets_in": count(findings, Severity::LetsIn),
@@ -256,7 +249,7 @@ fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<Prob
     if let Some(steps) = steps {
         report["steps"] = json!(steps);
     }
-    report.to_string()
+    report
 }
 
 #[cfg(test)]

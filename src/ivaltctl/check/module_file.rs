@@ -2,7 +2,7 @@
 //! login.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,14 @@ use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::trust;
+use ivalt_core::trusted_file::LARGE;
+
+/// The module that every system has.
+const UNIX: &str = "pam_unix.so";
+/// Beyond that, nothing is looked for in a shared object.
+const MODULE_LIMIT: u64 = LARGE;
+/// As much of a shared object as [`machine`] needs.
+const ELF_HEADER: u64 = 64;
 
 /// Where distributions keep PAM's modules. Debian puts the machine's name before it.
 const FOLDERS: [&str; 4] = [
@@ -40,28 +48,28 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {
     let path = if line.module.starts_with('/') {
         PathBuf::from(&line.module)
-    } else if let Some(folder) = module_folder(root) {
+    } else if let Some(folder) = module_folders(root, UNIX).next() {
         folder.join(&line.module)
     } else {
         // A copy of some of a system's files says nothing about the others.
         return Vec::new();
     };
-    if root.followed(&path).exists() {
+    if root.exists(&path) {
         [writable(root, &path), not_loadable(root, &path)].concat()
     } else {
         missing(line, &path)
     }
 }
 
-/// The folder libpam loads modules from: that of pam_unix.so.
-fn module_folder(root: &Root) -> Option<PathBuf> {
+/// The folders libpam may load modules from: those that hold `common`, a module every system has.
+pub fn module_folders(root: &Root, common: &str) -> impl Iterator<Item = PathBuf> {
     let multiarch = ["/usr/lib", "/lib"].into_iter().flat_map(|lib| {
         let names = root.names(Path::new(lib)).into_iter();
-        let names = names.filter(|name| name.to_string_lossy().ends_with("-linux-gnu"));
+        let names = names.filter(|name| name.to_string_lossy().contains("-linux-"));
         names.map(move |name| Path::new(lib).join(name).join("security"))
     });
-    let mut folders = multiarch.chain(FOLDERS.map(PathBuf::from));
-    folders.find(|folder| root.followed(&folder.join("pam_unix.so")).exists())
+    let folders = multiarch.chain(FOLDERS.map(PathBuf::from));
+    folders.filter(move |folder| root.exists(&folder.join(common)))
 }
 
 fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
@@ -83,7 +91,7 @@ fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
 fn writable(root: &Root, path: &Path) -> Vec<Finding> {
     let parts = [Some(path), path.parent()].into_iter().flatten();
     let found = parts.filter_map(|part| {
-        let metadata = fs::metadata(root.followed(part)).ok()?;
+        let metadata = root.metadata(part).ok()?;
         let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
         let shown = part.display();
         let (what, fix) = if owner != 0 && owner != trust().effective_uid {
@@ -114,8 +122,9 @@ fn writable(root: &Root, path: &Path) -> Vec<Finding> {
 }
 
 fn not_loadable(root: &Root, path: &Path) -> Vec<Finding> {
-    let Ok(bytes) = fs::read(root.followed(path)) else {
-        return Vec::new();
+    let bytes = match root.read_start(path, MODULE_LIMIT) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Vec::new(),
+        bytes => bytes.unwrap_or_default(),
     };
     let locks_out = |id, what: &str| {
         let what = format!(
@@ -152,13 +161,8 @@ fn machine(bytes: &[u8]) -> Option<[u8; 4]> {
 }
 
 fn system_machine(root: &Root, path: &Path) -> Option<[u8; 4]> {
-    let sibling = path.with_file_name("pam_unix.so");
-    let places = [
-        sibling,
-        module_folder(root).unwrap_or_default().join("pam_unix.so"),
-    ];
-    let mut libraries = places
-        .iter()
-        .filter_map(|path| fs::read(root.followed(path)).ok());
-    libraries.find_map(|bytes| machine(&bytes))
+    let sibling = path.with_file_name(UNIX);
+    let others = module_folders(root, UNIX).map(|folder| folder.join(UNIX));
+    let mut places = [sibling].into_iter().chain(others);
+    places.find_map(|path| machine(&root.read_start(&path, ELF_HEADER).ok()?))
 }

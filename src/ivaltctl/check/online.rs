@@ -12,12 +12,15 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::clock;
 use super::context::{CheckContext, finding, line_of};
+use super::settings::system_bundle;
 use crate::finding::{Finding, Severity};
+use crate::root::Root;
 use crate::terminal;
-use ivalt_core::api::{Answer, Client, Probe, Stage};
+use ivalt_core::api::{Answer, Client, Probe, Roots, Stage};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Api, ClientCredentials, Settings, Tolerance};
 use ivalt_core::sys;
+use ivalt_core::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// A certificate that ends within so many days should have been renewed.
 const DAYS: i64 = 14;
@@ -37,9 +40,12 @@ pub struct ProbeStep {
 pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeStep> {
     let mut steps = Vec::new();
     for (config, settings) in context.usable() {
-        let api = with_real_paths(context, &settings.api);
+        let api = &settings.api;
         // Roots that cannot be used are a finding about the settings.
-        let client = Client::new(&api, config.trust(), sys::platform());
+        let Some(roots) = roots(context.root, config.trust(), api) else {
+            continue;
+        };
+        let client = Client::with_roots(api, roots, sys::platform());
         let client = client.and_then(|client| client.check_roots().map(|()| client));
         let Ok(mut client) = client else {
             continue;
@@ -67,20 +73,17 @@ pub fn probe(context: &CheckContext, findings: &mut Vec<Finding>) -> Vec<ProbeSt
     steps
 }
 
-/// The same settings, with the real path of the certificates of a system below a folder.
-fn with_real_paths(context: &CheckContext, api: &Api) -> Api {
-    let client = api.client.as_ref().map(|client| ClientCredentials {
-        id: client.id.clone(),
-        secret: client.secret.clone(),
-    });
-    Api {
-        url: api.url.clone(),
-        key: api.key.clone(),
-        ca_file: api.ca_file.as_deref().map(|path| context.root.real(path)),
-        proxy: api.proxy.clone(),
-        client,
-        ..*api
-    }
+/// The trusted roots of the system that is checked, where they can be read.
+fn roots(root: &Root, trust: Trust, api: &Api) -> Option<Roots> {
+    let path = match &api.ca_file {
+        Some(path) => path,
+        None => system_bundle(root)?,
+    };
+    let pem = match &api.ca_file {
+        Some(path) => root.read_trusted(trust, path, ReadPermission::Anybody, SMALL),
+        None => root.read_system_file(trust, path, SMALL),
+    };
+    Some(Roots::from_pem(path.to_owned(), pem.ok()?))
 }
 
 struct ApiCheck<'a> {

@@ -7,11 +7,16 @@ use std::sync::mpsc;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use crate::root::Root;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The output of the first of these programs that exists; `None` where there is none, where it fails, and where it does
-/// not end in time.
-pub fn output(places: &[&str], arguments: &[&str]) -> Option<String> {
+/// The output of the first of these programs that exists; `None` where there is none, where it fails, where it does not
+/// end in time, and for a system below a folder: its programs are not run, and this machine's know nothing of it.
+pub fn output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String> {
+    if !root.is_this_machine() {
+        return None;
+    }
     let program = places.iter().find(|place| Path::new(place).exists())?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -58,11 +63,19 @@ mod tests {
 
     #[test]
     fn only_the_output_of_a_success_counts() {
+        let here = Root::new(Path::new("/"));
         assert_eq!(
-            output(&["/no/such", "/bin/echo"], &["a b"]),
+            output(&here, &["/no/such", "/bin/echo"], &["a b"]),
             Some("a b\n".into())
         );
-        assert_eq!(output(&["/bin/false"], &[]), None);
-        assert_eq!(output(&["/no/such"], &[]), None);
+        assert_eq!(output(&here, &["/bin/false"], &[]), None);
+        assert_eq!(output(&here, &["/no/such"], &[]), None);
+    }
+
+    #[test]
+    fn nothing_is_run_for_a_system_below_a_folder() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let below = Root::new(dir.path());
+        assert_eq!(output(&below, &["/bin/echo"], &[]), None);
     }
 }

@@ -39,13 +39,10 @@ fn enforcing(root: &Root) -> bool {
 }
 
 fn allowed(root: &Root) -> bool {
-    let asked = root.is_this_machine().then(|| {
-        program::output(
-            &["/usr/sbin/getsebool", "/sbin/getsebool"],
-            &["authlogin_yubikey"],
-        )
-    });
-    asked
-        .flatten()
-        .is_some_and(|text| text.trim().ends_with("--> on"))
+    let asked = program::output(
+        root,
+        &["/usr/sbin/getsebool", "/sbin/getsebool"],
+        &["authlogin_yubikey"],
+    );
+    asked.is_some_and(|text| text.trim().ends_with("--> on"))
 }

@@ -6,9 +6,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
 use super::accepted::derived;
-use super::context::{
-    CheckContext, Config, MISCONFIGURED, finding, in_system, line_of, problem_finding,
-};
+use super::context::{CheckContext, Config, MISCONFIGURED, finding, line_of, problem_finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::trust;
@@ -165,9 +163,9 @@ fn roots(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
     let Some(bundle) = &settings.api.ca_file else {
         return system_roots(root, file);
     };
-    match trust().read(&root.real(bundle), ReadPermission::Anybody, SMALL) {
+    match root.read_trusted(trust(), bundle, ReadPermission::Anybody, SMALL) {
         Ok(pem) => [certificates(bundle, &pem), no_authorities(bundle, &pem)].concat(),
-        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
+        Err(problem) => vec![unusable_roots(bundle, &problem)],
     }
 }
 
@@ -229,17 +227,19 @@ fn expired(der: &CertificateDer) -> bool {
         .is_ok_and(|(_, certificate)| certificate.validity().not_after < ASN1Time::now())
 }
 
+/// The file in which the system keeps the roots that it trusts.
+pub fn system_bundle(root: &Root) -> Option<&'static Path> {
+    let mut bundles = SYSTEM_BUNDLES.into_iter().map(Path::new);
+    bundles.find(|path| root.exists(path))
+}
+
 fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
-    let bundle = SYSTEM_BUNDLES
-        .map(Path::new)
-        .into_iter()
-        .find(|path| root.followed(path).exists());
-    let Some(bundle) = bundle else {
+    let Some(bundle) = system_bundle(root) else {
         // A copy of some of a system's files says nothing about the others.
         let whole = ["/etc/ssl", "/etc/pki"]
             .map(Path::new)
             .into_iter()
-            .any(|folder| root.followed(folder).is_dir());
+            .any(|folder| root.is_folder(folder));
         if !whole && !root.is_this_machine() {
             return Vec::new();
         }
@@ -248,9 +248,9 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
         let id = "roots-unusable";
         return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };
-    let pem = trust().read_system_file(&root.followed(bundle), SMALL);
+    let pem = root.read_system_file(trust(), bundle, SMALL);
     match pem {
         Ok(pem) => certificates(bundle, &pem),
-        Err(problem) => vec![unusable_roots(bundle, &in_system(root, problem))],
+        Err(problem) => vec![unusable_roots(bundle, &problem)],
     }
 }

@@ -18,6 +18,7 @@ pub use configuration::FROM_FILES;
 use configuration::{CONFIG, Configuration, Values};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
 
 const METHODS: &str = "authenticationmethods";
@@ -302,8 +303,8 @@ impl MatchScope<'_> {
     fn other_methods(&self) -> Vec<Finding> {
         let root = self.context.root;
         let mut findings = Vec::new();
-        let gssapi = self.is("gssapiauthentication", "yes")
-            && root.followed(Path::new("/etc/krb5.keytab")).exists();
+        let gssapi =
+            self.is("gssapiauthentication", "yes") && root.exists(Path::new("/etc/krb5.keytab"));
         let others = [
             (
                 "hostbasedauthentication",
@@ -490,18 +491,20 @@ fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
         .replace("%u", &account.name)
         .replace("%U", &account.uid.to_string())
         .replace("%%", "%");
-    let text = root
-        .read_people(&Path::new(&account.home).join(file))
-        .unwrap_or_default();
+    // What users make of their own files must not become a fault of the system.
+    let file = Path::new(&account.home).join(file);
+    let start = root.listing_people(|| root.read_start(&file, 1 << 20));
+    let text = String::from_utf8_lossy(&start.unwrap_or_default()).into_owned();
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
-    let _ = root.read_people(&settings.users_file);
-    let file = root.real(&settings.users_file);
+    let (file, format) = (&settings.users_file, settings.token.mobile_format);
     let trust = crate::trust();
-    let entry = users::look_up(&file, trust, name.as_bytes(), settings.token.mobile_format);
+    let bytes =
+        root.listing_people(|| root.read_trusted(trust, file, ReadPermission::Anybody, LARGE));
+    let entry = bytes.and_then(|bytes| users::look_up_in(file, &bytes, name.as_bytes(), format));
     // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))
 }

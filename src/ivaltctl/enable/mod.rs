@@ -9,7 +9,6 @@ mod rollback;
 mod saved_state;
 mod sshd;
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use similar::TextDiff;
 
 use crate::command_line::{DisableArgs, EnableArgs};
 use crate::finding::Finding;
-use crate::replace::replace;
+use crate::folder::reason;
 use crate::root::Root;
 use crate::terminal::{self, ERROR, OK, WARN};
 use crate::{Exit, Refused, check, pam_stack};
@@ -26,7 +25,7 @@ use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
 /// Enables iVALT for a service. Nobody holds the lock while a question is open: it could keep a rollback waiting.
 pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
-    let root = Root::new(&enable.root);
+    let root = system(&enable.root)?;
     let service = service_name(&enable.service)?;
     let states = StateDir::create(&root)?;
     let plan::Plan { changes, notice } = new_plan(&states, &root, service)?;
@@ -55,6 +54,10 @@ pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
     Ok(Exit::Done)
 }
 
+fn system(folder: &Path) -> Result<Root, Refused> {
+    Root::open(folder).map_err(|Refused(why)| Refused(format!("{why}; nothing was changed")))
+}
+
 /// What `enable` would change now.
 fn new_plan(states: &StateDir, root: &Root, service: &str) -> Result<plan::Plan, Refused> {
     refuse_unless_new(states, root, service)?;
@@ -77,7 +80,7 @@ fn changed_meanwhile() -> Refused {
 
 /// Keeps every change that waits for a confirmation.
 pub fn confirm() -> Result<Exit, Refused> {
-    let states = StateDir::create(&Root::new(Path::new("/")))?.lock()?;
+    let states = StateDir::create(&Root::this_machine()?)?.lock()?;
     let (pending, others): (Vec<_>, Vec<_>) = states
         .all()?
         .into_iter()
@@ -98,7 +101,7 @@ pub fn confirm() -> Result<Exit, Refused> {
 
 /// Disables iVALT for a service, or for all, or for none: the files are as they were before.
 pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
-    let root = Root::new(&disable.root);
+    let root = system(&disable.root)?;
     let states = StateDir::create(&root)?;
     let enabled = enabled(&states, &root, disable)?;
     if enabled.is_empty() {
@@ -250,7 +253,7 @@ fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a 
             terminal::print(match line.as_bytes().first() {
                 Some(b'+') => terminal::styled(OK, line),
                 Some(b'-') => terminal::styled(ERROR, line),
-                _ => line.to_owned(),
+                _ => line.into(),
             });
         }
     }
@@ -281,8 +284,7 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
 
 fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in &state.changes {
-        let named = |error: io::Error| Refused(format!("{}: {error}", change.path.display()));
-        write(&root.real(&change.path), &change.after.0).map_err(named)?;
+        write(root, &change.path, &change.after.0).map_err(|error| named(change, &error))?;
     }
     reload(root, state)
 }
@@ -304,29 +306,32 @@ fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
         if read(root, &change.path).is_ok_and(|now| now.as_deref() == before) {
             continue;
         }
-        let real = root.real(&change.path);
         let done = match &change.before {
-            Some(content) => write(&real, &content.0),
-            None => match fs::remove_file(&real) {
+            Some(content) => write(root, &change.path, &content.0),
+            None => match root.remove(&change.path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 done => done,
             },
         };
-        done.map_err(|error| Refused(format!("{}: {error}", change.path.display())))?;
+        done.map_err(|error| named(change, &error))?;
     }
     reload(root, state)
 }
 
+fn named(change: &Change, error: &io::Error) -> Refused {
+    Refused(format!("{}: {}", change.path.display(), reason(error)))
+}
+
 /// Such files may be read by every user.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, 0o644, || Ok(()))
+fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    root.replace(path, bytes, 0o644)
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path)?;
+        let now = read(root, &change.path).map_err(|error| named(change, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {
@@ -350,7 +355,7 @@ fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
 
 /// Nothing where there is no such file.
 fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(root.real(path)) {
+    match root.read_bytes(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         bytes => bytes.map(Some),
     }

@@ -1,6 +1,5 @@
 //! Which files `enable` changes, and into what.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::read;
@@ -122,7 +121,8 @@ fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused>
         Refused(format!("{file}:{line}: {what}; {fix}"))
     })?;
     refuse_covered(name, &service)?;
-    let bytes = root.read_bytes(&origin)?;
+    let bytes = root.read_bytes(&origin);
+    let bytes = bytes.map_err(|error| Refused(format!("{}: {error}", origin.display())))?;
     Ok(Change {
         after: Content(insert(&origin, &bytes, &service, lines)?),
         before: (origin == path).then_some(Content(bytes)),
@@ -132,7 +132,7 @@ fn pam_service(root: &Root, name: &str, lines: Lines) -> Result<Change, Refused>
 
 /// The link's target may belong to other services, too, and authselect writes it anew.
 fn refuse_link(root: &Root, path: &Path) -> Result<(), Refused> {
-    let metadata = fs::symlink_metadata(root.real(path));
+    let metadata = root.link_metadata(path);
     if !metadata.is_ok_and(|metadata| metadata.is_symlink()) {
         return Ok(());
     }
@@ -284,15 +284,13 @@ fn includes_drop_ins(line: &str) -> bool {
 
 /// AuthenticationMethods that an administrator wrote are kept; `check` says whether iVALT is in them.
 fn methods(root: &Root, config: &str) -> Vec<String> {
-    let folder = root.real(Path::new("/etc/ssh/sshd_config.d"));
-    let drop_ins = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folder = Path::new("/etc/ssh/sshd_config.d");
+    let drop_ins = root.names(folder).into_iter();
     // glob(7) leaves out hidden files, such as one of ours that a killed `enable` did not finish.
     let drop_ins = drop_ins
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-        .map(|entry| entry.path())
-        .filter(|path| !path.ends_with("00-ivalt.conf"));
-    let texts = drop_ins
-        .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned());
+        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
+        .filter(|name| name != "00-ivalt.conf");
+    let texts = drop_ins.map(|name| root.read(&folder.join(name)).unwrap_or_default());
     let lines = texts.chain([config.to_owned()]);
     let lines = lines.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
     let sets_them = |line: &String| {

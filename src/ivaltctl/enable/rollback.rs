@@ -74,7 +74,7 @@ fn under_systemd(state: &SavedState) -> bool {
 pub fn wait(service: &str) -> Result<Exit, Refused> {
     // Fails where systemd has done it already.
     let _ = nix::unistd::setsid();
-    let root = Root::new(Path::new("/"));
+    let root = Root::this_machine()?;
     let state = StateDir::open(&root)?.load(service)?;
     let Some(state) = state.filter(|state| state.phase == Phase::Pending) else {
         return Ok(Exit::Done);

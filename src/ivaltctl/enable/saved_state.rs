@@ -1,15 +1,17 @@
 //! What `enable` changed, saved below /var/lib/ivalt until `disable`: one file a service, written before anything else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::folder::{Folder, reason};
 use crate::lock::{self, Lock, NoLock};
-use crate::replace::replace;
 use crate::root::Root;
 use crate::{Refused, trust};
 use ivalt_core::problem::ProblemKind;
@@ -96,7 +98,9 @@ impl SavedState {
 
 /// The folder of saved states.
 pub struct StateDir {
-    folder: PathBuf,
+    /// As this machine calls it, for sentences alone.
+    path: PathBuf,
+    folder: Option<Folder>,
 }
 
 /// The folder of saved states, which no other ivaltctl changes as long as this lives.
@@ -111,8 +115,8 @@ impl StateDir {
     /// # Errors
     /// It cannot be made; or as [`StateDir::open`].
     pub fn create(root: &Root) -> Result<Self, Refused> {
-        let folder = root.real(Path::new(FOLDER));
-        make(&folder).map_err(|error| cannot_be_used(&folder, &error))?;
+        let folder = Path::new(FOLDER);
+        make(root, folder).map_err(|error| cannot_be_used(&root.shown(folder), &error))?;
         Self::open(root)
     }
 
@@ -121,17 +125,17 @@ impl StateDir {
     /// # Errors
     /// It cannot be opened, or it is not root's alone to write.
     pub fn open(root: &Root) -> Result<Self, Refused> {
-        let folder = root.real(Path::new(FOLDER));
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
-            .open(&folder);
-        match opened {
-            Ok(opened) => close_to_others(&folder, &opened)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(cannot_be_used(&folder, &error)),
+        let path = root.shown(Path::new(FOLDER));
+        let folder = match root.open_folder(Path::new(FOLDER), OFlags::NOFOLLOW) {
+            Ok(folder) => Some(folder),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(cannot_be_used(&path, &error)),
+        };
+        if let Some(folder) = &folder {
+            close_to_others(&path, folder)?;
         }
-        Ok(Self { folder })
+        let path = path.into();
+        Ok(Self { path, folder })
     }
 
     /// Waits, not for ever, until another ivaltctl has finished.
@@ -139,9 +143,10 @@ impl StateDir {
     /// # Errors
     /// It does not finish, or the folder cannot be written.
     pub fn lock(self) -> Result<LockedStateDir, Refused> {
-        let path = self.folder.join(LOCK);
-        let lock = lock::acquire(&path, &self.folder).map_err(|why| match why {
-            NoLock::Io(error) => cannot_be_used(&path, &error),
+        let path = self.path.join(LOCK);
+        let lock = lock::acquire(self.folder()?, OsStr::new(LOCK), &path, &self.path);
+        let lock = lock.map_err(|why| match why {
+            NoLock::Io(error) => cannot_be_used(&path.to_string_lossy(), &error),
             NoLock::Refused(refused) => refused,
         })?;
         Ok(LockedStateDir {
@@ -156,7 +161,10 @@ impl StateDir {
     /// # Errors
     /// It exists and cannot be read or trusted.
     pub fn load(&self, service: &str) -> Result<Option<SavedState>, Refused> {
-        read(&self.file(service))
+        match &self.folder {
+            Some(folder) => self.read(folder, OsStr::new(&file(service))),
+            None => Ok(None),
+        }
     }
 
     /// All of them.
@@ -165,22 +173,43 @@ impl StateDir {
     /// One of them cannot be read or trusted.
     pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
         let mut states = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-            {
-                states.extend(read(&path)?);
+        let folder = self.folder()?;
+        for name in folder.names()? {
+            if Path::new(&name).extension() == Some(OsStr::new("json")) {
+                states.extend(self.read(folder, &name)?);
             }
         }
         states.sort_by(|one: &SavedState, other| one.service.cmp(&other.service));
         Ok(states)
     }
 
-    fn file(&self, service: &str) -> PathBuf {
-        self.folder.join(format!("{service}.json"))
+    /// Only what `enable` itself wrote is put back: root's, and closed to others.
+    fn read(&self, folder: &Folder, name: &OsStr) -> Result<Option<SavedState>, Refused> {
+        let path = self.path.join(name);
+        let refuse = |what: String| {
+            let path = path.display();
+            Refused(format!(
+                "{path}: {what}; it is what `enable` writes: inspect it, then move it away"
+            ))
+        };
+        let opened = folder.open_file(name, OFlags::RDONLY, 0);
+        let text = match trust().read_opened(&path, opened, ReadPermission::OwnerOnly, LARGE) {
+            Err(problem) if problem.kind == ProblemKind::Missing => return Ok(None),
+            Err(problem) => return Err(refuse(problem.what)),
+            Ok(text) => text,
+        };
+        let state = serde_json::from_slice(&text);
+        state.map(Some).map_err(|error| refuse(error.to_string()))
     }
+
+    fn folder(&self) -> Result<&Folder, Refused> {
+        let missing = || Refused(format!("{}: does not exist", self.path.display()));
+        self.folder.as_ref().ok_or_else(missing)
+    }
+}
+
+fn file(service: &str) -> String {
+    format!("{service}.json")
 }
 
 impl std::ops::Deref for LockedStateDir {
@@ -198,90 +227,80 @@ impl LockedStateDir {
     /// Nothing has changed then.
     pub fn save(&self, state: &SavedState) -> Result<(), Refused> {
         let text = serde_json::to_vec_pretty(state)?;
-        Ok(replace(
-            &self.file(&state.service),
-            &text,
-            0o600,
-            || Ok(()),
-        )?)
+        self.replace(&file(&state.service), &text)
     }
 
     /// Nothing is left to roll back.
     ///
     /// # Errors
-    /// As `fs::remove_file`.
+    /// As unlink(2).
     pub fn forget(&self, service: &str) -> Result<(), Refused> {
-        Ok(fs::remove_file(self.file(service))?)
+        let name = file(service);
+        let done = self.folder()?.remove(OsStr::new(&name));
+        done.map_err(|error| self.named(&name, &error))
     }
 
-    /// Keeps the edited version of a file that is rolled back, and returns where.
+    /// Keeps the edited version of a file that is rolled back.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn keep(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    pub fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), Refused> {
         let name = path
             .to_string_lossy()
             .trim_start_matches('/')
             .replace('/', "-");
-        let kept = self.folder.join(name + ".edited");
-        replace(&kept, bytes, 0o600, || Ok(())).map(|()| kept)
+        self.replace(&(name + ".edited"), bytes)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {
+        let done = self
+            .folder()?
+            .replace(OsStr::new(name), bytes, 0o600, || Ok(()));
+        done.map_err(|error| self.named(name, &error))
+    }
+
+    fn named(&self, name: &str, error: &io::Error) -> Refused {
+        cannot_be_used(&self.path.join(name).to_string_lossy(), error)
     }
 }
 
 /// The folders above it as they come; its own mode does not depend on the umask.
-fn make(folder: &Path) -> io::Result<()> {
-    if let Some(above) = folder.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(above)?;
+fn make(root: &Root, folder: &Path) -> io::Result<()> {
+    let above: Vec<_> = folder.ancestors().skip(1).collect();
+    for above in above.into_iter().rev().skip(1) {
+        root.make_folder(above, 0o755)?;
     }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
-/// read is of an older version.
-fn close_to_others(folder: &Path, opened: &File) -> Result<(), Refused> {
-    let metadata = opened.metadata()?;
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    let shown = folder.display();
-    if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
-        return Err(Refused(format!(
-            "{shown}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {shown}), then move it away: mv {shown} {shown}.old"
-        )));
-    }
-    if mode & 0o077 != 0 {
-        opened.set_permissions(Permissions::from_mode(0o700))?;
+    if root.make_folder(folder, 0o700)? {
+        let folder = root.open_folder(folder, OFlags::NOFOLLOW)?;
+        folder
+            .handle()
+            .set_permissions(Permissions::from_mode(0o700))?;
     }
     Ok(())
 }
 
-fn cannot_be_used(path: &Path, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{}: {error}; run it as root: sudo ivaltctl …",
-        path.display()
-    ))
+/// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
+/// read is of an older version.
+fn close_to_others(path: &str, folder: &Folder) -> Result<(), Refused> {
+    let metadata = folder.handle().metadata()?;
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
+        return Err(Refused(format!(
+            "{path}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {path}), then move it away: mv {path} {path}.old"
+        )));
+    }
+    if mode & 0o077 != 0 {
+        let private = Permissions::from_mode(0o700);
+        folder.handle().set_permissions(private)?;
+    }
+    Ok(())
 }
 
-/// Only what `enable` itself wrote is put back: root's, and closed to others.
-fn read(path: &Path) -> Result<Option<SavedState>, Refused> {
-    let refuse = |what: String| {
-        let path = path.display();
-        Refused(format!(
-            "{path}: {what}; it is what `enable` writes: inspect it, then move it away"
-        ))
-    };
-    let text = match trust().read(path, ReadPermission::OwnerOnly, LARGE) {
-        Err(problem) if problem.kind == ProblemKind::Missing => return Ok(None),
-        Err(problem) => return Err(refuse(problem.what)),
-        Ok(text) => text,
-    };
-    let state = serde_json::from_slice(&text);
-    state.map(Some).map_err(|error| refuse(error.to_string()))
+fn cannot_be_used(path: &str, error: &io::Error) -> Refused {
+    Refused(format!(
+        "{path}: {}; run it as root: sudo ivaltctl …",
+        reason(error)
+    ))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn sshd(option: &str) -> Result<String, Refused> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let message = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr).replace("\r\n", "\n");
     Err(Refused(format!(
         "sshd {option}: {}{}",
         message.trim(),

@@ -159,7 +159,7 @@ pub fn ivalt_rules(rules: &[Rule]) -> impl Iterator<Item = (usize, &Module)> {
 /// What makes every call of libpam for this service end in `PAM_ABORT`.
 pub fn read(root: &Root, service: &str) -> Result<Service, LoadError> {
     let mut reader = StackReader::new(root, service);
-    let is_folder = |folder: &&str| root.real(Path::new(folder)).is_dir();
+    let is_folder = |folder: &&str| root.is_folder(Path::new(folder));
     if !FOLDERS.iter().any(is_folder) {
         reader.read_pam_conf()?;
     } else {

@@ -1,12 +1,13 @@
 //! users.toml on the disk: one writer at a time, and readers find the old file or the new one.
 
-use std::fs::{self, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::folder::{Folder, reason, sibling};
 use crate::lock::{self, Lock, NoLock};
-use crate::replace::{replace, sibling};
 use crate::{Refused, terminal, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -21,6 +22,7 @@ pub struct UsersFile {
 #[derive(Debug)]
 pub struct Locked<'a> {
     file: &'a UsersFile,
+    folder: Folder,
     stamp: Option<Stamp>,
     _lock: Lock,
 }
@@ -57,21 +59,29 @@ impl UsersFile {
     /// # Errors
     /// There is no such folder, it is not writable, or another writer does not finish.
     pub fn lock(&self) -> Result<Locked<'_>, Refused> {
-        let path = sibling(&self.path, "lock");
-        let lock = lock::acquire(&path, &self.path).map_err(|why| match why {
-            NoLock::Io(error) => self.not_writable(&path, &error),
+        let name = sibling(self.name(), "lock");
+        let path = self.path.with_file_name(&name);
+        let not_writable = |error| self.not_writable(&path, &error);
+        let folder = Folder::open(self.folder()).map_err(not_writable)?;
+        let lock = lock::acquire(&folder, &name, &path, &self.path).map_err(|why| match why {
+            NoLock::Io(error) => not_writable(error),
             NoLock::Refused(refused) => refused,
         })?;
         Ok(Locked {
             file: self,
-            stamp: self.stamp(),
+            stamp: self.stamp(&folder),
+            folder,
             _lock: lock,
         })
     }
 
-    fn stamp(&self) -> Option<Stamp> {
-        let now = fs::symlink_metadata(&self.path).ok()?;
+    fn stamp(&self, folder: &Folder) -> Option<Stamp> {
+        let now = folder.metadata(self.name()).ok()?;
         Some((now.ino(), now.size(), now.ctime(), now.ctime_nsec()))
+    }
+
+    fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
     }
 
     fn folder(&self) -> &Path {
@@ -89,8 +99,9 @@ impl UsersFile {
                 ))
                 .into(),
             _ => Refused(format!(
-                "{}: cannot be written ({error}); inspect: namei -l {}",
+                "{}: cannot be written ({}); inspect: namei -l {}",
                 path.display(),
+                reason(error),
                 path.display()
             )),
         }
@@ -114,14 +125,19 @@ impl Locked<'_> {
         let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
         let refuse_if_edited = || {
-            if self.file.stamp() == self.stamp {
+            if self.file.stamp(&self.folder) == self.stamp {
                 return Ok(());
             }
             let why = "another program has just changed it; try again";
             Err(io::Error::other(why))
         };
-        replace(path, text.as_bytes(), 0o600, refuse_if_edited)
-            .map_err(|error| self.file.not_writable(&sibling(path, "new"), &error))
+        let name = self.file.name();
+        self.folder
+            .replace(name, text.as_bytes(), 0o600, refuse_if_edited)
+            .map_err(|error| {
+                let new = path.with_file_name(sibling(name, "new"));
+                self.file.not_writable(&new, &error)
+            })
     }
 }
 

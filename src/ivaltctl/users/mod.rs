@@ -97,7 +97,10 @@ impl<'a> UserStore<'a> {
         let text = text(self.file.path(), &bytes)?;
         let users = entries::read_all(self.file.path(), text, self.format)?;
         drop(hint);
-        terminal::print(report::list(&users, self.json));
+        match self.json {
+            true => terminal::print_json(&report::list_json(&users)),
+            false => terminal::print(report::list(&users)),
+        }
         Warnings::for_all(&users).print();
         Ok(())
     }
@@ -107,7 +110,10 @@ impl<'a> UserStore<'a> {
         match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
-                terminal::print(report::show(name, &entry, self.json));
+                match self.json {
+                    true => terminal::print_json(&report::show_json(name, &entry)),
+                    false => terminal::print(report::show(name, &entry)),
+                }
                 Ok(())
             }
         }
@@ -386,7 +392,7 @@ impl<'a> UserStore<'a> {
         if self.json {
             report["file"] = self.file.path().display().to_string().into();
             report["warnings"] = warnings.0.clone().into();
-            terminal::print(report);
+            terminal::print_json(&report);
         } else {
             terminal::print(visible(sentence));
         }

@@ -1,68 +1,73 @@
 //! The output of `list` and `show`.
 
+use anstyle::Style;
 use serde_json::{Value, json};
 
 use super::entries::UserEntry;
 use super::names;
-use crate::terminal::{ERROR, OK, WARN, styled, visible};
+use crate::terminal::{ERROR, OK, Text, WARN, visible};
 use ivalt_core::users::Entry;
 
 /// A longer name shifts the columns of its own line only.
 const WIDEST: usize = 32;
 
 /// All users, their mobiles masked.
-pub fn list(users: &[UserEntry], as_json: bool) -> String {
-    if as_json {
-        let members = users
-            .iter()
-            .map(|user| member(&user.name, Fields::masked(&user.entry)));
-        return Value::Array(members.collect()).to_string();
+pub fn list(users: &[UserEntry]) -> Text {
+    if users.is_empty() {
+        return "nobody is enrolled".into();
     }
     let width = |name: &str| visible(name).chars().count();
     let widths = users.iter().map(|user| width(&user.name));
     let column = widths.max().unwrap_or_default().min(WIDEST);
-    let line = |name: &str, fields: Fields| {
-        let state = fields.styled_state();
-        let name = visible(name);
-        let why = fields
-            .why
-            .map(|why| format!(": {}", visible(&why)))
-            .unwrap_or_default();
-        let mobile = fields.mobile.unwrap_or_else(|| "-".to_owned());
-        format!("{name:<column$}  {mobile:<7}  {state}{why}")
-    };
-    let lines: Vec<String> = users
-        .iter()
-        .map(|user| line(&user.name, Fields::masked(&user.entry)))
-        .collect();
-    if lines.is_empty() {
-        return "nobody is enrolled".to_owned();
+    let mut text = Text::default();
+    for (number, user) in users.iter().enumerate() {
+        let fields = Fields::masked(&user.entry);
+        let line_end = if number == 0 { "" } else { "\n" };
+        let name = visible(&user.name);
+        let mobile = fields.mobile.as_deref().unwrap_or("-");
+        let why = fields.why.as_deref().map(visible);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        text = text
+            .then(format_args!("{line_end}{name:<column$}  {mobile:<7}  "))
+            .then_styled(fields.style(), fields.state)
+            .then(why);
     }
-    lines.join("\n")
+    text
+}
+
+/// As [`list`], for programs.
+pub fn list_json(users: &[UserEntry]) -> Value {
+    let members = users
+        .iter()
+        .map(|user| member(&user.name, Fields::masked(&user.entry)));
+    Value::Array(members.collect())
 }
 
 /// One user with the whole mobile.
-pub fn show(name: &str, entry: &Entry, as_json: bool) -> String {
+pub fn show(name: &str, entry: &Entry) -> Text {
     let fields = Fields::whole(entry);
-    let known = names::is_known(name);
-    if as_json {
-        let mut member = member(name, fields);
-        member["account"] = json!(known);
-        return member.to_string();
-    }
-    let account = match known {
+    let account = match names::is_known(name) {
         Some(true) => "known to this machine",
         Some(false) => "not known to this machine",
         None => "cannot be looked up",
     };
-    let mut lines = vec![
-        format!("name     {}", visible(name)),
-        format!("mobile   {}", fields.mobile.as_deref().unwrap_or("-")),
-        format!("state    {}", fields.styled_state()),
-    ];
-    lines.extend(fields.why.map(|why| format!("reason   {}", visible(&why))));
-    lines.push(format!("account  {account}"));
-    lines.join("\n")
+    let mobile = fields.mobile.as_deref().unwrap_or("-");
+    let reason = fields.why.as_deref().map(visible);
+    let reason = reason.map(|why| format!("reason   {why}\n"));
+    Text::default()
+        .then(format_args!("name     {}\n", visible(name)))
+        .then(format_args!("mobile   {mobile}\n"))
+        .then("state    ")
+        .then_styled(fields.style(), fields.state)
+        .then(format_args!("\n{}", reason.unwrap_or_default()))
+        .then(format_args!("account  {account}"))
+}
+
+/// As [`show`], for programs.
+pub fn show_json(name: &str, entry: &Entry) -> Value {
+    let mut member = member(name, Fields::whole(entry));
+    member["account"] = json!(names::is_known(name));
+    member
 }
 
 fn member(name: &str, fields: Fields) -> Value {
@@ -99,12 +104,11 @@ impl Fields {
         fields
     }
 
-    fn styled_state(&self) -> String {
-        let style = match self.state {
+    fn style(&self) -> Style {
+        match self.state {
             "enabled" => OK,
             "disabled" => WARN,
             _ => ERROR,
-        };
-        styled(style, self.state)
+        }
     }
 }

@@ -22,7 +22,7 @@ use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{ReadPermission, SMALL};
 use record::Record;
 
-use super::context::{in_system, problem_finding};
+use super::context::problem_finding;
 use crate::finding::Severity;
 
 /// Where acceptances are recorded, whatever `--config` says.
@@ -49,7 +49,7 @@ pub fn with_own_files(root: &Root, mut found: Vec<Finding>) -> Vec<Finding> {
         let Some(file) = &finding.file else { continue };
         let sources = &mut finding.acceptance.sources;
         if !sources.people.contains_key(file) && !sources.files.contains_key(file) {
-            let (_, own) = root.recorded(|| root.read_bytes(file));
+            let ((), own) = root.recorded(|| root.record(file));
             sources.extend(&own);
         }
     }
@@ -87,10 +87,13 @@ fn mark_with(records: &[Record], only_shown: bool, findings: &mut [Finding]) {
 /// All acceptances; none where there is no file.
 fn read(root: &Root) -> Result<Vec<Record>, Problem> {
     let path = Path::new(FILE);
-    let bytes = match trust().read(&root.real(path), ReadPermission::OwnerOnly, SMALL) {
-        Err(problem) if problem.kind == ProblemKind::Missing => return Ok(Vec::new()),
-        bytes => bytes.map_err(|problem| in_system(root, problem)),
-    };
+    let bytes = root.read_trusted(trust(), path, ReadPermission::OwnerOnly, SMALL);
+    if bytes
+        .as_ref()
+        .is_err_and(|problem| problem.kind == ProblemKind::Missing)
+    {
+        return Ok(Vec::new());
+    }
     let records = bytes.and_then(|bytes| record::parse(path, &bytes));
     records.map_err(|problem| {
         let fix = match problem.kind {
@@ -187,7 +190,7 @@ pub fn change(args: &CheckArgs, config: &Path) -> Option<Result<Exit, Refused>> 
 }
 
 fn accept(target: &Target, because: &str, config: &Path, json: bool) -> Result<Exit, Refused> {
-    let root = Root::new(Path::new("/"));
+    let root = Root::this_machine()?;
     let found = found(&root, target, &std::path::absolute(config)?)?;
     if let Some(impossible) = found.iter().find(|finding| !record::is_possible(finding)) {
         return Err(not_acceptable(impossible));
@@ -270,7 +273,7 @@ fn not_acceptable(finding: &Finding) -> Refused {
 }
 
 fn retract(target: &Target, json: bool) -> Result<Exit, Refused> {
-    let root = Root::new(Path::new("/"));
+    let root = Root::this_machine()?;
     let file = UsersFile::new(FILE.into());
     let locked = file.lock()?;
     let records = read_to_change(&root)?.into_iter();
@@ -309,7 +312,8 @@ fn done(json: bool, changed: bool, what: &str, places: &[String]) {
         } else {
             "nothing".into()
         };
-        terminal::print(json!({"changed": changed, "done": word, "findings": places}));
+        let report = json!({"changed": changed, "done": word, "findings": places});
+        terminal::print_json(&report);
         return;
     }
     for place in places {

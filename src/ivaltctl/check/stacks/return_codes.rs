@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::check::module_file::module_folders;
 use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, RuleTarget};
 use crate::root::Root;
 
@@ -22,7 +23,7 @@ impl<'a> ReturnCodes<'a> {
             root,
             tolerant,
             idle,
-            folders: module_folders(root),
+            folders: module_folders(root, "pam_permit.so").collect(),
         }
     }
 
@@ -65,30 +66,9 @@ impl<'a> ReturnCodes<'a> {
     pub fn is_missing(&self, module: &Module) -> bool {
         if module.path.starts_with('/') {
             let path = module.path.replace("$ISA", ".");
-            return !self.folders.is_empty() && !self.root.real(Path::new(&path)).exists();
+            return !self.folders.is_empty() && !self.root.exists(Path::new(&path));
         }
-        let has_it = |folder: &PathBuf| folder.join(&module.path).exists();
+        let has_it = |folder: &PathBuf| self.root.exists(&folder.join(&module.path));
         !self.folders.is_empty() && !self.folders.iter().any(has_it)
     }
-}
-
-/// Where distributions keep modules: the folders that hold the one every system has.
-fn module_folders(root: &Root) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for library in ["/lib", "/lib64", "/usr/lib", "/usr/lib64"] {
-        let library = root.real(Path::new(library));
-        folders.push(library.join("security"));
-        let inside = std::fs::read_dir(&library).into_iter().flatten().flatten();
-        folders.extend(
-            inside
-                .filter(is_multiarch)
-                .map(|entry| entry.path().join("security")),
-        );
-    }
-    folders.retain(|folder| folder.join("pam_permit.so").exists());
-    folders
-}
-
-fn is_multiarch(entry: &std::fs::DirEntry) -> bool {
-    entry.file_name().to_string_lossy().contains("-linux-")
 }

@@ -307,7 +307,9 @@ fn a_finding_that_names_nobody_depends_on_files_of_people_too() {
     let system = System::new();
     let found = |concerns: Option<Vec<String>>| {
         let check = || {
-            let _ = system.root.read_people(Path::new(PASSWD));
+            let _ = system
+                .root
+                .listing_people(|| system.root.read(Path::new(PASSWD)));
             let mut found = crate::check::context::finding(Severity::Warning, "x", SSHD, "", "");
             found.acceptance.concerns = concerns;
             vec![found]

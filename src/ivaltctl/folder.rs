@@ -1,0 +1,208 @@
+//! Changes files by their names in a folder that is open: whatever is renamed or linked above it meanwhile, they stay
+//! in this one.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+/// The label by which SELinux lets sshd read the file.
+const LABEL: &str = "security.selinux";
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Folder(File);
+
+impl From<File> for Folder {
+    fn from(opened: File) -> Self {
+        Self(opened)
+    }
+}
+
+impl Folder {
+    /// A folder of this machine.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self(opened.into()))
+    }
+
+    /// The folder itself.
+    pub fn handle(&self) -> &File {
+        &self.0
+    }
+
+    /// The names in it.
+    ///
+    /// # Errors
+    /// As readdir(3).
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// What the disk says about a file in it, or about a link itself.
+    ///
+    /// # Errors
+    /// As lstat(2).
+    pub fn metadata(&self, name: &OsStr) -> io::Result<Metadata> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = rustix::fs::openat(&self.0, in_folder(name)?, flags, Mode::empty())?;
+        File::from(place).metadata()
+    }
+
+    /// A regular file in it. What else may be there is not opened: a device may do something then.
+    ///
+    /// # Errors
+    /// As open(2); `ELOOP` for a symbolic link, `ENXIO` for anything else that is no regular file.
+    pub fn open_file(&self, name: &OsStr, flags: OFlags, mode: u32) -> io::Result<File> {
+        match self.metadata(name) {
+            Ok(found) if found.is_symlink() => return Err(Errno::LOOP.into()),
+            Ok(found) if !found.is_file() => return Err(Errno::NXIO.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(mode);
+        Ok(rustix::fs::openat(&self.0, name, flags, mode)?.into())
+    }
+
+    /// Replaces the file `name` by `bytes`, by a rename (rename(2) is atomic): a reader, or the next boot after a power
+    /// cut, finds the old one or the new one. It has the owner, mode and SELinux label of the old file; a new one is
+    /// root's, with `new_mode`. Only one process at a time may do this for a file: what a killed one left is removed.
+    /// `last_check` may still refuse, just before the rename.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub fn replace(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        new_mode: u32,
+        last_check: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let new = sibling(name, "new");
+        let rename = || Ok(rustix::fs::renameat(&self.0, &*new, &self.0, name)?);
+        let done = self
+            .write(name, &new, bytes, new_mode)
+            .and_then(|()| last_check())
+            .and_then(|()| rename());
+        if done.is_err() {
+            let _ = self.remove(&new);
+            return done;
+        }
+        // Without this the name may still be the old file's after a power cut; the change itself can no longer fail.
+        let _ = self.0.sync_all();
+        Ok(())
+    }
+
+    /// Removes a file, or a link itself.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.0, in_folder(name)?, AtFlags::empty())?;
+        let _ = self.0.sync_all();
+        Ok(())
+    }
+
+    /// Makes a folder in it; false where there is something of that name.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<bool> {
+        match rustix::fs::mkdirat(&self.0, in_folder(name)?, Mode::from_raw_mode(mode)) {
+            Err(Errno::EXIST) => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    fn write(&self, name: &OsStr, new: &OsStr, bytes: &[u8], new_mode: u32) -> io::Result<()> {
+        match self.remove(new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let mut new = self.open_file(new, flags, 0o600)?;
+        new.write_all(bytes)?;
+        self.keep_attributes(name, &new, new_mode)?;
+        new.sync_all()
+    }
+
+    fn keep_attributes(&self, name: &OsStr, new: &File, new_mode: u32) -> io::Result<()> {
+        let old = match self.open_file(name, OFlags::RDONLY, 0) {
+            Ok(old) => old,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return give_to_root(new, new_mode);
+            }
+            Err(error) => return Err(error),
+        };
+        let metadata = old.metadata()?;
+        let created = new.metadata()?;
+        if (metadata.uid(), metadata.gid()) != (created.uid(), created.gid()) {
+            fchown(new, Some(metadata.uid()), Some(metadata.gid()))?;
+        }
+        new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+        keep_label(&old, new);
+        Ok(())
+    }
+}
+
+/// `.users.toml.WHAT`
+pub fn sibling(name: &OsStr, what: &str) -> OsString {
+    let mut sibling = OsString::from(".");
+    sibling.push(name);
+    sibling.push(".");
+    sibling.push(what);
+    sibling
+}
+
+/// The error of a [`Folder`] in words.
+pub fn reason(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::LOOP) => "is a symbolic link".to_owned(),
+        Some(Errno::NXIO) => "is not a regular file".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A name that leads nowhere else.
+fn in_folder(name: &OsStr) -> io::Result<&OsStr> {
+    if Path::new(name).file_name() == Some(name) {
+        return Ok(name);
+    }
+    Err(ErrorKind::InvalidInput.into())
+}
+
+/// A folder with the set-group-id bit would give another group.
+fn give_to_root(new: &File, mode: u32) -> io::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        fchown(new, Some(0), Some(0))?;
+    }
+    new.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Where there is no SELinux, there is no label.
+fn keep_label(old: &File, new: &File) {
+    let mut label = [0_u8; 4096];
+    if let Ok(length) = rustix::fs::fgetxattr(old, LABEL, &mut label) {
+        let none = rustix::fs::XattrFlags::empty();
+        let _ = rustix::fs::fsetxattr(new, LABEL, &label[..length], none);
+    }
+}
