@@ -14,7 +14,7 @@ const USERS: &str = "/etc/ivalt/users.toml";
 const PASSWD: &str = "/etc/passwd";
 const LOGIN: &str = "auth required pam_unix.so\nauth required pam_ivalt.so\n";
 
-/// sshd and sudo ask iVALT; six warnings and let-ins of different origin.
+/// sshd and sudo ask iVALT; warnings and let-ins of different origin.
 const FILES: [(&str, &str); 11] = [
     (CONFIG, "[api]\nkey = \"K\"\n"),
     (
@@ -37,7 +37,11 @@ const FILES: [(&str, &str); 11] = [
         "bob ALL=(ALL) NOPASSWD: /usr/bin/rsync\n",
     ),
     ("/etc/pam.d/sshd", LOGIN),
-    ("/etc/pam.d/sudo", LOGIN),
+    (
+        "/etc/pam.d/sudo",
+        "auth required pam_unix.so\nauth required pam_ivalt.so\n\
+         account required pam_unix.so\naccount required pam_ivalt.so\n",
+    ),
     ("/etc/pam.d/cron", "auth required pam_permit.so\n"),
     (
         SSHD,
@@ -142,6 +146,7 @@ fn the_system_has_findings_of_every_origin() {
         .collect();
     ids.sort_unstable();
     let expected = [
+        "account-line",
         "privileged-not-enrolled",
         "shared-mobile",
         "sshd-key-skips",
@@ -197,6 +202,14 @@ fn every_byte_of_a_file_it_came_from_counts() {
         ],
     );
     counts_again(
+        |system| system.append("/etc/pam.d/sudo", "#"),
+        &[
+            "account-line: /etc/pam.d/sudo has changed",
+            "privileged-not-enrolled: /etc/pam.d/sudo has changed",
+            "sudo-nopasswd: /etc/pam.d/sudo has changed",
+        ],
+    );
+    counts_again(
         |system| system.append("/etc/sudoers.d/backup", "#"),
         &[
             "privileged-not-enrolled: /etc/sudoers.d/backup has changed",
@@ -206,6 +219,7 @@ fn every_byte_of_a_file_it_came_from_counts() {
     counts_again(
         |system| system.append(CONFIG, "#"),
         &[
+            "account-line: /etc/ivalt/ivalt.toml has changed",
             "privileged-not-enrolled: /etc/ivalt/ivalt.toml has changed",
             "shared-mobile: /etc/ivalt/ivalt.toml has changed",
         ],
