@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::command_line::{ApiArgs, Operation};
 use super::terminal::{self, ERROR, OK, WARN, ask, ask_secret};
+use super::users::number;
 use super::{Exit, Refused, trust};
 use ivalt_core::api::{Answer, ApiError, Client, Exchange};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::{ClientCredentials, Settings};
 use ivalt_core::sys;
-use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
+use ivalt_core::users::{Entry, Mobile, look_up};
 
 /// Sends one operation and shows the verdict.
 pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
@@ -49,8 +50,8 @@ fn mobile_number(
         (None, Some(user)) => return mobile_of(user, settings),
         (None, None) => ask("mobile number: ")?,
     };
-    let format = settings.token.mobile_format;
-    Mobile::parse(&written, format).ok_or_else(|| not_a_mobile(format).into())
+    number::read(&written, settings.token.mobile_format)
+        .map_err(|why| Refused(format!("{why}; nothing was sent")))
 }
 
 fn mobile_of(user: &str, settings: &Settings) -> Result<Mobile, Refused> {

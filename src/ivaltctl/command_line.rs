@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
 use super::check::Target;
@@ -35,10 +35,7 @@ pub enum Command {
     Verify(VerifyArgs),
     Api(ApiArgs),
     Enable(EnableArgs),
-    /// Keep what `enable` has changed
-    #[command(after_help = "Examples:
-  ivaltctl confirm")]
-    Confirm,
+    Confirm(ConfirmArgs),
     Disable(DisableArgs),
     /// Wait for the confirmation and undo the change without one; `enable` starts it
     #[command(hide = true)]
@@ -97,10 +94,14 @@ pub struct CheckArgs {
 #[command(after_help = "Examples:
   ivaltctl users list
   ivaltctl users add alice +14155550100
+  ivaltctl users import --dry-run new-people.csv
   ivaltctl users disable alice")]
 pub struct UsersArgs {
     #[command(subcommand)]
     pub command: UsersCommand,
+    /// Show what would change, and change nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// Report as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -133,8 +134,8 @@ pub enum UsersCommand {
     Add {
         /// The account
         name: String,
-        /// E.164: + and 7 to 15 digits; spaces, dashes and dots are removed. With mobile_format = "national" in the
-        /// settings: 7 to 15 digits, kept as written
+        /// E.164: + and 7 to 15 digits; blanks, dashes, dots, slashes and parentheses are removed. With
+        /// mobile_format = "national" in the settings: 7 to 15 digits, kept as written where the module reads it so
         mobile: String,
     },
     /// Remove a user, in whatever form and however often the name is there
@@ -158,18 +159,32 @@ pub enum UsersCommand {
         /// The account
         name: String,
     },
-    /// Enrol the users of a CSV file with the columns name,mobile: all of them, or none
+    /// Enrol the users of a CSV file: all of them, or none
     ///
-    /// A third column, enabled, may say true or false. A first line with the names of the columns is recognised, in any
-    /// order; semicolons may replace commas. Every row that cannot be used is reported with its line, and then nothing
-    /// is changed. Rows whose users are already enrolled identically are skipped.
+    /// The file has the columns name,mobile and perhaps enabled, or titles as Active Directory, Entra ID, Okta and
+    /// Google Workspace export them. Every row that cannot be used is reported with its line, and then nothing is
+    /// changed. Rows without a mobile, and those whose users are already enrolled identically, are skipped and named.
     #[command(after_help = "Examples:
   ivaltctl users import new-people.csv
+  ivaltctl users import ad.csv --name-column SamAccountName --mobile-column mobile
   ivaltctl users import -    from standard input")]
     Import {
         /// The file; - for standard input
         file: PathBuf,
+        #[command(flatten)]
+        columns: ColumnTitles,
     },
+}
+
+/// Which columns of a CSV file are read.
+#[derive(Args, Debug)]
+pub struct ColumnTitles {
+    /// The title of the column with the names of the accounts
+    #[arg(long, value_name = "TITLE")]
+    pub name_column: Option<String>,
+    /// The title of the column with the mobiles
+    #[arg(long, value_name = "TITLE")]
+    pub mobile_column: Option<String>,
 }
 
 /// Enable iVALT for a service, with automatic rollback
@@ -180,7 +195,9 @@ pub enum UsersCommand {
 #[command(after_help = "Examples:
   ivaltctl enable sshd
   ivaltctl enable sudo --confirm-within 10m
-  ivaltctl enable sshd --yes    for scripts")]
+  ivaltctl enable sshd --dry-run
+  ivaltctl enable sshd --yes --json    for scripts",
+    group(ArgGroup::new("unasked").args(["yes", "dry_run"]).multiple(true)))]
 pub struct EnableArgs {
     /// The name of its file in /etc/pam.d: sshd, sudo, su, login …
     pub service: String,
@@ -190,16 +207,35 @@ pub struct EnableArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Change the system below DIR: no reload, no automatic rollback
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Report as JSON; with --yes or --dry-run, since nothing can be asked
+    #[arg(long, requires = "unasked")]
+    pub json: bool,
+}
+
+/// Keep what `enable` has changed
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl confirm
+  ivaltctl confirm --json")]
+pub struct ConfirmArgs {
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Disable iVALT for a service: restore its files as they were before `enable`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl disable sshd
-  ivaltctl disable --all")]
+  ivaltctl disable --all
+  ivaltctl disable --all --dry-run --json",
+    group(ArgGroup::new("unasked").args(["yes", "dry_run"]).multiple(true)))]
 pub struct DisableArgs {
     /// The name of its file in /etc/pam.d
     #[arg(required_unless_present = "all")]
@@ -210,9 +246,15 @@ pub struct DisableArgs {
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Change the system below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Report as JSON; with --yes or --dry-run, since nothing can be asked
+    #[arg(long, requires = "unasked")]
+    pub json: bool,
 }
 
 /// Try a user's token: the module's own decision, without a login

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 /// The label by which SELinux lets sshd read the file.
@@ -54,6 +54,20 @@ impl Folder {
             }
         }
         Ok(names)
+    }
+
+    /// Whether this user may change what is in it.
+    ///
+    /// # Errors
+    /// As access(2), for the effective user.
+    pub fn require_writable(&self) -> io::Result<()> {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(
+            &self.0,
+            ".",
+            access,
+            AtFlags::EACCESS,
+        )?)
     }
 
     /// What the disk says about a file in it, or about a link itself.
@@ -171,15 +185,6 @@ pub fn sibling(name: &OsStr, what: &str) -> OsString {
     sibling.push(".");
     sibling.push(what);
     sibling
-}
-
-/// The error of a [`Folder`] in words.
-pub fn reason(error: &io::Error) -> String {
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) => "is a symbolic link".to_owned(),
-        Some(Errno::NXIO) => "is not a regular file".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// A name that leads nowhere else.

@@ -2,7 +2,7 @@
 //! lock file that others may open is refused, and nobody is waited for without end.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub enum NoLock {
 pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Result<Lock, NoLock> {
     let flags = OFlags::WRONLY | OFlags::CREATE;
     let mut file = folder.open_file(name, flags, 0o600).map_err(NoLock::Io)?;
-    if is_shared(&file).map_err(NoLock::Io)? {
+    if is_shared(&file.metadata().map_err(NoLock::Io)?) {
         return Err(NoLock::Refused(shared(path)));
     }
     // An umask can have taken away what we need, too.
@@ -63,10 +63,20 @@ pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Resul
     }
 }
 
-fn is_shared(file: &File) -> io::Result<bool> {
-    let metadata = file.metadata()?;
+/// Refuses what [`acquire`] would refuse; nothing is made, and nobody is waited for.
+///
+/// # Errors
+/// Others may hold the lock.
+pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), Refused> {
+    match folder.metadata(name) {
+        Ok(metadata) if is_shared(&metadata) => Err(shared(path)),
+        _ => Ok(()),
+    }
+}
+
+fn is_shared(metadata: &Metadata) -> bool {
     let ours = [0, trust().effective_uid].contains(&metadata.uid());
-    Ok(!metadata.is_file() || !ours || metadata.mode() & 0o077 != 0)
+    !metadata.is_file() || !ours || metadata.mode() & 0o077 != 0
 }
 
 fn shared(path: &Path) -> Refused {

@@ -12,14 +12,18 @@
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
 //! | [`caller`] | who called the tool |
+//! | [`audit`] | the line in the system log for what a command changed |
+//! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
 //! | [`lock`] | one ivaltctl at a time changes something |
 //! | [`folder`] | changes files in an open folder, atomically |
+//! | [`system_error`] | errors of the system: where, why and the remedy |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
 #![deny(unsafe_code)]
 
 mod api;
+mod audit;
 mod caller;
 mod check;
 mod command_line;
@@ -29,9 +33,11 @@ mod enable;
 mod finding;
 mod folder;
 mod lock;
+mod output;
 mod pam_stack;
 mod root;
 mod sources;
+mod system_error;
 mod terminal;
 mod users;
 mod verify;
@@ -96,10 +102,10 @@ fn usage(error: &clap::Error) -> Exit {
 fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(args) => check::run(args, &line.config),
-        Command::Users(args) => users::run(args, &line.config),
-        Command::Enable(args) => enable::enable(args, &line.config),
-        Command::Confirm => enable::confirm(),
-        Command::Disable(args) => enable::disable(args),
+        Command::Users(args) => Ok(users::run(args, &line.config)),
+        Command::Enable(args) => Ok(enable::enable(args, &line.config)),
+        Command::Confirm(args) => Ok(enable::confirm(args)),
+        Command::Disable(args) => Ok(enable::disable(args)),
         Command::Rollback { service } => enable::wait(service),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),

@@ -88,6 +88,11 @@ impl Root {
         Self::open(Path::new("/"))
     }
 
+    /// Where it is on this machine.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether it is the running system, whose programs and network may be asked.
     pub fn is_this_machine(&self) -> bool {
         self.folder == Path::new("/")
@@ -309,6 +314,20 @@ impl Root {
     pub fn open_folder(&self, path: &Path, flags: OFlags) -> io::Result<Folder> {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY;
         self.open_file(path, flags).map(Folder::from)
+    }
+
+    /// Whether [`Root::replace`] could begin: this user may change the folder of `path`, or make it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn require_writable(&self, path: &Path) -> io::Result<()> {
+        for folder in path.ancestors().skip(1) {
+            match self.open_folder(folder, OFlags::empty()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => return opened?.require_writable(),
+            }
+        }
+        Err(ErrorKind::NotFound.into())
     }
 
     /// Replaces a file, see [`Folder::replace`].

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::check::{self, ModuleLine};
 use super::command_line::VerifyArgs;
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, Terminal, WARN};
-use super::{Exit, Refused, check, trust};
+use super::{Exit, Refused, trust};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::Decision;
@@ -19,7 +20,8 @@ use ivalt_core::sys;
 
 /// Tries a user's token and shows the decision.
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
-    let arguments = arguments(args, config)?;
+    let line = line_of(&Root::this_machine()?, &args.service);
+    let arguments = arguments(line.as_ref(), config)?;
     let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
     let mut terminal = Terminal {
         user: args.name.clone(),
@@ -43,6 +45,12 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         terminal::print_json(&json(&origin, &report));
     } else {
         show(&origin, &report, terminal.last_message.as_deref());
+        if let Some(ModuleLine { file, line, .. }) = line {
+            terminal::print(terminal::visible(&format!(
+                "line of pam.d: {}:{line}",
+                file.display()
+            )));
+        }
     }
     Ok(match report.decision {
         Decision::Allow(_) => Exit::Done,
@@ -51,15 +59,24 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
     })
 }
 
-/// The module's arguments: those of the service's line in pam.d, if it has one, without those that take the token from
-/// another module; else the settings of the command line.
-fn arguments(args: &VerifyArgs, config: &Path) -> Result<Vec<CString>, Refused> {
-    let lines = check::lines_with_ivalt(&Root::this_machine()?);
-    let line = lines.into_iter().find(|line| line.service == args.service);
-    let own = line.map_or(Vec::new(), |line| line.arguments).into_iter();
+/// The line of pam.d that a login of the service reaches: where sshd has one for keys besides, the one for all others.
+fn line_of(root: &Root, service: &str) -> Option<ModuleLine> {
+    let lines = check::lines_with_ivalt(root);
+    let lines = lines.into_iter().filter(|line| line.service == service);
+    lines.min_by_key(|line| {
+        line.arguments
+            .iter()
+            .any(|word| word.starts_with("only_after="))
+    })
+}
+
+/// The module's arguments: those of the service's line, if it has one, without those that take the token from another
+/// module; else the settings of the command line.
+fn arguments(line: Option<&ModuleLine>, config: &Path) -> Result<Vec<CString>, Refused> {
+    let own = line.map_or(&[][..], |line| &line.arguments).iter();
     let mut arguments: Vec<_> = own
         .filter(|argument| !argument.ends_with("_first_pass"))
-        .map(CString::new)
+        .map(|argument| CString::new(argument.as_str()))
         .collect::<Result<_, _>>()?;
     // The last `config=` counts. The default of the command line does not override the service's.
     if config != Path::new(DEFAULT_CONFIG) || arguments.is_empty() {
@@ -100,4 +117,33 @@ fn json(origin: &Origin, report: &Report) -> Value {
         ((*key).to_owned(), value(key, &text))
     });
     Value::Object(members.collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_a_login_reaches() {
+        let system = support::checkout().join("tests/ctl/pam.d/debian-12");
+        let line = |text: &str| {
+            let root = Root::new(&system).with(Path::new("/etc/pam.d/sshd"), text.to_owned());
+            line_of(&root, "sshd").map(|line| (line.line, line.arguments))
+        };
+        let key =
+            "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\n";
+        let all =
+            "auth requisite pam_unix.so\nauth required pam_ivalt.so config=/etc/ivalt/a.toml\n";
+        let of_all = vec!["config=/etc/ivalt/a.toml".to_owned()];
+        assert_eq!(line(&format!("{key}{all}")), Some((3, of_all.clone())));
+        assert_eq!(
+            line(&format!("{all}{key}auth required pam_ivalt.so\n")),
+            Some((2, of_all))
+        );
+        assert_eq!(
+            line(key),
+            Some((1, vec!["only_after=publickey".to_owned()]))
+        );
+        assert_eq!(line("auth required pam_unix.so\n"), None);
+    }
 }

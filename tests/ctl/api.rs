@@ -147,7 +147,7 @@ fn an_impossible_token_is_not_sent() {
         (
             &["validate-token", "--mobile", "6283974746"],
             "accept\n",
-            "the mobile is not E.164",
+            "the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100; nothing was sent",
         ),
         (&["validate-user"], "accept\n", "end of file"),
     ] {

@@ -66,8 +66,14 @@ fn wrong_usage_is_64_everywhere() {
         &["enable"],
         &["enable", "sshd", "--confirm-within", "soon"],
         &["enable", "sshd", "--confirm-within", "0"],
+        &["enable", "sshd", "--json"],
+        &["enable", "sshd", "--json", "--confirm-within", "5m"],
         &["confirm", "sshd"],
+        &["confirm", "--dry-run"],
         &["disable"],
+        &["disable", "sshd", "--json"],
+        &["disable", "--all", "--json"],
+        &["disable", "--all", "sshd"],
         &["completion", "cmd"],
         &["completion", "elvish"],
         &["completion", "powershell"],
@@ -110,7 +116,7 @@ fn version_and_completion() {
     for shell in ["bash", "zsh", "fish"] {
         let called = ivaltctl(&["completion", shell]);
         assert_eq!(called.status, 0);
-        for word in ["validate-token", "confirm-within", "import"] {
+        for word in ["validate-token", "confirm-within", "import", "dry-run"] {
             assert!(called.stdout.contains(word), "{shell} without {word}");
         }
     }

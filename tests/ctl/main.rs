@@ -1,8 +1,10 @@
 //! ivaltctl as an administrator calls it: the real program, its words, its exit status.
 
 mod api;
+mod audit;
 mod check;
 mod command_line;
+mod enable;
 mod tool;
 mod users;
 mod verify;

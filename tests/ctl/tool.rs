@@ -1,6 +1,9 @@
 //! Calls of ivaltctl.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -30,12 +33,7 @@ pub fn ivaltctl(words: &[&str]) -> Called {
 
 /// The program with these words; `typed` comes from standard input.
 pub fn ivaltctl_typed(words: &[&str], typed: &str) -> Called {
-    let mut process = command(words).spawn().expect("ivaltctl starts");
-    let mut stdin = process.stdin.take().expect("a pipe");
-    // A program that does not read its input is free not to.
-    let _ = stdin.write_all(typed.as_bytes());
-    drop(stdin);
-    called(process.wait_with_output().expect("its output"))
+    finish(command(words), typed)
 }
 
 /// The program with `--config` of this file in front.
@@ -49,6 +47,52 @@ pub fn in_sandbox(words: &[&str]) -> Called {
     let mut command = command(words);
     sandbox::build_for(&mut command);
     called(command.output().expect("ivaltctl starts"))
+}
+
+/// The program where `/dev/log` is a socket of this test's, and what arrived there.
+pub fn with_log(words: &[&str], typed: &str) -> (Called, Vec<String>) {
+    let log = UnixDatagram::unbound().expect("a socket");
+    let descriptor = log.as_raw_fd();
+    let mut command = command(words);
+    sandbox::build_for(&mut command);
+    // SAFETY: between fork and exec; the name is made where only the program sees it.
+    unsafe {
+        command.pre_exec(move || bind(descriptor, b"/dev/log"));
+    }
+    let called = finish(command, typed);
+    log.set_nonblocking(true).expect("a socket");
+    let mut buffer = [0; 4096];
+    let lines = std::iter::from_fn(|| {
+        let length = log.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    });
+    (called, lines.collect())
+}
+
+fn bind(socket: RawFd, name: &[u8]) -> io::Result<()> {
+    // SAFETY: zeros are a valid address without a name.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::sa_family_t::try_from(libc::AF_UNIX).unwrap_or_default();
+    for (to, from) in address.sun_path.iter_mut().zip(name) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    let length = libc::socklen_t::try_from(size_of_val(&address)).unwrap_or_default();
+    // SAFETY: the address is as long as is said, and outlives the call.
+    let bound = unsafe { libc::bind(socket, (&raw const address).cast(), length) };
+    if bound == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn finish(mut command: Command, typed: &str) -> Called {
+    let mut process = command.spawn().expect("ivaltctl starts");
+    let mut stdin = process.stdin.take().expect("a pipe");
+    // A program that does not read its input is free not to.
+    let _ = stdin.write_all(typed.as_bytes());
+    drop(stdin);
+    called(process.wait_with_output().expect("its output"))
 }
 
 fn command(words: &[&str]) -> Command {

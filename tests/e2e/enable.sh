@@ -474,3 +474,188 @@ readme_session_case() {
     diff -u "$shown" "$happened" >"$terminal/output" || fault 'README shows something else'
     run_ivaltctl 0 disable sshd --yes
 }
+
+# Who runs the tests, as `by=` names them.
+tester() {
+    local uid
+    uid=$(cat /proc/self/loginuid 2>/dev/null || echo 4294967295)
+    [[ $uid != 4294967295 ]] || uid=0
+    id -un "$uid" 2>/dev/null || echo "$uid"
+}
+
+# The messages of ivaltctl since `start_recording`: authpriv.notice, with its name and process id.
+changes_logged() { tail -n "+$((log_mark + 1))" "$log" | sed -n 's/^<85>[A-Z][a-z]* *[0-9]* [0-9:]* ivaltctl\[[0-9]*\]: //p'; }
+expect_changes_logged() {
+    wait_for "the line '${*: -1}'" last_change_is "${*: -1}"
+    [[ $(changes_logged) == "$(printf '%s\n' "$@")" ]] || fault "logged: $(changes_logged)"
+}
+last_change_is() { [[ $(changes_logged | tail -n 1) == "$1" ]]; }
+
+enable_and_users_log_what_they_changed_case() {
+    untouched_system
+    start_recording
+    local by
+    by=$(tester)
+    run_ivaltctl 0 users add dave '+1 415 555 0101'
+    run_ivaltctl 0 users enable dave
+    run_ivaltctl 0 users remove dave --dry-run
+    run_ivaltctl 1 users remove nobody
+    run_ivaltctl 0 users remove dave
+    run_ivaltctl 1 enable sudo
+    run_ivaltctl 0 enable sudo --dry-run
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 1 enable sudo --yes
+    run_ivaltctl 0 confirm
+    run_ivaltctl 1 confirm
+    run_ivaltctl 0 disable --all --dry-run
+    run_ivaltctl 0 disable --all --yes
+    run_ivaltctl 0 disable --all --yes
+    run_ivaltctl 0 enable sudo --yes --confirm-within 1s
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_changes_logged \
+        "users add user=dave mobile=***0101 by=$by outcome=done" \
+        "users remove user=dave by=$by outcome=done" \
+        "enable service=sudo by=$by outcome=done" \
+        "confirm service=sudo by=$by outcome=done" \
+        "disable service=sudo by=$by outcome=done" \
+        "enable service=sudo by=$by outcome=done" \
+        'rollback service=sudo by=timeout outcome=done'
+    ! grep -q 5550101 "$log" || fault 'a whole mobile is in the log'
+    # Without a log, all the same.
+    stop_log
+    run_ivaltctl 0 users disable alice
+    run_ivaltctl 0 users enable alice
+    start_log
+    expect_untouched
+}
+
+# `run_json STATUS ARGUMENT…`: standard output alone is captured.
+run_json() {
+    local ending=0
+    ivaltctl "${@:2}" --json </dev/null >"$terminal/captured" 2>"$terminal/errors" || ending=$?
+    [[ $ending -eq $1 ]] || fault "${*:2} ended with $ending instead of $1: $(cat "$terminal/captured" "$terminal/errors")"
+}
+# `expect_json WORDS`: one object, without the diffs and with T for a time.
+expect_json() {
+    [[ $(wc -l <"$terminal/captured") -eq 1 ]] || fault "more than one line: $(cat "$terminal/captured")"
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$terminal/captured" || fault 'not JSON'
+    [[ $(sed 's/"diffs":\[[^]]*\],//; s/"until":[0-9]\{10\}/"until":T/' "$terminal/captured") == "$1" ]] ||
+        fault "not '$1', but: $(cat "$terminal/captured")"
+}
+
+enable_confirm_disable_in_json_case() {
+    untouched_system
+    local files='"files":["/etc/pam.d/sudo","/etc/pam.d/sudo-i"],"service":"sudo"' time
+    run_json 0 enable sudo --yes --confirm-within 60s
+    expect_json "{\"changed\":true,\"done\":\"enabled\",\"services\":[{$files,\"state\":\"pending\",\"until\":T}]}"
+    time=$(sed 's/.*"until":\([0-9]*\).*/\1/' "$terminal/captured")
+    [[ $((time - $(date +%s))) -gt 0 && $((time - $(date +%s))) -le 60 ]] || fault "until $time"
+    run_json 0 confirm
+    expect_json "{\"changed\":true,\"done\":\"confirmed\",\"services\":[{$files,\"state\":\"confirmed\",\"until\":null}]}"
+    run_json 1 confirm
+    expect_json '{"changed":false,"done":"nothing","refused":"nothing is waiting for a confirmation"}'
+    [[ $(cat "$terminal/errors") == 'ivaltctl: nothing is waiting for a confirmation' ]] || fault "$(cat "$terminal/errors")"
+    run_json 64 disable --all
+    [[ ! -s $terminal/captured ]] || fault "wrong usage printed: $(cat "$terminal/captured")"
+    run_json 0 disable --all --yes
+    expect_json "{\"changed\":true,\"done\":\"disabled\",\"services\":[{$files,\"state\":\"disabled\",\"until\":null}]}"
+    stop_sshd
+    run_json 0 enable sshd --yes --confirm-within 60s
+    expect_json '{"changed":true,"done":"enabled","notices":["sshd is not running; it reads its configuration when it starts"],"services":[{"files":["/etc/ssh/sshd_config.d/00-ivalt.conf","/etc/pam.d/sshd"],"service":"sshd","state":"pending","until":T}]}'
+    run_ivaltctl 0 disable sshd --yes
+    expect_untouched
+}
+
+# Every file and folder: inode, mode, owner, size, and when content and attributes changed.
+facts_of_the_system() {
+    find /etc /var/lib -printf '%p %i %m %u:%g %s %T@ %C@\n' | sort
+    find /etc /var/lib -type f -exec cksum {} + | sort
+    changes_logged
+    pgrep -x ivaltctl || true
+}
+dry_run_changes_nothing() {
+    local status=$1
+    shift
+    facts_of_the_system >"$sandbox/before"
+    run_ivaltctl "$status" "$@" --dry-run
+    run_json "$status" "$@" --dry-run
+    grep -q '"changed":false' "$terminal/captured" || fault "$*: $(cat "$terminal/captured")"
+    facts_of_the_system | diff "$sandbox/before" - >"$terminal/differences" || fault "$*: $(cat "$terminal/differences")"
+}
+
+enable_and_disable_dry_run_change_nothing_case() {
+    untouched_system
+    start_recording
+    rm -f /etc/ivalt/.users.toml.lock
+    dry_run_changes_nothing 0 enable sudo
+    dry_run_changes_nothing 0 enable sshd
+    dry_run_changes_nothing 1 enable nosuch
+    dry_run_changes_nothing 1 disable sudo
+    dry_run_changes_nothing 0 disable --all
+    dry_run_changes_nothing 0 users add dave +14155550101
+    dry_run_changes_nothing 0 users disable alice
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    # An older version left it open.
+    chmod 0755 /var/lib/ivalt
+    dry_run_changes_nothing 0 disable --all
+    dry_run_changes_nothing 0 disable sshd
+    dry_run_changes_nothing 1 enable sudo
+    echo 'Colour green' >>/etc/ssh/sshd_config
+    run_ivaltctl 1 enable sshd --dry-run
+    sed -i '$d' /etc/ssh/sshd_config
+    # As with a file system that went read-only.
+    mount --bind /etc/pam.d /etc/pam.d
+    mount -o remount,bind,ro /etc/pam.d
+    dry_run_changes_nothing 1 disable --all
+    run_ivaltctl 1 disable --all --yes
+    expect_captured '/etc/pam.d: Read-only file system (os error 30); nothing was changed'
+    umount /etc/pam.d
+    run_ivaltctl 0 disable --all --yes
+    expect_untouched
+}
+
+# What cannot be proven is found before anything is changed, or everything is put back.
+disable_all_is_all_or_none_case() {
+    untouched_system
+    visitor_has_the_key
+    local by listener
+    by=$(tester)
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    rm -rf "$sandbox/enabled"
+    cp -a /etc "$sandbox/enabled"
+    start_recording
+    listener=$(cat /run/sshd.pid)
+    kill -STOP "$listener"
+    (sleep 20 && kill -CONT "$listener") &
+    run_ivaltctl 1 disable --all --yes
+    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back: iVALT stays enabled'
+    expect_not_captured 'is disabled'
+    expect_enabled
+    wait_for 'the line' grep -qF "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;" <(changes_logged)
+    [[ $(changes_logged | wc -l) -eq 1 ]] || fault "logged: $(changes_logged)"
+    key_is_not_enough
+    sudo_asks_for_a_token
+    stop_sshd
+    setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
+    listener=$!
+    sleep 0.5
+    start_recording
+    dry_run_changes_nothing 1 disable --all
+    run_ivaltctl 1 disable --all --yes
+    expect_captured "nothing was changed: what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration"
+    expect_enabled
+    [[ -z $(changes_logged) ]] || fault "logged: $(changes_logged)"
+    kill "$listener"
+    wait_for 'the end of the listener' process_gone "$listener"
+    run_ivaltctl 0 disable --all --yes
+    expect_untouched
+}
+expect_enabled() {
+    diff -r "$sandbox/enabled/pam.d" /etc/pam.d >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+    diff -r "$sandbox/enabled/ssh" /etc/ssh >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+    [[ $(echo /var/lib/ivalt/*.json) == '/var/lib/ivalt/sshd.json /var/lib/ivalt/sudo.json' ]] || fault "$(ls /var/lib/ivalt)"
+}

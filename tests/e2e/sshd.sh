@@ -327,3 +327,99 @@ sshd_many_logins_at_once_case() {
     [[ $one -eq 10 ]] || fault "$one of 10 got in"
     expect_requests 10
 }
+
+# What check says of lists that nobody enrolled passes, and of those that its fix puts in their place.
+sshd_nobody_gets_in_case() {
+    local keys=/home/alice/.ssh/authorized_keys
+    key_and_token
+    sed -i '/^ghost\|^root/d' /etc/ivalt/users.toml
+    run_ivaltctl 1 check
+    expect_about_sshd
+    mv "$keys" "$keys.away"
+    run_ivaltctl 2 check
+    expect_about_sshd sshd-nobody-gets-in
+    expect_captured 'publickey,keyboard-interactive needs a key, which none has'
+    answers "$alice_password" accept-1
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    expect_seen 'Permission denied (publickey)'
+    mv "$keys.away" "$keys"
+    sshd_with 'PasswordAuthentication no' 'PubkeyAuthentication no' 'AuthenticationMethods publickey,keyboard-interactive'
+    run_ivaltctl 2 check
+    expect_about_sshd sshd-nobody-gets-in
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    key_or_password
+    run_ivaltctl 1 check
+    expect_about_sshd
+    answers "$alice_password" accept-2
+    run_as visitor ssh alice@localhost whoami
+    expect_let_in alice
+}
+
+# PAM asks holders of keys for a password that they do not have, until its line for keys is there.
+sshd_nobody_has_a_password_case() {
+    sed -i '/^ghost\|^root/d' /etc/ivalt/users.toml
+    usermod --password '*' alice
+    password_and_token
+    sshd_with "${key_or_password_settings[@]}"
+    run_ivaltctl 2 check
+    expect_about_sshd sshd-nobody-gets-in
+    answers "$alice_password" accept-1
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    key_or_password
+    run_ivaltctl 1 check
+    expect_about_sshd
+    answers '' accept-2
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+}
+
+# `sshd -T` knows `Match all` and no other block; both override what is outside, and the first that applies counts.
+sshd_match_blocks_as_check_reads_them_case() {
+    password_and_token
+    sshd_with 'PasswordAuthentication no' 'AuthenticationMethods keyboard-interactive' \
+        'Match all' 'AuthenticationMethods publickey'
+    run_ivaltctl 2 check
+    expect_about_sshd sshd-methods-bypass
+    answers ''
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+    expect_no_log
+    sshd_with 'PasswordAuthentication no' 'AuthenticationMethods keyboard-interactive' \
+        'Match User alice' 'AuthenticationMethods keyboard-interactive' 'Match User alice' 'AuthenticationMethods publickey'
+    run_ivaltctl 1 check
+    expect_about_sshd
+    run_as visitor ssh -i visitor.key -o BatchMode=yes alice@localhost whoami
+    expect_refused 255
+}
+
+# The block is for its own connections; all others need the line of `enable`.
+sshd_enable_beside_a_match_block_case() {
+    untouched_system
+    printf '%s\n' 'Match User bob' 'AuthenticationMethods publickey,keyboard-interactive' >>/etc/ssh/sshd_config
+    reload_sshd
+    visitor_has_the_key
+    key_alone_is_enough
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    sleep 0.3
+    key_is_not_enough
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+}
+
+# The stock file of Debian 11 and Ubuntu 20.04, whose sshd asks PAM for nothing while this is off.
+sshd_enable_where_prompts_are_off_by_the_older_setting_case() {
+    untouched_system
+    sed -i 's/^KbdInteractiveAuthentication/ChallengeResponseAuthentication/' /etc/ssh/sshd_config
+    reload_sshd
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    sleep 0.3
+    answers "$alice_password" accept-1
+    run_as visitor ssh alice@localhost whoami
+    expect_let_in alice
+    expect_seen 'Password: alice-unix-password'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+}

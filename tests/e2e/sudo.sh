@@ -128,3 +128,54 @@ sudo_denial_takes_two_seconds_case() {
     # libpam varies the two seconds at random, by up to one half.
     [[ $elapsed -ge 950 ]] || fault "denied after $elapsed ms"
 }
+
+# What `ivaltctl check` reads from sudoers is what sudo itself reads, by `sudo -l -U`.
+check_reads_sudoers_as_sudo_does_case() {
+    local line
+    while IFS= read -r line; do
+        write_sudoers
+        printf '%b\n' "$line" >>/etc/sudoers
+        expect_as_sudo_says "$line"
+    done <<-'END'
+		visitor ALL=ALL
+		visit ALL=ALL
+		"visitor" ALL=(ALL) NOPASSWD : ALL
+		visit\\x6fr ALL=ALL
+		#1004 ALL=ALL
+		%#1004 ALL=NOPASSWD:/bin/ls
+		%#4 ALL=ALL
+		ALL ALL=/bin/ls
+		ALL, ! visitor ALL=/bin/ls
+		!visitor, ALL ALL=/bin/ls
+		ALL, !!visitor ALL=/bin/ls
+		User_Alias ADM = carol, visitor\nADM ALL=ALL
+		User_Alias ADM = ALL, !visitor\nALL, !ADM ALL=ALL
+		User_Alias ADM = ALL\ncarol ALL=ALL
+		carol, \\\n visitor ALL=ALL
+		# a comment \\\nvisitor ALL=ALL
+		#visitor ALL=NOPASSWD: ALL
+		visitor ALL=/bin/echo NOPASSWD\\: x
+		visitor ALL=(root, bob : adm) /bin/ls, NOPASSWD: /bin/id
+		visitor ALL=TIMEOUT=5 NOEXEC:NOPASSWD: ALL
+		visitor ALL=/bin/ls # NOPASSWD: ALL
+		visitor ALL=ALL#c
+		visitor ALL=/bin/ls : ALL = NOPASSWD: /bin/id
+		visitor ALL=/bin/ls (NOPASSWD
+		visitor =ALL
+		@include /etc/more\\x20rules
+	END
+}
+
+# `expect_as_sudo_says LINE`: about visitor, who is not enrolled.
+expect_as_sudo_says() {
+    local line=$1 may=no nopasswd=no named=no tag=no
+    printf 'visitor ALL=NOPASSWD: ALL\n' >'/etc/more rules'
+    sudo -l -U visitor >"$terminal/captured" 2>&1 || true
+    ! grep -q 'may run the following' "$terminal/captured" || may=yes
+    ! grep -qE 'NOPASSWD[:,] ' "$terminal/captured" || nopasswd=yes
+    capture ivaltctl check || true
+    ! grep -q 'visitor is privileged and not enrolled' "$terminal/captured" || named=yes
+    ! grep -qF '[sudo-nopasswd]' "$terminal/captured" || tag=yes
+    [[ "$named $tag" == "$may $nopasswd" ]] ||
+        fault "sudo says $may $nopasswd, check says $named $tag: $line"
+}

@@ -13,13 +13,13 @@ const SOCKET: &str = "/dev/log";
 /// A login waits at most this long for its log line.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// Sends one message, or drops it.
-pub fn send(level: Level, message: &str) {
+/// Sends one message of `program`, or drops it.
+pub fn send(program: String, level: Level, message: &str) {
     let mut datagram = Vec::new();
     let formatter = Formatter3164 {
         facility: Facility::LOG_AUTHPRIV,
         hostname: None,
-        process: application_name(),
+        process: program,
         pid: std::process::id(),
     };
     if formatter
@@ -61,7 +61,7 @@ fn severity(level: Level) -> Severity {
 
 /// The name of the application's executable. Not `argv[0]` or the `comm` of the process: under su both are the caller's
 /// choice.
-fn application_name() -> String {
+pub fn application_name() -> String {
     let path = fs::read_link("/proc/self/exe").unwrap_or_default();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // After an upgrade of the running application, Linux says "/usr/sbin/sshd (deleted)".

@@ -38,7 +38,14 @@ pub struct Origin {
 
 /// Writes the line to `/dev/log`; waits a second at most, and fails silently: no login hangs or fails for its log.
 pub fn write(origin: &Origin, report: &Report) {
-    dev_log::send(level(report.decision), &line(origin, report));
+    let program = dev_log::application_name();
+    dev_log::send(program, level(report.decision), &line(origin, report));
+}
+
+/// Writes a message of `program` to the same log, in the same way. Foreign values in it are quoted, see
+/// [`quote_log_value`].
+pub fn write_message(program: &str, level: Level, message: &str) {
+    dev_log::send(program.to_owned(), level, message);
 }
 
 /// The line as pam_ivalt(8) documents it: always these keys, in this order.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Gid, Group, User};
 
 use crate::root::Root;
 
@@ -12,7 +12,8 @@ use crate::root::Root;
 pub struct Account {
     pub name: String,
     pub uid: u32,
-    gid: u32,
+    /// Its own group.
+    pub gid: u32,
     pub home: String,
     shell: String,
 }
@@ -71,6 +72,21 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     members.extend(own.map(|account| account.name.clone()));
     members.retain(|name: &String| !name.is_empty());
     members
+}
+
+/// The name of the group that has this ID.
+pub fn group_name(root: &Root, gid: u32) -> Option<String> {
+    let text = read(root, "/etc/group").unwrap_or_default();
+    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut local = fields.filter(|fields| fields.len() == 4 && fields[2] == gid.to_string());
+    let from_name_services = || {
+        let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+        group
+            .filter(|_| root.is_this_machine())
+            .map(|group| group.name)
+    };
+    let local = local.next().map(|fields| fields[0].to_owned());
+    local.or_else(from_name_services)
 }
 
 fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {

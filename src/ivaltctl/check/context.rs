@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// Services that run as root wherever they are.
-const RUN_AS_ROOT: [&str; 7] = ["sshd", "sudo", "sudo-i", "su", "su-l", "login", "doas"];
+pub const RUN_AS_ROOT: [&str; 7] = ["sshd", "sudo", "sudo-i", "su", "su-l", "login", "doas"];
 
 impl Config {
     fn new(root: &Root, path: PathBuf, lines: &[ModuleLine]) -> Self {
@@ -101,6 +101,11 @@ impl<'a> CheckContext<'a> {
     /// The settings a service reads, where they are usable.
     pub fn settings_of(&self, service: &str) -> Option<&Settings> {
         let line = self.lines.iter().find(|line| line.service == service)?;
+        self.settings_of_line(line)
+    }
+
+    /// The settings a line names, where they are usable.
+    pub fn settings_of_line(&self, line: &ModuleLine) -> Option<&Settings> {
         let path = line.config();
         let config = self.configs.iter().find(|config| config.path == path)?;
         self.note(service);

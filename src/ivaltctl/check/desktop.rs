@@ -33,6 +33,11 @@ const SCREENS: [&str; 6] = [
     "xscreensaver",
 ];
 
+/// Whether it is the service of a desktop, a screen lock or a display manager.
+pub fn is_known(service: &str) -> bool {
+    service == "polkit-1" || AS_THE_USER.contains(&service) || SCREENS.contains(&service)
+}
+
 /// Checks every service that asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let mut seen = std::collections::BTreeSet::new();

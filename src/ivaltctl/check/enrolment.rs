@@ -297,15 +297,12 @@ impl UsersCheck<'_> {
 /// and root where no password opens it.
 fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
-    let granted = sudo::subjects(root);
-    let in_groups = granted
-        .groups
-        .iter()
-        .flat_map(|group| accounts::members(root, &local, group));
-    let names: BTreeSet<_> = in_groups.chain(granted.users).collect();
-    let privileged = local.into_iter().filter(|account| {
+    let administrators = sudo::administrators(root, &local).into_iter();
+    let administrators: HashSet<_> = administrators.map(|account| &account.name).collect();
+    let privileged = local.iter().filter(|account| {
         let is_root = account.uid == 0 && accounts::has_a_password(root, &account.name);
-        account.has_a_shell() && (is_root || (account.uid != 0 && names.contains(&account.name)))
+        let may_use_sudo = account.uid != 0 && administrators.contains(&account.name);
+        account.has_a_shell() && (is_root || may_use_sudo)
     });
-    privileged.collect()
+    privileged.cloned().collect()
 }

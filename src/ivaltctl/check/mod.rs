@@ -9,6 +9,7 @@
 //! | [`sshd`] | its effective configuration |
 //! | [`sudo`] | `/etc/sudoers` |
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
+//! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
 //! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
@@ -21,6 +22,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod hosts;
 mod log;
 mod module_file;
 mod online;
@@ -41,6 +43,7 @@ use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
 use super::finding::{Accepted, Finding, Severity};
+use super::pam_stack::{Location, RuleType, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
@@ -48,8 +51,10 @@ pub use accepted::Target;
 use accepted::{derived, with_own_files};
 use context::CheckContext;
 use online::ProbeStep;
-pub use services::{lines_with_ivalt, services_with_ivalt};
-pub use stacks::wrong_password_ends;
+pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
+pub use sshd::version::has_older_prompt_setting;
+pub use sshd::written_methods;
+pub use stacks::{stack_is_sound, wrong_password_ends};
 
 /// Runs all checks and reports what they find, or changes what is accepted.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
@@ -96,7 +101,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 12] = [
+    let checks: [Check; 13] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -104,6 +109,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         sshd::findings,
         sudo::findings,
         desktop::findings,
+        hosts::findings,
         selinux::findings,
         proxy::findings,
         clock::findings,
@@ -111,7 +117,50 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         unreadable::findings,
     ];
     let found = checks.map(|check| derived(context.root, || check(context)));
-    with_own_files(context.root, found.concat())
+    let findings = with_own_files(context.root, found.concat());
+    let named = |finding| name_carriage_return(context.root, in_place(finding));
+    findings.into_iter().map(named).collect()
+}
+
+/// A fix that is a line of pam.d goes where the finding is.
+fn in_place(finding: Finding) -> Finding {
+    let begins_with = |rule_type: RuleType| {
+        finding
+            .fix
+            .starts_with(&format!("{}    ", rule_type.word()))
+    };
+    match finding.line {
+        Some(line) if RuleType::ALL.into_iter().any(begins_with) => Finding {
+            fix: format!("in place of line {line}: {}", finding.fix),
+            ..finding
+        },
+        _ => finding,
+    }
+}
+
+/// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
+fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
+    const OF_WORDS: [&str; 7] = [
+        "bad-argument",
+        "broken-line",
+        "missing-include",
+        "missing-module",
+        "module-missing",
+        "unknown-control",
+        "unusable-service",
+    ];
+    let (Some(file), Some(line)) = (&finding.file, finding.line) else {
+        return finding;
+    };
+    let file = file.clone();
+    match carriage_return(root, &Location { file, line }) {
+        Some((cause, fix)) if OF_WORDS.contains(&finding.id) => Finding {
+            what: format!("{}; {cause}", finding.what),
+            fix,
+            ..finding
+        },
+        _ => finding,
+    }
 }
 
 fn sort(findings: &mut [Finding]) {

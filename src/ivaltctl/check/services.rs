@@ -1,8 +1,11 @@
 //! Which services ask iVALT, and by which lines.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use crate::pam_stack::{self, RuleType, ivalt_rules};
+use super::context::RUN_AS_ROOT;
+use super::{desktop, hosts};
+use crate::pam_stack::{self, FOLDERS, RuleType, Service, ivalt_rules};
 use crate::root::Root;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
@@ -41,15 +44,58 @@ pub fn services_with_ivalt(root: &Root) -> Vec<String> {
 
 /// Every line of every service that names the module; a service that has no `auth` lines of its own has `other`'s.
 pub fn lines_with_ivalt(root: &Root) -> Vec<ModuleLine> {
-    let services = pam_stack::service_names(root).into_iter();
-    services.flat_map(|name| lines_of(root, &name)).collect()
+    let names = pam_stack::service_names(root).into_iter();
+    // A service that libpam cannot use at all is a finding of `stacks`.
+    let read = names.filter_map(|name| Some((pam_stack::read(root, &name).ok()?, name)));
+    let read: Vec<_> = read.collect();
+    let included = read
+        .iter()
+        .flat_map(|(service, name)| included_by(service, name));
+    let included: BTreeSet<_> = included.collect();
+    let is_service = |name: &str| {
+        let is_include = included.contains(name) && !is_asked_for(name);
+        !is_include && !pam_stack::is_include_file(name)
+    };
+    let services = read.iter().filter(|(_, name)| is_service(name));
+    services
+        .flat_map(|(service, name)| lines_of(service, name))
+        .collect()
 }
 
-fn lines_of(root: &Root, name: &str) -> Vec<ModuleLine> {
-    // A service that libpam cannot use at all is a finding of `stacks`.
-    let Ok(service) = pam_stack::read(root, name) else {
-        return Vec::new();
-    };
+/// Services that programs ask for, and that others include.
+fn is_asked_for(name: &str) -> bool {
+    const INCLUDED: [&str; 7] = [
+        pam_stack::OTHER,
+        "remote",
+        "runuser",
+        "passwd",
+        "gdm",
+        "cron",
+        "crond",
+    ];
+    let known = RUN_AS_ROOT.contains(&name) || INCLUDED.contains(&name);
+    known || desktop::is_known(name) || hosts::is_known(name)
+}
+
+/// The files of pam.d that a service includes, itself left out.
+fn included_by(service: &Service, name: &str) -> BTreeSet<String> {
+    let rules = RuleType::ALL
+        .map(|rule_type| service.own(rule_type))
+        .concat();
+    let includes = rules.into_iter().flat_map(|rule| rule.included_by);
+    let names = includes.filter_map(|include| {
+        let path = Path::new(&include.name);
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let in_pam_d = folder.is_none_or(|folder| FOLDERS.map(Path::new).contains(&folder));
+        let file = path.file_name()?.to_str()?;
+        (in_pam_d && file != name).then(|| file.to_owned())
+    });
+    names.collect()
+}
+
+fn lines_of(service: &Service, name: &str) -> Vec<ModuleLine> {
     let rules = service.own(RuleType::Auth);
     let lines = ivalt_rules(rules).map(|(at, module)| ModuleLine {
         service: name.to_owned(),

@@ -4,18 +4,20 @@
 //! value of a keyword counts, `Include` is followed, and a `Match` block overrides what is outside.
 
 mod configuration;
+mod passing;
+pub mod version;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accepted::derived;
 use super::accounts;
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
-use crate::pam_stack::{self, ModuleKind, Rule, RuleType};
+use crate::pam_stack::{self, Rule, RuleType};
 use crate::root::Root;
 pub use configuration::FROM_FILES;
-use configuration::{CONFIG, Configuration, Values};
+use configuration::{CONFIG, Configuration, Location, Values};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -31,12 +33,34 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
         return Vec::new();
     }
-    let Some(configuration) = Configuration::of(context.root) else {
-        return Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
+    for configuration in Configuration::all(context.root) {
+        let found = of_configuration(context, &configuration);
+        let place = |found: &Finding| (found.id, found.file.clone(), found.line);
+        let known: Vec<_> = findings.iter().map(place).collect();
+        let new = |found: &Finding| !known.contains(&place(found));
+        findings.extend(found.into_iter().filter(new));
+    }
+    findings
+}
+
+/// The values of `AuthenticationMethods` that the files set: for all connections, and in `Match` blocks.
+pub fn written_methods(root: &Root) -> (Option<String>, Vec<String>) {
+    let Some(configuration) = Configuration::all(root).into_iter().next() else {
+        return (None, Vec::new());
     };
+    let written = |values: &Values| Some(values.get(METHODS)?.text.clone());
+    let global = written(&configuration.global);
+    let blocks = configuration.matches.iter();
+    let blocks = blocks
+        .filter_map(|(_, values)| written(values).filter(|text| Some(text) != global.as_ref()));
+    (global.clone(), blocks.collect())
+}
+
+fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Vec<Finding> {
     let global = MatchScope {
         context,
-        configuration: &configuration,
+        configuration,
         values: &configuration.global,
         prefix: String::new(),
     };
@@ -66,20 +90,37 @@ struct MatchScope<'a> {
 impl MatchScope<'_> {
     fn check(&self) -> Vec<Finding> {
         if self.is("usepam", "no") {
-            return vec![self.finding(
-                Severity::LetsIn,
-                "sshd-pam-off",
-                "usepam",
-                "UsePAM no: sshd asks no PAM module, so nobody is asked for iVALT, and keys and passwords alone get in",
-                "UsePAM yes",
-            )];
+            return self.without_pam();
         }
+        self.with_pam()
+    }
+
+    /// What would lock out once PAM is on is said before.
+    fn without_pam(&self) -> Vec<Finding> {
+        let off = self.finding(
+            Severity::LetsIn,
+            "sshd-pam-off",
+            "usepam",
+            "UsePAM no: sshd asks no PAM module, so nobody is asked for iVALT, and keys and passwords alone get in",
+            "UsePAM yes",
+        );
+        let then = self.with_pam().into_iter();
+        let then = then.filter(|found| found.severity == Severity::LocksOut);
+        let then = then.map(|found| Finding {
+            what: format!("once UsePAM is yes: {}", found.what),
+            ..found
+        });
+        [off].into_iter().chain(then).collect()
+    }
+
+    fn with_pam(&self) -> Vec<Finding> {
         let root = self.context.root;
         [
             self.methods(),
             self.unused_line().into_iter().collect(),
             self.token_alone().into_iter().collect(),
             self.prompts(),
+            derived(root, || self.nobody_gets_in().into_iter().collect()),
             derived(root, || self.limits()),
             self.accounts(),
         ]
@@ -119,19 +160,13 @@ impl MatchScope<'_> {
         what: &str,
         fix: &str,
     ) -> Finding {
-        let value = self.values.get(keyword);
-        let location = value.and_then(|value| value.location.clone());
-        let where_to_write = match &location {
-            Some((file, _)) => format!("write in {}", file.display()),
-            // Further down, an earlier value would count, or the line would belong to a Match block.
-            None => format!("write at the top of {CONFIG}"),
-        };
-        let (file, line) = match location {
-            Some((file, line)) => (file, Some(line)),
+        let (file, line) = match self.location(keyword) {
+            Some((file, line)) => (file.clone(), Some(*line)),
             None => (CONFIG.into(), None),
         };
         let source = self.configuration.source;
-        let fix = format!("{where_to_write}: {fix}; then: sshd -t && systemctl reload ssh");
+        let place = self.place_of_fix(keyword, fix);
+        let fix = format!("write {place}: {fix}; then: sshd -t && systemctl reload ssh");
         Finding {
             line,
             ..finding(
@@ -141,6 +176,32 @@ impl MatchScope<'_> {
                 format!("{}{what}{source}", self.prefix),
                 fix,
             )
+        }
+    }
+
+    fn location(&self, keyword: &str) -> Option<&Location> {
+        self.values.get(keyword)?.location.as_ref()
+    }
+
+    /// In place of the line that sets the keyword of the fix; else where it counts for these connections.
+    fn place_of_fix(&self, keyword: &str, fix: &str) -> String {
+        let of_fix = fix
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let outside = self.configuration.global.get(&of_fix);
+        let outside = outside.and_then(|value| value.location.as_ref());
+        let in_block = !self.prefix.is_empty();
+        match (self.location(&of_fix), self.location(keyword)) {
+            (Some((file, line)), _) if !in_block || self.location(&of_fix) != outside => {
+                format!("in {}, in place of line {line}", file.display())
+            }
+            (_, Some((file, line))) if in_block => {
+                format!("in {}, above line {line}", file.display())
+            }
+            // Further down, an earlier value would count, or the line would belong to a Match block.
+            _ => format!("at the top of {CONFIG}"),
         }
     }
 
@@ -176,7 +237,7 @@ impl MatchScope<'_> {
                 METHODS,
                 "every list of AuthenticationMethods has the password method, which cannot carry a token: nobody gets in \
                  by ssh",
-                "AuthenticationMethods keyboard-interactive",
+                &self.methods_fix(),
             ));
         }
         findings
@@ -193,7 +254,7 @@ impl MatchScope<'_> {
                 &format!(
                     "AuthenticationMethods has the list {shown}, which does not run PAM: users get in by it without iVALT"
                 ),
-                self.methods_fix(),
+                &self.methods_fix(),
             )),
             1 => None,
             _ => Some(self.finding(
@@ -204,7 +265,7 @@ impl MatchScope<'_> {
                     "AuthenticationMethods has the list {shown}, which runs PAM twice: users are asked for two iVALT \
                      tokens"
                 ),
-                "AuthenticationMethods keyboard-interactive",
+                &self.methods_fix(),
             )),
         }
     }
@@ -223,21 +284,17 @@ impl MatchScope<'_> {
             "a line of pam.d has only_after={method}, and no list of AuthenticationMethods has {method} before \
              keyboard-interactive: that line never asks, and users log in as without it"
         );
-        let fix =
-            format!("AuthenticationMethods {method},keyboard-interactive keyboard-interactive");
+        let fix = format!(
+            "AuthenticationMethods {method},keyboard-interactive {}",
+            self.value(METHODS)
+        );
         let id = "sshd-only-after-unused";
         Some(self.finding(Severity::Warning, id, METHODS, &what, &fix))
     }
 
     /// A list runs PAM alone, which asks for nothing but the token.
     fn token_alone(&self) -> Option<Finding> {
-        let proof = [
-            ModuleKind::Password,
-            ModuleKind::Factor,
-            ModuleKind::Unknown,
-        ];
-        let mut rules = self.auth_rules().into_iter();
-        if rules.any(|rule| proof.contains(&rule.kind())) {
+        if self.asks_for_another_proof() {
             return None;
         }
         let lists = self.method_lists();
@@ -249,7 +306,7 @@ impl MatchScope<'_> {
                 METHODS,
                 "AuthenticationMethods has a list that runs PAM alone, and PAM asks for nothing but the token: it is the \
                  only factor, and strangers may try tokens",
-                "AuthenticationMethods publickey,keyboard-interactive",
+                &self.methods_fix(),
             )
         })
     }
@@ -265,15 +322,6 @@ impl MatchScope<'_> {
             .iter()
             .filter_map(Rule::only_after)
             .collect()
-    }
-
-    /// With a line for keys and one for passwords, both remain ways in.
-    fn methods_fix(&self) -> &'static str {
-        if self.waited_for().contains(&"publickey") {
-            "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
-        } else {
-            "AuthenticationMethods publickey,keyboard-interactive"
-        }
     }
 
     /// After a key sshd does not run PAM's auth lines, and here one method is enough.
@@ -292,7 +340,7 @@ impl MatchScope<'_> {
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
-                fix,
+                &fix,
             );
             findings.push(found.concerning(people));
         }
@@ -317,8 +365,8 @@ impl MatchScope<'_> {
             let what = format!(
                 "{what} is enough, and sshd does not run PAM's auth lines after it: users get in by it without iVALT"
             );
-            let fix = "AuthenticationMethods keyboard-interactive publickey,keyboard-interactive";
-            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, fix));
+            let fix = self.methods_fix();
+            findings.push(self.finding(Severity::LetsIn, "sshd-other-skips", keyword, &what, &fix));
         }
         findings
     }
@@ -348,25 +396,38 @@ impl MatchScope<'_> {
         (who, names)
     }
 
+    /// The setting that keeps sshd from showing a prompt of PAM's. Before OpenSSH 8.7 either of two does.
+    fn prompt_off(&self) -> Option<(&'static str, &'static str)> {
+        let settings = [
+            (
+                "challengeresponseauthentication",
+                "ChallengeResponseAuthentication",
+            ),
+            (
+                "kbdinteractiveauthentication",
+                "KbdInteractiveAuthentication",
+            ),
+        ];
+        settings
+            .into_iter()
+            .find(|(keyword, _)| self.is(keyword, "no"))
+    }
+
     /// Whether the module can ask at all.
     fn prompts(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        // ChallengeResponseAuthentication is its older name.
-        let (keyword, name) = (
-            "kbdinteractiveauthentication",
-            "KbdInteractiveAuthentication",
-        );
         let lists = self.method_lists();
-        if self.is(keyword, "no") {
+        if let Some((keyword, name)) = self.prompt_off() {
             let what = format!(
                 "{name} no: sshd has no way to show the module's prompt, so nobody who needs iVALT gets in by ssh"
             );
+            let fix = format!("{name} yes");
             findings.push(self.finding(
                 Severity::LocksOut,
                 "sshd-prompt-off",
                 keyword,
                 &what,
-                &format!("{name} yes"),
+                &fix,
             ));
         }
         let offered = lists.is_empty() || lists.iter().any(|list| list[0] == "password");
@@ -486,15 +547,22 @@ fn is_before_pam(method: &str, list: &[&str]) -> bool {
 }
 
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
+    // What users make of their own files must not become a fault of the system.
+    let start = root.listing_people(|| root.read_start(&key_file(account, file), 1 << 20));
+    has_a_key(&String::from_utf8_lossy(&start.unwrap_or_default()))
+}
+
+/// A name in `AuthorizedKeysFile`, for an account; sshd_config(5), TOKENS.
+fn key_file(account: &accounts::Account, file: &str) -> PathBuf {
     let file = file
         .replace("%h", &account.home)
         .replace("%u", &account.name)
         .replace("%U", &account.uid.to_string())
         .replace("%%", "%");
-    // What users make of their own files must not become a fault of the system.
-    let file = Path::new(&account.home).join(file);
-    let start = root.listing_people(|| root.read_start(&file, 1 << 20));
-    let text = String::from_utf8_lossy(&start.unwrap_or_default()).into_owned();
+    Path::new(&account.home).join(file)
+}
+
+fn has_a_key(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| !line.is_empty() && !line.starts_with('#'))
 }

@@ -1,246 +1,192 @@
 //! sudo: when it does not call PAM at all, and as which service it calls PAM.
-//!
-//! `/etc/sudoers` and what it includes are read as text, since only root may read them and sudo itself lists the rules
-//! of one user at a time; sudo-rs reads the same files.
 
-use std::path::{Path, PathBuf};
+mod sudoers;
+mod tokens;
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use super::accounts::{self, Account};
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
+use sudoers::{Grant, Location, Person, Setting, Sudoers};
 
-const SUDOERS: &str = "/etc/sudoers";
-/// sudo's own limit of includes in includes (MAX_SUDOERS_DEPTH).
-const MAX_DEPTH: usize = 128;
 /// More prompts than that for one command are a warning.
 const MAX_PROMPTS: u64 = 10;
-
-/// A line of sudoers.
-struct SudoersLine {
-    file: PathBuf,
-    number: usize,
-    text: String,
-}
-
-/// The users and groups that sudoers gives rights.
-#[derive(Debug, Default)]
-pub struct SudoSubjects {
-    pub users: Vec<String>,
-    pub groups: Vec<String>,
-}
+/// Minutes for which iVALT may stay passed without a warning: a day.
+const MAX_TIMEOUT: f64 = 24.0 * 60.0;
 
 /// Checks sudo, if its service asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sudo") {
         return Vec::new();
     }
-    let lines = lines(context.root);
-    let of_lines = lines.iter().flat_map(|line| match defaults(&line.text) {
-        Some(settings) => settings
-            .iter()
-            .filter_map(|setting| check_default(context, line, setting))
-            .collect(),
-        None => check_grant(line),
-    });
-    of_lines.collect()
+    let sudoers = Sudoers::read(context.root);
+    let settings = in_effect(&sudoers.settings);
+    let of_settings = settings.filter_map(|setting| check_setting(context, setting));
+    let of_grants = sudoers.grants.iter().filter_map(check_grant);
+    of_settings.chain(of_grants).collect()
 }
 
-/// Who may use sudo: groups by `%`, users by their name. Where sudoers cannot be read, the groups distributions use.
-pub fn subjects(root: &Root) -> SudoSubjects {
-    let lines = lines(root);
-    if lines.is_empty() {
-        let groups = ["sudo", "wheel", "admin"].map(str::to_owned).to_vec();
-        return SudoSubjects {
-            groups,
-            ..SudoSubjects::default()
+/// Which of these accounts may run anything by sudo. Where sudoers cannot be read, members of the groups that
+/// distributions use.
+pub fn administrators<'a>(root: &'a Root, accounts: &'a [Account]) -> Vec<&'a Account> {
+    let sudoers = Sudoers::read(root);
+    let groups = Groups {
+        root,
+        accounts,
+        members: RefCell::default(),
+    };
+    let may_use_it = |account: &&Account| {
+        let person = LocalAccount {
+            account,
+            groups: &groups,
         };
-    }
-    let mut subjects = SudoSubjects::default();
-    for line in lines.iter().filter(|line| is_grant(&line.text)) {
-        let subject = line.text.split('=').next().unwrap_or_default();
-        // The last word before `=` is the host.
-        let users = subject
-            .trim()
-            .rsplit_once(char::is_whitespace)
-            .map_or("", |(users, _)| users);
-        for name in users.split(',').map(str::trim) {
-            match name.strip_prefix('%') {
-                Some(group) => subjects.groups.push(group.to_owned()),
-                None => subjects.users.push(name.to_owned()),
-            }
+        match sudoers.is_empty() {
+            true => ["sudo", "wheel", "admin"]
+                .iter()
+                .any(|group| person.in_group(group)),
+            false => sudoers.grants_to(&person),
         }
-    }
-    subjects
-}
-
-fn is_grant(text: &str) -> bool {
-    let alias = [
-        "User_Alias",
-        "Runas_Alias",
-        "Host_Alias",
-        "Cmnd_Alias",
-        "Cmd_Alias",
-    ];
-    text.contains('=')
-        && defaults(text).is_none()
-        && !alias.iter().any(|word| text.starts_with(word))
-}
-
-fn lines(root: &Root) -> Vec<SudoersLine> {
-    let mut lines = Vec::new();
-    collect(root, Path::new(SUDOERS), MAX_DEPTH, &mut lines);
-    lines
-}
-
-fn collect(root: &Root, file: &Path, depth: usize, lines: &mut Vec<SudoersLine>) {
-    let Ok(text) = root.read(file) else {
-        return;
     };
-    for (number, text) in logical_lines(&text) {
-        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
-        let named = file
-            .parent()
-            .unwrap_or(Path::new("/"))
-            .join(rest.trim().trim_matches('"'));
-        match (word, depth) {
-            ("@include" | "#include" | "@includedir" | "#includedir", 0) => {}
-            ("@include" | "#include", _) => collect(root, &named, depth - 1, lines),
-            ("@includedir" | "#includedir", _) => {
-                // sudoers(5): names with a dot and those that end in a tilde are left out.
-                let names = root
-                    .names(&named)
-                    .into_iter()
-                    .map(|name| name.to_string_lossy().into_owned());
-                for name in names.filter(|name| !name.contains('.') && !name.ends_with('~')) {
-                    collect(root, &named.join(name), depth - 1, lines);
-                }
-            }
-            _ if text.starts_with('#') && !is_user_id(&text) => {}
-            _ if text.is_empty() => {}
-            _ => lines.push(SudoersLine {
-                file: file.to_owned(),
-                number,
-                text,
-            }),
-        }
+    accounts.iter().filter(may_use_it).collect()
+}
+
+/// Each group is looked up once: a directory service may be asked for it.
+struct Groups<'a> {
+    root: &'a Root,
+    accounts: &'a [Account],
+    members: RefCell<BTreeMap<String, Rc<HashSet<String>>>>,
+}
+
+impl Groups<'_> {
+    fn members(&self, name: &str) -> Rc<HashSet<String>> {
+        let look_up = || {
+            let members = accounts::members(self.root, self.accounts, name);
+            Rc::new(members.into_iter().collect())
+        };
+        let mut known = self.members.borrow_mut();
+        Rc::clone(known.entry(name.to_owned()).or_insert_with(look_up))
     }
 }
 
-/// `#1000 ALL=…` names a user by number; everything else after `#` is a comment.
-fn is_user_id(text: &str) -> bool {
-    text.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+struct LocalAccount<'a> {
+    account: &'a Account,
+    groups: &'a Groups<'a>,
 }
 
-/// Lines with their numbers; a backslash at the end joins the next.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
-    let mut lines = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (number, line) in (1..).zip(text.lines()) {
-        let (begun, mut joined) = open.take().unwrap_or((number, String::new()));
-        match line.strip_suffix('\\') {
-            Some(line) => {
-                joined.push_str(line);
-                open = Some((begun, joined));
-            }
-            None => {
-                joined.push_str(line);
-                lines.push((begun, without_comment(&joined).trim().to_owned()));
-            }
-        }
+impl Person for LocalAccount<'_> {
+    fn name(&self) -> &str {
+        &self.account.name
     }
-    lines.extend(open);
-    lines
+
+    fn uid(&self) -> u32 {
+        self.account.uid
+    }
+
+    fn in_group(&self, name: &str) -> bool {
+        self.groups.members(name).contains(&self.account.name)
+    }
+
+    /// Groups of one ID are one group.
+    fn in_group_id(&self, gid: u32) -> bool {
+        let name = || accounts::group_name(self.groups.root, gid);
+        self.account.gid == gid || name().is_some_and(|name| self.in_group(&name))
+    }
 }
 
-/// A comment after a rule, but not `#include`, nor a user by number.
-fn without_comment(line: &str) -> &str {
-    let comment = line.char_indices().skip(1).find(|(at, c)| {
-        let next = line.as_bytes().get(at + 1);
-        *c == '#'
-            && line[..*at].ends_with(char::is_whitespace)
-            && !next.is_some_and(u8::is_ascii_digit)
-    });
-    comment.map_or(line, |(at, _)| &line[..at])
-}
-
-/// The settings of a `Defaults` line: `Defaults[@host|:user|!command|>runas] a, !b, c = d`.
-fn defaults(text: &str) -> Option<Vec<String>> {
-    let rest = text.strip_prefix("Defaults")?;
-    let rest = match rest.chars().next()? {
-        c if c.is_whitespace() => rest,
-        '@' | ':' | '!' | '>' => rest.split_once(char::is_whitespace)?.1,
-        _ => return None,
+/// Of two for the same users, host or commands the last.
+fn in_effect(settings: &[Setting]) -> impl Iterator<Item = &Setting> {
+    let is_set_later = |at: usize, setting: &Setting| {
+        settings[at + 1..]
+            .iter()
+            .any(|later| (&later.scope, &later.name) == (&setting.scope, &setting.name))
     };
-    Some(
-        rest.split(',')
-            .map(|setting| setting.trim().to_owned())
-            .collect(),
-    )
+    let settings = settings.iter().enumerate();
+    settings.filter_map(move |(at, setting)| (!is_set_later(at, setting)).then_some(setting))
 }
 
-fn warning(line: &SudoersLine, id: &'static str, what: &str, fix: &str) -> Finding {
+fn warning(location: &Location, id: &'static str, what: &str, fix: &str) -> Finding {
+    let file = &location.file;
     Finding {
-        line: Some(line.number),
+        line: Some(location.line),
         ..finding(
             Severity::Warning,
             id,
-            &line.file,
+            file,
             what,
-            format!("visudo -f {}: {fix}", line.file.display()),
+            format!("visudo -f {}: {fix}", file.display()),
         )
     }
 }
 
-fn check_default(context: &CheckContext, line: &SudoersLine, setting: &str) -> Option<Finding> {
-    let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
-    let (name, value) = (name.trim(), value.trim().trim_matches('"'));
-    match name {
-        "!authenticate" => Some(warning(
-            line,
+fn check_setting(context: &CheckContext, setting: &Setting) -> Option<Finding> {
+    let (at, value) = (&setting.location, setting.value.as_str());
+    match (setting.name.as_str(), setting.negated) {
+        ("authenticate", true) => Some(warning(
+            at,
             "sudo-not-asked",
             "!authenticate: sudo runs these commands without calling PAM, so without iVALT",
             "remove !authenticate",
         )),
-        "noninteractive_auth" => Some(warning(
-            line,
+        ("exempt_group", false) if !value.is_empty() => Some(warning(
+            at,
+            "sudo-exempt-group",
+            &format!(
+                "exempt_group: for members of {value}, sudo runs commands without calling PAM, so without iVALT"
+            ),
+            "remove exempt_group",
+        )),
+        ("noninteractive_auth", false) => Some(warning(
+            at,
             "sudo-noninteractive",
             "noninteractive_auth: sudo -n runs the module, whose prompt nobody can answer: scripts fail with a denial and \
              its delay, in place of sudo's \"a password is required\"",
             "remove noninteractive_auth",
         )),
-        "timestamp_timeout" | "!timestamp_timeout" if value.starts_with('-') => Some(warning(
-            line,
-            "sudo-timestamp",
-            "timestamp_timeout is negative: a user who has passed iVALT once is not asked again until the next boot",
-            "timestamp_timeout = 15",
-        )),
-        "passwd_tries" => many_tries(context, line, value.parse().ok()?),
-        "pam_service" => other_service(context, line, value, "sudo"),
-        "pam_login_service" => other_service(context, line, value, "sudo -i"),
+        ("timestamp_timeout", false) => timeout(at, value.parse().ok()?),
+        ("passwd_tries", false) => many_tries(context, at, value.parse().ok()?),
+        ("pam_service", false) => other_service(context, at, value, "sudo"),
+        ("pam_login_service", false) => other_service(context, at, value, "sudo -i"),
         _ => None,
     }
 }
 
+fn timeout(at: &Location, minutes: f64) -> Option<Finding> {
+    let what = match minutes {
+        minutes if minutes < 0.0 => {
+            "timestamp_timeout is negative: a user who has passed iVALT once is not asked again until the next boot".to_owned()
+        }
+        minutes if minutes > MAX_TIMEOUT => format!(
+            "timestamp_timeout: a user who has passed iVALT once is not asked again for {:.0} days",
+            (minutes / MAX_TIMEOUT).ceil()
+        ),
+        _ => return None,
+    };
+    Some(warning(
+        at,
+        "sudo-timestamp",
+        &what,
+        "timestamp_timeout = 15",
+    ))
+}
+
 /// sudo runs the whole stack again after a denial, passwd_tries times.
-fn many_tries(context: &CheckContext, line: &SudoersLine, tries: u64) -> Option<Finding> {
+fn many_tries(context: &CheckContext, at: &Location, tries: u64) -> Option<Finding> {
     let attempts = context.settings_of("sudo")?.token.attempts.get();
     let prompts = tries.saturating_mul(attempts);
     let what = format!(
         "passwd_tries = {tries}, and each try may ask for {attempts} tokens: one command may ask {prompts} times"
     );
-    (prompts > MAX_PROMPTS).then(|| {
-        warning(
-            line,
-            "sudo-many-tries",
-            &what,
-            "passwd_tries = 3, or token.attempts = 1 in the settings",
-        )
-    })
+    let fix = "passwd_tries = 3, or token.attempts = 1 in the settings";
+    (prompts > MAX_PROMPTS).then(|| warning(at, "sudo-many-tries", &what, fix))
 }
 
 fn other_service(
     context: &CheckContext,
-    line: &SudoersLine,
+    at: &Location,
     service: &str,
     command: &str,
 ) -> Option<Finding> {
@@ -253,47 +199,12 @@ fn other_service(
     let fix = format!("add the pam_ivalt line to /etc/pam.d/{service}, too");
     Some(Finding {
         severity: Severity::LetsIn,
-        ..warning(line, "sudo-other-service", &what, &fix)
+        ..warning(at, "sudo-other-service", &what, &fix)
     })
 }
 
-fn check_grant(line: &SudoersLine) -> Vec<Finding> {
-    if !is_grant(&line.text) || !line.text.contains("NOPASSWD:") {
-        return Vec::new();
-    }
+fn check_grant(grant: &Grant) -> Option<Finding> {
     let what = "NOPASSWD: sudo runs these commands without calling PAM, so without iVALT";
-    vec![warning(line, "sudo-nopasswd", what, "remove NOPASSWD:")]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_defaults() {
-        for (text, expected) in [
-            ("Defaults a, !b", Some(vec!["a", "!b"])),
-            ("Defaults:alice !authenticate", Some(vec!["!authenticate"])),
-            ("Defaults\tpasswd_tries = 5", Some(vec!["passwd_tries = 5"])),
-            ("Defaultsx a", None),
-            ("alice ALL=(ALL) ALL", None),
-        ] {
-            let expected =
-                expected.map(|words| words.into_iter().map(str::to_owned).collect::<Vec<_>>());
-            assert_eq!(defaults(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn comments_and_joined_lines() {
-        let lines = logical_lines("a \\\nb # c\n# d\n#includedir /x\n#1000 ALL=ALL\n");
-        let texts: Vec<_> = lines
-            .iter()
-            .map(|(line, text)| format!("{line} {text}"))
-            .collect();
-        assert_eq!(
-            texts,
-            ["1 a b", "3 # d", "4 #includedir /x", "5 #1000 ALL=ALL"]
-        );
-    }
+    let found = || warning(&grant.location, "sudo-nopasswd", what, "remove NOPASSWD:");
+    grant.nopasswd.then(found)
 }

@@ -4,6 +4,7 @@
 //! that rolls back, then the change.
 
 mod listener;
+mod pam;
 mod plan;
 mod rollback;
 mod saved_state;
@@ -11,47 +12,63 @@ mod sshd;
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use similar::TextDiff;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::command_line::{DisableArgs, EnableArgs};
+use crate::audit::{self, Outcome};
+use crate::caller::caller;
+use crate::command_line::{ConfirmArgs, DisableArgs, EnableArgs};
 use crate::finding::Finding;
-use crate::folder::reason;
+use crate::output::Output;
 use crate::root::Root;
-use crate::terminal::{self, ERROR, OK, WARN};
-use crate::{Exit, Refused, check, pam_stack};
+use crate::terminal::{self, OK};
+use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
-/// Enables iVALT for a service. Nobody holds the lock while a question is open: it could keep a rollback waiting.
-pub fn enable(enable: &EnableArgs, config: &Path) -> Result<Exit, Refused> {
-    let root = system(&enable.root)?;
-    let service = service_name(&enable.service)?;
-    let states = StateDir::create(&root)?;
-    let plan::Plan { changes, notice } = new_plan(&states, &root, service)?;
-    let findings = refuse_dangerous(&root, config, &changes)?;
-    show(&changes, |change| {
-        (bytes_of(&change.before), &change.after.0)
-    });
+/// Enables iVALT for a service.
+pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
+    let mut output = Output::new(args.json, args.dry_run);
+    let result = try_enable(args, config, &mut output);
+    output.finish(result)
+}
+
+/// Nobody holds the lock while a question is open: it could keep a rollback waiting.
+fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
+    let root = system(&args.root)?;
+    let service = service_name(&args.service)?;
+    let states = StateDir::open(&root)?;
+    let plan = new_plan(&states, &root, service)?;
+    let findings = refuse_dangerous(&root, config, &plan.changes, output)?;
+    for change in &plan.changes {
+        output.diff(&change.path, bytes_of(&change.before), &change.after.0);
+    }
     if !findings.is_empty() {
-        check::show(&findings);
+        output.findings(&findings);
     }
-    if let Some(notice) = notice {
-        terminal::print(terminal::styled(WARN, notice));
-    }
-    ask_unless(enable.yes)?;
-    let states = states.lock()?;
-    if new_plan(&states, &root, service)?.changes != changes {
-        return Err(changed_meanwhile());
-    }
-    let mut state = SavedState::new(service, enable.confirm_within, changes);
+    output.notices(plan.notice);
+    let mut state = SavedState::new(service, args.confirm_within, plan.changes);
     if !root.is_this_machine() {
         state.phase = Phase::Confirmed;
     }
-    states.save(&state)?;
-    apply(&states, &root, &state)?;
-    print_next_step(&state, enable);
-    Ok(Exit::Done)
+    refuse_unless_possible(&states, &root, &state)?;
+    if is_running_sshd(&root, &state) {
+        sshd::test()?;
+    }
+    if !output.dry_run {
+        ask_unless(args.yes)?;
+        let states = StateDir::create(&root)?.lock()?;
+        if new_plan(&states, &root, service)?.changes != state.changes {
+            return Err(changed_meanwhile());
+        }
+        state.until = SystemTime::now() + args.confirm_within;
+        states.save(&state)?;
+        apply(&states, &root, &state, output)?;
+    }
+    report_enabled(&state, args, output);
+    Ok(())
 }
 
 fn system(folder: &Path) -> Result<Root, Refused> {
@@ -79,9 +96,16 @@ fn changed_meanwhile() -> Refused {
 }
 
 /// Keeps every change that waits for a confirmation.
-pub fn confirm() -> Result<Exit, Refused> {
-    let states = StateDir::create(&Root::this_machine()?)?.lock()?;
-    let (pending, others): (Vec<_>, Vec<_>) = states
+pub fn confirm(args: &ConfirmArgs) -> Exit {
+    let mut output = Output::new(args.json, false);
+    let result = try_confirm(&mut output);
+    output.finish(result)
+}
+
+fn try_confirm(output: &mut Output) -> Result<(), Refused> {
+    let root = Root::this_machine()?;
+    let states = StateDir::create(&root)?.lock()?;
+    let (mut pending, others): (Vec<_>, Vec<_>) = states
         .all()?
         .into_iter()
         .partition(|state| state.phase == Phase::Pending);
@@ -91,54 +115,73 @@ pub fn confirm() -> Result<Exit, Refused> {
             format!("too late: {0} was not confirmed in time, and everything was put back; start again: ivaltctl enable {0}", state.service)
         })));
     }
-    for mut state in pending {
+    for state in &mut pending {
         state.phase = Phase::Confirmed;
-        states.save(&state)?;
-        terminal::print(format_args!("{}: iVALT stays enabled", state.service));
+        states.save(state)?;
+        event("confirm", caller(), &root, state).record(Outcome::Done);
+        let sentence = format!("{}: iVALT stays enabled", state.service);
+        output.done("confirmed", sentence);
     }
-    Ok(Exit::Done)
+    let confirmed = pending.iter();
+    let confirmed = confirmed.map(|state| service_json(state, state.phase, None));
+    output.set("services", confirmed.collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Disables iVALT for a service, or for all, or for none: the files are as they were before.
-pub fn disable(disable: &DisableArgs) -> Result<Exit, Refused> {
-    let root = system(&disable.root)?;
-    let states = StateDir::create(&root)?;
-    let enabled = enabled(&states, &root, disable)?;
-    if enabled.is_empty() {
-        terminal::print("`ivaltctl enable` has enabled nothing; nothing to disable");
-        return Ok(Exit::Done);
-    }
-    for state in &enabled {
-        show(&state.changes, |change| {
-            (&change.after.0, bytes_of(&change.before))
-        });
-    }
-    ask_unless(disable.yes)?;
-    let states = states.lock()?;
-    // A confirmation alone changes nothing of what is shown.
-    let changes = |state: &SavedState| state.changes.clone();
-    let now = self::enabled(&states, &root, disable)?;
-    if !now.iter().map(changes).eq(enabled.iter().map(changes)) {
-        return Err(changed_meanwhile());
-    }
-    for state in &now {
-        restore(&root, state)?;
-        states.forget(&state.service)?;
-        terminal::print(format_args!(
-            "{}: iVALT is disabled, the files are as they were before",
-            state.service
-        ));
-    }
-    Ok(Exit::Done)
+pub fn disable(args: &DisableArgs) -> Exit {
+    let mut output = Output::new(args.json, args.dry_run);
+    let result = try_disable(args, &mut output);
+    output.finish(result)
 }
 
-/// The saved states of what is to be disabled, if all of it can be.
+fn try_disable(args: &DisableArgs, output: &mut Output) -> Result<(), Refused> {
+    let root = system(&args.root)?;
+    let states = StateDir::open(&root)?;
+    let enabled = enabled(&states, &root, args, output)?;
+    let disabled = enabled.iter();
+    let disabled = disabled.map(|state| service_json(state, "disabled", None));
+    output.set("services", disabled.collect::<Vec<_>>());
+    if enabled.is_empty() {
+        output.line("`ivaltctl enable` has enabled nothing; nothing to disable");
+        return Ok(());
+    }
+    for state in &enabled {
+        for change in &state.changes {
+            output.diff(&change.path, &change.after.0, bytes_of(&change.before));
+        }
+        refuse_unless_possible(&states, &root, state)?;
+    }
+    if !output.dry_run {
+        ask_unless(args.yes)?;
+        let states = StateDir::create(&root)?.lock()?;
+        let now = self::enabled(&states, &root, args, output)?;
+        // A confirmation alone changes nothing of what is shown.
+        if !now.iter().map(changes).eq(enabled.iter().map(changes)) {
+            return Err(changed_meanwhile());
+        }
+        restore_all(&states, &root, &now, output)?;
+    }
+    for state in &enabled {
+        let service = &state.service;
+        let sentence = format!("{service}: iVALT is disabled, the files are as they were before");
+        output.done("disabled", sentence);
+    }
+    Ok(())
+}
+
+fn changes(state: &SavedState) -> &[Change] {
+    &state.changes
+}
+
+/// The saved states of what is to be disabled, if all of it can be; sshd's first, which alone may refuse its files.
 fn enabled(
     states: &StateDir,
     root: &Root,
-    disable: &DisableArgs,
+    args: &DisableArgs,
+    output: &mut Output,
 ) -> Result<Vec<SavedState>, Refused> {
-    let enabled = match &disable.service {
+    let mut enabled = match &args.service {
         Some(service) => vec![enabled_service(states, service)?],
         None => {
             let all = states.all()?.into_iter();
@@ -146,8 +189,9 @@ fn enabled(
                 .collect()
         }
     };
+    enabled.sort_by_key(|state| state.service != "sshd");
     for state in &enabled {
-        refuse_if_edited(root, state)?;
+        refuse_if_edited(root, state, output)?;
     }
     Ok(enabled)
 }
@@ -211,11 +255,28 @@ fn is_as_before(root: &Root, state: &SavedState) -> bool {
     state.changes.iter().all(as_before)
 }
 
-/// The system as it would be after each `enable` that is possible now.
-pub fn results(root: &Root) -> Vec<Root> {
-    let plans = pam_stack::service_names(root).into_iter();
-    let plans = plans.filter_map(|service| plan::plan(root, &service).ok());
-    plans.map(|plan| plan::after(root, &plan.changes)).collect()
+/// A system as `enable` would make it.
+pub struct Prospect {
+    pub root: Root,
+    changes: Vec<Change>,
+}
+
+impl Prospect {
+    /// Whatever `enable` could do now.
+    pub fn all(root: &Root) -> Vec<Self> {
+        let plans = pam_stack::service_names(root).into_iter();
+        let plans = plans.filter_map(|service| plan::plan(root, &service).ok());
+        let prospects = plans.map(|plan| Self {
+            root: plan::after(root, &plan.changes),
+            changes: plan.changes,
+        });
+        prospects.collect()
+    }
+
+    /// A finding of it as `enable` shows it.
+    pub fn shown(&self, now: &Root, finding: Finding) -> Finding {
+        plan::in_files_of_now(now, &self.changes, finding)
+    }
 }
 
 /// `check` judges the system as it would be: what is left may be shown and does not stop anything.
@@ -223,6 +284,7 @@ fn refuse_dangerous(
     root: &Root,
     config: &Path,
     changes: &[Change],
+    output: &mut Output,
 ) -> Result<Vec<Finding>, Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
@@ -230,33 +292,33 @@ fn refuse_dangerous(
     } else {
         config
     };
-    let findings = check::findings(&result, config);
+    let findings = check::findings(&result, config).into_iter();
+    let findings: Vec<_> = findings
+        .map(|finding| plan::in_files_of_now(root, changes, finding))
+        .collect();
     if !findings.iter().any(Finding::is_dangerous) {
         return Ok(findings);
     }
-    check::show(&findings);
+    output.findings(&findings);
     Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first, or, \
                  where it is meant: ivaltctl check --accept ID:FILE --because TEXT".into()))
 }
 
-/// Every change as a diff.
-fn show<'a>(changes: &'a [Change], sides: impl Fn(&'a Change) -> (&'a [u8], &'a [u8])) {
-    for change in changes {
-        let (old, new) = sides(change);
-        let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
-        let path = change.path.display().to_string();
-        let diff = TextDiff::from_lines(&*old, &*new)
-            .unified_diff()
-            .header(&path, &path)
-            .to_string();
-        for line in diff.lines() {
-            terminal::print(match line.as_bytes().first() {
-                Some(b'+') => terminal::styled(OK, line),
-                Some(b'-') => terminal::styled(ERROR, line),
-                _ => line.into(),
-            });
-        }
+/// What would fail in the middle of a change is found before it.
+fn refuse_unless_possible(
+    states: &StateDir,
+    root: &Root,
+    state: &SavedState,
+) -> Result<(), Refused> {
+    states.require_writable(root)?;
+    for change in &state.changes {
+        let writable = root.require_writable(&change.path);
+        writable.map_err(|error| not_written(&change.path, &error))?;
     }
+    if is_running_sshd(root, state) {
+        sshd::require_known_listener()?;
+    }
+    Ok(())
 }
 
 fn bytes_of(content: &Option<Content>) -> &[u8] {
@@ -264,14 +326,48 @@ fn bytes_of(content: &Option<Content>) -> &[u8] {
 }
 
 /// From here on, whatever ends this process, the rollback is there.
-fn apply(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
-    let done = start_rollback(root, state).and_then(|()| write_all(root, state));
-    done.map_err(|Refused(why)| {
-        match restore(root, state).and_then(|()| states.forget(&state.service)) {
-            Ok(()) => Refused(format!("{why}; everything was put back")),
-            Err(Refused(worse)) => Refused(format!("{why}; and it could not be put back: {worse}")),
+fn apply(
+    states: &LockedStateDir,
+    root: &Root,
+    state: &SavedState,
+    output: &mut Output,
+) -> Result<(), Refused> {
+    let event = event("enable", caller(), root, state);
+    let started = start_rollback(root, state);
+    let begun = started.is_ok();
+    let why = match started.and_then(|()| write_all(root, state)) {
+        Ok(notice) => {
+            event.record(Outcome::Done);
+            output.notices(notice);
+            return Ok(());
         }
-    })
+        Err(Refused(why)) => why,
+    };
+    Err(Refused(
+        match restore(root, state).and_then(|_| states.forget(&state.service)) {
+            Ok(()) => {
+                if begun {
+                    event.record(Outcome::PutBack(&why));
+                }
+                format!("{why}; everything was put back")
+            }
+            Err(Refused(worse)) => {
+                event.record(Outcome::Failed(&why));
+                output.set("changed", true);
+                format!("{why}; and it could not be put back: {worse}")
+            }
+        },
+    ))
+}
+
+/// What the system log says of it.
+fn event<'a>(command: &'a str, by: String, root: &Root, state: &SavedState) -> audit::Change<'a> {
+    let fields = audit::service_fields(root, &state.service);
+    audit::Change {
+        command,
+        fields,
+        by,
+    }
 }
 
 fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
@@ -282,56 +378,127 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
     }
 }
 
-fn write_all(root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// What an administrator must know.
+type Notice = Option<&'static str>;
+
+fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     for change in &state.changes {
-        write(root, &change.path, &change.after.0).map_err(|error| named(change, &error))?;
+        put(root, &change.path, Some(&change.after.0))?;
     }
     reload(root, state)
-}
-
-/// sshd alone has settings of its own that changed; all other services read pam.d at every login.
-fn reload(root: &Root, state: &SavedState) -> Result<(), Refused> {
-    if state.service != "sshd" || !root.is_this_machine() {
-        return Ok(());
-    }
-    sshd::test().and_then(|()| sshd::reload())
 }
 
 /// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
-fn restore(root: &Root, state: &SavedState) -> Result<(), Refused> {
+fn restore(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     for change in state.changes.iter().rev() {
         let before = change.before.as_ref().map(|content| content.0.as_slice());
-        // What `enable` did not reach is left alone: a file that cannot be written must not stop the rollback of the
-        // others.
-        if read(root, &change.path).is_ok_and(|now| now.as_deref() == before) {
-            continue;
-        }
-        let done = match &change.before {
-            Some(content) => write(root, &change.path, &content.0),
-            None => match root.remove(&change.path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                done => done,
-            },
-        };
-        done.map_err(|error| named(change, &error))?;
+        put(root, &change.path, before)?;
     }
     reload(root, state)
 }
 
-fn named(change: &Change, error: &io::Error) -> Refused {
-    Refused(format!("{}: {}", change.path.display(), reason(error)))
+/// All of them or none: where one cannot be restored, all files become what they were.
+fn restore_all(
+    states: &LockedStateDir,
+    root: &Root,
+    enabled: &[SavedState],
+    output: &mut Output,
+) -> Result<(), Refused> {
+    let mut present = Vec::new();
+    for change in enabled.iter().flat_map(changes) {
+        let path = change.path.as_path();
+        let bytes = read(root, path).map_err(|error| not_read(path, &error))?;
+        present.push((path, bytes));
+    }
+    for (at, state) in enabled.iter().enumerate() {
+        match restore(root, state) {
+            Ok(notice) => output.notices(notice),
+            Err(Refused(why)) => {
+                return Err(undo(root, &enabled[..=at], &present, &why, output));
+            }
+        }
+    }
+    for state in enabled {
+        event("disable", caller(), root, state).record(Outcome::Done);
+        states.forget(&state.service)?;
+    }
+    Ok(())
 }
 
-/// Such files may be read by every user.
-fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    root.replace(path, bytes, 0o644)
+/// Puts back what was `present` before these were restored, and says so.
+fn undo(
+    root: &Root,
+    restored: &[SavedState],
+    present: &[(&Path, Option<Vec<u8>>)],
+    why: &str,
+    output: &mut Output,
+) -> Refused {
+    let mut files = present.iter();
+    let done = files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref()));
+    let done = done.and_then(|()| {
+        restored
+            .iter()
+            .try_for_each(|state| reload(root, state).map(drop))
+    });
+    let outcome = match done {
+        Ok(()) => Outcome::PutBack(why),
+        Err(_) => Outcome::Failed(why),
+    };
+    for state in restored {
+        event("disable", caller(), root, state).record(outcome);
+    }
+    Refused(match done {
+        Ok(()) => format!("{why}; everything was put back: iVALT stays enabled"),
+        Err(Refused(worse)) => {
+            output.set("changed", true);
+            format!("{why}; and it could not be put back: {worse}")
+        }
+    })
+}
+
+/// sshd alone has settings of its own that changed; all other services read pam.d at every login.
+fn reload(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    if is_running_sshd(root, state) {
+        sshd::reload()
+    } else {
+        Ok(None)
+    }
+}
+
+fn is_running_sshd(root: &Root, state: &SavedState) -> bool {
+    state.service == "sshd" && root.is_this_machine()
+}
+
+/// Makes these the bytes of a file; with none there is no file. What is so already is left alone: a file that cannot be
+/// written must not stop the rollback of the others.
+fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
+    if read(root, path).is_ok_and(|now| now.as_deref() == wanted) {
+        return Ok(());
+    }
+    let done = match wanted {
+        // Such files may be read by every user.
+        Some(bytes) => root.replace(path, bytes, 0o644),
+        None => match root.remove(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        },
+    };
+    done.map_err(|error| not_written(path, &error))
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be written", error).into()
+}
+
+fn not_read(path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(path, "cannot be read", error).into()
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
-fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
+fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| named(change, &error))?;
+        let now = read(root, &change.path).map_err(|error| not_read(&change.path, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {
@@ -344,9 +511,7 @@ fn refuse_if_edited(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let path = first.path.display();
     terminal::print_error("edited since `enable`, so it is not put back; the difference:");
     for (change, now) in &edited {
-        show(std::slice::from_ref(*change), |change| {
-            (&change.after.0, now)
-        });
+        output.diff(&change.path, &change.after.0, now);
     }
     Err(Refused(format!(
         "nothing was changed; undo the above in {path} and run this again, or remove the lines below \"ivaltctl enable\" manually"
@@ -361,27 +526,44 @@ fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn print_next_step(state: &SavedState, enable: &EnableArgs) {
+/// What the JSON says of a service: `word` is its state now, until when if that ends by itself.
+fn service_json(state: &SavedState, word: impl Serialize, until: Option<SystemTime>) -> Value {
+    let until = until.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    json!({
+        "service": state.service,
+        "state": word,
+        "until": until.map(|time| time.as_secs()),
+        "files": state.changes.iter().map(|change| &change.path).collect::<Vec<_>>(),
+    })
+}
+
+fn report_enabled(state: &SavedState, args: &EnableArgs, output: &mut Output) {
     let service = &state.service;
+    let ends = state.phase == Phase::Pending && !output.dry_run;
+    let described = service_json(state, state.phase, ends.then_some(state.until));
+    output.set("services", vec![described]);
     if state.phase == Phase::Confirmed {
-        terminal::print(format_args!(
-            "{service}: iVALT is enabled below {}",
-            enable.root.display()
-        ));
+        let root = args.root.display();
+        output.done(
+            "enabled",
+            format_args!("{service}: iVALT is enabled below {root}"),
+        );
         return;
     }
-    let time = match enable.confirm_within.as_secs() {
+    let time = match args.confirm_within.as_secs() {
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
     };
     let what = format!("{service}: iVALT is enabled for {time}");
-    terminal::print(terminal::styled(OK, what));
-    terminal::print(
-        "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
-    );
-    terminal::print(
-        "Without it, everything is put back automatically, unless the machine reboots first.",
-    );
+    output.done("enabled", terminal::styled(OK, what));
+    if ends {
+        output.line(
+            "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
+        );
+        output.line(
+            "Without it, everything is put back automatically, unless the machine reboots first.",
+        );
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
 use super::{read, restore};
+use crate::audit::{self, Outcome};
 use crate::root::Root;
+use crate::system_error::reason;
 use crate::{Exit, Refused, terminal};
 
 /// What the waiting process prints once it no longer depends on its parent.
@@ -27,23 +29,31 @@ pub fn start(state: &SavedState) -> Result<(), Refused> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| not_started(&reason(&error)))?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.map_err(|error| not_started(&reason(&error)))?;
     }
     if line.trim_end() == READY {
         return Ok(());
     }
     let _ = child.kill();
     let _ = child.wait();
-    Err(Refused(
-        "the process that would roll everything back could not be started".into(),
+    Err(not_started("it ended at once"))
+}
+
+fn not_started(why: &str) -> Refused {
+    Refused(format!(
+        "the process that would roll everything back could not be started: {why}; nothing was changed; look for limits and \
+         free memory: ulimit -a; free -m"
     ))
 }
 
 fn command(state: &SavedState) -> Result<Command, Refused> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    let mut command = Command::new(program);
     command
         .arg("rollback")
         .arg(&state.service)
@@ -97,14 +107,24 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
 
 /// A full disk or a second ivaltctl must not keep administrators locked out: it is tried for a day.
 fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    let mut tries_left = 24 * 60 * 6;
-    loop {
-        tries_left -= 1;
+    const TRIES: u32 = 24 * 60 * 6;
+    for left in (0..TRIES).rev() {
         match rollback(root, state) {
-            Err(_) if tries_left > 0 => sleep(Duration::from_secs(10)),
-            done => return done,
+            Ok(()) => break,
+            Err(refused) if left == 0 => return Err(refused),
+            Err(Refused(why)) => {
+                if left == TRIES - 1 {
+                    event(root, state).record(Outcome::Failed(&why));
+                }
+                sleep(Duration::from_secs(10));
+            }
         }
     }
+    Ok(Exit::Done)
+}
+
+fn event<'a>(root: &Root, state: &SavedState) -> audit::Change<'a> {
+    super::event("rollback", audit::TIMEOUT.to_owned(), root, state)
 }
 
 /// A state that cannot be read just now confirms nothing.
@@ -114,10 +134,10 @@ fn is_pending(root: &Root, state: &SavedState) -> bool {
 }
 
 /// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
-fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+fn rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let states = StateDir::create(root)?.lock()?;
     if states.load(&state.service)?.as_ref() != Some(state) {
-        return Ok(Exit::Done);
+        return Ok(());
     }
     for change in &state.changes {
         let now = read(root, &change.path)?.unwrap_or_default();
@@ -130,5 +150,6 @@ fn rollback(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
         phase: Phase::RolledBack,
         ..state.clone()
     })?;
-    Ok(Exit::Done)
+    event(root, state).record(Outcome::Done);
+    Ok(())
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::folder::{Folder, reason};
+use crate::folder::Folder;
 use crate::lock::{self, Lock, NoLock};
 use crate::root::Root;
-use crate::{Refused, trust};
+use crate::{Refused, system_error, trust};
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
@@ -110,17 +110,22 @@ pub struct LockedStateDir {
 }
 
 impl StateDir {
-    /// Makes the folder if it is missing.
+    /// Makes the folder if it is missing; one that others may read is closed to them.
     ///
     /// # Errors
     /// It cannot be made; or as [`StateDir::open`].
     pub fn create(root: &Root) -> Result<Self, Refused> {
         let folder = Path::new(FOLDER);
-        make(root, folder).map_err(|error| cannot_be_used(&root.shown(folder), &error))?;
-        Self::open(root)
+        let cannot = |error: &io::Error| cannot_be_used(&root.shown(folder), error);
+        make(root, folder).map_err(|error| cannot(&error))?;
+        let states = Self::open(root)?;
+        let closed = Permissions::from_mode(0o700);
+        let done = states.folder()?.handle().set_permissions(closed);
+        done.map_err(|error| cannot(&error))?;
+        Ok(states)
     }
 
-    /// Without the folder there are no states. One that others may read is closed to them.
+    /// Changes nothing. Without the folder there are no states.
     ///
     /// # Errors
     /// It cannot be opened, or it is not root's alone to write.
@@ -132,10 +137,22 @@ impl StateDir {
             Err(error) => return Err(cannot_be_used(&path, &error)),
         };
         if let Some(folder) = &folder {
-            close_to_others(&path, folder)?;
+            refuse_if_others_write(&path, folder)?;
         }
         let path = path.into();
         Ok(Self { path, folder })
+    }
+
+    /// Whether [`StateDir::lock`] could be had; nothing is made, and nobody is waited for.
+    ///
+    /// # Errors
+    /// Others may hold the lock, or the folder cannot be written.
+    pub fn require_writable(&self, root: &Root) -> Result<(), Refused> {
+        if let Some(folder) = &self.folder {
+            lock::refuse_shared(folder, OsStr::new(LOCK), &self.path.join(LOCK))?;
+        }
+        let done = root.require_writable(&Path::new(FOLDER).join(LOCK));
+        done.map_err(|error| cannot_be_used(&self.path.to_string_lossy(), &error))
     }
 
     /// Waits, not for ever, until another ivaltctl has finished.
@@ -173,7 +190,9 @@ impl StateDir {
     /// One of them cannot be read or trusted.
     pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
         let mut states = Vec::new();
-        let folder = self.folder()?;
+        let Some(folder) = &self.folder else {
+            return Ok(states);
+        };
         for name in folder.names()? {
             if Path::new(&name).extension() == Some(OsStr::new("json")) {
                 states.extend(self.read(folder, &name)?);
@@ -281,7 +300,7 @@ fn make(root: &Root, folder: &Path) -> io::Result<()> {
 
 /// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
 /// read is of an older version.
-fn close_to_others(path: &str, folder: &Folder) -> Result<(), Refused> {
+fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
     let metadata = folder.handle().metadata()?;
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
     if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
@@ -297,10 +316,7 @@ fn close_to_others(path: &str, folder: &Folder) -> Result<(), Refused> {
 }
 
 fn cannot_be_used(path: &str, error: &io::Error) -> Refused {
-    Refused(format!(
-        "{path}: {}; run it as root: sudo ivaltctl …",
-        reason(error)
-    ))
+    system_error::problem(Path::new(path), "cannot be used", error).into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::listener::{Found, Listener};
-use crate::{Refused, terminal};
+use crate::Refused;
 
 /// Where distributions install it.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
@@ -27,28 +27,47 @@ pub fn test() -> Result<(), Refused> {
 }
 
 /// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay. Where none runs, there is
-/// nothing to reload, and that is said.
+/// nothing to reload, and that is returned.
 ///
 /// # Errors
 /// It runs, and does not have the new settings.
-pub fn reload() -> Result<(), Refused> {
+pub fn reload() -> Result<Option<&'static str>, Refused> {
+    if program().is_none() {
+        return Ok(Some("sshd is not installed here; nothing to reload"));
+    }
+    test()?;
     let effective = sshd("-T")?;
     match Listener::find(&effective)? {
-        Found::Listener(listener) => reload_listener(&listener, &effective),
-        Found::NotRunning => {
-            terminal::print("sshd is not running; it reads its configuration when it starts");
-            Ok(())
-        }
-        Found::SocketActivated => {
-            terminal::print(
-                "sshd is started for each connection, and reads its configuration then",
-            );
-            Ok(())
-        }
-        Found::Unknown(what) => Err(Refused(format!(
-            "{what}, so it is not clear what must reload sshd's configuration; {RELOAD}"
-        ))),
+        Found::Listener(listener) => reload_listener(&listener, &effective).map(|()| None),
+        Found::NotRunning => Ok(Some(
+            "sshd is not running; it reads its configuration when it starts",
+        )),
+        Found::SocketActivated => Ok(Some(
+            "sshd is started for each connection, and reads its configuration then",
+        )),
+        Found::Unknown(what) => Err(unknown(&what)),
     }
+}
+
+/// Refuses where [`reload`] would not know what to reload.
+///
+/// # Errors
+/// What listens in sshd's place.
+pub fn require_known_listener() -> Result<(), Refused> {
+    // What a change has broken, taking it back may mend.
+    let Ok(effective) = sshd("-T") else {
+        return Ok(());
+    };
+    match Listener::find(&effective)? {
+        Found::Unknown(what) => Err(unknown(&format!("nothing was changed: {what}"))),
+        _ => Ok(()),
+    }
+}
+
+fn unknown(what: &str) -> Refused {
+    Refused(format!(
+        "{what}, so it is not clear what must reload sshd's configuration; {RELOAD}"
+    ))
 }
 
 fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
@@ -70,9 +89,12 @@ fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
     )))
 }
 
+fn program() -> Option<&'static str> {
+    PROGRAMS.into_iter().find(|path| Path::new(path).exists())
+}
+
 fn sshd(option: &str) -> Result<String, Refused> {
-    let program = PROGRAMS.into_iter().find(|path| Path::new(path).exists());
-    let program = program.ok_or_else(|| Refused("sshd is not installed here".into()))?;
+    let program = program().ok_or_else(|| Refused("sshd is not installed here".into()))?;
     let output = Command::new(program).arg(option).env_clear().output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -137,18 +137,188 @@ fn every_password_module() {
     }
 }
 
+const ADDED: &str = "# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.\n\
+                     auth    required    pam_ivalt.so\n";
+
+/// What is below the last of its lines; the lines themselves stay as they are, to the byte.
 #[test]
 fn a_continued_line() {
-    let files = [
-        DEBIAN,
-        ("/etc/pam.d/sudo", "auth \\\n required \\\n pam_unix.so\n"),
-    ];
-    assert!(check_sees_password(&files));
-    let why = enabled(&files).expect_err("a refusal");
+    for (line, rest) in [
+        ("auth \\\n required \\\n pam_unix.so\n", ""),
+        (
+            "auth \\ \t\n required pam_unix.so \t\n",
+            "account required pam_unix.so\n",
+        ),
+        ("auth required pam_unix.so \\\n  nullok # \\\n", "# end"),
+    ] {
+        let before = format!("# head\n{line}{rest}");
+        let text = both_see_a_password(&[DEBIAN, ("/etc/pam.d/sudo", &before)]);
+        assert_eq!(text, format!("# head\n{line}{ADDED}{rest}"));
+    }
+    let text = both_see_a_password(&[
+        SUSE,
+        (
+            "/etc/pam.d/sudo",
+            "auth \\\n include \\\n common-auth\nsession optional pam_umask.so\n",
+        ),
+        ("/etc/pam.d/common-auth", UNIX),
+    ]);
+    assert_eq!(
+        text,
+        ADDED.replace("auth ", "auth    substack    common-auth\nauth ")
+            + "session optional pam_umask.so\n"
+    );
+}
+
+/// There libpam's versions disagree about where the line ends.
+#[test]
+fn a_comment_between_continued_lines() {
+    let text = "auth required \\\n# here\n pam_unix.so\n";
+    let why = enabled(&[DEBIAN, ("/etc/pam.d/sudo", text)]).expect_err("a refusal");
     assert_eq!(
         why,
-        "/etc/pam.d/sudo:1: the line continues on the next one; write it as one line first"
+        "/etc/pam.d/sudo:1: a comment or an empty line follows a backslash, which versions of libpam read differently; \
+         write it as one line first"
     );
+}
+
+/// Of a common-auth that ends the stack where the password is right.
+const SUFFICIENT: &str =
+    "auth sufficient pam_unix.so\nauth sufficient pam_sss.so\nauth required pam_deny.so\n";
+const ALL_TYPES: &str = "auth sufficient pam_unix.so\nsession optional pam_umask.so\nauth required pam_deny.so\n\
+                         password required pam_unix.so\naccount required pam_unix.so\n";
+
+/// As an include it would end before anybody is asked; the file's other types stay included.
+#[test]
+fn at_include_of_a_file_that_ends_the_stack() {
+    for (included, others) in [
+        (SUFFICIENT, ""),
+        (
+            ALL_TYPES,
+            "account    include    common-auth\npassword    include    common-auth\nsession    include    common-auth\n",
+        ),
+    ] {
+        for (service, above, below) in [
+            (
+                "sudo",
+                "session required pam_limits.so\n",
+                "@include common-account\n",
+            ),
+            (
+                "su",
+                "auth sufficient pam_rootok.so\n",
+                "session required pam_limits.so\n",
+            ),
+            (
+                "login",
+                "auth requisite pam_nologin.so\n",
+                "auth optional pam_group.so\n",
+            ),
+        ] {
+            let path = format!("/etc/pam.d/{service}");
+            let (_dir, root) = system(&[
+                DEBIAN,
+                (
+                    &path,
+                    &format!("{above}@include common-auth # ours\n{below}"),
+                ),
+                ("/etc/pam.d/common-auth", included),
+                (
+                    "/etc/pam.d/common-account",
+                    "account required pam_unix.so\n",
+                ),
+            ]);
+            let after = plan::after(&root, &changes(&root, service).unwrap());
+            let substack = ADDED.replace("auth ", "auth    substack    common-auth\nauth ");
+            assert_eq!(
+                after.read(Path::new(&path)).unwrap(),
+                format!("{above}{substack}{others}{below}"),
+                "{service}"
+            );
+            for other in [RuleType::Account, RuleType::Password, RuleType::Session] {
+                assert_eq!(
+                    modules(&root, service, other),
+                    modules(&after, service, other),
+                    "{service}"
+                );
+            }
+            let findings = check::findings(&after, Path::new("/etc/ivalt/ivalt.toml"));
+            let of_stack = findings.iter().filter(|finding| {
+                let file = finding.file.as_deref().unwrap_or(Path::new(""));
+                file.starts_with("/etc/pam.d")
+            });
+            let ids: Vec<_> = of_stack.map(|finding| finding.id).collect();
+            assert_eq!(ids, ["wrong-password-goes-on"], "{service}");
+        }
+    }
+}
+
+/// The files and lines of the modules of a stack.
+fn modules(root: &Root, service: &str, rule_type: RuleType) -> Vec<(String, usize)> {
+    let service = pam_stack::read(root, service).expect("a service");
+    let rules = service.own(rule_type).iter();
+    rules
+        .map(|rule| (rule.location.file.display().to_string(), rule.location.line))
+        .filter(|(file, _)| file.ends_with("common-auth"))
+        .collect()
+}
+
+#[test]
+fn at_include_stays_where_the_stack_goes_on() {
+    for included in [
+        UNIX,
+        "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+    ] {
+        let text = both_see_a_password(&[
+            DEBIAN,
+            (
+                "/etc/pam.d/sudo",
+                "@include common-auth # ours\n@include other\n",
+            ),
+            ("/etc/pam.d/common-auth", included),
+            ("/etc/pam.d/other", ""),
+        ]);
+        assert_eq!(
+            text,
+            format!("@include common-auth # ours\n{ADDED}@include other\n")
+        );
+    }
+}
+
+/// In a substack the lines of the file count as one.
+#[test]
+fn a_jump_into_an_included_file() {
+    let jump = "auth [success=1 default=ignore] pam_succeed_if.so user = backup\n";
+    for (include, jumps) in [
+        ("auth include common-auth\n", true),
+        // Already one line.
+        ("auth substack common-auth\n", false),
+    ] {
+        let files = [
+            SUSE,
+            (
+                "/etc/pam.d/sudo",
+                &format!("{jump}{include}auth optional pam_env.so\n"),
+            ),
+            ("/etc/pam.d/common-auth", SUFFICIENT),
+        ];
+        match enabled(&files) {
+            Err(why) if jumps => assert_eq!(
+                why,
+                "/etc/pam.d/sudo:1: [success=1 default=ignore] counts the lines of common-auth, which would be one line \
+                 then: it would jump elsewhere; write what the line is for without a jump, and run this again"
+            ),
+            Ok(_) if !jumps => {}
+            other => panic!("{include}: {other:?}"),
+        }
+    }
+    // The line stays as it is, and what `check` says of it is shown.
+    let text = both_see_a_password(&[
+        DEBIAN,
+        ("/etc/pam.d/sudo", &format!("{jump}@include common-auth\n")),
+        ("/etc/pam.d/common-auth", SUFFICIENT),
+    ]);
+    assert_eq!(text, format!("{jump}@include common-auth\n{ADDED}"));
 }
 
 #[test]
@@ -180,16 +350,34 @@ fn words_in_capitals() {
     }
 }
 
-/// libpam looks for a file whose name ends with it.
+/// To libpam it is part of the name of the file or of the module.
 #[test]
-fn a_carriage_return_behind_an_include() {
-    for line in ["auth include common-auth\r\n", "@include common-auth\r\n"] {
-        neither_sees_a_password(&[
+fn carriage_returns_are_named() {
+    const CAUSE: &str =
+        "the line ends with a carriage return (CRLF), which libpam takes for part of its last word";
+    const FIX: &str = "run: sed -i --follow-symlinks 's/\\r$//' /etc/pam.d/sudo";
+    let why = |text: &str| {
+        let files = [
             DEBIAN,
-            ("/etc/pam.d/sudo", line),
+            ("/etc/pam.d/sudo", text),
             ("/etc/pam.d/common-auth", UNIX),
-        ]);
-    }
+        ];
+        enabled(&files).expect_err("a refusal")
+    };
+    assert_eq!(
+        why("# head\r\n@include common-auth\r\n"),
+        format!("/etc/pam.d/sudo:2: there is no file common-auth\\r to include: {CAUSE}; {FIX}")
+    );
+    assert_eq!(
+        why("# head\r\nauth include common-auth\r\n"),
+        format!(
+            "/etc/pam.d/sudo:2: {CAUSE}, and no line here asks for a password, so the right place is not clear; {FIX}"
+        )
+    );
+    assert_eq!(
+        why("auth required pam_unix.so\r\n"),
+        format!("/etc/pam.d/sudo:1: {CAUSE}; {FIX}")
+    );
 }
 
 #[test]
@@ -263,16 +451,77 @@ fn an_alias_service_of_a_vendor_folder() {
 /// `check` follows it below the root; `enable` replaces files and would leave the link's target as it is.
 #[test]
 fn a_service_file_that_is_a_link() {
-    let (dir, root) = system(&[DEBIAN, ("/etc/sudo.pam", UNIX)]);
-    fs::create_dir(dir.path().join("etc/pam.d")).unwrap();
-    symlink("/etc/sudo.pam", dir.path().join("etc/pam.d/sudo")).unwrap();
-    let Err(why) = changes(&root, "sudo") else {
-        panic!("a refusal");
+    let own = "auth required pam_env.so\nauth \\\n required pam_unix.so\n";
+    for (target, text, manually) in [
+        (
+            "/etc/sudo.pam",
+            own,
+            "below line 3 of /etc/pam.d/sudo, add this line manually: auth    required    pam_ivalt.so",
+        ),
+        (
+            "../sudo.pam",
+            "auth include system-auth\n",
+            "in place of line 1 of /etc/pam.d/sudo, write manually: auth    substack    system-auth\n\
+             below it: auth    required    pam_ivalt.so",
+        ),
+        (
+            "../sudo.pam",
+            "auth sufficient pam_unix.so\nauth required pam_deny.so\n",
+            "run ivaltctl check after you have added pam_ivalt manually",
+        ),
+    ] {
+        let (dir, root) = system(&[
+            SUSE,
+            ("/etc/sudo.pam", text),
+            ("/etc/pam.d/system-auth", SUFFICIENT),
+        ]);
+        symlink(target, dir.path().join("etc/pam.d/sudo")).unwrap();
+        assert_eq!(
+            changes(&root, "sudo").expect_err("a refusal"),
+            format!(
+                "/etc/pam.d/sudo: is a symbolic link to {target}, which `enable` does not replace: other services may \
+                 use that file, and what made the link may write it anew; {manually}"
+            )
+        );
+    }
+}
+
+/// What is found in the file as it would be is told at the line it has now.
+#[test]
+fn findings_are_about_lines_that_exist() {
+    let (_dir, root) = system(&[
+        SUSE,
+        (
+            "/usr/etc/pam.d/sudo",
+            "auth required pam_unix.so\naccount requird pam_unix.so\n",
+        ),
+    ]);
+    let changes = changes(&root, "sudo").unwrap();
+    let finding = |line| {
+        let finding = check::findings(
+            &plan::after(&root, &changes),
+            Path::new("/etc/ivalt/ivalt.toml"),
+        );
+        let mut finding = finding
+            .into_iter()
+            .find(|finding| finding.id == "unknown-control")
+            .unwrap();
+        assert_eq!(finding.file.as_deref(), Some(Path::new("/etc/pam.d/sudo")));
+        assert_eq!(finding.line, Some(4));
+        finding.line = Some(line);
+        finding.what = "wrong".to_owned();
+        let finding = plan::in_files_of_now(&root, &changes, finding);
+        (
+            finding.file.unwrap().display().to_string(),
+            finding.line,
+            finding.what,
+        )
     };
-    assert_eq!(
-        why,
-        "/etc/pam.d/sudo: is a symbolic link, which `enable` does not replace; add this line manually: auth    required    pam_ivalt.so"
-    );
+    let file = || "/usr/etc/pam.d/sudo".to_owned();
+    assert_eq!(finding(4), (file(), Some(2), "wrong".to_owned()));
+    let ours =
+        "wrong; this is about a line that `enable` would write: auth    required    pam_ivalt.so";
+    assert_eq!(finding(3), (file(), None, ours.to_owned()));
 }
 
 /// It is a service like any other, also when no other has lines of its own.
@@ -285,12 +534,48 @@ fn the_service_other() {
 
 #[test]
 fn copies_are_not_services() {
-    let (_dir, root) = system(&[DEBIAN, ("/etc/pam.d/sudo.dpkg-old", UNIX)]);
-    assert!(pam_stack::service_names(&root).is_empty());
-    for name in ["sudo.dpkg-old", "sudo~", "Sudo", ".sudo", "../sudo", ""] {
+    let copies = [
+        "sudo.save",
+        "sudo.bk",
+        "sudo.ori",
+        "sudo.1",
+        "sudo.20261126",
+        "sudo-old",
+        "sudo~",
+        "sudo.rpmsave",
+        "sudo.rpmnew",
+        "sudo.dpkg-old",
+        "sudo.dpkg-dist",
+        "sudo.orig",
+        "sudo.bak",
+        "sudo.swp",
+        ".sudo.swp",
+        "common-auth.pam-config-backup",
+        "sudo (copy)",
+        "sudo 2",
+        "#sudo#",
+        "Sudo",
+        "sudo_backup",
+        "sudo.ucf-dist",
+        "sudo.pam-old",
+    ];
+    for name in copies {
+        let (_dir, root) = system(&[DEBIAN, (&format!("/etc/pam.d/{name}"), UNIX)]);
+        assert!(pam_stack::service_names(&root).is_empty(), "{name}");
+    }
+    for name in [&copies[..], &["../sudo", ""]].concat() {
         assert!(super::service_name(name).is_err(), "{name}");
     }
-    assert_eq!(super::service_name("sudo-i"), Ok("sudo-i"));
+    for name in [
+        "sudo-i",
+        "polkit-1",
+        "postgresql-9.6",
+        "smtp.postfix",
+        "gdm-password",
+        "samba4",
+    ] {
+        assert_eq!(super::service_name(name), Ok(name));
+    }
 }
 
 /// A system below tests/ctl/pam.d, with sshd's settings.
@@ -370,7 +655,6 @@ fn sshd_by_key_alone_where_nothing_ends_it() {
             BOTH,
             "AuthenticationMethods keyboard-interactive",
             "AuthenticationMethods keyboard-interactive,publickey",
-            "authenticationmethods keyboard-interactive",
         ] {
             let why = changes(&distribution(tree, config), "sshd").unwrap_err();
             assert!(
@@ -378,6 +662,64 @@ fn sshd_by_key_alone_where_nothing_ends_it() {
                 "{why}"
             );
         }
+        let block = "Match User bob\n  authenticationmethods keyboard-interactive\n";
+        let why = changes(&distribution(tree, block), "sshd").unwrap_err();
+        assert!(
+            why.starts_with("sshd_config has \"AuthenticationMethods keyboard-interactive\"."),
+            "{why}"
+        );
+    }
+}
+
+/// What a block says is for its connections alone; all others need the line of `enable`.
+#[test]
+fn methods_of_blocks_are_not_those_of_all_connections() {
+    for (config, expected) in [
+        (format!("Match User bob\n{KEY}\n"), BOTH),
+        (
+            "Match Group sftponly\nAuthenticationMethods publickey\n".to_owned(),
+            BOTH,
+        ),
+        (format!("{KEY}\nMatch User bob\n{BOTH}\n"), ""),
+        (
+            format!("Match User bob\nX11Forwarding no\nMatch all\n{BOTH}\n"),
+            "",
+        ),
+    ] {
+        let (_, methods, _) = sshd(&distribution("debian-12", &config));
+        assert_eq!(methods, expected, "{config}");
+    }
+}
+
+/// Before 8.7 sshd asks PAM nothing while the one is off, as in Debian 11's own file, whatever the other is.
+#[test]
+fn both_settings_for_prompts_where_there_are_or_may_be_two() {
+    let one = "KbdInteractiveAuthentication yes\n";
+    let two = "KbdInteractiveAuthentication yes\nChallengeResponseAuthentication yes\n";
+    for (program, expected) in [
+        ("OpenSSH_8.6p1", two),
+        ("OpenSSH_8.7p1", one),
+        ("OpenSSH_10.0p2", one),
+        ("no release", two),
+    ] {
+        let root = distribution("debian-12", "ChallengeResponseAuthentication no\n");
+        let root = root.with(Path::new("/usr/sbin/sshd"), program.to_owned());
+        let plan = plan::plan(&root, "sshd")
+            .map_err(|Refused(why)| why)
+            .unwrap();
+        let after = plan::after(&root, &plan.changes);
+        let drop_in = after
+            .read(Path::new("/etc/ssh/sshd_config.d/00-ivalt.conf"))
+            .unwrap();
+        let lines = drop_in.split_inclusive('\n');
+        let prompts: String = lines
+            .filter(|line| {
+                line.contains("AuthenticationMethods")
+                    || line.contains("Response")
+                    || line.contains("KbdInteractive")
+            })
+            .collect();
+        assert_eq!(prompts, format!("{expected}{BOTH}\n"), "{program}");
     }
 }
 

@@ -113,6 +113,15 @@ impl Actions {
     /// What libpam does where it cannot read the control field: every code is a failure, success too.
     pub const BAD: Self = Self([Action::Bad; NAMES.len()]);
 
+    /// The largest number of rules that one of them skips.
+    pub fn longest_jump(&self) -> Option<usize> {
+        let jumps = self.0.iter().filter_map(|action| match action {
+            Action::Jump(count) => Some(*count),
+            _ => None,
+        });
+        jumps.max()
+    }
+
     fn keyword(success: Action, other: Action) -> Self {
         let mut actions = Self([other; NAMES.len()]);
         actions.0[ReturnCode::Success as usize] = success;

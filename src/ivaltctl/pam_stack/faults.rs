@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::lines::logical_lines;
 use super::reader::Location;
+use crate::root::Root;
+use crate::system_error::shell_word;
 
 /// Why a rule can only fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub enum LoadErrorKind {
     Include(Fault),
     /// The path of a module has no file name.
     NoModuleName(String),
+    /// libpam may not give up, but nobody writes so many includes: files include each other again and again.
+    TooLarge,
 }
 
 impl LoadErrorKind {
@@ -87,6 +92,7 @@ impl LoadErrorKind {
             Self::NoModuleName(path) => {
                 format!("{} is not the path of a module", path.escape_debug())
             }
+            Self::TooLarge => "it includes more files than are read".to_owned(),
         }
     }
 
@@ -96,6 +102,7 @@ impl LoadErrorKind {
             Self::Unfinished => "remove the backslash",
             Self::Include(fault) => fault.fix(),
             Self::NoModuleName(_) => "correct the path of the module",
+            Self::TooLarge => "include each file once, and no file in itself",
         }
     }
 }
@@ -114,4 +121,17 @@ pub enum AmbiguityKind {
     InterruptedLine,
     /// Before 1.6 what is beyond 1022 bytes is a line of its own.
     LongLine,
+}
+
+/// What is wrong with a line that has a carriage return, as files from DOS and Windows do, and the command that fixes it:
+/// to libpam it is part of the last word, of a module's path, say; an empty line with it is a line of unknown type.
+pub fn carriage_return(root: &Root, location: &Location) -> Option<(&'static str, String)> {
+    let text = root.read(&location.file).ok()?;
+    let mut lines = logical_lines(&text).into_iter().flatten();
+    let line = lines.find(|line| line.number == location.line)?;
+    let what =
+        "the line ends with a carriage return (CRLF), which libpam takes for part of its last word";
+    let file = shell_word(&location.file.to_string_lossy());
+    let fix = format!("sed -i --follow-symlinks 's/\\r$//' {file}");
+    line.text.ends_with('\r').then_some((what, fix))
 }

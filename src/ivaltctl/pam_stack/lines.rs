@@ -1,5 +1,7 @@
 //! The text of a file of pam.d into lines and words, as libpam does it (`_pam_assemble_line`, `_pam_tokenize`).
 
+use std::ops::RangeInclusive;
+
 /// libpam before 1.6 reads so many bytes of a line.
 const MAX_LINE: usize = 1022;
 
@@ -10,6 +12,8 @@ const BLANKS: [char; 3] = [' ', '\n', '\t'];
 pub struct LogicalLine {
     /// The number of its first line, from 1.
     pub number: usize,
+    /// That of its last line.
+    pub last: usize,
     pub text: String,
     /// A comment or an empty line follows a backslash.
     pub interrupted: bool,
@@ -29,11 +33,13 @@ pub fn logical_lines(text: &str) -> Vec<Result<LogicalLine, usize>> {
         }
         let mut line = open.take().unwrap_or_else(|| LogicalLine {
             number: index + 1,
+            last: index + 1,
             text: String::new(),
             interrupted: false,
             too_long: false,
         });
         let continued = append(&mut line.text, content);
+        line.last = index + 1;
         line.too_long = line.text.len() > MAX_LINE;
         if continued {
             open = Some(line);
@@ -45,9 +51,16 @@ pub fn logical_lines(text: &str) -> Vec<Result<LogicalLine, usize>> {
     lines
 }
 
-/// Whether the next line continues this one. A backslash in a comment does not count.
-pub fn is_continued(raw: &str) -> bool {
-    append(&mut String::new(), content(raw))
+/// The lines, from 1, over which the one that begins at `number` continues; `None` where libpam's versions disagree.
+pub fn extent(text: &str, number: usize) -> Option<RangeInclusive<usize>> {
+    let mut lines = logical_lines(text).into_iter().flatten();
+    let line = lines.find(|line| line.number == number)?;
+    (!line.interrupted).then_some(line.number..=line.last)
+}
+
+/// Whether the next line continues this one.
+pub fn is_continued(line: &str) -> bool {
+    append(&mut String::new(), content(line))
 }
 
 /// C ends the text at a NUL.

@@ -17,12 +17,12 @@ mod reader;
 mod simulator;
 
 pub use control::{Action, ReturnCode};
-pub use faults::{Ambiguity, AmbiguityKind, Fault, LoadError};
-pub use lines::is_continued;
+pub use faults::{Ambiguity, AmbiguityKind, Fault, LoadError, LoadErrorKind, carriage_return};
+pub use lines::{extent, is_continued};
 pub use modules::{Module, ModuleKind};
 pub use reader::{
-    FOLDERS, Include, Location, OTHER, PAM_D, Rule, RuleTarget, RuleType, Service, is_service_name,
-    ivalt_rules, read, service_file, service_names,
+    FOLDERS, Include, Location, OTHER, PAM_CONF, PAM_D, Rule, RuleTarget, RuleType, Service,
+    is_include_file, is_service_name, ivalt_rules, read, service_file, service_names,
 };
 pub use simulator::{Impression, SimulatorState, StackStatus, Transition, is_beyond_end, simulate};
 

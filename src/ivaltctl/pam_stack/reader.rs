@@ -139,10 +139,14 @@ pub const FOLDERS: [&str; 4] = [
     "/usr/etc/pam.d",
     "/usr/share/pam.d",
 ];
-const PAM_CONF: &str = "/etc/pam.conf";
+/// Where no such folder is, one file of lines that begin with the name of their service.
+pub const PAM_CONF: &str = "/etc/pam.conf";
 
 /// libpam's `PAM_SUBSTACK_MAX_LEVEL`; before 1.6 `include` had no limit but the program's memory.
 const MAX_LEVEL: usize = 16;
+
+/// So many files are read for one service. A file that includes itself twice would be read 2^15 times.
+const MAX_INCLUDES: usize = 256;
 
 /// The rules that call pam_ivalt, by their position.
 pub fn ivalt_rules(rules: &[Rule]) -> impl Iterator<Item = (usize, &Module)> {
@@ -169,6 +173,7 @@ pub fn read(root: &Root, service: &str) -> Result<Service, LoadError> {
         // libpam gives up on every service when this file is unusable, needed or not.
         reader.read_service(OTHER)?;
     }
+    reader.check_size()?;
     Ok(reader.service)
 }
 
@@ -193,16 +198,50 @@ pub fn service_names(root: &Root) -> BTreeSet<String> {
     names
 }
 
-/// Editors and package managers leave copies beside service files. libpam asks for services by lower-case names.
+/// Editors, package managers and administrators leave copies beside service files. libpam asks for services by
+/// lower-case names.
 pub fn is_service_name(name: &str) -> bool {
-    const COPIES: [&str; 10] = [
-        ".bak", ".orig", ".old", ".rpmnew", ".rpmsave", ".rpmorig", ".pacnew", ".pacsave", ".swp",
-        "~",
+    let odd = |letter: char| letter.is_ascii_uppercase() || letter.is_whitespace() || letter == '#';
+    !is_copy(name) && !name.starts_with('.') && !name.contains(odd)
+}
+
+/// Whether a distribution has a file of this name to be included: Debian and openSUSE, Fedora and its relatives, Arch and
+/// Gentoo, Alpine. No program asks for it as a service.
+pub fn is_include_file(name: &str) -> bool {
+    const BEGINNINGS: [&str; 11] = [
+        "common-",
+        "system-auth",
+        "password-auth",
+        "fingerprint-auth",
+        "smartcard-auth",
+        "postlogin",
+        "system-login",
+        "system-local-login",
+        "system-remote-login",
+        "system-services",
+        "base-",
     ];
-    let copy = COPIES.iter().any(|end| name.ends_with(end))
-        || name.contains(".dpkg-")
-        || name.contains(".ucf-");
-    !copy && !name.starts_with('.') && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+    BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
+fn is_copy(name: &str) -> bool {
+    // Behind a dot, a dash or an underscore: `sudo.save`, `sudo-old`, `common-auth.pam-config-backup`.
+    const WORDS: [&str; 16] = [
+        "bak", "bk", "bkp", "backup", "orig", "ori", "old", "save", "sav", "rpmnew", "rpmsave",
+        "rpmorig", "pacnew", "pacsave", "pacorig", "swp",
+    ];
+    let (stem, word) = name.rsplit_once(['.', '-', '_']).unwrap_or_default();
+    // `sudo.1` and `sudo.20261126`, not `postgresql-9.6`.
+    let numbered = !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_digit())
+        && name.as_bytes()[stem.len()] == b'.'
+        && !stem.ends_with(|letter: char| letter.is_ascii_digit());
+    WORDS.contains(&word)
+        || numbered
+        || name.ends_with('~')
+        || [".dpkg-", ".ucf-", ".pam-"]
+            .iter()
+            .any(|middle| name.contains(middle))
 }
 
 struct StackReader<'a> {
@@ -214,6 +253,10 @@ struct StackReader<'a> {
     other: bool,
     included_by: Vec<Include>,
     level: usize,
+    /// How many files have been included so far.
+    includes: usize,
+    /// The line of the service's own file whose includes are too many.
+    too_large: Option<Location>,
 }
 
 /// A line, split into its fields.
@@ -259,6 +302,8 @@ impl<'a> StackReader<'a> {
             other: false,
             included_by: Vec::new(),
             level: 0,
+            includes: 0,
+            too_large: None,
         }
     }
 
@@ -333,6 +378,7 @@ impl<'a> StackReader<'a> {
     }
 
     fn line(&mut self, line: &Line) -> Result<(), LoadError> {
+        self.check_size()?;
         if self.debian && line.bare_type().eq_ignore_ascii_case("@include") {
             return self.at_include(line);
         }
@@ -355,6 +401,18 @@ impl<'a> StackReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// Too many files have been included.
+    fn check_size(&self) -> Result<(), LoadError> {
+        let error = |location: &Location| LoadError {
+            location: location.clone(),
+            kind: LoadErrorKind::TooLarge,
+        };
+        self.too_large
+            .as_ref()
+            .map_or(Ok(()), |place| Err(error(place)))
     }
 
     fn rule(&self, line: &Line, fault: Option<Fault>) -> Result<Rule, LoadError> {
@@ -459,6 +517,12 @@ impl<'a> StackReader<'a> {
         wanted: Option<RuleType>,
         all_types: bool,
     ) -> Result<(), IncludeError> {
+        self.includes += 1;
+        if self.includes > MAX_INCLUDES {
+            let outermost = self.included_by.first();
+            let place = outermost.map_or(&line.location, |include| &include.location);
+            self.too_large.get_or_insert_with(|| place.clone());
+        }
         let name = name.ok_or(Fault::NoName)?;
         if self.included_by.len() + 1 >= MAX_LEVEL {
             return Err(Fault::TooDeep(name.to_owned()).into());

@@ -6,8 +6,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::folder::{Folder, reason, sibling};
+use crate::folder::{Folder, sibling};
 use crate::lock::{self, Lock, NoLock};
+use crate::system_error::{self, needs_root};
 use crate::{Refused, terminal, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -75,6 +76,32 @@ impl UsersFile {
         })
     }
 
+    /// Whether [`Self::lock`] could be had; nothing is made, and nobody is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn require_writable(&self) -> Result<(), Refused> {
+        let name = sibling(self.name(), "lock");
+        let path = self.path.with_file_name(&name);
+        let not_writable = |error| self.not_writable(&path, &error);
+        let folder = Folder::open(self.folder()).map_err(not_writable)?;
+        lock::refuse_shared(&folder, &name, &path)?;
+        folder.require_writable().map_err(not_writable)
+    }
+
+    /// # Errors
+    /// The module would refuse a file with this text.
+    pub fn refuse_too_large(&self, text: &str) -> Result<(), Refused> {
+        if text.len() as u64 <= LARGE {
+            return Ok(());
+        }
+        Err(Refused(format!(
+            "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
+            self.path.display(),
+            LARGE >> 20
+        )))
+    }
+
     fn stamp(&self, folder: &Folder) -> Option<Stamp> {
         let now = folder.metadata(self.name()).ok()?;
         Some((now.ino(), now.size(), now.ctime(), now.ctime_nsec()))
@@ -88,22 +115,20 @@ impl UsersFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
+    /// `path` is the file that could not be written; a user who may not write has no use for its name.
     fn not_writable(&self, path: &Path, error: &io::Error) -> Refused {
         let folder = self.folder().display();
         match error.kind() {
-            ErrorKind::PermissionDenied => needs_root(&self.path),
             ErrorKind::NotFound => Problem::new(ProblemKind::Missing, "does not exist")
                 .in_file(self.folder())
                 .fix(format!(
                     "create it: install -d -o root -g root -m 0755 {folder}"
                 ))
                 .into(),
-            _ => Refused(format!(
-                "{}: cannot be written ({}); inspect: namei -l {}",
-                path.display(),
-                reason(error),
-                path.display()
-            )),
+            ErrorKind::PermissionDenied if !nix::unistd::geteuid().is_root() => {
+                needs_root(&self.path).into()
+            }
+            _ => system_error::problem(path, "cannot be written", error).into(),
         }
     }
 }
@@ -114,13 +139,7 @@ impl Locked<'_> {
     /// # Errors
     /// Why nothing was changed.
     pub fn replace(&self, text: &str) -> Result<(), Refused> {
-        if text.len() as u64 > LARGE {
-            return Err(Refused(format!(
-                "{}: would be larger than {} MiB, which the module refuses; nothing was changed",
-                self.file.path.display(),
-                LARGE >> 20
-            )));
-        }
+        self.file.refuse_too_large(text)?;
         let path = &self.file.path;
         let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
         // An editor knows nothing of our lock.
@@ -151,27 +170,7 @@ pub fn require_permission(path: &Path) -> Result<(), Refused> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path);
     match opened {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(needs_root(path).into()),
         _ => Ok(()),
     }
-}
-
-fn needs_root(path: &Path) -> Refused {
-    let words: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|word| shell_word(&word.to_string_lossy()))
-        .collect();
-    Problem::new(ProblemKind::PermissionDenied, "permission denied")
-        .in_file(path)
-        .run(format!("sudo ivaltctl {}", words.join(" ")))
-        .into()
-}
-
-/// The word, quoted for a shell.
-pub fn shell_word(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/+=-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -9,6 +9,7 @@
 //! | [`file`] | the file: trust, lock, replacement |
 //! | [`import`] | rows of a CSV file |
 //! | [`names`] | names of accounts |
+//! | [`number`] | mobile numbers as people write them |
 //! | [`warnings`] | what a command points out |
 //! | [`report`] | the output of list and show |
 
@@ -17,6 +18,7 @@ pub mod entries;
 pub mod file;
 mod import;
 mod names;
+pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
@@ -30,19 +32,21 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
-use super::command_line::{UsersArgs, UsersCommand};
+use super::audit::{self, Outcome};
+use super::caller::caller;
+use super::command_line::{ColumnTitles, UsersArgs, UsersCommand};
+use super::output::Output;
+use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
 use edit::NewEntry;
 use entries::text;
-use file::{UsersFile, require_permission, shell_word};
+use file::{Locked, UsersFile, require_permission};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
 use ivalt_core::toml_events::NotToml;
-use ivalt_core::users::{Entry, Mobile, look_up, not_a_mobile};
+use ivalt_core::users::{Entry, Mobile, look_up};
 use snapshot::{Selection, Snapshot, digits};
 use warnings::Warnings;
 
@@ -50,20 +54,24 @@ use warnings::Warnings;
 const EMPTY: &str = include_str!("../../../conf/users.toml");
 
 /// Runs one of the subcommands.
-pub fn run(args: &UsersArgs, config: &Path) -> Result<Exit, Refused> {
-    let store = UserStore::open(args, config)?;
-    let done = match &args.command {
-        UsersCommand::List => store.list(),
-        UsersCommand::Show { name } => store.show(name),
-        UsersCommand::Add { name, mobile } => store.add(name, mobile),
-        UsersCommand::Remove { name } => store.remove(name),
-        UsersCommand::Enable { name } => store.set_enabled(name, true),
-        UsersCommand::Disable { name } => store.set_enabled(name, false),
-        UsersCommand::Import { file } => store.import(file),
-    };
+pub fn run(args: &UsersArgs, config: &Path) -> Exit {
+    let mut output = Output::new(args.json, args.dry_run);
+    let done = run_one(args, config, &mut output);
     // The sentence may quote names from a file that somebody else wrote.
-    done.map(|()| Exit::Done)
-        .map_err(|Refused(why)| Refused(visible(&why)))
+    output.finish(done.map_err(|Refused(why)| Refused(visible(&why))))
+}
+
+fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
+    let store = UserStore::open(args, config)?;
+    match &args.command {
+        UsersCommand::List => store.list(output),
+        UsersCommand::Show { name } => store.show(name, output),
+        UsersCommand::Add { name, mobile } => store.add(name, mobile, output),
+        UsersCommand::Remove { name } => store.remove(name, output),
+        UsersCommand::Enable { name } => store.set_enabled(name, true, output),
+        UsersCommand::Disable { name } => store.set_enabled(name, false, output),
+        UsersCommand::Import { file, columns } => store.import(file, columns, output),
+    }
 }
 
 /// Where users are enrolled, and how.
@@ -71,7 +79,7 @@ struct UserStore<'a> {
     file: UsersFile,
     format: MobileFormat,
     config: &'a Path,
-    json: bool,
+    dry_run: bool,
 }
 
 /// The entries that the changed users must have afterwards.
@@ -87,46 +95,41 @@ impl<'a> UserStore<'a> {
             file: UsersFile::new(users_file),
             format: mobile_format,
             config,
-            json: args.json,
+            dry_run: args.dry_run,
         })
     }
 
-    fn list(&self) -> Result<(), Refused> {
+    fn list(&self, output: &mut Output) -> Result<(), Refused> {
         let bytes = self.file.read()?;
         let hint = self.progress_hint("reading");
         let text = text(self.file.path(), &bytes)?;
         let users = entries::read_all(self.file.path(), text, self.format)?;
         drop(hint);
-        match self.json {
-            true => terminal::print_json(&report::list_json(&users)),
-            false => terminal::print(report::list(&users)),
-        }
+        output.report(|| report::list(&users), || report::list_json(&users));
         Warnings::for_all(&users).print();
         Ok(())
     }
 
-    fn show(&self, name: &str) -> Result<(), Refused> {
+    fn show(&self, name: &str, output: &mut Output) -> Result<(), Refused> {
         require_permission(self.file.path())?;
         match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
             Entry::Absent => Err(self.no_entry(name)),
             entry => {
-                match self.json {
-                    true => terminal::print_json(&report::show_json(name, &entry)),
-                    false => terminal::print(report::show(name, &entry)),
-                }
+                output.report(
+                    || report::show(name, &entry),
+                    || report::show_json(name, &entry),
+                );
                 Ok(())
             }
         }
     }
 
-    fn add(&self, name: &str, written: &str) -> Result<(), Refused> {
+    fn add(&self, name: &str, written: &str, output: &mut Output) -> Result<(), Refused> {
         if let Some(why) = names::invalid_reason(name) {
             return Err(Refused(format!("{name}: {why}; nothing was changed")));
         }
-        let Some(mobile) = Mobile::parse(written, self.format) else {
-            let what = not_a_mobile(self.format);
-            return Err(Refused(format!("{name}: {what}; nothing was changed")));
-        };
+        let mobile = number::read(written, self.format)
+            .map_err(|why| Refused(format!("{name}: {why}; nothing was changed")))?;
         let new = NewEntry {
             name,
             mobile: mobile.as_str(),
@@ -137,48 +140,54 @@ impl<'a> UserStore<'a> {
             Entry::Absent => self.edited(edit::add(text, &[new])),
             entry => Err(self.already_enrolled(name, before.line(name), entry, &mobile)),
         };
-        let warnings = self.change(&expected, true, change)?;
-        let report =
-            json!({"changed": true, "done": "added", "name": name, "mobile": mobile.masked()});
-        self.report_done(
-            &format!("{name}: added with the mobile {}", mobile.masked()),
-            report,
-            &warnings,
-        );
+        let warnings = self.change("users add", &expected, true, change)?;
+        let mobile = mobile.masked();
+        output.set("name", name);
+        output.set("mobile", mobile.as_str());
+        let sentence = format!("{name}: added with the mobile {mobile}");
+        output.done("added", visible(&sentence));
+        self.report_warnings(&warnings, output);
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<(), Refused> {
+    fn remove(&self, name: &str, output: &mut Output) -> Result<(), Refused> {
         let expected = Expected::from([(name, Entry::Absent)]);
-        self.change(&expected, false, |text, before| match before.entry(name) {
+        let change = |text: &str, before: &Snapshot| match before.entry(name) {
             Entry::Absent => Err(self.no_entry(name)),
             _ => self.edited(edit::remove(text, name)),
-        })?;
-        let report = json!({"changed": true, "done": "removed", "name": name});
-        self.report_done(&format!("{name}: removed"), report, &Warnings::default());
+        };
+        self.change("users remove", &expected, false, change)?;
+        output.set("name", name);
+        output.done("removed", visible(&format!("{name}: removed")));
+        self.report_warnings(&Warnings::default(), output);
         Ok(())
     }
 
-    fn set_enabled(&self, name: &str, enabled: bool) -> Result<(), Refused> {
-        let word = if enabled { "enabled" } else { "disabled" };
-        let locked = self.file.lock()?;
+    fn set_enabled(&self, name: &str, enabled: bool, output: &mut Output) -> Result<(), Refused> {
+        let (command, word) = if enabled {
+            ("users enable", "enabled")
+        } else {
+            ("users disable", "disabled")
+        };
+        let locked = self.lock()?;
         let text = self.text(false)?;
         let selection = Selection {
             names: HashSet::from([name]),
             ..Selection::default()
         };
         let before = self.snapshot(&text, &selection)?;
+        output.set("name", name);
+        self.report_warnings(&Warnings::default(), output);
         let Some(entry) = self.toggled(name, before.entry(name), enabled)? else {
-            let report = json!({"changed": false, "done": "nothing", "name": name, "state": word});
-            let sentence = format!("{name}: is already {word}");
-            self.report_done(&sentence, report, &Warnings::default());
+            output.set("state", word);
+            output.line(visible(&format!("{name}: is already {word}")));
             return Ok(());
         };
         let new = self.edited(edit::set_enabled(&text, name, enabled))?;
-        self.verify(&before, &new, &selection, &Expected::from([(name, entry)]))?;
-        locked.replace(&new)?;
-        let report = json!({"changed": true, "done": word, "name": name});
-        self.report_done(&format!("{name}: {word}"), report, &Warnings::default());
+        let expected = Expected::from([(name, entry)]);
+        self.verify(&before, &new, &selection, &expected)?;
+        self.write(locked.as_ref(), &new, command, &before, &expected)?;
+        output.done(word, visible(&format!("{name}: {word}")));
         Ok(())
     }
 
@@ -193,13 +202,18 @@ impl<'a> UserStore<'a> {
         }
     }
 
-    fn import(&self, path: &Path) -> Result<(), Refused> {
-        let bytes = import::read(path)?;
-        let table = import::parse(&bytes, self.format);
+    fn import(
+        &self,
+        path: &Path,
+        columns: &ColumnTitles,
+        output: &mut Output,
+    ) -> Result<(), Refused> {
+        let mut table = self.table(path, columns, output)?;
+        let problems = std::mem::take(&mut table.problems);
         let mut skipped = HashSet::new();
         let expected: Expected = table.rows.iter().map(expected_entry).collect();
         let change = |text: &str, before: &Snapshot| {
-            let mut problems = table.problems;
+            let mut problems = problems;
             for row in &table.rows {
                 match before.entry(&row.name) {
                     Entry::Absent => {}
@@ -209,7 +223,7 @@ impl<'a> UserStore<'a> {
                     entry => problems.push(self.conflict(row, before.line(&row.name), entry)),
                 }
             }
-            require_no_problems(path, problems)?;
+            require_no_problems(path, problems, output)?;
             let is_new = |row: &&import::Row| !skipped.contains(row.name.as_str());
             let new: Vec<NewEntry> = table.rows.iter().filter(is_new).map(new_entry).collect();
             if new.is_empty() {
@@ -217,34 +231,44 @@ impl<'a> UserStore<'a> {
             }
             self.edited(edit::add(text, &new))
         };
-        let warnings = self.change(&expected, true, change)?;
-        self.report_import(&table.rows, &skipped, &warnings);
+        let warnings = self.change("users import", &expected, true, change)?;
+        report_import(&table, &skipped, output);
+        self.report_warnings(&warnings, output);
         Ok(())
     }
 
-    fn report_import(&self, rows: &[import::Row], skipped: &HashSet<&str>, warnings: &Warnings) {
-        let added = rows.len() - skipped.len();
-        let mut names: Vec<&str> = skipped.iter().copied().collect();
-        names.sort_unstable();
-        let report =
-            json!({"changed": added > 0, "done": "imported", "added": added, "skipped": names});
-        let skipped = match names.len() {
-            0 => String::new(),
-            1..=20 => format!("; already present: {}", names.join(", ")),
-            many => format!("; already present: {many}"),
+    fn table(
+        &self,
+        path: &Path,
+        columns: &ColumnTitles,
+        output: &mut Output,
+    ) -> Result<import::Table, Refused> {
+        let request = import::Request {
+            format: self.format,
+            name: columns.name_column.as_deref(),
+            mobile: columns.mobile_column.as_deref(),
+            command: self.command("import", &path.to_string_lossy()),
         };
-        let users = if added == 1 { "user" } else { "users" };
-        self.report_done(&format!("{added} {users} added{skipped}"), report, warnings);
+        let table = import::parse(&import::read(path)?, &request).map_err(|problem| {
+            let problem = problem.in_file(shown(path));
+            Refused(format!("{problem}; nothing was changed"))
+        })?;
+        if let Some(note) = &table.note {
+            terminal::print_error(format_args!("note: {}", visible(note)));
+            output.set("notices", vec![note.as_str()]);
+        }
+        Ok(table)
     }
 
     /// Changes the file under the lock, after the result has been parsed as the module would.
     fn change(
         &self,
+        command: &str,
         expected: &Expected,
         create: bool,
         change: impl FnOnce(&str, &Snapshot) -> Result<String, Refused>,
     ) -> Result<Warnings, Refused> {
-        let locked = self.file.lock()?;
+        let locked = self.lock()?;
         let hint = self.progress_hint("changing");
         let text = self.text(create)?;
         let selection = selection_for(expected);
@@ -253,7 +277,7 @@ impl<'a> UserStore<'a> {
         let after = self.verify(&before, &new, &selection, expected)?;
         drop(hint);
         if new != text {
-            locked.replace(&new)?;
+            self.write(locked.as_ref(), &new, command, &before, expected)?;
         }
         // The look-up of accounts may be slow (LDAP); other writers need not wait for it.
         drop(locked);
@@ -266,6 +290,41 @@ impl<'a> UserStore<'a> {
             (mobile.clone(), owners.collect())
         });
         Ok(Warnings::for_names(names.into_iter(), shared))
+    }
+
+    /// The right to write; in a dry run only whether it could be had.
+    fn lock(&self) -> Result<Option<Locked<'_>>, Refused> {
+        if self.dry_run {
+            return self.file.require_writable().map(|()| None);
+        }
+        self.file.lock().map(Some)
+    }
+
+    /// Writes the text and the line in the system log; nothing in a dry run.
+    fn write(
+        &self,
+        locked: Option<&Locked>,
+        new: &str,
+        command: &str,
+        before: &Snapshot,
+        expected: &Expected,
+    ) -> Result<(), Refused> {
+        let Some(locked) = locked else {
+            return self.file.refuse_too_large(new);
+        };
+        locked.replace(new)?;
+        let mut fields = changed_users(command, before, expected);
+        let path = self.file.path();
+        if path != Enrolment::by_default().users_file {
+            fields.push(("file", path.display().to_string()));
+        }
+        let change = audit::Change {
+            command,
+            fields,
+            by: caller(),
+        };
+        change.record(Outcome::Done);
+        Ok(())
     }
 
     /// The text of the file, or that of a new one.
@@ -365,14 +424,27 @@ impl<'a> UserStore<'a> {
 
     fn conflict(&self, row: &import::Row, line: usize, entry: &Entry) -> Problem {
         let name = &row.name;
-        let what = match entry {
-            Entry::Bad(problem) => format!("{name}: already has a bad entry: {problem}"),
-            _ => format!(
-                "{name}: already enrolled differently in {}:{line}",
-                self.file.path().display()
+        let place = format!("{}:{line}", self.file.path().display());
+        let (what, verb) = match entry {
+            Entry::Bad(problem) => (format!("already has a bad entry: {problem}"), "remove"),
+            Entry::Enrolled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, enabled"), "disable")
+            }
+            Entry::Disabled(mobile) if *mobile == row.mobile => {
+                (format!("already enrolled in {place}, disabled"), "enable")
+            }
+            _ => (
+                format!("already enrolled with another mobile in {place}"),
+                "remove",
             ),
         };
-        Problem::invalid(what).in_line(row.line)
+        let fix = format!(
+            "take the row out, or first run: {}",
+            self.command(verb, name)
+        );
+        Problem::invalid(format!("{name}: {what}"))
+            .fix(fix)
+            .in_line(row.line)
     }
 
     /// A command of this tool, quoted for a shell.
@@ -388,14 +460,9 @@ impl<'a> UserStore<'a> {
         format!("ivaltctl {config}users {verb} {}", shell_word(name))
     }
 
-    fn report_done(&self, sentence: &str, mut report: Value, warnings: &Warnings) {
-        if self.json {
-            report["file"] = self.file.path().display().to_string().into();
-            report["warnings"] = warnings.0.clone().into();
-            terminal::print_json(&report);
-        } else {
-            terminal::print(visible(sentence));
-        }
+    fn report_warnings(&self, warnings: &Warnings, output: &mut Output) {
+        output.set("file", self.file.path().display().to_string());
+        output.set("warnings", warnings.0.clone());
         warnings.print();
     }
 
@@ -422,6 +489,54 @@ fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     Ok(Enrolment::load(config, trust())?)
 }
 
+fn report_import(table: &import::Table, skipped: &HashSet<&str>, output: &mut Output) {
+    let added = table.rows.len() - skipped.len();
+    let mut names: Vec<&str> = skipped.iter().copied().collect();
+    names.sort_unstable();
+    output.set("added", added);
+    output.set("without_mobile", names_of(&table.without_mobile));
+    output.set("repeated", names_of(&table.repeated));
+    let users = if added == 1 { "user" } else { "users" };
+    let sentence = [
+        format!("{added} {users} added"),
+        some_names("already present", &names),
+        some_names(
+            "passed over without a mobile",
+            &with_lines(&table.without_mobile),
+        ),
+        some_names("passed over as repeated", &with_lines(&table.repeated)),
+    ];
+    output.set("skipped", names);
+    let sentence = visible(&sentence.concat());
+    match added {
+        0 => output.line(sentence),
+        _ => output.done("imported", sentence),
+    }
+}
+
+/// Whose entries a command changes, for the log.
+fn changed_users<'a>(
+    command: &str,
+    before: &Snapshot,
+    expected: &Expected,
+) -> Vec<(&'a str, String)> {
+    let changed = expected
+        .iter()
+        .filter(|(name, entry)| before.entry(name) != *entry);
+    let mut changed: Vec<_> = changed.map(|(name, entry)| (*name, entry)).collect();
+    changed.sort_unstable_by_key(|(name, _)| *name);
+    let names: Vec<&str> = changed.iter().map(|(name, _)| *name).collect();
+    if command == "users import" {
+        let added = names.len().to_string();
+        return vec![("added", added), ("users", names.join(","))];
+    }
+    let mut fields = vec![("user", names.join(","))];
+    if let [(_, Entry::Enrolled(mobile) | Entry::Disabled(mobile))] = changed[..] {
+        fields.push(("mobile", mobile.masked()));
+    }
+    fields
+}
+
 fn expected_entry(row: &import::Row) -> (&str, Entry) {
     let mobile = row.mobile.clone();
     let entry = if row.enabled {
@@ -440,24 +555,59 @@ fn new_entry(row: &import::Row) -> NewEntry<'_> {
     }
 }
 
-/// Prints every bad row, not only the first.
-fn require_no_problems(path: &Path, mut problems: Vec<Problem>) -> Result<(), Refused> {
-    problems.sort_by_key(|problem| problem.line);
-    let stdin = path == Path::new("-");
-    let file = if stdin {
+/// How a file is named in sentences.
+fn shown(path: &Path) -> &Path {
+    if path == Path::new("-") {
         Path::new("standard input")
     } else {
         path
-    };
-    for problem in &problems {
-        let problem = problem.clone().in_file(file);
-        terminal::print_error(visible(&problem.to_string()));
     }
+}
+
+fn names_of(rows: &[(usize, String)]) -> Vec<&str> {
+    rows.iter().map(|(_, name)| name.as_str()).collect()
+}
+
+/// So many names or problems are shown.
+const MOST: usize = 20;
+
+fn with_lines(rows: &[(usize, String)]) -> Vec<String> {
+    let shown = |(line, name): &(usize, String)| format!("{name} (line {line})");
+    rows.iter().map(shown).collect()
+}
+
+fn some_names<S: AsRef<str>>(what: &str, names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.len() {
+        0 => String::new(),
+        1..=MOST => format!("; {what}: {}", names.join(", ")),
+        many => format!("; {what}: {many}"),
+    }
+}
+
+/// Prints the bad rows, not only the first.
+fn require_no_problems(
+    path: &Path,
+    mut problems: Vec<Problem>,
+    output: &mut Output,
+) -> Result<(), Refused> {
+    problems.sort_by_key(|problem| problem.line);
+    let in_file = |problem: &Problem| visible(&problem.clone().in_file(shown(path)).to_string());
+    let sentences: Vec<String> = problems.iter().map(in_file).collect();
+    for sentence in sentences.iter().take(MOST) {
+        terminal::print_error(sentence.as_str());
+    }
+    output.set("problems", sentences);
+    let more = problems.len().saturating_sub(MOST);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" ({more} more than shown)"),
+    };
     match problems.len() {
         0 => Ok(()),
         1 => Err(Refused("1 row is refused; nothing was changed".into())),
         many => Err(Refused(format!(
-            "{many} rows are refused; nothing was changed"
+            "{many} rows are refused{more}; nothing was changed"
         ))),
     }
 }

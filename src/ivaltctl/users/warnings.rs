@@ -6,10 +6,15 @@ use super::entries::UserEntry;
 use super::names;
 use super::snapshot::digits;
 use crate::terminal::{self, visible};
+use ivalt_core::user_name::folded;
 use ivalt_core::users::Entry;
 
 /// So many of one kind are printed; a directory that is down would give as many as there are users.
 const MOST: usize = 20;
+
+/// Okta and Google Workspace export e-mail addresses as names of users.
+const ADDRESSES: &str =
+    "an e-mail address is a name here only if the account is called so: getent passwd NAME";
 
 /// The warnings of a command, in the order they are printed.
 #[derive(Debug, Default)]
@@ -42,7 +47,9 @@ impl Warnings {
             }
         }
         let names = users.iter().map(|user| user.name.as_ref());
-        Self::for_names(names, owners.into_iter())
+        let mut warnings = Self::for_names(names, owners.into_iter());
+        warnings.spellings(users);
+        warnings
     }
 
     /// Prints them to standard error.
@@ -57,13 +64,33 @@ impl Warnings {
             .by_ref()
             .filter(|name| names::is_known(name) == Some(false));
         let warnings = unknown.map(|name| format!("{name}: no such account on this machine"));
+        let begin = self.0.len();
         self.0.extend(warnings.take(MOST));
+        if self.0[begin..].iter().any(|warning| warning.contains('@')) {
+            self.0.push(ADDRESSES.to_owned());
+        }
         match names.count() {
             0 => {}
             rest => self
                 .0
                 .push(format!("the other {rest} accounts were not looked up")),
         }
+    }
+
+    /// A name service may take them for one account, of which each entry is then a way in.
+    fn spellings(&mut self, users: &[UserEntry]) {
+        let mut by_name: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
+        for user in users {
+            if let Entry::Enrolled(_) | Entry::Disabled(_) = &user.entry {
+                let spellings = by_name.entry(folded(user.name.as_bytes())).or_default();
+                spellings.push(&user.name);
+            }
+        }
+        let several = by_name.values().filter(|names| names.len() > 1);
+        self.at_most(several.map(|names| {
+            let names = some(names);
+            format!("{names}: differ in case, realm or domain alone; if they are one account, remove all but one")
+        }));
     }
 
     fn at_most(&mut self, mut warnings: impl Iterator<Item = String>) {

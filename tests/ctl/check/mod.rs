@@ -74,12 +74,12 @@ const HEALTHY: [(&str, &str); 16] = [
 ];
 
 /// A system below a folder.
-struct System {
+pub struct System {
     dir: TempDir,
 }
 
 impl System {
-    fn healthy() -> Self {
+    pub fn healthy() -> Self {
         let system = Self {
             dir: TempDir::new(),
         };
@@ -96,11 +96,11 @@ impl System {
         system
     }
 
-    fn path(&self, path: &str) -> std::path::PathBuf {
+    pub fn path(&self, path: &str) -> std::path::PathBuf {
         self.dir.join(path)
     }
 
-    fn write(&self, path: &str, text: &str) -> &Self {
+    pub fn write(&self, path: &str, text: &str) -> &Self {
         self.write_bytes(path, text.as_bytes())
     }
 
@@ -117,12 +117,12 @@ impl System {
     }
 
     /// Adds to what is there.
-    fn append(&self, path: &str, text: &str) -> &Self {
+    pub fn append(&self, path: &str, text: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap_or_default();
         self.write(path, &(before + text))
     }
 
-    fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
+    pub fn replace(&self, path: &str, from: &str, to: &str) -> &Self {
         let before = fs::read_to_string(self.path(path)).unwrap();
         assert!(before.contains(from), "{path} has no {from}");
         self.write(path, &before.replace(from, to))

@@ -1,6 +1,109 @@
 //! sshd's configuration.
 
-use super::{IVALT, SSHD, System, USERS, all_give, nothing};
+use serde_json::Value;
+
+use super::{Checked, Fault, IVALT, SSHD, System, USERS, nothing};
+
+/// Every fault gives its findings, and what is written as their fixes does not make anything worse.
+#[track_caller]
+fn all_give(faults: &[Fault]) {
+    super::all_give(faults);
+    for (name, fault, _, _) in faults {
+        let found = fault(&System::healthy()).check();
+        let of_sshd = |finding: &&Value| finding["id"].as_str().unwrap().starts_with("sshd-");
+        for finding in found.findings().iter().filter(of_sshd) {
+            let system = System::healthy();
+            fault(&system);
+            let id = finding["id"].as_str().unwrap();
+            if write_fix(&system, finding["fix"].as_str().unwrap()) {
+                is_better(name, id, &found, &system.check());
+            }
+        }
+    }
+}
+
+/// Writes what a fix says: a setting, and perhaps a line of PAM. False where it has no such form.
+fn write_fix(system: &System, fix: &str) -> bool {
+    assert!(
+        fix.starts_with("write ") || fix.starts_with("before anything else: "),
+        "{fix}"
+    );
+    let Some((place, rest)) = fix
+        .strip_prefix("write ")
+        .and_then(|fix| fix.split_once(": "))
+    else {
+        return false;
+    };
+    let mut parts = rest.split("; ");
+    let setting = parts.next().unwrap();
+    let (file, line) = match place.split_once(", ") {
+        Some((file, at)) => (file.strip_prefix("in /").unwrap(), at),
+        None => (
+            place.strip_prefix("at the top of /").unwrap(),
+            "above line 1",
+        ),
+    };
+    insert(
+        system,
+        file,
+        setting,
+        |number, _| line.ends_with(&format!(" line {number}")),
+        line.starts_with("in place of"),
+    );
+    for part in parts {
+        if let Some((place, text)) = part
+            .strip_prefix("and in /")
+            .and_then(|part| part.split_once(": "))
+        {
+            let (file, above) = place.split_once(", above ").unwrap();
+            let word = if above == "pam_ivalt" {
+                above
+            } else {
+                "common-auth"
+            };
+            insert(system, file, text, |_, line| line.contains(word), false);
+        }
+    }
+    true
+}
+
+fn insert(
+    system: &System,
+    file: &str,
+    text: &str,
+    at: impl Fn(usize, &str) -> bool,
+    in_place: bool,
+) {
+    let before = std::fs::read_to_string(system.path(file)).unwrap();
+    let mut lines: Vec<_> = before.lines().collect();
+    let at = lines
+        .iter()
+        .enumerate()
+        .position(|(index, line)| at(index + 1, line))
+        .unwrap();
+    lines.splice(at..at + usize::from(in_place), [text]);
+    system.write(file, &(lines.join("\n") + "\n"));
+}
+
+#[track_caller]
+fn is_better(name: &str, id: &str, before: &Checked, after: &Checked) {
+    let count = |checked: &Checked, key: &str| checked.report[key].as_u64().unwrap();
+    let counts = |checked| ["lets_in", "locks_out", "warnings"].map(|key| count(checked, key));
+    let same = |checked: &Checked| {
+        checked
+            .findings()
+            .iter()
+            .filter(|found| found["id"] == id)
+            .count()
+    };
+    let ([was_in, was_out, _], [is_in, is_out, _]) = (counts(before), counts(after));
+    let worse = is_in > was_in || is_out > was_out || counts(after) >= counts(before);
+    assert!(
+        !worse && same(after) < same(before),
+        "{name}, {id}: {:#}",
+        after.report
+    );
+}
 
 /// Key or password, and iVALT.
 fn three_lines(method: &str) -> String {
@@ -218,6 +321,240 @@ fn sshd() {
     ]);
 }
 
+const KBD: &str = "KbdInteractiveAuthentication yes\n";
+const OLDER: &str = "ChallengeResponseAuthentication no\n";
+const OFF: &[&str] = &["locks-out sshd-prompt-off /etc/ssh/sshd_config:3"];
+
+fn openssh<'a>(system: &'a System, release: &str) -> &'a System {
+    let program = format!("\0OpenSSH_7.4*\0OpenSSH_{release} Debian-5\0");
+    system.write("usr/sbin/sshd", &program)
+}
+
+/// As sshd 8.4 and 9.2 do: before 8.7 the older setting is one of its own, and implies the newer.
+#[test]
+fn prompts_of_sshd_by_its_version() {
+    all_give(&[
+        (
+            "8.4, the older one off",
+            |s| openssh(s.replace(SSHD, KBD, OLDER), "8.4p1"),
+            OFF,
+            |s| {
+                openssh(
+                    s.replace(SSHD, KBD, "KbdInteractiveAuthentication no\n"),
+                    "8.4p1",
+                )
+            },
+        ),
+        (
+            "8.6, both, the newer first",
+            |s| openssh(s.replace(SSHD, KBD, &[OLDER, KBD].concat()), "8.6p1"),
+            OFF,
+            |s| openssh(s.replace(SSHD, KBD, "#\n"), "8.6p1"),
+        ),
+        (
+            "8.4, off in a block",
+            |s| {
+                openssh(
+                    s.append(SSHD, "Match User bob\nKbdInteractiveAuthentication no\n"),
+                    "8.4p1",
+                )
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:7"],
+            nothing,
+        ),
+        (
+            "8.7, one setting with two names",
+            |s| openssh(s.replace(SSHD, KBD, &[OLDER, KBD].concat()), "8.7p1"),
+            OFF,
+            |s| openssh(s.replace(SSHD, KBD, &[KBD, OLDER].concat()), "8.7p1"),
+        ),
+        (
+            "by the version of the package",
+            |s| {
+                s.write(
+                    "var/lib/dpkg/status",
+                    "Package: openssh-server\nStatus: install ok installed\nVersion: 1:8.4p1-5+deb11u3\n",
+                );
+                s.replace(SSHD, KBD, &[KBD, OLDER].concat())
+            },
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:4"],
+            nothing,
+        ),
+        (
+            "an unknown version, off for the older ones",
+            |s| s.replace(SSHD, KBD, &[KBD, OLDER].concat()),
+            &["locks-out sshd-prompt-off /etc/ssh/sshd_config:4"],
+            nothing,
+        ),
+        (
+            "an unknown version, off for the newer ones",
+            |s| s.replace(SSHD, KBD, "KbdInteractiveAuthentication no\n"),
+            OFF,
+            |s| {
+                s.replace(
+                    SSHD,
+                    KBD,
+                    &[KBD, "ChallengeResponseAuthentication yes\n"].concat(),
+                )
+            },
+        ),
+    ]);
+}
+
+const KEY: &str = "AuthenticationMethods publickey,keyboard-interactive\n";
+/// As pam-auth-update writes it with two password modules.
+const BY_SSSD: &str = "auth [success=2 default=ignore] pam_unix.so\nauth [success=1 default=ignore] pam_sss.so\n\
+                       auth requisite pam_deny.so\nauth required pam_permit.so\n";
+const NOBODY: &[&str] = &["locks-out sshd-nobody-gets-in /etc/ssh/sshd_config:5"];
+
+/// Alice and bob have homes, and passwords or none; key and iVALT.
+fn key_and_ivalt(system: &System) -> &System {
+    system
+        .write("home/alice/.profile", "#\n")
+        .write("home/bob/.profile", "#\n");
+    system.write("etc/pam.d/sshd", "auth required pam_ivalt.so\n");
+    system.replace(
+        SSHD,
+        METHODS,
+        "AuthenticationMethods publickey,keyboard-interactive\n",
+    )
+}
+
+fn key_of_bob(system: &System) -> &System {
+    system.write("home/bob/.ssh/authorized_keys", "ssh-ed25519 AAAA b\n")
+}
+
+fn no_passwords(system: &System) -> &System {
+    system.write(
+        "etc/shadow",
+        "root:*:1::::::\nalice:!:1::::::\nbob:*:1::::::\n",
+    )
+}
+
+#[test]
+fn somebody_enrolled_gets_in_by_ssh() {
+    all_give(&[
+        ("no key", key_and_ivalt, NOBODY, |s| {
+            key_of_bob(key_and_ivalt(s))
+        }),
+        (
+            "the key of one who is disabled",
+            |s| {
+                key_of_bob(key_and_ivalt(s)).replace(
+                    USERS,
+                    "\"+14155550101\"",
+                    "{ mobile = \"+14155550101\", enabled = false }",
+                )
+            },
+            NOBODY,
+            |s| key_and_ivalt(s).append(SSHD, "AuthorizedKeysCommand /usr/bin/keys\n"),
+        ),
+        (
+            "no key where they are kept",
+            |s| key_of_bob(key_and_ivalt(s)).append(SSHD, "AuthorizedKeysFile /etc/ssh/keys/%u\n"),
+            NOBODY,
+            |s| {
+                s.write("etc/ssh/keys/bob", "ssh-ed25519 AAAA b\n");
+                key_and_ivalt(s).append(SSHD, "AuthorizedKeysFile /etc/ssh/keys/%u\n")
+            },
+        ),
+        (
+            "no keys at all",
+            |s| key_of_bob(key_and_ivalt(s)).append(SSHD, "AuthorizedKeysFile none\n"),
+            NOBODY,
+            |s| key_and_ivalt(s).append(SSHD, "TrustedUserCAKeys /etc/ssh/ca.pub\n"),
+        ),
+        (
+            "keys are off",
+            |s| key_of_bob(key_and_ivalt(s)).append(SSHD, "PubkeyAuthentication no\n"),
+            NOBODY,
+            // Homes may be mounted at a login.
+            |s| key_and_ivalt(s).replace("etc/passwd", "/home/bob:", "/net/bob:"),
+        ),
+        (
+            "keys are off in a block",
+            |s| {
+                key_of_bob(key_and_ivalt(s))
+                    .append(SSHD, "Match User bob\nPubkeyAuthentication no\n")
+            },
+            NOBODY,
+            nothing,
+        ),
+        (
+            "hosts are off",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods hostbased,keyboard-interactive\n",
+                )
+            },
+            NOBODY,
+            |s| {
+                s.replace(SSHD, METHODS, "HostbasedAuthentication yes\nAuthenticationMethods hostbased,keyboard-interactive\n")
+            },
+        ),
+        (
+            "PAM asks for a password that nobody has",
+            |s| key_of_bob(no_passwords(s)),
+            NOBODY,
+            |s| key_of_bob(no_passwords(s)).write("etc/pam.d/sshd", &three_lines("publickey")),
+        ),
+        (
+            "keys are enough, and nobody has a password",
+            |s| key_of_bob(no_passwords(s)).replace(SSHD, METHODS, ""),
+            &["lets-in sshd-key-skips /etc/ssh/sshd_config"],
+            |s| key_of_bob(no_passwords(s)).write("etc/pam.d/sshd", &three_lines("publickey")),
+        ),
+        (
+            "nothing but the token, and nobody has a key",
+            |s| key_and_ivalt(s).replace(SSHD, KEY, METHODS),
+            &["warning sshd-token-alone /etc/ssh/sshd_config:5"],
+            |s| {
+                s.write(
+                    "etc/pam.d/sshd",
+                    "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+                );
+                s.write("home/alice/.profile", "#\n")
+            },
+        ),
+        (
+            "nobody would get in once PAM is on",
+            |s| key_and_ivalt(s).replace(SSHD, "UsePAM yes", "UsePAM no"),
+            &[
+                "lets-in sshd-pam-off /etc/ssh/sshd_config:2",
+                "locks-out sshd-nobody-gets-in /etc/ssh/sshd_config:5",
+            ],
+            nothing,
+        ),
+        (
+            "a password that nobody has, and other methods are enough",
+            |s| no_passwords(s).replace(SSHD, METHODS, "PubkeyAuthentication no\n"),
+            &["locks-out sshd-nobody-gets-in /etc/ssh/sshd_config"],
+            // It may be a directory's.
+            |s| {
+                no_passwords(s)
+                    .write("etc/pam.d/common-auth", BY_SSSD)
+                    .replace(
+                        SSHD,
+                        METHODS,
+                        "PubkeyAuthentication no\nAuthenticationMethods keyboard-interactive\n",
+                    )
+            },
+        ),
+    ]);
+}
+
+/// A user of a directory may have both.
+#[test]
+fn of_accounts_elsewhere_nothing_is_known() {
+    let system = System::healthy();
+    key_and_ivalt(&system).append(USERS, "carol = \"+14155550102\"\n");
+    system
+        .check()
+        .gives("carol", &["warning unknown-account /etc/ivalt/users.toml"]);
+}
+
 const METHODS: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
 
 #[test]
@@ -303,7 +640,37 @@ fn methods_of_sshd() {
             |s| s.append(SSHD, "Match User bob\n  AuthenticationMethods publickey\n"),
             &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
             |s| {
+                s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey,keyboard-interactive\n")
+            },
+        ),
+        (
+            "in the block of all",
+            |s| {
                 s.append(SSHD, "Match User bob\n  X11Forwarding no\nMatch all\n  AuthenticationMethods publickey\n")
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:9"],
+            // The first block that applies counts.
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match all\n  AuthenticationMethods publickey,keyboard-interactive\nMatch all\n  AuthenticationMethods publickey\n",
+                )
+            },
+        ),
+        (
+            "in the first of two blocks",
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match User bob\n  AuthenticationMethods publickey\nMatch User bob\n  AuthenticationMethods keyboard-interactive\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:7"],
+            |s| {
+                s.append(
+                    SSHD,
+                    "Match User bob\n  AuthenticationMethods keyboard-interactive\nMatch User bob\n  AuthenticationMethods publickey\n",
+                )
             },
         ),
         (

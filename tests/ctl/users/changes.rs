@@ -153,7 +153,7 @@ fn national_mobiles_stay_as_written() {
     );
     store.refused(
         &["add", "daemon", "12"],
-        "daemon: the mobile is not a number; write 7 to 15 digits, like 4155550100; nothing was changed",
+        "daemon: the mobile has 2 digits; a number has 7 to 15; nothing was changed",
     );
 }
 

@@ -48,6 +48,28 @@ fn the_list_in_json_masks_mobiles_too() {
     );
 }
 
+/// Winbind, SSSD and many a host take them for one account.
+#[test]
+fn names_that_may_be_one_account_are_pointed_out() {
+    let store = Store::with(
+        "[users]\nroot = '+14155550100'\nRoot = '+14155550101'\n\"CORP\\\\root\" = { mobile = '+14155550102', enabled = false }\nbin = '+14155550103'\nBIN = 5\n\"bin@corp.example\" = '+14155550104'\n",
+    );
+    let called = store.done(&["list"]);
+    let warnings: Vec<&str> = called
+        .stderr
+        .lines()
+        .filter(|line| line.contains("alone"))
+        .collect();
+    let rest = "differ in case, realm or domain alone; if they are one account, remove all but one";
+    assert_eq!(
+        warnings,
+        [
+            format!("ivaltctl: warning: bin, bin@corp.example: {rest}"),
+            format!("ivaltctl: warning: root, Root, CORP\\root: {rest}"),
+        ]
+    );
+}
+
 #[test]
 fn show_prints_the_whole_mobile() {
     let store = Store::with(FILE);

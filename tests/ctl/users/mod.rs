@@ -1,6 +1,7 @@
 //! `ivaltctl users`: what it says, what it writes, and what it leaves alone.
 
 mod changes;
+mod dry_run;
 mod files;
 mod import;
 mod list;

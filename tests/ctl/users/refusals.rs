@@ -20,7 +20,7 @@ fn names_and_mobiles_that_cannot_be_are_refused() {
         ),
         (
             ["add", "alice", "4155550100"],
-            "alice: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100; nothing was changed"
+            "alice: the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100; nothing was changed"
                 .to_owned(),
         ),
     ] {

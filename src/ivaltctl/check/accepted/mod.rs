@@ -237,10 +237,14 @@ fn found(root: &Root, target: &Target, config: &Path) -> Result<Vec<Finding>, Re
         return Ok(found);
     }
     let mut all: Vec<Finding> = Vec::new();
-    for result in enable::results(root) {
-        let found = target.finds(super::unmarked(&result, config));
+    for prospect in enable::Prospect::all(root) {
+        let found = super::unmarked(&prospect.root, config).into_iter();
+        let found = found.filter(|finding| {
+            let shown = prospect.shown(root, finding.clone());
+            let mut files = [&finding.file, &shown.file].into_iter();
+            files.any(|file| target.names(finding.id, file.as_deref()))
+        });
         let new = found
-            .into_iter()
             .filter(|one| !all.iter().any(|known| record::is_same(known, one)));
         let new: Vec<_> = new.collect();
         all.extend(new);

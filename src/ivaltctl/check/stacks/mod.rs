@@ -1,5 +1,7 @@
 //! What the stacks with pam_ivalt in them do to a login, whatever their modules return.
 
+mod edits;
+mod fixes;
 mod lines;
 mod only_after;
 mod outcomes;
@@ -9,43 +11,60 @@ mod return_codes;
 mod services;
 mod shape;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
-use super::accepted::derived;
 use crate::finding::{Acceptance, Finding, Severity};
 use crate::pam_stack::{
-    self, Location, Module, ReturnCode, Rule, RuleType, Service, ivalt_rules, simulate,
+    self, Location, Module, ReturnCode, Rule, RuleTarget, RuleType, Service, ivalt_rules, simulate,
 };
 use crate::root::Root;
-use paths::ExecutionPath;
+use fixes::{Fix, Judge};
+use paths::{ExecutionPath, Exploration};
 use return_codes::ReturnCodes;
 
 /// What is wrong with the stacks of all services that have pam_ivalt.
 pub fn findings(root: &Root) -> Vec<Finding> {
     // That there are other services changes nothing of what is found in one.
-    let (names, _) = root.recorded(|| pam_stack::service_names(root));
-    let each = names
-        .iter()
-        .flat_map(|name| derived(root, || findings_of(root, name)));
-    let mut all: Vec<Finding> = Vec::new();
-    // A fault in a shared file is reported once, at its worst.
-    for finding in each.chain(services::shared(root, &names)) {
+    let ((names, judge), _) = root.recorded(|| (pam_stack::service_names(root), Judge::new(root)));
+    let found = all_found(root, &names).into_iter();
+    // A fix depends on more files than its finding; of these, its text says enough.
+    let settle = |(service, found)| root.recorded(|| judge.settle(service, found)).0;
+    found.map(settle).collect()
+}
+
+/// The findings of all services, each with the one where it is worst: a fault in a shared file is reported once.
+fn all_found<'n>(root: &Root, names: &'n BTreeSet<String>) -> Vec<(&'n str, StackFinding)> {
+    let each = names.iter().flat_map(|name| {
+        let (found, sources) = root.recorded(|| check_service(root, name));
+        found.into_iter().map(move |mut found| {
+            found.finding.acceptance.sources.extend(&sources);
+            (name.as_str(), found)
+        })
+    });
+    let shared = services::shared(root, names).into_iter();
+    let shared = shared.map(|found| ("", found.into()));
+    let mut all: Vec<(&str, StackFinding)> = Vec::new();
+    for (service, found) in each.chain(shared) {
         let key = |known: &Finding| (known.id, known.file.clone(), known.line);
-        match all.iter_mut().find(|known| key(known) == key(&finding)) {
-            None => all.push(finding),
-            Some(known) if known.severity < finding.severity => *known = finding,
+        let mut known = all.iter_mut();
+        match known.find(|(_, known)| key(&known.finding) == key(&found.finding)) {
+            None => all.push((service, found)),
+            Some(known) if known.1.finding.severity < found.finding.severity => {
+                *known = (service, found);
+            }
             Some(_) => {}
         }
     }
     all
 }
 
-/// What is wrong with the stacks of one service; nothing where pam_ivalt is not in them.
-pub fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
-    let found = check_service(root, service).into_iter();
-    found.map(|(finding, _)| finding).collect()
+/// Whether nothing is wrong with the stacks of a service that lets in or locks out.
+pub fn stack_is_sound(root: &Root, service: &str) -> bool {
+    let mut found = check_service(root, service).into_iter();
+    found.all(|found| found.finding.severity == Severity::Warning)
 }
 
 /// Whether the auth stack of a service ends at a wrong password, and goes on to pam_ivalt at a right one.
@@ -60,8 +79,27 @@ pub fn wrong_password_ends(root: &Root, service: &str) -> bool {
 /// A path through a stack that shows a finding. The tests run it on the real libpam.
 type Counterexample = (RuleType, ExecutionPath);
 
-/// A finding, and what shows it.
-type StackFinding = (Finding, Option<Counterexample>);
+/// A finding whose fix is not settled, and what shows it.
+struct StackFinding {
+    finding: Finding,
+    fix: Fix,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests run it on the real libpam")
+    )]
+    counterexample: Option<Counterexample>,
+}
+
+/// One whose fix is words.
+impl From<Finding> for StackFinding {
+    fn from(finding: Finding) -> Self {
+        Self {
+            fix: finding.fix.as_str().into(),
+            finding,
+            counterexample: None,
+        }
+    }
+}
 
 /// One stack that is checked.
 struct StackUnderTest<'a> {
@@ -70,6 +108,8 @@ struct StackUnderTest<'a> {
     rules: &'a [Rule],
     codes: ReturnCodes<'a>,
     paths: Vec<ExecutionPath>,
+    /// The rules that accept a proof whose owner gets in no more after that, with a path that shows it.
+    denied: BTreeMap<usize, ExecutionPath>,
     found: Vec<StackFinding>,
 }
 
@@ -84,20 +124,56 @@ impl<'a> StackUnderTest<'a> {
             rules,
             codes,
             paths: Vec::new(),
+            denied: BTreeMap::new(),
             found: Vec::new(),
         };
-        stack.paths = stack.paths_of(rules);
+        match stack.explore(rules) {
+            Some(explored) => stack.remember(&explored),
+            None => stack.not_understood(),
+        }
         stack
     }
 
-    /// Every path of every login through these rules.
-    fn paths_of(&self, rules: &[Rule]) -> Vec<ExecutionPath> {
+    /// Every login through these rules. Nothing where that is too much.
+    fn explore<'r>(&self, rules: &'r [Rule]) -> Option<Vec<Exploration<'r>>> {
         let logins = only_after::logins(self.service, rules).into_iter();
-        let paths = logins.flat_map(|passed| {
+        let explored = logins.map(|passed| {
             let codes = |rule: &Rule| self.codes.of(rule, &passed);
-            paths::all(rules, !passed.is_empty(), codes)
+            Exploration::of(rules, !passed.is_empty(), codes)
         });
-        paths.collect()
+        explored.collect()
+    }
+
+    fn remember(&mut self, explored: &[Exploration]) {
+        self.paths = explored.iter().flat_map(Exploration::paths).collect();
+        let acceptances = explored.iter().flat_map(Exploration::acceptances);
+        let mut of_rules: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for (rule, denied) in acceptances {
+            of_rules.entry(rule).or_default().push(denied);
+        }
+        let never = |(rule, denied): (usize, Vec<Option<ExecutionPath>>)| {
+            let denied: Option<Vec<_>> = denied.into_iter().collect();
+            Some((rule, denied?.swap_remove(0)))
+        };
+        self.denied = of_rules.into_iter().filter_map(never).collect();
+    }
+
+    /// Not to follow a stack to its end must not look as if it were fine.
+    fn not_understood(&mut self) {
+        let Some(rule) = self.rules.first() else {
+            return;
+        };
+        let outermost = rule.included_by.first().map(|include| &include.location);
+        let location = outermost.unwrap_or(&rule.location).clone();
+        let message = services::not_understood(format!(
+            "this stack has {} rules, whose results combine in more ways than are followed",
+            self.rules.len()
+        ));
+        self.add(message, Severity::LetsIn, &location, None);
+    }
+
+    fn is_understood(&self) -> bool {
+        !self.has(services::NOT_UNDERSTOOD)
     }
 
     /// Adds a finding about a line, once.
@@ -109,16 +185,21 @@ impl<'a> StackUnderTest<'a> {
         path: Option<ExecutionPath>,
     ) {
         let Location { file, line } = location;
-        let same = |(known, _): &StackFinding| {
+        let same = |StackFinding { finding: known, .. }: &StackFinding| {
             (known.id, known.file.as_ref(), known.line) == (message.id, Some(file), Some(*line))
         };
         if self.found.iter().any(same) {
             return;
         }
+        let fix = message.fix.clone();
         let mut finding = message.at(severity, location);
         finding.what = format!("service {}: {}", self.service, finding.what);
         let counterexample = path.map(|path| (self.rule_type, path));
-        self.found.push((finding, counterexample));
+        self.found.push(StackFinding {
+            finding,
+            fix,
+            counterexample,
+        });
     }
 
     /// A login in which this module returns so, and the others what is best.
@@ -138,11 +219,11 @@ impl<'a> StackUnderTest<'a> {
 
     fn has_severity(&self, severity: Severity) -> bool {
         let mut found = self.found.iter();
-        found.any(|(known, _)| known.severity == severity)
+        found.any(|known| known.finding.severity == severity)
     }
 
     fn has(&self, id: &str) -> bool {
-        self.found.iter().any(|(known, _)| known.id == id)
+        self.found.iter().any(|known| known.finding.id == id)
     }
 
     /// The path on which the most modules succeed.
@@ -156,11 +237,11 @@ impl<'a> StackUnderTest<'a> {
 struct Message {
     id: &'static str,
     what: String,
-    fix: String,
+    fix: Fix,
 }
 
 impl Message {
-    fn new(id: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn new(id: &'static str, what: impl Into<String>, fix: impl Into<Fix>) -> Self {
         Self {
             id,
             what: what.into(),
@@ -175,7 +256,7 @@ impl Message {
             file: Some(file),
             line,
             what: self.what,
-            fix: self.fix,
+            fix: self.fix.words().to_owned(),
             acceptance: Acceptance::default(),
         }
     }
@@ -190,7 +271,7 @@ fn check_service(root: &Root, service: &str) -> Vec<StackFinding> {
         Ok(read) => read,
         Err(error) => {
             let finding = services::unusable(root, service, &error);
-            return finding.map(|finding| (finding, None)).into_iter().collect();
+            return finding.map(StackFinding::from).into_iter().collect();
         }
     };
     let mut found = Vec::new();
@@ -201,7 +282,7 @@ fn check_service(root: &Root, service: &str) -> Vec<StackFinding> {
     if ivalt_rules(read.own(RuleType::Auth)).next().is_some() {
         found.extend(account_lines(root, service, &read));
         let around = services::findings(root, service, &read);
-        found.extend(around.into_iter().map(|finding| (finding, None)));
+        found.extend(around.into_iter().map(StackFinding::from));
     }
     found
 }
@@ -217,6 +298,7 @@ fn check_stack(
     }
     let mut stack = StackUnderTest::new(root, service, rule_type, rules);
     match rule_type {
+        _ if !stack.is_understood() => {}
         RuleType::Auth => {
             lines::check(&mut stack);
             shape::check(&mut stack);
@@ -267,6 +349,14 @@ fn quoted(word: &str) -> String {
         format!("[{}]", word.replace(']', "\\]"))
     } else {
         word.to_owned()
+    }
+}
+
+/// The module that a rule calls.
+fn module_of(rule: &Rule) -> Option<&Module> {
+    match &rule.target {
+        RuleTarget::Module(module) => Some(module),
+        RuleTarget::Substack | RuleTarget::Broken(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lines that wait for a method of sshd (`only_after=`): those who have not passed it must be asked by another line, and
 //! nothing but sshd says who has passed.
 
+use super::fixes::{Edit, Fix};
 use super::outcomes::right_control;
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::{Message, StackUnderTest, control, line};
@@ -40,7 +41,7 @@ pub fn check(stack: &mut StackUnderTest) {
     if is_sshd(stack.service) {
         not_asked(stack);
         others_denied(stack, at, module, method);
-        credentials(stack, at);
+        credentials(stack, at, module);
     } else {
         not_asked(stack);
         elsewhere(stack, at, module);
@@ -64,9 +65,10 @@ fn not_asked(stack: &mut StackUnderTest) {
     };
     let plain = line(stack.rule_type, "required", &without_method(module));
     let fix = if is_below_password(stack.rules, rule) {
-        plain
+        Edit::replace(&rule.location, vec![plain])
     } else {
-        format!("add a line below the one that asks for the password: {plain}")
+        let told = format!("add a line below the one that asks for the password: {plain}");
+        stack.with_plain_line(rule, module).told(told)
     };
     let message = Message::new(
         "only-after-lets-in",
@@ -96,7 +98,8 @@ fn waiting<'a>(
     }
 }
 
-fn without_method(module: &Module) -> Module {
+/// A line of pam_ivalt as it asks everybody.
+pub fn without_method(module: &Module) -> Module {
     let mut module = module.clone();
     module
         .arguments
@@ -120,7 +123,10 @@ fn others_denied(stack: &mut StackUnderTest, at: usize, module: &Module, method:
             "the control field {} denies logins that have not passed {method}: nobody gets in by the password",
             control(rule).escape_debug()
         ),
-        line(stack.rule_type, right_control(rule), module),
+        Edit::replace(
+            &rule.location,
+            vec![line(stack.rule_type, right_control(rule), module)],
+        ),
     );
     let path = stack.best_path(|path| !path.facts.method_passed).cloned();
     stack.add(message, Severity::LocksOut, &rule.location, path);
@@ -128,7 +134,7 @@ fn others_denied(stack: &mut StackUnderTest, at: usize, module: &Module, method:
 
 /// sshd calls `pam_setcred` on a handle of its own. There such a line answers `PAM_IGNORE`; if no other line sets
 /// credentials, libpam denies, and sshd hangs up after the token was right.
-fn credentials(stack: &mut StackUnderTest, at: usize) {
+fn credentials(stack: &mut StackUnderTest, at: usize, module: &Module) {
     let rules = stack.rules;
     let lets_in = stack.paths.iter().any(ExecutionPath::lets_in);
     let best = |rule: usize| stack.codes.of(&rules[rule], &[])[0];
@@ -136,10 +142,12 @@ fn credentials(stack: &mut StackUnderTest, at: usize) {
     if !lets_in || code == ReturnCode::Success {
         return;
     }
+    let plain = line(stack.rule_type, "required", &without_method(module));
     let message = Message::new(
         "only-after-alone",
         "pam_setcred fails, since this line sets no credentials and no other line of the stack does: sshd ends every login",
-        "for key, then iVALT alone: auth    required    pam_ivalt.so",
+        Fix::from(stack.alone(at, module).told(format!("for key, then iVALT alone: {plain}")))
+            .or_words("for key, then iVALT alone, write its line without only_after= in place of all other auth lines"),
     );
     let location = rules[at].location.clone();
     stack.add(message, Severity::LocksOut, &location, None);
@@ -156,10 +164,14 @@ fn elsewhere(stack: &mut StackUnderTest, at: usize, module: &Module) {
         Severity::LocksOut
     };
     let fix = if stack.paths.iter().any(asks) {
-        "remove this line".to_owned()
+        Fix::from(Edit::remove(&rules[at].location))
     } else {
         let plain = line(stack.rule_type, "required", &without_method(module));
-        format!("below the line that asks for the password: {plain}")
+        let told = format!("below the line that asks for the password: {plain}");
+        let edit = stack.in_plain_place(&rules[at], module).told(told);
+        Fix::from(edit).or_words(
+            "write the line without only_after=, below the one that asks for the password",
+        )
     };
     let message = Message::new(
         "only-after-elsewhere",

@@ -1,9 +1,11 @@
 //! What the stack decides, over all that its modules may return.
 
+use super::fixes::{Edit, Fix, Place, asks_for_login};
 use super::only_after::logins;
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest, control, ignores, line};
-use crate::finding::Severity;
+use super::shape::only_auth;
+use super::{Message, StackUnderTest, control, ignores, line, module_of};
+use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
     Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, is_beyond_end,
     ivalt_rules,
@@ -18,6 +20,7 @@ pub fn check(stack: &mut StackUnderTest) {
     acceptance(stack);
     passwords(stack);
     token_alone(stack);
+    password_not_needed(stack);
     fragile(stack);
 }
 
@@ -62,12 +65,47 @@ fn denial(stack: &mut StackUnderTest) {
             "the control field {} lets a login succeed that pam_ivalt has denied ({code})",
             control(culprit).escape_debug(),
         );
-        let fix = match undone {
-            Some(culprit) => format!("write bad for reset in {}", control(culprit).escape_debug()),
-            None => line(stack.rule_type, right_control(rule), module),
+        let edits = match undone {
+            Some(culprit) => stack.bad_for_reset(culprit),
+            None => stack.denying(at, module),
         };
-        let message = Message::new("denial-does-not-deny", what, fix);
+        let message = Message::new("denial-does-not-deny", what, edits);
         stack.add(message, Severity::LetsIn, &culprit.location, Some(path));
+    }
+}
+
+impl StackUnderTest<'_> {
+    fn bad_for_reset(&self, culprit: &Rule) -> Vec<Edit> {
+        let Some(module) = module_of(culprit) else {
+            return Vec::new();
+        };
+        let written = control(culprit);
+        let bad = line(self.rule_type, &written.replace("reset", "bad"), module);
+        let told = format!("write bad for reset in {}", written.escape_debug());
+        vec![Edit::replace(&culprit.location, vec![bad]).told(told)]
+    }
+
+    /// The line with a control field under which its denial denies, and what that needs beside it.
+    fn denying(&self, at: usize, module: &Module) -> Vec<Edit> {
+        let rule = &self.rules[at];
+        let right = right_control(rule);
+        let mut edits = self.with_controls(at, &[right, "required", "[success=1 default=ignore]"]);
+        edits.extend(self.moved_below(at, "required"));
+        if rule.only_after().is_some() {
+            let alone = self.with_control(at, right);
+            let second = self.plain_below_password(rule, module);
+            edits.extend(second.map(|second| {
+                let told = format!(
+                    "{}\nand below line {} of {}: {}",
+                    alone.text,
+                    second.location.line,
+                    second.location.file.display(),
+                    second.lines.join("")
+                );
+                alone.and(second).told(told)
+            }));
+        }
+        edits
     }
 }
 
@@ -128,32 +166,49 @@ fn bypass(stack: &mut StackUnderTest, at: usize, severity: Severity, path: Execu
 }
 
 /// Where to put the pam_ivalt line, or how to keep the other one from ending its stack.
-fn fix_bypass(stack: &StackUnderTest, at: usize, severity: Severity) -> (Location, String) {
+fn fix_bypass(stack: &StackUnderTest, at: usize, severity: Severity) -> (Location, Fix) {
     let rules = stack.rules;
     let rule = &rules[at];
     let location = rule.location.clone();
     let Some((below, module)) = ivalt_rules(rules).find(|(below, _)| *below > at) else {
-        return (location, String::new());
+        return (location, Fix::from(Vec::new()));
     };
     let ivalt = &rules[below];
-    let own = line(stack.rule_type, &control(ivalt), module);
+    let written = control(ivalt);
+    let own = line(stack.rule_type, &written, module);
     if severity == Severity::Warning {
-        let fix = format!("nothing, if that is meant; else move above this line: {own}");
-        return (location, fix);
+        let above = Edit::relocate(&ivalt.location, Place::Above, &location, own.clone());
+        let told = format!("nothing, if that is meant; else move above this line: {own}");
+        let fix = Fix::from(above.told(told));
+        return (location, fix.or_words("nothing, if that is meant"));
     }
+    let mut edits = Vec::new();
     if let Some(include) = included_apart(rule, ivalt) {
-        let fix = format!("{}    substack    {}", stack.rule_type.word(), include.name);
-        return (include.location.clone(), fix);
+        let substack = format!("{}    substack    {}", stack.rule_type.word(), include.name);
+        let mut lines = vec![substack];
+        lines.extend(stack.other_lines(include));
+        edits.push(Edit::replace(&include.location, lines));
+        edits.extend(stack.password_by_jumps());
+        return (include.location.clone(), edits.into());
     }
-    let fix = match rule.actions[ReturnCode::Success] {
-        Action::Jump(_) => format!("move below the line the jump leads to: {own}"),
-        _ => format!(
-            "move above line {} of {}: {own}",
-            location.line,
-            location.file.display()
-        ),
-    };
-    (location, fix)
+    if asks_for_login(rule) {
+        edits.push(stack.with_control(at, "requisite"));
+    }
+    if let Action::Jump(_) = rule.actions[ReturnCode::Success] {
+        let mut moved = stack.moved_below(below, &written);
+        if let Some(first) = moved.first_mut() {
+            first.text = format!("move below the line the jump leads to: {own}");
+        }
+        edits.extend(moved);
+    }
+    edits.extend(stack.password_by_jumps());
+    edits.push(Edit::relocate(
+        &ivalt.location,
+        Place::Above,
+        &location,
+        own,
+    ));
+    (location, edits.into())
 }
 
 /// The line that includes the file of the rule that ends the stack, but not that of the other: as a substack it would
@@ -182,6 +237,9 @@ fn ignored(stack: &mut StackUnderTest) {
         let action = rules[*rule].actions[*code];
         *code == ReturnCode::Success && matches!(action, Action::Ok | Action::Done)
     };
+    let policy = "set unenrolled and unavailable to \"deny\" in [policy]";
+    let edit = stack.with_control(at, "[success=ok default=bad]");
+    let told = format!("{policy}, or write: {}", edit.text);
     let granted = path.returned.iter().find(grants);
     let granted = granted.map_or(&rules[at], |(rule, _)| &rules[*rule]);
     let message = Message::new(
@@ -190,10 +248,7 @@ fn ignored(stack: &mut StackUnderTest) {
             "when [policy] lets pam_ivalt return PAM_IGNORE, {} alone makes the login succeed: no module has asked for a proof",
             name(granted)
         ),
-        format!(
-            "set unenrolled and unavailable to \"deny\" in [policy], or write: {}",
-            line(stack.rule_type, "[success=ok default=bad]", module)
-        ),
+        Fix::from(edit.told(told)).or_words(policy),
     );
     stack.add(message, Severity::LetsIn, &rules[at].location, Some(path));
 }
@@ -253,12 +308,33 @@ fn jumps(stack: &mut StackUnderTest) {
                 control(rule).escape_debug(),
                 name(rule),
             ),
-            "count the lines that follow in this stack, a substack as one, and jump over fewer",
+            Fix::from(stack.shorter_jumps(at, code)).or_words(
+                "count the lines that follow in this stack, a substack as one, and jump over fewer",
+            ),
         );
         let path = stack
             .best_path(|path| path.returned_by(at) == Some(code))
             .cloned();
         stack.add(message, severity, &rule.location, path);
+    }
+}
+
+impl StackUnderTest<'_> {
+    /// The line with a jump that leads less far, or, at the end of the stack, with none.
+    fn shorter_jumps(&self, at: usize, code: ReturnCode) -> Vec<Edit> {
+        let Action::Jump(count) = self.rules[at].actions[code] else {
+            return Vec::new();
+        };
+        let with = |action: String| {
+            let written = control(&self.rules[at]);
+            self.with_control(
+                at,
+                &written.replace(&format!("={count}"), &format!("={action}")),
+            )
+        };
+        // Nobody counts so many lines.
+        let fewer = (1..count.min(16)).rev().map(|count| count.to_string());
+        fewer.chain(["ok".to_owned()]).map(with).collect()
     }
 }
 
@@ -271,23 +347,24 @@ fn acceptance(stack: &mut StackUnderTest) {
     if explained || stack.paths.iter().any(lets_in) {
         return;
     }
-    let Some((at, module)) = ivalt_rules(stack.rules).next() else {
+    let Some((at, _)) = ivalt_rules(stack.rules).next() else {
         return;
     };
     let rule = &stack.rules[at];
     let (what, fix) = match rule.actions[ReturnCode::Success] {
         Action::Ok | Action::Done => (
             "no login succeeds, whatever the modules return".to_owned(),
-            "move the line to where a login that has passed the password goes on: below @include common-auth, or below \
-             auth substack system-auth"
-                .to_owned(),
+            Fix::from(stack.moved_below(at, &control(rule))).or_words(
+                "move the line to where a login that has passed the password goes on: below @include common-auth, or below \
+                 auth substack system-auth",
+            ),
         ),
         _ => (
             format!(
                 "under {} an accepted token does not let in",
                 control(rule).escape_debug()
             ),
-            line(stack.rule_type, "required", module),
+            stack.with_control(at, "required").into(),
         ),
     };
     let message = Message::new("acceptance-denied", what, fix);
@@ -298,31 +375,87 @@ fn acceptance(stack: &mut StackUnderTest) {
     stack.add(message, Severity::LocksOut, &rule.location, path);
 }
 
-/// A password is right, and its owner does not get in whatever the other modules return.
+/// A password, or what an unknown module takes for one, is right, and its owner does not get in whatever the other
+/// modules return. Where nobody does, other findings say why.
 fn passwords(stack: &mut StackUnderTest) {
-    if stack.has_severity(Severity::LocksOut) {
+    let allowed = |path: &ExecutionPath| path.facts.ivalt == IvaltOutcome::Allowed;
+    let lets_in = |path: &ExecutionPath| path.lets_in() && allowed(path);
+    if !stack.paths.iter().any(lets_in) {
         return;
     }
-    for (at, rule) in stack.rules.iter().enumerate() {
-        let accepted = |path: &ExecutionPath| path.has_accepted(at);
-        let lets_in = |path: &ExecutionPath| accepted(path) && path.lets_in();
-        if rule.kind() != ModuleKind::Password || stack.paths.iter().any(lets_in) {
+    for (at, path) in stack.denied.clone() {
+        let rule = &stack.rules[at];
+        let explained = stack.locks_out_at(&rule.location);
+        if explained || !asks_for_login(rule) {
             continue;
         }
-        let Some(path) = stack.best_path(accepted).cloned() else {
-            continue;
-        };
-        let message = Message::new(
-            "password-denied",
-            format!(
-                "a user with the right password for {} is denied: {} leads to a line that denies",
-                name(rule),
-                control(rule).escape_debug()
-            ),
+        let what = format!(
+            "a user whom {} has accepted is denied: {} leads to a line that denies",
+            name(rule),
+            control(rule).escape_debug()
+        );
+        let fix = Fix::from(stack.reachable_by(at)).or_words(
             "count again how many lines the jump must skip, pam_ivalt's among them, or move pam_ivalt below the block",
         );
+        let message = Message::new("password-denied", what, fix);
         stack.add(message, Severity::LocksOut, &rule.location, Some(path));
     }
+}
+
+impl StackUnderTest<'_> {
+    fn locks_out_at(&self, location: &Location) -> bool {
+        let here = |finding: &Finding| {
+            let place = (finding.file.as_ref(), finding.line);
+            place == (Some(&location.file), Some(location.line))
+        };
+        let mut found = self.found.iter().map(|found| &found.finding);
+        found.any(|finding| finding.severity == Severity::LocksOut && here(finding))
+    }
+
+    /// pam_ivalt where a jump of this rule leads, or a jump of it that leads to pam_ivalt.
+    fn reachable_by(&self, at: usize) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for (ivalt, _) in ivalt_rules(self.rules) {
+            edits.extend(self.moved_below(ivalt, &control(&self.rules[ivalt])));
+        }
+        let written = control(&self.rules[at]);
+        if let Action::Jump(count) = self.rules[at].actions[ReturnCode::Success] {
+            let jumps = (1..count + 4).filter(|other| *other != count);
+            edits.extend(jumps.map(|other| {
+                let other = format!("={other}");
+                self.with_control(at, &written.replace(&format!("={count}"), &other))
+            }));
+        }
+        edits
+    }
+}
+
+/// A password is asked for, and a wrong one does not deny: the token is the only factor. Where no password is asked
+/// for, that is what the administrator wrote; sshd-token-alone says more of it.
+fn password_not_needed(stack: &mut StackUnderTest) {
+    if stack.has_severity(Severity::LetsIn) {
+        return;
+    }
+    let Some(path) = stack.best_path(ExecutionPath::is_guessed).cloned() else {
+        return;
+    };
+    let asked = path.returned.iter().map(|(at, _)| *at);
+    let mut passwords = asked.filter(|at| stack.rules[*at].kind() == ModuleKind::Password);
+    let Some(at) = passwords.next() else { return };
+    let rule = &stack.rules[at];
+    let mut edits = stack.with_controls(at, &["requisite", "required"]);
+    edits.extend(stack.password_by_jumps());
+    let message = Message::new(
+        "password-not-needed",
+        format!(
+            "{} passes over a wrong password for {}: the token alone lets in",
+            control(rule).escape_debug(),
+            name(rule)
+        ),
+        Fix::from(edits)
+            .or_words("nothing, if that is meant; else let a wrong password end the stack"),
+    );
+    stack.add(message, Severity::Warning, &rule.location, Some(path));
 }
 
 /// An accepted token ends the stack before a password is asked for.
@@ -343,13 +476,16 @@ fn token_alone(stack: &mut StackUnderTest) {
     if module.only_after_word().is_some() && module.only_after().is_none() {
         return;
     }
+    let mut edits = stack.with_controls(at, &[alone_control(rule), "required"]);
+    edits.extend(stack.moved_below(at, "required"));
+    edits.extend(stack.password_by_jumps());
     let message = Message::new(
         "password-not-asked",
         format!(
             "{} ends the stack when the token is right: the token replaces the password",
             control(rule).escape_debug()
         ),
-        line(stack.rule_type, alone_control(rule), module),
+        edits,
     );
     stack.add(message, Severity::Warning, &rule.location, Some(path));
 }
@@ -377,13 +513,14 @@ fn fragile(stack: &mut StackUnderTest) {
         return;
     };
     let rule = &stack.rules[at];
+    let edits = stack.denying(at, module);
     let message = Message::new(
         "fragile-control",
         format!(
             "{} ignores a denial; it denies only because no other module lets in yet",
             control(rule).escape_debug()
         ),
-        line(stack.rule_type, right_control(rule), module),
+        edits,
     );
     stack.add(message, Severity::Warning, &rule.location, Some(path));
 }
@@ -401,11 +538,8 @@ pub fn account(stack: &mut StackUnderTest) {
             "pam_ivalt returns PAM_IGNORE for account, and no other module of this stack lets anybody in",
         )
     };
-    let message = Message::new(
-        "account-line",
-        what,
-        "remove this line; auth alone asks for a token",
-    );
+    let fix = only_auth(&stack.rules[at].location);
+    let message = Message::new("account-line", what, fix);
     let path = stack.best_path(|_| true).cloned();
     stack.add(message, severity, &stack.rules[at].location, path);
 }

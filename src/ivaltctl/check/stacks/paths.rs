@@ -1,7 +1,8 @@
 //! Every path through a stack. Logins in the same state before a rule have the same paths from there, so that all of
-//! them together are a few thousand states.
+//! them together are a few thousand states; where they are more than [`MAX_STATES`], nothing is said of any.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::pam_stack::{
     Impression, ModuleKind, ReturnCode, Rule, SimulatorState, StackStatus, Transition,
@@ -32,12 +33,18 @@ pub struct Facts {
     /// pam_ivalt led past a rule that asks for a password.
     pub skipped_password: bool,
     /// A rule asked for a password.
-    password_asked: bool,
+    pub password_asked: bool,
     /// pam_ivalt was asked although no password was right.
     pub after_refusal: bool,
-    /// The rules that accepted a password or another proof, as bits.
-    accepted: u64,
+    /// A rule accepted a password or another proof.
+    accepted: bool,
 }
+
+/// A stack that decides so much, as one that includes itself again and again, is not followed to its end.
+pub const MAX_STATES: usize = 50_000;
+
+/// Stacks of real systems have at most some forty rules.
+pub const MAX_RULES: usize = 256;
 
 /// One path to the end of a stack.
 #[derive(Clone, Debug)]
@@ -71,14 +78,15 @@ impl ExecutionPath {
         self.code == ReturnCode::Success
     }
 
-    /// Whether this rule has accepted a proof.
-    pub fn has_accepted(&self, rule: usize) -> bool {
-        self.facts.accepted & bit(rule) != 0
-    }
-
     /// Whether nothing has accepted a proof, no rule and no method before.
     pub fn has_no_proof(&self) -> bool {
-        self.facts.accepted == 0 && !self.facts.method_passed
+        !self.facts.accepted && !self.facts.method_passed
+    }
+
+    /// Whether a token lets in after a wrong password.
+    pub fn is_guessed(&self) -> bool {
+        let allowed = self.facts.ivalt == IvaltOutcome::Allowed;
+        self.lets_in() && allowed && self.facts.password_asked && self.has_no_proof()
     }
 
     /// What the module of a rule returned, if it was called.
@@ -102,10 +110,6 @@ impl ExecutionPath {
     }
 }
 
-fn bit(rule: usize) -> u64 {
-    1 << (rule % 64)
-}
-
 /// libpam's state, and what `check` knows besides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct LoginState {
@@ -120,59 +124,160 @@ struct Node {
     returned: Option<(usize, ReturnCode)>,
 }
 
-/// A path to every state in which a stack can end, for logins that have passed a method before, or have not.
-pub fn all(
-    rules: &[Rule],
-    method_passed: bool,
-    codes: impl Fn(&Rule) -> Vec<ReturnCode>,
-) -> Vec<ExecutionPath> {
-    let codes: Vec<_> = rules.iter().map(codes).collect();
-    let start = Node {
-        login: LoginState::start(method_passed),
-        from: None,
-        returned: None,
-    };
-    let mut known = HashSet::from([start.login.clone()]);
-    let mut nodes = vec![start];
-    let mut paths = Vec::new();
-    let mut at = 0;
-    while at < nodes.len() {
-        let login = nodes[at].login.clone();
-        let rule = login.state.next;
-        if rule == rules.len() {
-            paths.push(path_to(&nodes, at));
-        }
-        for code in codes.get(rule).into_iter().flatten() {
-            let next = login.after(rules, *code);
-            if known.insert(next.clone()) {
-                nodes.push(Node {
-                    login: next,
-                    from: Some(at),
-                    returned: login.state.calls_module(rules).then_some((rule, *code)),
-                });
-            }
-        }
-        at += 1;
-    }
-    paths
+/// What a rule returned, and the logins before and after it, by their numbers.
+struct Edge {
+    from: usize,
+    to: usize,
+    rule: usize,
+    code: ReturnCode,
 }
 
-fn path_to(nodes: &[Node], end: usize) -> ExecutionPath {
-    let mut returned = Vec::new();
-    let mut at = Some(end);
-    while let Some(node) = at.map(|at| &nodes[at]) {
-        returned.extend(node.returned);
-        at = node.from;
+/// Every login through a stack that has passed a method before, or has not.
+pub struct Exploration<'a> {
+    rules: &'a [Rule],
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+}
+
+impl<'a> Exploration<'a> {
+    /// Follows all return codes that the rules may give. Nothing where that is too much.
+    pub fn of(
+        rules: &'a [Rule],
+        method_passed: bool,
+        codes: impl Fn(&Rule) -> Vec<ReturnCode>,
+    ) -> Option<Self> {
+        if rules.len() > MAX_RULES {
+            return None;
+        }
+        let codes: Vec<_> = rules.iter().map(codes).collect();
+        let start = LoginState::start(method_passed);
+        let mut known = HashMap::from([(start.clone(), 0)]);
+        let mut nodes = vec![Node {
+            login: start,
+            from: None,
+            returned: None,
+        }];
+        let mut edges = Vec::new();
+        let mut from = 0;
+        while from < nodes.len() {
+            let login = nodes[from].login.clone();
+            let rule = login.state.next;
+            for &code in codes.get(rule).into_iter().flatten() {
+                let next = login.after(rules, code);
+                let to = match known.entry(next) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let calls = login.state.calls_module(rules);
+                        nodes.push(Node {
+                            login: new.key().clone(),
+                            from: Some(from),
+                            returned: calls.then_some((rule, code)),
+                        });
+                        *new.insert(nodes.len() - 1)
+                    }
+                };
+                edges.push(Edge {
+                    from,
+                    to,
+                    rule,
+                    code,
+                });
+            }
+            if nodes.len() > MAX_STATES {
+                return None;
+            }
+            from += 1;
+        }
+        Some(Self {
+            rules,
+            nodes,
+            edges,
+        })
     }
-    returned.reverse();
-    let LoginState { state, facts } = &nodes[end].login;
-    let StackStatus { impression, .. } = state.status;
-    ExecutionPath {
-        code: state.status.result(),
-        facts: facts.clone(),
-        undecided: impression == Impression::None,
-        returned,
+
+    /// A path to every state in which the stack can end.
+    pub fn paths(&self) -> impl Iterator<Item = ExecutionPath> {
+        let ends = (0..self.nodes.len()).filter(|node| self.is_end(*node));
+        ends.map(|end| self.path_to(end))
     }
+
+    /// For each rule that can accept a proof: nothing where some login gets in after that, else a path that shows that
+    /// none does.
+    pub fn acceptances(&self) -> HashMap<usize, Option<ExecutionPath>> {
+        let lets_in = self.can_let_in();
+        let mut found = HashMap::new();
+        for edge in &self.edges {
+            if edge.code != ReturnCode::Success || !is_proof(self.rules[edge.rule].kind()) {
+                continue;
+            }
+            if lets_in[edge.to] {
+                found.insert(edge.rule, None);
+            } else {
+                let path = || Some(self.path_through(edge));
+                found.entry(edge.rule).or_insert_with(path);
+            }
+        }
+        found
+    }
+
+    fn is_end(&self, node: usize) -> bool {
+        self.nodes[node].login.state.next == self.rules.len()
+    }
+
+    /// Of each login, whether it may still get in.
+    fn can_let_in(&self) -> Vec<bool> {
+        let gets_in = |(at, node): (usize, &Node)| {
+            self.is_end(at) && node.login.state.status.result() == ReturnCode::Success
+        };
+        let mut can: Vec<_> = self.nodes.iter().enumerate().map(gets_in).collect();
+        let mut edges: Vec<_> = self.edges.iter().collect();
+        // Every rule leads to one further below.
+        edges.sort_by_key(|edge| std::cmp::Reverse(edge.rule));
+        for edge in edges {
+            can[edge.from] |= can[edge.to];
+        }
+        can
+    }
+
+    fn path_to(&self, end: usize) -> ExecutionPath {
+        let mut returned = Vec::new();
+        let mut at = Some(end);
+        while let Some(node) = at.map(|at| &self.nodes[at]) {
+            returned.extend(node.returned);
+            at = node.from;
+        }
+        returned.reverse();
+        self.ending(end, returned)
+    }
+
+    /// A path by this edge, and from there to the end by what is best for the login.
+    fn path_through(&self, edge: &Edge) -> ExecutionPath {
+        let mut returned = self.path_to(edge.from).returned;
+        returned.push((edge.rule, edge.code));
+        let mut at = edge.to;
+        while let Some(next) = self.edges.iter().find(|edge| edge.from == at) {
+            let calls = self.nodes[at].login.state.calls_module(self.rules);
+            returned.extend(calls.then_some((next.rule, next.code)));
+            at = next.to;
+        }
+        self.ending(at, returned)
+    }
+
+    fn ending(&self, end: usize, returned: Vec<(usize, ReturnCode)>) -> ExecutionPath {
+        let LoginState { state, facts } = &self.nodes[end].login;
+        let StackStatus { impression, .. } = state.status;
+        ExecutionPath {
+            code: state.status.result(),
+            facts: facts.clone(),
+            undecided: impression == Impression::None,
+            returned,
+        }
+    }
+}
+
+fn is_proof(kind: ModuleKind) -> bool {
+    use ModuleKind::{Factor, Password, Unknown};
+    matches!(kind, Password | Factor | Unknown)
 }
 
 impl LoginState {
@@ -203,13 +308,7 @@ impl LoginState {
             facts.passed_by = Some(here);
         }
         facts.password_asked |= kind == ModuleKind::Password;
-        let proof = matches!(
-            kind,
-            ModuleKind::Password | ModuleKind::Factor | ModuleKind::Unknown
-        );
-        if proof && code == ReturnCode::Success {
-            facts.accepted |= bit(here);
-        }
+        facts.accepted |= is_proof(kind) && code == ReturnCode::Success;
         Self { state, facts }
     }
 }
@@ -224,7 +323,7 @@ impl Facts {
         skipped_password: false,
         password_asked: false,
         after_refusal: false,
-        accepted: 0,
+        accepted: false,
     };
 
     /// A line with `only_after=` returns `PAM_IGNORE` only where its method has not passed.
@@ -233,7 +332,7 @@ impl Facts {
             self.stepped_aside.get_or_insert(at);
             return;
         }
-        self.after_refusal |= self.password_asked && self.accepted == 0;
+        self.after_refusal |= self.password_asked && !self.accepted;
         self.add_outcome(code);
     }
 

@@ -1,8 +1,9 @@
 //! What a wrong password still leads to.
 
+use super::fixes::{Change, Edit, Fix, Place};
 use super::only_after::is_sshd;
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest, line};
+use super::{Message, StackUnderTest, line, wrong_password_ends};
 use crate::finding::Severity;
 use crate::pam_stack::{Module, ModuleKind, Rule, RuleTarget, ivalt_rules};
 
@@ -15,10 +16,8 @@ pub fn check(stack: &mut StackUnderTest) {
 
 /// Whether a stack ends at a wrong password, and goes on to pam_ivalt at a right one.
 pub fn is_final(stack: &StackUnderTest) -> bool {
-    all_final(&stack.paths)
-}
-
-fn all_final(paths: &[ExecutionPath]) -> bool {
+    // There are none where the stack was not understood.
+    let paths = &stack.paths;
     let wrong = |path: &ExecutionPath| {
         path.facts.after_refusal || (path.lets_in() && path.facts.ivalt == IvaltOutcome::NotAsked)
     };
@@ -50,34 +49,18 @@ fn unseen(stack: &mut StackUnderTest) {
     stack.add(message, Severity::Warning, &rules[at].location, Some(path));
 }
 
-fn fix(stack: &StackUnderTest, at: usize) -> String {
-    let included = as_include(stack.rules, at);
-    let name = included.get(at).and_then(|rule| rule.included_by.last());
-    match name {
-        Some(include) if all_final(&stack.paths_of(&included)) => {
-            format!("{}    include    {}", stack.rule_type.word(), include.name)
-        }
-        _ if is_sshd(stack.service) => {
-            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of \
-             pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then"
-                .to_owned()
-        }
-        _ => "nothing: an included file with sufficient lines ends the whole stack, also at the right password; SECURITY.md \
-              says what a wrong one learns"
-            .to_owned(),
-    }
-}
-
-/// The rules as they would be if the line included its file, not as a substack.
-fn as_include(rules: &[Rule], at: usize) -> Vec<Rule> {
-    let inside = |rule: &&Rule| rule.level > rules[at].level;
-    let length = rules[at + 1..].iter().take_while(inside).count();
-    let mut included = rules.to_vec();
-    included[at + 1..=at + length]
-        .iter_mut()
-        .for_each(|rule| rule.level -= 1);
-    included.remove(at);
-    included
+fn fix(stack: &StackUnderTest, at: usize) -> Fix {
+    let include = included(stack, at).map(|(edit, _)| edit);
+    let edits = include.into_iter().chain(stack.password_by_jumps());
+    let edits: Vec<_> = edits.filter(|edit| ends(stack, edit)).collect();
+    let words = if is_sshd(stack.service) {
+        "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and pam_ivalt, required, as the only line of \
+         auth; users without a key cannot log in by ssh then"
+    } else {
+        "nothing: an included file with sufficient lines ends the whole stack, also at the right password; SECURITY.md \
+         says what a wrong one learns"
+    };
+    Fix::from(edits).or_words(words)
 }
 
 /// The rule that includes the password as a substack, where pam_ivalt is outside.
@@ -132,28 +115,61 @@ fn looks_for_the_key(rule: &Rule) -> bool {
 }
 
 /// By the tool, which knows what was there before, or by hand.
-fn new_form(stack: &StackUnderTest, at: usize, substack: Option<usize>, module: &Module) -> String {
-    let own = |control, module| line(stack.rule_type, control, module);
-    let plain = own("required", module);
+fn new_form(stack: &StackUnderTest, at: usize, substack: Option<usize>, module: &Module) -> Fix {
+    const BY_TOOL: &str =
+        "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, ";
     let mut after_key = module.clone();
     after_key.arguments.push("only_after=publickey".to_owned());
-    let first = own("[success=done ignore=ignore default=die]", &after_key);
-    let by_hand = match substack.and_then(|substack| include_that_ends(stack, at, substack)) {
-        Some(include) => format!("{first}\nbelow it: {include}\nbelow it: {plain}"),
-        None => format!(
-            "{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key cannot log \
-             in by ssh then"
-        ),
-    };
-    format!(
-        "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: {by_hand}"
-    )
+    let first = line(
+        stack.rule_type,
+        "[success=done ignore=ignore default=die]",
+        &after_key,
+    );
+    let above = Change::new(
+        &stack.rules[at].location,
+        Place::Instead,
+        vec![first.clone()],
+    );
+    let include = substack.and_then(|substack| included(stack, substack));
+    let include = include.map(|(edit, include)| {
+        let plain = line(stack.rule_type, "required", module);
+        let own = ivalt_rules(stack.rules).find(|(below, _)| *below > at);
+        let own = own.map(|(own, _)| &stack.rules[own].location);
+        let own = own.map(|own| Change::new(own, Place::Instead, vec![plain.clone()]));
+        let told = format!("in their place: {first}\nbelow it: {include}\nbelow it: {plain}");
+        own.into_iter().fold(edit, Edit::and).told(told)
+    });
+    let jumps = stack.password_by_jumps().map(|edit| {
+        let told = format!("above the others: {first}\nand {}", edit.text);
+        edit.told(told)
+    });
+    let edits = include.into_iter().chain(jumps).map(|edit| {
+        let told = format!("{BY_TOOL}{}", edit.text);
+        edit.and(above.clone()).told(told)
+    });
+    let edits: Vec<_> = edits.filter(|edit| ends(stack, edit)).collect();
+    Fix::from(edits).or_words(format!(
+        "{BY_TOOL}pam_ivalt, required, as the only line of auth, and in sshd_config: AuthenticationMethods \
+         publickey,keyboard-interactive; users without a key cannot log in by ssh then"
+    ))
 }
 
-/// The line that includes the password's file, if a wrong password then ends the stack. `jump` is the line that goes.
-fn include_that_ends(stack: &StackUnderTest, jump: usize, substack: usize) -> Option<String> {
-    let mut included = as_include(stack.rules, substack);
-    let name = included.get(substack)?.included_by.last()?.name.clone();
-    included.remove(jump);
-    all_final(&stack.paths_of(&included)).then(|| format!("auth    include    {name}"))
+/// A substack's line that includes its file instead, and that line.
+fn included(stack: &StackUnderTest, at: usize) -> Option<(Edit, String)> {
+    let rule = &stack.rules[at];
+    let inside = stack
+        .rules
+        .get(at + 1)
+        .filter(|inside| inside.level > rule.level)?;
+    let name = &inside.included_by.last()?.name;
+    let include = format!("{}    include    {name}", stack.rule_type.word());
+    Some((
+        Edit::replace(&rule.location, vec![include.clone()]),
+        include,
+    ))
+}
+
+/// Whether a wrong password ends the edited stack, and a right one does not.
+fn ends(stack: &StackUnderTest, edit: &Edit) -> bool {
+    wrong_password_ends(&edit.apply(stack.codes.root, stack.service), stack.service)
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::Message;
 use crate::finding::{Acceptance, Finding, Severity};
 use crate::pam_stack::{
-    self, ALIAS_SERVICES, Ambiguity, AmbiguityKind, LoadError, Location, RuleType, Service,
-    ivalt_rules,
+    self, ALIAS_SERVICES, Ambiguity, AmbiguityKind, LoadError, LoadErrorKind, Location, RuleType,
+    Service, ivalt_rules,
 };
 use crate::root::Root;
 use crate::sources::Sources;
@@ -120,8 +120,24 @@ fn ambiguities<'a>(service: &'a str, read: &'a Service) -> impl Iterator<Item = 
     })
 }
 
+/// The id of what is too much to follow.
+pub const NOT_UNDERSTOOD: &str = "stack-not-understood";
+
+/// A stack that nobody has followed to its end may let in.
+pub fn not_understood(what: String) -> Message {
+    Message::new(
+        NOT_UNDERSTOOD,
+        format!("{what}: it was not checked, and may let anybody in"),
+        "make it shorter: include each file once, and no file in itself",
+    )
+}
+
 /// libpam gives up on the service.
 pub fn unusable(root: &Root, service: &str, error: &LoadError) -> Option<Finding> {
+    if error.kind == LoadErrorKind::TooLarge {
+        let message = not_understood(format!("service {service}: {}", error.kind.what()));
+        return Some(message.at(Severity::LetsIn, &error.location));
+    }
     let file = pam_stack::service_file(root, service);
     let mentions = |path: &PathBuf| root.read(path).is_ok_and(|text| text.contains("pam_ivalt"));
     if !file.iter().chain([&error.location.file]).any(mentions) {

@@ -2,10 +2,11 @@
 
 use ivalt_core::arguments::FirstPass;
 
+use super::fixes::{Edit, Fix};
 use super::outcomes::right_control;
 use super::{Message, StackUnderTest, control, line};
 use crate::finding::Severity;
-use crate::pam_stack::{Module, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
+use crate::pam_stack::{Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
 
 /// Checks every pam_ivalt line.
 pub fn check(stack: &mut StackUnderTest) {
@@ -31,13 +32,13 @@ fn bad_argument(stack: &mut StackUnderTest, at: usize, module: &Module, why: &st
             .collect(),
         ..module.clone()
     };
+    let plain = line(stack.rule_type, &control(rule), &plain);
+    let fix = Edit::replace(&rule.location, vec![plain]);
     let message = Message::new(
         "bad-argument",
         format!("{why}; pam_ivalt denies everybody (misconfigured)"),
-        format!(
-            "for instance: {}",
-            line(stack.rule_type, &control(rule), &plain)
-        ),
+        Fix::from(fix.clone().told(format!("for instance: {}", fix.text)))
+            .or_words("correct the arguments: pam_ivalt(8) has them all"),
     );
     stack.add(message, Severity::LocksOut, &rule.location, Some(path));
 }
@@ -70,7 +71,8 @@ fn first_pass(stack: &mut StackUnderTest, at: usize, module: &Module, first_pass
     };
     let mut without = module.clone();
     without.arguments.retain(|argument| argument != word);
-    let fix = line(stack.rule_type, &control(&rules[at]), &without);
+    let without = line(stack.rule_type, &control(&rules[at]), &without);
+    let fix = Edit::replace(&rules[at].location, vec![without]);
     let message = Message::new(id, format!("{word}: {what}"), fix);
     let path = stack.simulate(at, ReturnCode::ConvErr);
     stack.add(message, severity, &rules[at].location, Some(path));
@@ -93,9 +95,15 @@ fn twice(stack: &mut StackUnderTest) {
         // Without the second line, nobody who has not passed the method is asked.
         RuleTarget::Module(module) if module.only_after().is_some() => {
             let own = line(stack.rule_type, right_control(&rules[first]), module);
-            (format!("in the file of the service itself: {own}"), first)
+            let told = format!("in the file of the service itself: {own}");
+            let edit = stack.with_control(first, right_control(&rules[first]));
+            // In a substack it would only end that.
+            let fix = Fix::from(edit.told(told)).or_words(
+                "put the line into the file of the service itself, so that it ends the whole stack",
+            );
+            (fix, first)
         }
-        _ => ("remove this line".to_owned(), second),
+        _ => (Edit::remove(&rules[second].location).into(), second),
     };
     let message = Message::new(
         "asked-twice",
@@ -110,27 +118,34 @@ fn before_password(stack: &mut StackUnderTest) {
     let rules = stack.rules;
     // Strangers do not reach a line that waits for a key; one that names no method has a fix of its own.
     let mut asking = ivalt_rules(rules).filter(|(_, module)| module.only_after_word().is_none());
-    let Some((first, module)) = asking.next() else {
+    let Some((first, _)) = asking.next() else {
         return;
     };
     let is_password = |rule: &&Rule| rule.kind() == ModuleKind::Password;
     if rules[..first].iter().any(|rule| is_password(&rule)) {
         return;
     }
-    let Some(below) = rules[first..].iter().find(is_password) else {
+    if !rules[first..].iter().any(|rule| is_password(&rule)) {
         return;
-    };
+    }
+    let mut edits = stack.moved_below(first, &control(&rules[first]));
+    edits.extend(stack.password_by_jumps());
     let message = Message::new(
         "before-password",
         "strangers reach iVALT without knowing a password, and a password typed as the token cannot be recognised and is sent",
-        format!(
-            "move the line below line {} of {}: {}",
-            below.location.line,
-            below.location.file.display(),
-            line(stack.rule_type, &control(&rules[first]), module)
+        Fix::from(edits).or_words(
+            "nothing, if that is meant; else put the lines that ask for the password above this one, so that a wrong \
+             password ends the stack",
         ),
     );
     stack.add(message, Severity::Warning, &rules[first].location, None);
+}
+
+/// Without a line of another type.
+pub fn only_auth(location: &Location) -> Fix {
+    Edit::remove(location)
+        .told("remove this line; auth alone asks for a token")
+        .into()
 }
 
 /// For sessions and changes of passwords the module returns `PAM_IGNORE`.
@@ -138,11 +153,7 @@ pub fn does_nothing(stack: &mut StackUnderTest) {
     let rules = stack.rules;
     for (at, _) in ivalt_rules(rules) {
         let what = format!("pam_ivalt does nothing for {}", stack.rule_type.word());
-        let message = Message::new(
-            "does-nothing",
-            what,
-            "remove this line; auth alone asks for a token",
-        );
+        let message = Message::new("does-nothing", what, only_auth(&rules[at].location));
         stack.add(message, Severity::Warning, &rules[at].location, None);
     }
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::finding::Severity::{self, LetsIn, Warning};
 use rows::{EXACTLY, ROWS};
 
+mod fixes;
 mod rows;
 use support::finding_table::{must_know, table};
 use support::{Case, DevLog, Entry, StandIn, TempDir, helper_module, module_path, sandbox_test};
@@ -79,6 +80,13 @@ fn short(found: &[Finding]) -> Vec<Short> {
     found.iter().map(one).collect()
 }
 
+/// What is wrong with the stacks of one service.
+fn findings_of(root: &Root, service: &str) -> Vec<Finding> {
+    let judge = Judge::new(root);
+    let found = check_service(root, service).into_iter();
+    found.map(|found| judge.settle(service, found)).collect()
+}
+
 #[test]
 fn every_broken_stack_gives_its_finding() {
     let mut wrong = Vec::new();
@@ -122,18 +130,20 @@ fn every_healthy_version_gives_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+fn exactly(tree: &str, service: &str, lines: &str) -> Root {
+    let quiet = "auth optional pam_env.so\n";
+    let nested = "auth substack common-auth\n";
+    Root::new(&trees().join(tree))
+        .with(Path::new("/etc/pam.d/quiet"), quiet.into())
+        .with(Path::new("/etc/pam.d/outer"), nested.into())
+        .with(&Path::new("/etc/pam.d").join(service), lines.into())
+}
+
 /// Neither more nor less, and with this fix.
 #[test]
 fn these_lines_give_these_findings_and_no_others() {
-    let nested = "auth substack common-auth\n";
     for (tree, service, lines, expected) in EXACTLY {
-        let root = Root::new(&trees().join(tree))
-            .with(
-                Path::new("/etc/pam.d/quiet"),
-                "auth optional pam_env.so\n".into(),
-            )
-            .with(Path::new("/etc/pam.d/outer"), nested.into())
-            .with(&Path::new("/etc/pam.d").join(service), lines.into());
+        let root = exactly(tree, service, lines);
         let found = findings_of(&root, service);
         let found: Vec<_> = found
             .iter()
@@ -380,11 +390,13 @@ fn no_path_through_a_stack_is_missed_or_made_up() {
                 if count > 20_000 {
                     continue;
                 }
-                let followed: BTreeSet<_> =
-                    paths::all(rules, !passed.is_empty(), |rule| codes.of(rule, &passed))
-                        .iter()
-                        .map(|path| path.code)
-                        .collect();
+                let codes = |rule: &Rule| codes.of(rule, &passed);
+                let explored = Exploration::of(rules, !passed.is_empty(), codes);
+                let followed: BTreeSet<_> = explored
+                    .expect("few states")
+                    .paths()
+                    .map(|path| path.code)
+                    .collect();
                 let tried: BTreeSet<_> = (0..count)
                     .map(|number| tried(rules, &choices, number))
                     .collect();
@@ -416,7 +428,12 @@ fn libpam_agrees_with_what_is_said() {
     for row in ROWS.iter().filter(here) {
         let dir = row.system(row.broken);
         let root = Root::new(dir.path());
-        for (finding, counterexample) in check_service(&root, row.service) {
+        for found in check_service(&root, row.service) {
+            let StackFinding {
+                finding,
+                counterexample,
+                ..
+            } = found;
             // That one is about pam_setcred, and has a test of its own.
             if finding.severity == Warning || finding.id == "only-after-alone" {
                 continue;
@@ -435,6 +452,22 @@ fn libpam_agrees_with_what_is_said() {
     assert!(proven >= 30, "{proven}");
 }
 
+/// What ends at a wrong password as Fedora's password-auth does not.
+const FEDORA_BY_JUMPS: &str =
+    "and of the line of pam_ivalt, what password-auth has, but so that a wrong password ends \
+the stack:
+auth    required    pam_env.so
+auth    required    pam_faildelay.so delay=2000000
+auth    required    pam_faillock.so preauth silent
+auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
+auth    [default=1 ignore=ignore success=ok]    pam_localuser.so
+auth    [success=4 new_authtok_reqd=4 default=ignore]    pam_unix.so nullok
+auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
+auth    [success=2 new_authtok_reqd=2 default=ignore]    pam_sss.so forward_pass
+auth    required    pam_faillock.so authfail
+auth    requisite    pam_deny.so
+auth    required    pam_ivalt.so";
+
 /// A fix must not open what was closed.
 #[test]
 fn the_fixes_of_lines_after_a_key() {
@@ -442,7 +475,9 @@ fn the_fixes_of_lines_after_a_key() {
     let first = format!("auth    {control}    pam_ivalt.so only_after=publickey");
     let below =
         "add a line below the one that asks for the password: auth    required    pam_ivalt.so";
-    let old = "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, in their place: ";
+    let tool =
+        "ivaltctl disable sshd && ivaltctl enable sshd\nwhere the lines were written manually, ";
+    let old = format!("{tool}in their place: ");
     let (include, plain) = (
         "auth    include    common-auth",
         "auth    required    pam_ivalt.so",
@@ -469,8 +504,8 @@ fn the_fixes_of_lines_after_a_key() {
         (
             "a shell that looks for the key, on Fedora",
             format!(
-                "{old}{plain}\nand in sshd_config: AuthenticationMethods publickey,keyboard-interactive; users without a key \
-                 cannot log in by ssh then"
+                "{tool}above the others: {first}\nand in place of line 2 of /etc/pam.d/sshd, {}",
+                FEDORA_BY_JUMPS
             ),
         ),
         (

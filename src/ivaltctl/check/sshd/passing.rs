@@ -1,0 +1,255 @@
+//! Whether anybody enrolled can still pass sshd's methods and the PAM lines behind them.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{METHODS, MatchScope, asks_pam, key_file};
+use crate::check::accounts::{self, Account};
+use crate::finding::{Finding, Severity};
+use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
+use crate::users::entries;
+use ivalt_core::settings::Settings;
+use ivalt_core::users::Entry;
+
+/// Key or password, each with iVALT.
+const BOTH: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive";
+/// Key and iVALT.
+const KEY: &str = "AuthenticationMethods publickey,keyboard-interactive";
+/// What `enable` writes for keys.
+const KEY_LINE: &str =
+    "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
+
+/// A wrong password ends the stack there.
+const PASSWORD_LINE: &str = "auth    requisite    pam_unix.so";
+const PAM_FILE: &str = "/etc/pam.d/sshd";
+
+/// What somebody enrolled has to log in with, besides the phone. What cannot be known counts as there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Means {
+    key: bool,
+    /// One of the system's own, which pam_unix checks.
+    password: bool,
+}
+
+impl MatchScope<'_> {
+    /// Nobody enrolled passes any list.
+    pub(super) fn nobody_gets_in(&self) -> Option<Finding> {
+        let mut lists = self.method_lists();
+        if lists.is_empty() {
+            lists = vec![vec!["publickey"], vec!["keyboard-interactive"]];
+        }
+        let impossible = lists.iter().all(|list| list.contains(&"password"));
+        if impossible || self.prompt_off().is_some() || self.somebody_passes(&lists) {
+            return None;
+        }
+        let reasons: BTreeSet<_> = lists.iter().map(|list| self.obstacle(list)).collect();
+        let reasons: Vec<_> = reasons.into_iter().collect();
+        let what = format!("no enrolled account gets in by ssh: {}", reasons.join("; "));
+        let id = "sshd-nobody-gets-in";
+        let found = self.finding(Severity::LocksOut, id, METHODS, &what, &self.methods_fix());
+        let fix = if self.is_passable(self.fixed_methods()) {
+            found.fix.clone()
+        } else {
+            "before anything else: PubkeyAuthentication yes, and the public key of an enrolled user in \
+             ~/.ssh/authorized_keys; or a password for one: passwd NAME"
+                .to_owned()
+        };
+        Some(Finding { fix, ..found })
+    }
+
+    /// What keeps everybody enrolled from passing this list.
+    fn obstacle(&self, list: &[&str]) -> String {
+        let shown = list.join(",");
+        let off = list.iter().find(|method| !self.is_on(method));
+        if let Some(method) = off {
+            return format!("{shown} needs {method}, which is off");
+        }
+        let with_key = |means: &Means| means.key;
+        if list.contains(&"publickey") && !self.enrolled().iter().any(with_key) {
+            return format!("{shown} needs a key, which none has");
+        }
+        format!("{shown} needs a password, which PAM asks for and none has")
+    }
+
+    /// Whether somebody enrolled passes one of the lists; also where nobody is, or where it is not known who is.
+    fn somebody_passes(&self, lists: &[Vec<&str>]) -> bool {
+        let enrolled = self.enrolled();
+        let passes = |means: &Means| lists.iter().any(|list| self.passes(*means, list));
+        enrolled.is_empty() || enrolled.iter().any(passes)
+    }
+
+    /// Hosts, tickets and other methods may be anybody's.
+    fn passes(&self, means: Means, list: &[&str]) -> bool {
+        let before_pam: Vec<_> = list
+            .iter()
+            .take_while(|method| !asks_pam(method))
+            .copied()
+            .collect();
+        list.iter().all(|method| {
+            let passed = match *method {
+                "publickey" => means.key,
+                "password" => false,
+                method if asks_pam(method) => self.passes_pam(means, &before_pam),
+                _ => true,
+            };
+            passed && self.is_on(method)
+        })
+    }
+
+    /// sshd leaves out a list with a method that is off.
+    fn is_on(&self, method: &str) -> bool {
+        match method {
+            "publickey" => !self.is("pubkeyauthentication", "no"),
+            "hostbased" => self.is("hostbasedauthentication", "yes"),
+            "gssapi-with-mic" => self.is("gssapiauthentication", "yes"),
+            _ => true,
+        }
+    }
+
+    /// Whether the auth lines may let in somebody whose token is right. All modules but pam_unix say yes.
+    fn passes_pam(&self, means: Means, passed: &[&str]) -> bool {
+        let rules = self.auth_rules();
+        let lets_in = |password| {
+            let code = |at: usize| returned(&rules[at], password, passed);
+            pam_stack::simulate(&rules, code).0 == ReturnCode::Success
+        };
+        // Where nobody passes, the findings of the stack say so.
+        means.password || lets_in(false) || !lets_in(true)
+    }
+
+    /// The means of everybody enrolled, each once.
+    fn enrolled(&self) -> BTreeSet<Means> {
+        let Some(settings) = self.context.settings_of("sshd") else {
+            return BTreeSet::new();
+        };
+        let root = self.context.root;
+        root.listing_people(|| self.means_of_all(settings))
+    }
+
+    fn means_of_all(&self, settings: &Settings) -> BTreeSet<Means> {
+        let root = self.context.root;
+        let Ok(text) = root.read(&settings.users_file) else {
+            return BTreeSet::new();
+        };
+        // A file that cannot be used is a finding of `enrolment`.
+        let users = entries::read_all(&settings.users_file, &text, settings.token.mobile_format)
+            .unwrap_or_default();
+        let local = accounts::local(root);
+        let enrolled = users
+            .iter()
+            .filter(|user| matches!(user.entry, Entry::Enrolled(_)));
+        enrolled
+            .map(|user| self.means(local.iter().find(|account| account.name == user.name)))
+            .collect()
+    }
+
+    /// Of accounts of a directory nothing is known.
+    fn means(&self, account: Option<&Account>) -> Means {
+        account.map_or(
+            Means {
+                key: true,
+                password: true,
+            },
+            |account| Means {
+                key: self.may_have_key(account),
+                password: accounts::has_a_password(self.context.root, &account.name),
+            },
+        )
+    }
+
+    /// Keys by a command or by certificates may be anybody's. A home that is not there may be mounted at a login.
+    fn may_have_key(&self, account: &Account) -> bool {
+        let by_setting = ["authorizedkeyscommand", "trustedusercakeys"];
+        if by_setting.iter().any(|keyword| !self.is(keyword, "none")) {
+            return true;
+        }
+        let root = self.context.root;
+        let home = Path::new(&account.home);
+        let home_is_there = home
+            .file_name()
+            .zip(home.parent())
+            .is_some_and(|(name, folder)| root.names(folder).contains(name));
+        let files = self.value("authorizedkeysfile").split_whitespace();
+        let mut files = files
+            .filter(|file| *file != "none")
+            .map(|file| key_file(account, file));
+        files.any(|file| match root.read(&file) {
+            Ok(text) => super::has_a_key(&text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                file.starts_with(home) && !home_is_there
+            }
+            Err(_) => true,
+        })
+    }
+
+    /// The lists that ask everybody for iVALT and for something else.
+    fn fixed_methods(&self) -> &'static str {
+        if self.asks_for_another_proof() {
+            BOTH
+        } else {
+            KEY
+        }
+    }
+
+    fn is_passable(&self, methods: &str) -> bool {
+        let lists = methods.split_whitespace().skip(1);
+        let lists: Vec<Vec<_>> = lists.map(|list| list.split(',').collect()).collect();
+        self.somebody_passes(&lists)
+    }
+
+    /// Whether PAM asks for anything but the token.
+    pub(super) fn asks_for_another_proof(&self) -> bool {
+        let proof = [
+            ModuleKind::Password,
+            ModuleKind::Factor,
+            ModuleKind::Unknown,
+        ];
+        self.auth_rules()
+            .iter()
+            .any(|rule| proof.contains(&rule.kind()))
+    }
+
+    /// `AuthenticationMethods` as it should be, and what PAM needs besides.
+    pub(super) fn methods_fix(&self) -> String {
+        // A fix depends on more files than its finding; of these, its text says enough.
+        self.context.root.recorded(|| self.methods_to_write()).0
+    }
+
+    fn methods_to_write(&self) -> String {
+        match self.fixed_methods() {
+            KEY if self.is_passable(KEY) => {
+                format!("{KEY}; users without a key cannot log in by ssh then")
+            }
+            KEY => format!(
+                "{BOTH}; and in {}, above pam_ivalt: {PASSWORD_LINE}",
+                self.file_with_ivalt()
+            ),
+            methods if self.waited_for().contains(&"publickey") => methods.to_owned(),
+            methods => format!(
+                "{methods}; and in {PAM_FILE}, above what asks for the password: {KEY_LINE}"
+            ),
+        }
+    }
+
+    fn file_with_ivalt(&self) -> String {
+        let rules = self.auth_rules();
+        let first = ivalt_rules(&rules).next();
+        first.map_or(PAM_FILE.to_owned(), |(at, _)| {
+            rules[at].location.file.display().to_string()
+        })
+    }
+}
+
+/// What a module returns at best to somebody with a password or without, who has passed these methods.
+fn returned(rule: &Rule, password: bool, passed: &[&str]) -> ReturnCode {
+    let name = match &rule.target {
+        RuleTarget::Module(module) => module.name(),
+        RuleTarget::Substack | RuleTarget::Broken(_) => "",
+    };
+    match rule.only_after() {
+        Some(method) if !passed.contains(&method) => ReturnCode::Ignore,
+        _ if name == "pam_deny" || (name == "pam_unix" && !password) => ReturnCode::AuthErr,
+        _ => ReturnCode::Success,
+    }
+}

@@ -1,0 +1,269 @@
+//! No fix makes anything worse, and no fixes form a circle: over all fixtures, and over random short stacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::*;
+use crate::check::stacks::fixes::Edit;
+
+/// Who gets in by the auth stack of a service.
+#[derive(Clone, Copy, Debug, Default)]
+struct Logins {
+    /// Without being asked, or denied; root, and who meets a condition with a proof, left out.
+    free: bool,
+    /// By the right token.
+    usable: bool,
+    /// By the token, after a wrong password.
+    wrong_password: bool,
+}
+
+fn logins(root: &Root, service: &str) -> Logins {
+    let Ok(read) = pam_stack::read(root, service) else {
+        return Logins::default();
+    };
+    let rules = read.own(RuleType::Auth);
+    let stack = StackUnderTest::new(root, service, RuleType::Auth, rules);
+    let lets_in = |wanted: &dyn Fn(&ExecutionPath) -> bool| {
+        stack
+            .paths
+            .iter()
+            .any(|path| path.lets_in() && wanted(path))
+    };
+    use paths::IvaltOutcome::{Allowed, Denied, NotAsked};
+    let root_itself = |path: &ExecutionPath| {
+        let by = |(rule, code): &(usize, ReturnCode)| {
+            rules[*rule].kind() == pam_stack::ModuleKind::Root && *code == ReturnCode::Success
+        };
+        path.returned.iter().any(by)
+    };
+    let unasked = |path: &ExecutionPath| match path.facts.ivalt {
+        Denied => true,
+        NotAsked => path.has_no_proof() && !root_itself(path),
+        _ => false,
+    };
+    let allowed = |path: &ExecutionPath| path.facts.ivalt == Allowed;
+    Logins {
+        free: lets_in(&unasked),
+        usable: lets_in(&allowed),
+        wrong_password: lets_in(&|path: &ExecutionPath| {
+            allowed(path) && path.facts.password_asked && path.has_no_proof()
+        }),
+    }
+}
+
+impl Logins {
+    fn is_worse_than(self, before: Self) -> bool {
+        let guessed = self.wrong_password && !before.wrong_password && !before.free;
+        (self.free && !before.free) || (before.usable && !self.usable) || guessed
+    }
+}
+
+/// How many findings of each id and severity a service has.
+fn counted(root: &Root, service: &str) -> BTreeMap<(&'static str, Severity), usize> {
+    let mut counted = BTreeMap::new();
+    for StackFinding { finding, .. } in check_service(root, service) {
+        *counted.entry((finding.id, finding.severity)).or_insert(0) += 1;
+    }
+    counted
+}
+
+/// The edits that are offered for a service, each with its finding.
+fn offered(root: &Root, service: &str) -> Vec<(Finding, Edit)> {
+    let judge = Judge::new(root);
+    let offered = check_service(root, service)
+        .into_iter()
+        .filter_map(|found| {
+            let edit = judge.edit(service, &found).cloned();
+            let finding = judge.settle(service, found);
+            // A line that is to be written is an edit, which the model has run.
+            let has_line = finding.fix.contains("auth    ");
+            assert!(edit.is_some() || !has_line, "{finding:#?}");
+            Some((finding, edit?))
+        });
+    offered.collect()
+}
+
+/// Why one of the fixes must not be offered.
+fn fault(root: &Root, service: &str) -> Option<String> {
+    let names = pam_stack::service_names(root);
+    let of_all = |root: &Root| -> Vec<_> {
+        let each = names.iter();
+        each.map(|name| (counted(root, name), logins(root, name)))
+            .collect()
+    };
+    let before = of_all(root);
+    for (finding, edit) in offered(root, service) {
+        let edited = edit.apply(root, service);
+        for ((before, after), name) in before.iter().zip(of_all(&edited)).zip(&names) {
+            let worse = after.0.iter().any(|(key, count)| {
+                let new = *count > before.0.get(key).copied().unwrap_or(0);
+                new && (key.1 > Severity::Warning || finding.severity == Severity::Warning)
+            });
+            if worse || after.1.is_worse_than(before.1) {
+                return Some(format!("{name}: {before:?} {after:?} after {finding:#?}"));
+            }
+        }
+    }
+    circle(root, service)
+}
+
+/// Fixes are made until none is offered any more.
+fn circle(root: &Root, service: &str) -> Option<String> {
+    let mut root = root.clone();
+    for _ in 0..30 {
+        let mut offered = offered(&root, service);
+        if offered.is_empty() {
+            return None;
+        }
+        root = offered.swap_remove(0).1.apply(&root, service);
+    }
+    Some(format!("no end: {:#?}", offered(&root, service)))
+}
+
+#[test]
+fn no_fix_of_a_fixture_makes_anything_worse() {
+    let mut faults = Vec::new();
+    let mut edits = 0;
+    let mut check = |name: &str, root: &Root, service: &str| {
+        edits += offered(root, service).len();
+        faults.extend(fault(root, service).map(|fault| format!("{name}: {fault}")));
+    };
+    for row in ROWS {
+        let dir = row.system(row.broken);
+        check(row.name, &Root::new(dir.path()), row.service);
+    }
+    for (tree, service, lines, _) in EXACTLY {
+        check(lines, &exactly(tree, service, lines), service);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(edits > 70, "{edits}");
+}
+
+const CONTROLS: [&str; 13] = [
+    "required",
+    "required",
+    "requisite",
+    "sufficient",
+    "sufficient",
+    "optional",
+    "[success=1 default=ignore]",
+    "[success=2 default=ignore]",
+    "[success=1 default=bad]",
+    "[success=done default=die]",
+    "[success=ok default=bad]",
+    "[default=die]",
+    "[success=reset default=ignore]",
+];
+const MODULES: [&str; 14] = [
+    "pam_ivalt.so",
+    "pam_ivalt.so",
+    "pam_unix.so",
+    "pam_unix.so",
+    "pam_sss.so",
+    "pam_authd_exec.so /usr/libexec/authd-pam",
+    "pam_private.so",
+    "pam_u2f.so",
+    "pam_deny.so",
+    "pam_deny.so",
+    "pam_permit.so",
+    "pam_env.so",
+    "pam_succeed_if.so user ingroup staff",
+    "pam_rootok.so",
+];
+const WHOLE: [&str; 6] = [
+    "@include common-auth",
+    "auth include sources",
+    "auth substack sources",
+    "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey",
+    "auth requird pam_unix.so",
+    "please",
+];
+/// As Fedora's files end.
+const SOURCES: &str =
+    "auth sufficient pam_unix.so\nauth sufficient pam_sss.so\nauth required pam_deny.so\n";
+
+fn any_line() -> impl Strategy<Value = String> {
+    let any = |words: &'static [&'static str]| prop::sample::select(words);
+    let module = (any(&CONTROLS), any(&MODULES));
+    let module = module.prop_map(|(control, module)| format!("auth {control} {module}"));
+    prop_oneof![8 => module, 1 => any(&WHOLE).prop_map(str::to_owned)]
+}
+
+/// One of the lines is pam_ivalt's.
+fn any_stack() -> impl Strategy<Value = String> {
+    let lines = prop::collection::vec(any_line(), 1..5);
+    let ivalt = prop::sample::select(&CONTROLS[..]);
+    (lines, ivalt, any::<prop::sample::Index>()).prop_map(|(mut lines, control, place)| {
+        let place = place.index(lines.len() + 1);
+        lines.insert(place, format!("auth {control} pam_ivalt.so"));
+        lines.join("\n") + "\n"
+    })
+}
+
+#[test]
+fn no_fix_of_a_random_stack_makes_anything_worse() {
+    let cases = std::env::var("STACKS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let config = Config {
+        cases: cases.unwrap_or(300),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    // The same stacks each time: what is wrong with one must not show on another day.
+    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, seed);
+    let dir = TempDir::new();
+    fs::create_dir_all(dir.join("etc/pam.d")).expect("a folder");
+    let pam_d = Path::new("/etc/pam.d");
+    let common = fs::read_to_string(trees().join("debian-12/etc/pam.d/common-auth"));
+    let base = Root::new(dir.path())
+        .with(&pam_d.join("common-auth"), common.expect("a file"))
+        .with(&pam_d.join("sources"), SOURCES.into());
+    let seen = std::cell::RefCell::new(BTreeSet::new());
+    let service = prop::sample::select(vec!["sshd", "sudo"]);
+    let result = runner.run(&(service, any_stack()), |(service, text)| {
+        let root = base.clone().with(&pam_d.join(service), text.clone());
+        let fault = fault(&root, service);
+        prop_assert!(
+            fault.is_none(),
+            "{}:\n{}\n{}",
+            service,
+            text,
+            fault.unwrap_or_default()
+        );
+        seen.borrow_mut().extend(
+            offered(&root, service)
+                .into_iter()
+                .map(|(finding, _)| finding.id),
+        );
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(seen.borrow().len() > 8, "{:?}", seen.borrow());
+}
+
+/// The one that led from a warning to a hole, and back.
+#[test]
+fn a_line_above_the_password_is_not_sent_below_a_sufficient_one() {
+    let text =
+        "auth required pam_ivalt.so\nauth sufficient pam_unix.so\nauth required pam_deny.so\n";
+    let path = Path::new("/etc/pam.d/login");
+    let root = Root::new(&trees().join("debian-12")).with(path, text.into());
+    let found = findings_of(&root, "login");
+    let fix = "in place of lines 2 to 3 of /etc/pam.d/login, and of the line of pam_ivalt:\n\
+               auth    [success=1 new_authtok_reqd=1 default=ignore]    pam_unix.so\n\
+               auth    requisite    pam_deny.so\n\
+               auth    required    pam_ivalt.so";
+    assert_eq!(found[0].fix, fix);
+    let (_, edit) = offered(&root, "login").swap_remove(0);
+    let edited = edit.apply(&root, "login");
+    assert_eq!(findings_of(&edited, "login"), []);
+    let text = edited.read(path).expect("a text");
+    assert_eq!(
+        text,
+        fix.split_once('\n').expect("lines").1.to_owned() + "\n"
+    );
+}
