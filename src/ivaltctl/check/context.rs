@@ -108,7 +108,7 @@ impl<'a> CheckContext<'a> {
     pub fn settings_of_line(&self, line: &ModuleLine) -> Option<&Settings> {
         let path = line.config();
         let config = self.configs.iter().find(|config| config.path == path)?;
-        self.note(service);
+        self.note(&line.service);
         self.note_settings(config);
         config.settings.as_ref().ok()
     }

@@ -102,7 +102,8 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     };
     let lines = context.lines.iter().filter(asks);
     let lines = lines.filter(|line| seen.insert(line.service.as_str()));
-    let each = lines.map(|line| derived(context.root, || check(context, line).into_iter().collect()));
+    let each =
+        lines.map(|line| derived(context.root, || check(context, line).into_iter().collect()));
     each.flatten().collect()
 }
 

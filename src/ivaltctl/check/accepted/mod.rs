@@ -244,8 +244,7 @@ fn found(root: &Root, target: &Target, config: &Path) -> Result<Vec<Finding>, Re
             let mut files = [&finding.file, &shown.file].into_iter();
             files.any(|file| target.names(finding.id, file.as_deref()))
         });
-        let new = found
-            .filter(|one| !all.iter().any(|known| record::is_same(known, one)));
+        let new = found.filter(|one| !all.iter().any(|known| record::is_same(known, one)));
         let new: Vec<_> = new.collect();
         all.extend(new);
     }

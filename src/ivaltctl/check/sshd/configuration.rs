@@ -44,8 +44,7 @@ impl Configuration {
     pub fn all(root: &Root) -> Vec<Self> {
         // An update of sshd that changes nothing here changes nothing of what is found.
         let (known, _) = root.recorded(|| version(root));
-        let separate =
-            known.map_or(vec![true, false], |known| vec![known < ONE_PROMPT_SETTING]);
+        let separate = known.map_or(vec![true, false], |known| vec![known < ONE_PROMPT_SETTING]);
         let read = |separate| Self::read(root, separate);
         separate.into_iter().filter_map(read).collect()
     }
