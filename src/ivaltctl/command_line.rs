@@ -74,7 +74,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "ID[:FILE]", requires = "because", conflicts_with_all = ["online", "retract"])]
     pub accept: Option<Target>,
     /// Why it is meant
-    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", requires = "accept", conflicts_with = "retract", value_parser = reason)]
     pub because: Option<String>,
     /// Take back what --accept recorded
     #[arg(long, value_name = "ID[:FILE]", conflicts_with = "online")]

@@ -24,7 +24,7 @@ accept_all() {
 # `expect_counts LETS_IN LOCKS_OUT WARNINGS ACCEPTED`, in JSON.
 expect_counts() {
     local found
-    found=$(ivaltctl check --json | python3 -c 'import json, sys; r = json.load(sys.stdin); print(*(r[k] for k in ("lets_in", "locks_out", "warnings", "accepted")))')
+    found=$({ ivaltctl check --json || true; } | python3 -c 'import json, sys; r = json.load(sys.stdin); print(*(r[k] for k in ("lets_in", "locks_out", "warnings", "accepted")))')
     [[ $found == "$*" ]] || fault "counts are '$found' instead of '$*'"
 }
 
@@ -87,17 +87,16 @@ accept_names_whoever_logged_in_case() {
 # Each by itself: another one is not accepted with them.
 accept_by_id_alone_case() {
     sftp_by_key_alone
-    sed -i '/^alice\|^root/d' /etc/ivalt/users.toml
+    sed -i '/^root/d' /etc/ivalt/users.toml
     accept privileged-not-enrolled
     [[ $(grep -c '^id = "privileged-not-enrolled"' "$accepted") -eq 3 ]] || fault "$(cat "$accepted")"
+    sed -i '/^alice/d' /etc/ivalt/users.toml
     run_ivaltctl 2 check
-    [[ $(grep -c '^accepted, warning .*\[privileged-not-enrolled\]' "$terminal/captured") -eq 3 ]] || fault 'not three accepted'
-    echo 'carol = "+4915112345601"' >"$sandbox/carol"
-    sed -i '/^carol/d' /etc/ivalt/users.toml
-    run_ivaltctl 2 check
-    [[ $(grep -c '^accepted, warning .*\[privileged-not-enrolled\]' "$terminal/captured") -eq 3 ]] || fault 'not three accepted'
+    [[ $(grep -c '^accepted, warning .*\[privileged-not-enrolled\]$' "$terminal/captured") -eq 3 ]] || fault 'not three accepted'
+    [[ $(grep -c '^warning .*\[privileged-not-enrolled\]$' "$terminal/captured") -eq 1 ]] || fault 'alice does not count'
     run_ivaltctl 0 check --retract privileged-not-enrolled
-    expect_counts 1 1 "$(ivaltctl check | grep -c '^warning ')" 0
+    run_ivaltctl 2 check
+    expect_captured '; 0 accepted'
 }
 
 accept_wrong_usage_case() {
@@ -133,7 +132,7 @@ accept_by_an_untrusted_file_case() {
     accept "$bypass"
     cp -a "$accepted" "$sandbox/accepted"
     local change
-    for change in 'chmod 0644' 'chmod 0620' 'chown alice' 'sed -i s/^by/who/' 'truncate -s 40' 'ln -sf /dev/null'; do
+    for change in 'chmod 0644' 'chmod 0620' 'chown alice' 'sed -i s/^by/who/' 'truncate -s -5' 'ln -sf /dev/null'; do
         $change "$accepted"
         run_ivaltctl 2 check
         expect_captured "warning $accepted"

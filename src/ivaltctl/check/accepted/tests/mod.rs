@@ -15,7 +15,7 @@ const PASSWD: &str = "/etc/passwd";
 const LOGIN: &str = "auth required pam_unix.so\nauth required pam_ivalt.so\n";
 
 /// sshd and sudo ask iVALT; warnings and let-ins of different origin.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 13] = [
     (CONFIG, "[api]\nkey = \"K\"\n"),
     (
         USERS,
@@ -42,6 +42,8 @@ const FILES: [(&str, &str); 11] = [
         "auth required pam_unix.so\nauth required pam_ivalt.so\n\
          account required pam_unix.so\naccount required pam_ivalt.so\n",
     ),
+    ("/etc/os-release", "ID=debian\n"),
+    ("/usr/sbin/sshd", "OpenSSH_9.2p1"),
     ("/etc/pam.d/cron", "auth required pam_permit.so\n"),
     (
         SSHD,
@@ -165,6 +167,8 @@ fn what_no_finding_came_from_changes_nothing() {
             system.write("/etc/pam.d/new", "auth required pam_permit.so\n");
             system.write("/etc/ssh/sshd_config.d/not-included", "Port 23\n");
             system.write("/etc/ssh/ssh_config", "Port 23\n");
+            system.append("/etc/os-release", "VERSION_ID=13\n");
+            system.append("/usr/sbin/sshd", "\nOpenSSH_9.2p2");
         },
         &[],
     );
