@@ -37,6 +37,8 @@ mod output;
 mod pam_stack;
 mod root;
 mod sources;
+mod sshd_config;
+mod sshd_program;
 mod system_error;
 mod terminal;
 mod users;

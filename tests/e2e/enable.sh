@@ -62,6 +62,66 @@ enable_sudo_confirm_disable_case() {
     run_ivaltctl 1 disable sudo --yes
 }
 
+# A common-auth that ends the stack at the right password, and whose account line refuses bob.
+common_auth_ends_the_stack() {
+    untouched_system
+    printf '%s\n' 'auth sufficient pam_unix.so nodelay' 'auth required pam_deny.so' \
+        'account required pam_succeed_if.so quiet user != bob' >/etc/pam.d/common-auth
+    pam_service su 'auth sufficient pam_rootok.so' '@include \' '  common-auth'
+    pam_service_from tests/e2e/untouched/sudo login
+    echo 'bob = "+4915112345603"' >>/etc/ivalt/users.toml
+    cp -a /etc/pam.d "$sandbox/before"
+}
+
+# As an include it would let in without a token; as a substack it lets in who has both, and refuses whom it refused.
+enable_where_the_included_file_ends_the_stack_case() {
+    common_auth_ends_the_stack
+    sudo_asks_for_no_token
+    local service
+    for service in sudo su login; do
+        run_ivaltctl 0 enable "$service" --yes --confirm-within 60s
+        expect_captured '+auth    substack    common-auth'
+        expect_captured '+account    include    common-auth'
+    done
+    run_ivaltctl 0 confirm
+    sudo_asks_for_a_token
+    answers "$alice_password" reject-1 reject-2 reject-3
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers wrong-password accept-2
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers "$alice_password" "$alice_password"
+    run_as alice sudo -A whoami
+    expect_refused 1
+    answers "$bob_password" accept-3
+    run_as bob sudo -A whoami
+    expect_refused 1
+    expect_seen 'PAM account management error'
+    types_ahead "$alice_password" accept-4
+    run_as visitor su alice -c whoami
+    expect_seen alice
+    [[ $status -eq 0 ]] || fault "exit status $status"
+    types_ahead wrong-password accept-5
+    run_as visitor su alice -c whoami
+    expect_refused 1
+    types_ahead "$alice_password" reject-1 reject-2 reject-3
+    run_as visitor su alice -c whoami
+    expect_refused 1
+    types_ahead "$bob_password" accept-6
+    run_as visitor su bob -c whoami
+    expect_refused 1
+    at_console alice
+    types 'Password:' "$alice_password"
+    types 'iVALT token:' accept-7
+    types '[$] ' 'whoami; exit'
+    console_ends
+    grep -q $'alice\r$' "$terminal/output" || fault 'no shell'
+    run_ivaltctl 0 disable --all --yes
+    diff -r "$sandbox/before" /etc/pam.d || fault 'not as before'
+    sudo_asks_for_no_token
+}
+
 enable_without_a_yes_changes_nothing_case() {
     untouched_system
     run_ivaltctl 1 enable sudo
@@ -297,16 +357,125 @@ enable_sshd_that_cannot_be_reloaded_case() {
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back"
+    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back"
     expect_untouched
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
     sleep 0.5
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh || systemctl reload sshd"
+    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh"
     expect_untouched
     kill "$listener"
+}
+
+# As OpenSSH 8.0 has it, without Include: the lines go above all others, and the mode stays.
+enable_sshd_without_an_include_case() {
+    untouched_system
+    visitor_has_the_key
+    sed -i '/^Include/d' /etc/ssh/sshd_config
+    chmod 0600 /etc/ssh/sshd_config
+    rm -r /etc/ssh/sshd_config.d
+    cp -a /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    rm -r "$sandbox/untouched/ssh/sshd_config.d"
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    [[ ! -e /etc/ssh/sshd_config.d ]] || fault 'a folder that sshd does not read'
+    [[ $(stat -c %a /etc/ssh/sshd_config) == 600 ]] || fault "$(stat /etc/ssh/sshd_config)"
+    [[ $(head -n2 /etc/ssh/sshd_config | tail -n1) == 'UsePAM yes' ]] || fault "$(cat /etc/ssh/sshd_config)"
+    key_is_not_enough
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    [[ $(stat -c %a /etc/ssh/sshd_config) == 600 ]] || fault "$(stat /etc/ssh/sshd_config)"
+    expect_untouched
+    key_alone_is_enough
+}
+
+# The folder that the Include names.
+enable_sshd_without_its_folder_case() {
+    untouched_system
+    visitor_has_the_key
+    rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
+    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 4s' || fault 'not enabled'
+    [[ $(stat -c '%A %U:%G' /etc/ssh/sshd_config.d) == 'drwxr-xr-x root:root' ]] || fault "$(stat /etc/ssh/sshd_config.d)"
+    key_is_not_enough
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    key_alone_is_enough
+}
+
+# What was wrong before is said in sshd's words, and nothing is touched.
+sshd_words='/etc/ssh/sshd_config: line 1: Bad configuration option: UsePAMM; /etc/ssh/sshd_config: terminating, 1 bad configuration options'
+break_sshd_config() { sed -i '1i UsePAMM yes' /etc/ssh/sshd_config; }
+enable_sshd_with_a_broken_configuration_case() {
+    untouched_system
+    visitor_has_the_key
+    break_sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    run_ivaltctl 1 enable sshd --yes
+    expect_captured "sshd -t: $sshd_words; sshd does not take its configuration as it is, so nothing was changed; correct it, and run this again"
+    expect_untouched
+    [[ ! -e /var/lib/ivalt/sshd.json ]] || fault 'a state was saved'
+    # Another service is none of sshd's business.
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 disable sudo --yes
+    key_alone_is_enough
+}
+
+# Broken after `enable`: the files come back, and sshd, which a reload would end, goes on.
+disable_sshd_with_a_broken_configuration_case() {
+    untouched_system
+    visitor_has_the_key
+    local listener
+    listener=$(cat /run/sshd.pid)
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    break_sshd_config
+    run_ivaltctl 2 check
+    expect_captured "sshd-config-refused"
+    expect_captured "$sshd_words"
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    run_ivaltctl 0 disable sshd --yes
+    expect_captured "sshd -t: $sshd_words; the files are as they were before, and sshd was not told to read them, since it would end"
+    expect_captured 'sshd: iVALT is disabled, the files are as they were before'
+    expect_untouched
+    [[ $(cat /run/sshd.pid) == "$listener" ]] || fault 'another sshd'
+    kill -0 "$listener" || fault 'sshd has ended'
+    sed -i 1d /etc/ssh/sshd_config
+    reload_sshd
+    key_alone_is_enough
+}
+
+# The rollback puts the files back at once, and has sshd reload them as soon as it takes them.
+enable_sshd_comes_back_although_broken_case() {
+    untouched_system
+    visitor_has_the_key
+    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    key_is_not_enough
+    break_sshd_config
+    wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
+    wait_for 'the state' grep -q put-back /var/lib/ivalt/sshd.json
+    run_ivaltctl 1 confirm
+    expect_captured 'too late'
+    kill -0 "$(cat /run/sshd.pid)" || fault 'sshd has ended'
+    sed -i 1d /etc/ssh/sshd_config
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    key_alone_is_enough
+}
+
+# While ssh.service is stopped or ssh.socket waits, /run/sshd is missing: that is not the configuration's fault.
+enable_sshd_without_its_runtime_folder_case() {
+    untouched_system
+    stop_sshd
+    rmdir /run/sshd
+    [[ $(/usr/sbin/sshd -t 2>&1) == 'Missing privilege separation directory: /run/sshd'* ]] || fault 'sshd does not mind'
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    [[ ! -e /run/sshd ]] || fault 'the folder was made'
+    expect_untouched
+    mkdir /run/sshd
 }
 
 # Fedora's shared files end in sufficient lines: as an include they end the whole stack at the right password, and a
@@ -539,7 +708,7 @@ run_json() {
 expect_json() {
     [[ $(wc -l <"$terminal/captured") -eq 1 ]] || fault "more than one line: $(cat "$terminal/captured")"
     python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$terminal/captured" || fault 'not JSON'
-    [[ $(sed 's/"diffs":\[[^]]*\],//; s/"until":[0-9]\{10\}/"until":T/' "$terminal/captured") == "$1" ]] ||
+    [[ $(sed 's/"diffs":\[.*\],"done"/"done"/; s/"until":[0-9]\{10\}/"until":T/' "$terminal/captured") == "$1" ]] ||
         fault "not '$1', but: $(cat "$terminal/captured")"
 }
 
@@ -610,7 +779,7 @@ enable_and_disable_dry_run_change_nothing_case() {
     mount -o remount,bind,ro /etc/pam.d
     dry_run_changes_nothing 1 disable --all
     run_ivaltctl 1 disable --all --yes
-    expect_captured '/etc/pam.d: Read-only file system (os error 30); nothing was changed'
+    expect_captured '/etc/pam.d/sshd: cannot be written: Read-only file system; '
     umount /etc/pam.d
     run_ivaltctl 0 disable --all --yes
     expect_untouched
@@ -625,14 +794,14 @@ disable_all_is_all_or_none_case() {
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
-    rm -rf "$sandbox/enabled"
-    cp -a /etc "$sandbox/enabled"
+    rm -rf "$sandbox/all-enabled"
+    cp -a /etc "$sandbox/all-enabled"
     start_recording
     listener=$(cat /run/sshd.pid)
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 disable --all --yes
-    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back: iVALT stays enabled'
+    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
     expect_enabled
     wait_for 'the line' grep -qF "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;" <(changes_logged)
@@ -655,7 +824,7 @@ disable_all_is_all_or_none_case() {
     expect_untouched
 }
 expect_enabled() {
-    diff -r "$sandbox/enabled/pam.d" /etc/pam.d >"$terminal/differences" || fault "$(cat "$terminal/differences")"
-    diff -r "$sandbox/enabled/ssh" /etc/ssh >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+    diff -r "$sandbox/all-enabled/pam.d" /etc/pam.d >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+    diff -r "$sandbox/all-enabled/ssh" /etc/ssh >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     [[ $(echo /var/lib/ivalt/*.json) == '/var/lib/ivalt/sshd.json /var/lib/ivalt/sudo.json' ]] || fault "$(ls /var/lib/ivalt)"
 }

@@ -26,7 +26,7 @@ mod hosts;
 mod log;
 mod module_file;
 mod online;
-mod program;
+pub mod program;
 mod proxy;
 mod selinux;
 mod services;
@@ -52,7 +52,7 @@ use accepted::{derived, with_own_files};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
-pub use sshd::version::has_older_prompt_setting;
+pub use sshd::version::{has_older_prompt_setting, version};
 pub use sshd::written_methods;
 pub use stacks::{stack_is_sound, wrong_password_ends};
 
@@ -101,7 +101,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 13] = [
+    let checks: [Check; 12] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -114,10 +114,10 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings,
         clock::findings,
         log::findings,
-        unreadable::findings,
     ];
     let found = checks.map(|check| derived(context.root, || check(context)));
-    let findings = with_own_files(context.root, found.concat());
+    let mut findings = with_own_files(context.root, found.concat());
+    findings.extend(unreadable::findings(context.root, &findings));
     let named = |finding| name_carriage_return(context.root, in_place(finding));
     findings.into_iter().map(named).collect()
 }
@@ -140,7 +140,8 @@ fn in_place(finding: Finding) -> Finding {
 
 /// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
 fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
-    const OF_WORDS: [&str; 7] = [
+    const OF_WORDS: [&str; 8] = [
+        "acceptance-denied",
         "bad-argument",
         "broken-line",
         "missing-include",
@@ -149,17 +150,20 @@ fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
         "unknown-control",
         "unusable-service",
     ];
-    let (Some(file), Some(line)) = (&finding.file, finding.line) else {
-        return finding;
+    let place = match (&finding.file, finding.line) {
+        (Some(file), Some(line)) if OF_WORDS.contains(&finding.id) => Location {
+            file: file.clone(),
+            line,
+        },
+        _ => return finding,
     };
-    let file = file.clone();
-    match carriage_return(root, &Location { file, line }) {
-        Some((cause, fix)) if OF_WORDS.contains(&finding.id) => Finding {
+    match carriage_return(root, &place) {
+        Some((cause, fix)) => Finding {
             what: format!("{}; {cause}", finding.what),
             fix,
             ..finding
         },
-        _ => finding,
+        None => finding,
     }
 }
 

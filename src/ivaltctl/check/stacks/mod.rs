@@ -257,7 +257,10 @@ impl Message {
             line,
             what: self.what,
             fix: self.fix.words().to_owned(),
-            acceptance: Acceptance::default(),
+            acceptance: Acceptance {
+                impossible: self.id == services::NOT_UNDERSTOOD,
+                ..Acceptance::default()
+            },
         }
     }
 
