@@ -15,7 +15,7 @@
 
 mod edit;
 pub mod entries;
-mod file;
+pub mod file;
 mod import;
 mod names;
 pub mod number;
