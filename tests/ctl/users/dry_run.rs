@@ -96,7 +96,9 @@ fn nothing_is_changed_and_no_lock_file_is_left() {
         &["import", "-"],
         0,
         &format!("1 user added; already present: bin {END}"),
-        said(json!({"added": 1, "skipped": ["bin"], "problems": []})),
+        said(
+            json!({"added": 1, "skipped": ["bin"], "problems": [], "repeated": [], "without_mobile": []}),
+        ),
     );
     let no_entry = format!(
         "{0}: no entry for ghost; add one: ivaltctl --config {1} users add ghost MOBILE",
@@ -188,7 +190,7 @@ fn refusals_in_json() {
         json!({
             "changed": false, "done": "nothing",
             "problems": [
-                "standard input:1: bin: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100",
+                "standard input:1: bin: the mobile begins with 0, which is dialled only within the country; write + and the country code in place of the 0",
                 "standard input:2: sync: enabled must be true or false",
             ],
             "refused": "2 rows are refused; nothing was changed",
