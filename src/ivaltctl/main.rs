@@ -35,6 +35,8 @@ mod lock;
 mod output;
 mod pam_stack;
 mod root;
+mod sshd_config;
+mod sshd_program;
 mod system_error;
 mod terminal;
 mod users;

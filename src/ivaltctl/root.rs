@@ -329,6 +329,15 @@ impl Root {
         folder.make_folder(name, mode)
     }
 
+    /// Removes a folder that is empty.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.parent(path)?;
+        folder.remove_folder(name)
+    }
+
     fn parent<'p>(&self, path: &'p Path) -> io::Result<(Folder, &'p OsStr)> {
         let parts = path.parent().zip(path.file_name());
         let (parent, name) = parts.ok_or(ErrorKind::InvalidInput)?;

@@ -34,6 +34,9 @@ pub struct SavedState {
     pub until: SystemTime,
     /// File by file, in the order in which they are written.
     pub changes: Vec<Change>,
+    /// The folder that `enable` makes for one of them, if it was missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// How far an `enable` has come.
@@ -92,6 +95,7 @@ impl SavedState {
             phase: Phase::Pending,
             until: SystemTime::now() + within,
             changes,
+            folder: None,
         }
     }
 }
