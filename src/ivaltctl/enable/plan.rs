@@ -12,6 +12,7 @@ use crate::check::{self, services_with_ivalt};
 use crate::finding::Finding;
 use crate::pam_stack::{self, ALIAS_SERVICES, Include};
 use crate::root::Root;
+use crate::system_error;
 
 /// Read before all others: sshd takes the first value it finds.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
@@ -189,7 +190,7 @@ fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
     }
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
-    let before = before.map_err(|error| Refused(format!("{DROP_IN}: {error}")))?;
+    let before = before.map_err(|error| system_error::problem(&path, "cannot be read", &error))?;
     Ok(Change {
         before: before.map(Content),
         path,
@@ -202,8 +203,9 @@ fn refuse_without_drop_ins(root: &Root) -> Result<(), Refused> {
     let main = Path::new("/etc/ssh/sshd_config");
     let config = root.read(main).map_err(|error| {
         Refused(format!(
-            "{}: {error}; is the ssh server installed?",
-            main.display()
+            "{}: {}; is the ssh server installed?",
+            main.display(),
+            system_error::reason(&error)
         ))
     })?;
     if config.lines().any(includes_drop_ins) {
