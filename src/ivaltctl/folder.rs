@@ -147,6 +147,16 @@ impl Folder {
         }
     }
 
+    /// Removes a folder in it that is empty.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    pub fn remove_folder(&self, name: &OsStr) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.0, in_folder(name)?, AtFlags::REMOVEDIR)?;
+        let _ = self.0.sync_all();
+        Ok(())
+    }
+
     fn write(&self, name: &OsStr, new: &OsStr, bytes: &[u8], new_mode: u32) -> io::Result<()> {
         match self.remove(new) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

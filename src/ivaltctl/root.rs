@@ -58,7 +58,7 @@ impl Root {
         })?;
         let mut root = Self {
             // A relative folder would be found in any sentence that names files below it.
-            folder: std::path::absolute(folder)?,
+            folder: crate::system_error::absolute(folder)?,
             handle: Arc::new(handle.into()),
             has_openat2: true,
             changed: BTreeMap::new(),
@@ -327,6 +327,15 @@ impl Root {
     pub fn make_folder(&self, path: &Path, mode: u32) -> io::Result<bool> {
         let (folder, name) = self.parent(path)?;
         folder.make_folder(name, mode)
+    }
+
+    /// Removes a folder that is empty.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.parent(path)?;
+        folder.remove_folder(name)
     }
 
     fn parent<'p>(&self, path: &'p Path) -> io::Result<(Folder, &'p OsStr)> {

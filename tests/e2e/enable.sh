@@ -357,16 +357,125 @@ enable_sshd_that_cannot_be_reloaded_case() {
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back"
+    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back"
     expect_untouched
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
     sleep 0.5
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh || systemctl reload sshd"
+    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh"
     expect_untouched
     kill "$listener"
+}
+
+# As OpenSSH 8.0 has it, without Include: the lines go above all others, and the mode stays.
+enable_sshd_without_an_include_case() {
+    untouched_system
+    visitor_has_the_key
+    sed -i '/^Include/d' /etc/ssh/sshd_config
+    chmod 0600 /etc/ssh/sshd_config
+    rm -r /etc/ssh/sshd_config.d
+    cp -a /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    rm -r "$sandbox/untouched/ssh/sshd_config.d"
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    [[ ! -e /etc/ssh/sshd_config.d ]] || fault 'a folder that sshd does not read'
+    [[ $(stat -c %a /etc/ssh/sshd_config) == 600 ]] || fault "$(stat /etc/ssh/sshd_config)"
+    [[ $(head -n2 /etc/ssh/sshd_config | tail -n1) == 'UsePAM yes' ]] || fault "$(cat /etc/ssh/sshd_config)"
+    key_is_not_enough
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    [[ $(stat -c %a /etc/ssh/sshd_config) == 600 ]] || fault "$(stat /etc/ssh/sshd_config)"
+    expect_untouched
+    key_alone_is_enough
+}
+
+# The folder that the Include names.
+enable_sshd_without_its_folder_case() {
+    untouched_system
+    visitor_has_the_key
+    rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
+    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 4s' || fault 'not enabled'
+    [[ $(stat -c '%A %U:%G' /etc/ssh/sshd_config.d) == 'drwxr-xr-x root:root' ]] || fault "$(stat /etc/ssh/sshd_config.d)"
+    key_is_not_enough
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    key_alone_is_enough
+}
+
+# What was wrong before is said in sshd's words, and nothing is touched.
+sshd_words='/etc/ssh/sshd_config: line 1: Bad configuration option: UsePAMM; /etc/ssh/sshd_config: terminating, 1 bad configuration options'
+break_sshd_config() { sed -i '1i UsePAMM yes' /etc/ssh/sshd_config; }
+enable_sshd_with_a_broken_configuration_case() {
+    untouched_system
+    visitor_has_the_key
+    break_sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    run_ivaltctl 1 enable sshd --yes
+    expect_captured "sshd -t: $sshd_words; sshd does not take its configuration as it is, so nothing was changed; correct it, and run this again"
+    expect_untouched
+    [[ ! -e /var/lib/ivalt/sshd.json ]] || fault 'a state was saved'
+    # Another service is none of sshd's business.
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 disable sudo --yes
+    key_alone_is_enough
+}
+
+# Broken after `enable`: the files come back, and sshd, which a reload would end, goes on.
+disable_sshd_with_a_broken_configuration_case() {
+    untouched_system
+    visitor_has_the_key
+    local listener
+    listener=$(cat /run/sshd.pid)
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    break_sshd_config
+    run_ivaltctl 2 check
+    expect_captured "sshd-config-refused"
+    expect_captured "$sshd_words"
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    run_ivaltctl 0 disable sshd --yes
+    expect_captured "sshd -t: $sshd_words; the files are as they were before, and sshd was not told to read them, since it would end"
+    expect_captured 'sshd: iVALT is disabled, the files are as they were before'
+    expect_untouched
+    [[ $(cat /run/sshd.pid) == "$listener" ]] || fault 'another sshd'
+    kill -0 "$listener" || fault 'sshd has ended'
+    sed -i 1d /etc/ssh/sshd_config
+    reload_sshd
+    key_alone_is_enough
+}
+
+# The rollback puts the files back at once, and has sshd reload them as soon as it takes them.
+enable_sshd_comes_back_although_broken_case() {
+    untouched_system
+    visitor_has_the_key
+    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    key_is_not_enough
+    break_sshd_config
+    wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
+    wait_for 'the state' grep -q put-back /var/lib/ivalt/sshd.json
+    run_ivaltctl 1 confirm
+    expect_captured 'too late'
+    kill -0 "$(cat /run/sshd.pid)" || fault 'sshd has ended'
+    sed -i 1d /etc/ssh/sshd_config
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+    key_alone_is_enough
+}
+
+# While ssh.service is stopped or ssh.socket waits, /run/sshd is missing: that is not the configuration's fault.
+enable_sshd_without_its_runtime_folder_case() {
+    untouched_system
+    stop_sshd
+    rmdir /run/sshd
+    [[ $(/usr/sbin/sshd -t 2>&1) == 'Missing privilege separation directory: /run/sshd'* ]] || fault 'sshd does not mind'
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    expect_captured 'sshd is not running; it reads its configuration when it starts'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable sshd --yes
+    [[ ! -e /run/sshd ]] || fault 'the folder was made'
+    expect_untouched
+    mkdir /run/sshd
 }
 
 # Fedora's shared files end in sufficient lines: as an include they end the whole stack at the right password, and a
@@ -692,7 +801,7 @@ disable_all_is_all_or_none_case() {
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 disable --all --yes
-    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh || systemctl reload sshd; everything was put back: iVALT stays enabled'
+    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
     expect_enabled
     wait_for 'the line' grep -qF "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;" <(changes_logged)

@@ -23,7 +23,7 @@ mod hosts;
 mod log;
 mod module_file;
 mod online;
-mod program;
+pub mod program;
 mod proxy;
 mod selinux;
 mod services;
@@ -47,7 +47,7 @@ use super::{Exit, Refused};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
-pub use sshd::version::has_older_prompt_setting;
+pub use sshd::version::{has_older_prompt_setting, version};
 pub use sshd::written_methods;
 pub use stacks::{stack_is_sound, wrong_password_ends};
 
@@ -56,7 +56,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::open(&args.root);
     let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
-        std::path::absolute(config)?
+        crate::system_error::absolute(config)?
     } else {
         config.to_owned()
     };

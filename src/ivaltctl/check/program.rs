@@ -11,9 +11,22 @@ use crate::root::Root;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The output of the first of these programs that exists; `None` where there is none, where it fails, where it does not
-/// end in time, and for a system below a folder: its programs are not run, and this machine's know nothing of it.
+/// What a program that ended by itself has printed.
+pub struct Printed {
+    pub success: bool,
+    pub output: String,
+    pub errors: String,
+}
+
+/// The output of the first of these programs that exists; `None` where there is none, where it fails, and as for [`run`].
 pub fn output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String> {
+    let printed = run(root, places, arguments)?;
+    printed.success.then_some(printed.output)
+}
+
+/// Runs the first of these programs that exists; `None` where there is none, where it does not end in time, and for a
+/// system below a folder: its programs are not run, and this machine's know nothing of it.
+pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> {
     if !root.is_this_machine() {
         return None;
     }
@@ -26,22 +39,29 @@ pub fn output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .ok()?;
-    let mut pipe = child.stdout.take()?;
+    let output = reader(child.stdout.take()?);
+    let errors = reader(child.stderr.take()?);
+    let success = wait(child)?.success();
+    Some(Printed {
+        success,
+        output: output.recv_timeout(TIMEOUT).ok()?,
+        errors: errors.recv_timeout(TIMEOUT).ok()?,
+    })
+}
+
+/// A program whose pipe is full would not end.
+fn reader(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, printed) = mpsc::channel();
-    // A program whose pipe is full would not end.
     thread::spawn(move || {
         let mut text = Vec::new();
-        let read = pipe.read_to_end(&mut text);
-        let _ = sender.send(read.map(|_| text));
+        if pipe.read_to_end(&mut text).is_ok() {
+            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+        }
     });
-    if !wait(child)?.success() {
-        return None;
-    }
-    let text = printed.recv_timeout(TIMEOUT).ok()?.ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    printed
 }
 
 fn wait(mut child: Child) -> Option<ExitStatus> {
@@ -70,6 +90,14 @@ mod tests {
         );
         assert_eq!(output(&here, &["/bin/false"], &[]), None);
         assert_eq!(output(&here, &["/no/such"], &[]), None);
+        let failed = run(
+            &here,
+            &["/bin/sh"],
+            &["-c", "echo out; echo why >&2; exit 3"],
+        );
+        let failed = failed.unwrap();
+        assert!(!failed.success);
+        assert_eq!((&*failed.output, &*failed.errors), ("out\n", "why\n"));
     }
 
     #[test]

@@ -15,13 +15,16 @@ use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, Rule, RuleType};
 use crate::root::Root;
-use configuration::{CONFIG, Configuration, Location, Values};
+use crate::{sshd_config, sshd_program};
+use configuration::{Configuration, Location, Values, is_vendors};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
 
 const METHODS: &str = "authenticationmethods";
+/// Read before the files of a package, and by hand alone.
+const LOCAL: &str = "/etc/ssh/sshd_config.d/00-local.conf";
 
 /// What a user needs to find the phone and to type a token.
 const TYPING_TIME: Duration = Duration::from_secs(20);
@@ -31,7 +34,7 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
         return Vec::new();
     }
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings = Vec::from_iter(refused(context.root));
     for configuration in Configuration::all(context.root) {
         let found = of_configuration(context, &configuration);
         let place = |found: &Finding| (found.id, found.file.clone(), found.line);
@@ -40,6 +43,26 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
         findings.extend(found.into_iter().filter(new));
     }
     findings
+}
+
+/// While it runs, sshd keeps the configuration that it has.
+fn refused(root: &Root) -> Option<Finding> {
+    let words = configuration::refusal(root)?;
+    let what = format!(
+        "sshd does not take its configuration, so that it does not start again once it stops, and nobody gets in by ssh then; it \
+         says: {words}"
+    );
+    let reload = sshd_program::reload_command(root);
+    let fix =
+        format!("correct what sshd names, until this prints nothing: sshd -t; then: {reload}");
+    let file = sshd_config::main_path(root);
+    Some(finding(
+        Severity::LocksOut,
+        "sshd-config-refused",
+        file,
+        what,
+        fix,
+    ))
 }
 
 /// The values of `AuthenticationMethods` that the files set: for all connections, and in `Match` blocks.
@@ -159,11 +182,12 @@ impl MatchScope<'_> {
     ) -> Finding {
         let (file, line) = match self.location(keyword) {
             Some((file, line)) => (file.clone(), Some(*line)),
-            None => (CONFIG.into(), None),
+            None => (self.configuration.main.clone(), None),
         };
         let source = self.configuration.source;
         let place = self.place_of_fix(keyword, fix);
-        let fix = format!("write {place}: {fix}; then: sshd -t && systemctl reload ssh");
+        let reload = sshd_program::reload_command(self.context.root);
+        let fix = format!("write {place}: {fix}; then: sshd -t && {reload}");
         Finding {
             line,
             ..finding(
@@ -191,14 +215,19 @@ impl MatchScope<'_> {
         let outside = outside.and_then(|value| value.location.as_ref());
         let in_block = !self.prefix.is_empty();
         match (self.location(&of_fix), self.location(keyword)) {
-            (Some((file, line)), _) if !in_block || self.location(&of_fix) != outside => {
+            (Some((file, line)), _)
+                if !is_vendors(file) && (!in_block || self.location(&of_fix) != outside) =>
+            {
                 format!("in {}, in place of line {line}", file.display())
             }
             (_, Some((file, line))) if in_block => {
                 format!("in {}, above line {line}", file.display())
             }
             // Further down, an earlier value would count, or the line would belong to a Match block.
-            _ => format!("at the top of {CONFIG}"),
+            (None, _) if !is_vendors(&self.configuration.main) => {
+                format!("at the top of {}", self.configuration.main.display())
+            }
+            _ => format!("in {LOCAL}"),
         }
     }
 

@@ -10,10 +10,13 @@ mod rollback;
 mod saved_state;
 mod sshd;
 
+use std::fs::Permissions;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,7 +27,7 @@ use crate::finding::{Finding, Severity};
 use crate::output::Output;
 use crate::root::Root;
 use crate::terminal::{self, OK};
-use crate::{Exit, Refused, check, pam_stack, system_error};
+use crate::{Exit, Refused, check, pam_stack, sshd_program, system_error};
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 
@@ -39,6 +42,7 @@ pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
 fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
     let root = system(&args.root)?;
     let service = service_name(&args.service)?;
+    refuse_broken_sshd_config(&root, service)?;
     let states = StateDir::open(&root)?;
     let plan = new_plan(&states, &root, service)?;
     refuse_dangerous(&root, config, &plan.changes, output)?;
@@ -47,13 +51,11 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
     }
     output.notices(plan.notice);
     let mut state = SavedState::new(service, args.confirm_within, plan.changes);
+    state.folder = plan::missing_folder(&root, &state.changes);
     if !root.is_this_machine() {
         state.phase = Phase::Confirmed;
     }
     refuse_unless_possible(&states, &root, &state)?;
-    if is_running_sshd(&root, &state) {
-        sshd::test()?;
-    }
     if !output.dry_run {
         ask_unless(args.yes)?;
         let states = StateDir::create(&root)?.lock()?;
@@ -70,6 +72,18 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
 
 fn system(folder: &Path) -> Result<Root, Refused> {
     Root::open(folder).map_err(|Refused(why)| Refused(format!("{why}; nothing was changed")))
+}
+
+/// What was wrong before must not look like the fault of this change.
+fn refuse_broken_sshd_config(root: &Root, service: &str) -> Result<(), Refused> {
+    if !is_running_sshd(root, service) {
+        return Ok(());
+    }
+    sshd::test(root).map_err(|Refused(why)| {
+        Refused(format!(
+            "{why}; sshd does not take its configuration as it is, so nothing was changed; correct it, and run this again"
+        ))
+    })
 }
 
 /// What `enable` would change now.
@@ -261,7 +275,7 @@ fn refuse_dangerous(
 ) -> Result<(), Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
-        &std::path::absolute(config)?
+        &system_error::absolute(config)?
     } else {
         config
     };
@@ -291,8 +305,8 @@ fn refuse_unless_possible(
         let writable = root.require_writable(&change.path);
         writable.map_err(|error| not_written(&change.path, &error))?;
     }
-    if is_running_sshd(root, state) {
-        sshd::require_known_listener()?;
+    if is_running_sshd(root, &state.service) {
+        sshd::require_known_listener(root)?;
     }
     Ok(())
 }
@@ -314,7 +328,7 @@ fn apply(
     let why = match started.and_then(|()| write_all(root, state)) {
         Ok(notice) => {
             event.record(Outcome::Done);
-            output.notices(notice);
+            output.notices(notice.as_deref());
             return Ok(());
         }
         Err(Refused(why)) => why,
@@ -355,22 +369,44 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
 }
 
 /// What an administrator must know.
-type Notice = Option<&'static str>;
+type Notice = Option<String>;
 
 fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    if let Some(folder) = &state.folder {
+        make_folder(root, folder).map_err(|error| not_written(folder, &error))?;
+    }
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
     }
     reload(root, state)
 }
 
-/// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
+/// Every user may read it, whatever the umask.
+fn make_folder(root: &Root, folder: &Path) -> io::Result<()> {
+    if root.make_folder(folder, 0o755)? {
+        let made = root.open_folder(folder, OFlags::empty())?;
+        made.handle()
+            .set_permissions(Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
 fn restore(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    restore_files(root, state)?;
+    reload(root, state)
+}
+
+/// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
+fn restore_files(root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in state.changes.iter().rev() {
         let before = change.before.as_ref().map(|content| content.0.as_slice());
         put(root, &change.path, before)?;
     }
-    reload(root, state)
+    if let Some(folder) = &state.folder {
+        // Others may have put files there.
+        let _ = root.remove_folder(folder);
+    }
+    Ok(())
 }
 
 /// All of them or none: where one cannot be restored, all files become what they were.
@@ -387,8 +423,8 @@ fn restore_all(
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
-        match restore(root, state) {
-            Ok(notice) => output.notices(notice),
+        match restore_files(root, state).and_then(|()| reload_restored(root, state)) {
+            Ok(notice) => output.notices(notice.as_deref()),
             Err(Refused(why)) => {
                 return Err(undo(root, &enabled[..=at], &present, &why, output));
             }
@@ -432,17 +468,30 @@ fn undo(
     })
 }
 
+/// An sshd that does not take the files as they were, for a reason that is not ours, would end at a reload.
+fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    let is_sshd = is_running_sshd(root, &state.service) && sshd_program::is_installed();
+    let Some(Refused(why)) = is_sshd.then(|| sshd::test(root).err()).flatten() else {
+        return reload(root, state);
+    };
+    let command = sshd_program::reload_command(root);
+    Ok(Some(format!(
+        "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it does, it \
+         asks for iVALT: correct its configuration, then: sshd -t && {command}"
+    )))
+}
+
 /// sshd alone has settings of its own that changed; all other services read pam.d at every login.
 fn reload(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    if is_running_sshd(root, state) {
-        sshd::reload()
+    if is_running_sshd(root, &state.service) {
+        sshd::reload(root)
     } else {
         Ok(None)
     }
 }
 
-fn is_running_sshd(root: &Root, state: &SavedState) -> bool {
-    state.service == "sshd" && root.is_this_machine()
+fn is_running_sshd(root: &Root, service: &str) -> bool {
+    service == "sshd" && root.is_this_machine()
 }
 
 /// Makes these the bytes of a file; with none there is no file. What is so already is left alone: a file that cannot be

@@ -12,10 +12,13 @@ use crate::check::{self, services_with_ivalt};
 use crate::finding::Finding;
 use crate::pam_stack::{self, ALIAS_SERVICES, Include};
 use crate::root::Root;
+use crate::sshd_config::{self, SshdConfig};
 use crate::system_error;
 
 /// Read before all others: sshd takes the first value it finds.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
+/// Ends what is written at the top of sshd_config.
+const FOOTER: &str = "# End of what `ivaltctl enable` wrote.";
 /// Asks users whose key sshd has checked, and is passed over by all others.
 const KEY_LINE: &str =
     "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
@@ -65,20 +68,19 @@ pub fn plan(root: &Root, service: &str) -> Result<Plan, Refused> {
 /// Key or password where a wrong password ends the stack, as the simulator says; else key alone.
 fn sshd(root: &Root) -> Result<Plan, Refused> {
     for lines in [with_key_line, with_key_line_and_include] {
-        let drop_in = drop_in(root, SshdSetup::KeyOrPassword)?;
-        let changes = vec![drop_in, pam::change_to(root, "sshd", &lines)?];
+        let config = sshd_config(root, SshdSetup::KeyOrPassword)?;
+        let service = pam::change_to(root, "sshd", &lines)?;
+        let changes = config.into_iter().chain([service]).collect::<Vec<_>>();
         if check::wrong_password_ends(&after(root, &changes), "sshd") {
             let notice = None;
             return Ok(Plan { changes, notice });
         }
     }
     refuse_without_include(root)?;
-    let drop_in = drop_in(root, SshdSetup::Key)?;
+    let config = sshd_config(root, SshdSetup::Key)?;
+    let service = pam::change_to(root, "sshd", &in_place_of_password)?;
     Ok(Plan {
-        changes: vec![
-            drop_in,
-            pam::change_to(root, "sshd", &in_place_of_password)?,
-        ],
+        changes: config.into_iter().chain([service]).collect(),
         notice: Some(KEY_ALONE),
     })
 }
@@ -164,11 +166,41 @@ fn in_place_of_password(_: Option<&Include>, _: &[u8]) -> Vec<Vec<u8>> {
     vec![HEADER.into(), PAM_LINE.into()]
 }
 
-/// Lets clients answer PAM's prompts, asks for iVALT after a key too, and turns off sshd's own password method, which
+/// What `enable` changes of sshd's configuration. Nothing where an administrator wrote all of it, in a file that is not
+/// ours to change.
+fn sshd_config(root: &Root, setup: SshdSetup) -> Result<Option<Change>, Refused> {
+    if SshdConfig::read(root, true).is_none() {
+        let main = sshd_config::CONFIG;
+        let error = root.read(Path::new(main)).err();
+        let error = error.map_or(String::new(), |error| format!(": {error}"));
+        return Err(Refused(format!(
+            "{main}{error}; is the ssh server installed?"
+        )));
+    }
+    let lines = sshd_lines(root, setup)?;
+    let drop_in = drop_in(root, &lines)?;
+    if comes_first(root, &drop_in, &lines) {
+        return Ok(Some(drop_in));
+    }
+    let main = sshd_config::main_path(root);
+    if main == Path::new(sshd_config::CONFIG) && !is_link(root, main) {
+        return Ok(Some(at_the_top(root, main, &lines)?));
+    }
+    if lines.iter().all(|line| is_set(root, line)) {
+        return Ok(None);
+    }
+    Err(Refused(format!(
+        "{}: {DROP_IN} would not count here, and this file is a package's or a symbolic link, which `enable` does not \
+         replace; write these lines where sshd reads them before all others, and run this again:\n{}",
+        main.display(),
+        lines.join("\n")
+    )))
+}
+
+/// They let clients answer PAM's prompts, ask for iVALT after a key too, and turn off sshd's own password method, which
 /// cannot carry a token.
-fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
-    refuse_without_drop_ins(root)?;
-    let mut lines = vec![HEADER, "UsePAM yes", "KbdInteractiveAuthentication yes"];
+fn sshd_lines(root: &Root, setup: SshdSetup) -> Result<Vec<&'static str>, Refused> {
+    let mut lines = vec!["UsePAM yes", "KbdInteractiveAuthentication yes"];
     if check::has_older_prompt_setting(root) {
         lines.push("ChallengeResponseAuthentication yes");
     }
@@ -188,42 +220,69 @@ fn drop_in(root: &Root, setup: SshdSetup) -> Result<Change, Refused> {
             SshdSetup::Key => "AuthenticationMethods publickey,keyboard-interactive",
         });
     }
+    Ok(lines)
+}
+
+fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
     let before = before.map_err(|error| system_error::problem(&path, "cannot be read", &error))?;
+    let text = format!("{HEADER}\n{}\n", lines.join("\n"));
     Ok(Change {
         before: before.map(Content),
         path,
-        after: Content((lines.join("\n") + "\n").into_bytes()),
+        after: Content(text.into_bytes()),
     })
 }
 
-/// sshd's main file, which must include its drop-ins.
-fn refuse_without_drop_ins(root: &Root) -> Result<(), Refused> {
-    let main = Path::new("/etc/ssh/sshd_config");
-    let config = root.read(main).map_err(|error| {
-        Refused(format!(
-            "{}: {}; is the ssh server installed?",
-            main.display(),
-            system_error::reason(&error)
-        ))
-    })?;
-    if config.lines().any(includes_drop_ins) {
-        return Ok(());
-    }
-    Err(Refused(format!(
-        "{}: does not include {}; make this its first line: Include /etc/ssh/sshd_config.d/*.conf",
-        main.display(),
-        DROP_IN
-    )))
+/// Before OpenSSH 8.2 there is no `Include`; elsewhere it may be missing, come too late, or be in a `Match` block. To
+/// write one would make sshd read whatever else is in that folder.
+fn at_the_top(root: &Root, main: &Path, lines: &[&str]) -> Result<Change, Refused> {
+    let before = root
+        .read_bytes(main)
+        .map_err(|error| system_error::problem(main, "cannot be read", &error))?;
+    let ours = format!("{HEADER}\n{}\n{FOOTER}\n", lines.join("\n"));
+    Ok(Change {
+        path: main.to_owned(),
+        after: Content([ours.as_bytes(), &before].concat()),
+        before: Some(Content(before)),
+    })
 }
 
-fn includes_drop_ins(line: &str) -> bool {
-    let mut words = words(line);
-    words
-        .next()
-        .is_some_and(|word| word.eq_ignore_ascii_case("include"))
-        && words.any(|word| word.starts_with("/etc/ssh/sshd_config.d/*"))
+/// Whether sshd comes to these lines in the changed file before it comes to others of their keywords.
+fn comes_first(root: &Root, change: &Change, lines: &[&str]) -> bool {
+    let Some(config) = SshdConfig::read(&after(root, std::slice::from_ref(change)), true) else {
+        return false;
+    };
+    lines.iter().all(|line| {
+        let setting = config.outside(&keyword(line));
+        setting.is_some_and(|setting| setting.file == change.path)
+    })
+}
+
+fn is_set(root: &Root, line: &str) -> bool {
+    let words = line.split(' ').skip(1);
+    SshdConfig::read(root, true).is_some_and(|config| {
+        let setting = config.outside(&keyword(line));
+        setting.is_some_and(|setting| words.eq(&setting.arguments))
+    })
+}
+
+fn is_link(root: &Root, path: &Path) -> bool {
+    let metadata = root.link_metadata(path);
+    metadata.is_ok_and(|metadata| metadata.is_symlink())
+}
+
+fn keyword(line: &str) -> String {
+    let keyword = line.split(' ').next().unwrap_or_default();
+    keyword.to_ascii_lowercase()
+}
+
+/// The folder of a new file, if it is missing: `enable` makes it, and `disable` removes it.
+pub fn missing_folder(root: &Root, changes: &[Change]) -> Option<PathBuf> {
+    let folders = changes.iter().filter_map(|change| change.path.parent());
+    let mut missing = folders.filter(|folder| !root.is_folder(folder));
+    missing.next().map(Path::to_owned)
 }
 
 /// There the stack asks for the token alone, which must not be the only factor.
@@ -237,11 +296,4 @@ fn refuse_without_key<'a>(mut methods: impl Iterator<Item = &'a String>) -> Resu
          can be enabled; write AuthenticationMethods publickey,keyboard-interactive, or remove the line, and run this again. Users \
          without an SSH key cannot log in by ssh then"
     )))
-}
-
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split('#')
-        .next()
-        .unwrap_or_default()
-        .split_ascii_whitespace()
 }

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{read, restore};
+use super::{not_read, read, reload, restore_files};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
 use crate::system_error::reason;
@@ -105,22 +105,31 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
     rollback_with_retry(&root, &state)
 }
 
-/// A full disk or a second ivaltctl must not keep administrators locked out: it is tried for a day.
+/// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
+/// tried for a day.
 fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    const TRIES: u32 = 24 * 60 * 6;
-    for left in (0..TRIES).rev() {
-        match rollback(root, state) {
-            Ok(()) => break,
-            Err(refused) if left == 0 => return Err(refused),
-            Err(Refused(why)) => {
-                if left == TRIES - 1 {
-                    event(root, state).record(Outcome::Failed(&why));
-                }
-                sleep(Duration::from_secs(10));
-            }
-        }
+    let log = event(root, state);
+    if with_retry(&log, || rollback(root, state))? {
+        with_retry(&log, || reload(root, state))?;
+        log.record(Outcome::Done);
     }
     Ok(Exit::Done)
+}
+
+fn with_retry<T>(
+    log: &audit::Change,
+    attempt: impl Fn() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    const TRIES: u32 = 24 * 60 * 6;
+    for left in (1..TRIES).rev() {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err(Refused(why)) if left == TRIES - 1 => log.record(Outcome::Failed(&why)),
+            Err(_) => {}
+        }
+        sleep(Duration::from_secs(10));
+    }
+    attempt()
 }
 
 fn event<'a>(root: &Root, state: &SavedState) -> audit::Change<'a> {
@@ -133,23 +142,26 @@ fn is_pending(root: &Root, state: &SavedState) -> bool {
     now.map_or(true, |now| now.as_ref() == Some(state))
 }
 
-/// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
-fn rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// Whether there was anything to roll back. Also where a file was edited meanwhile: nobody has confirmed that a login
+/// works with it. The edited version is kept.
+fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
     let states = StateDir::create(root)?.lock()?;
     if states.load(&state.service)?.as_ref() != Some(state) {
-        return Ok(());
+        return Ok(false);
     }
     for change in &state.changes {
-        let now = read(root, &change.path)?.unwrap_or_default();
+        let now = read(root, &change.path);
+        let now = now
+            .map_err(|error| not_read(&change.path, &error))?
+            .unwrap_or_default();
         if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
             states.keep(&change.path, &now)?;
         }
     }
-    restore(root, state)?;
+    restore_files(root, state)?;
     states.save(&SavedState {
         phase: Phase::RolledBack,
         ..state.clone()
     })?;
-    event(root, state).record(Outcome::Done);
-    Ok(())
+    Ok(true)
 }

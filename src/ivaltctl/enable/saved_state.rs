@@ -34,6 +34,9 @@ pub struct SavedState {
     pub until: SystemTime,
     /// File by file, in the order in which they are written.
     pub changes: Vec<Change>,
+    /// The folder that `enable` makes for one of them, if it was missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// How far an `enable` has come.
@@ -92,6 +95,7 @@ impl SavedState {
             phase: Phase::Pending,
             until: SystemTime::now() + within,
             changes,
+            folder: None,
         }
     }
 }
@@ -193,7 +197,10 @@ impl StateDir {
         let Some(folder) = &self.folder else {
             return Ok(states);
         };
-        for name in folder.names()? {
+        let names = folder
+            .names()
+            .map_err(|error| cannot_be_used(FOLDER, &error))?;
+        for name in names {
             if Path::new(&name).extension() == Some(OsStr::new("json")) {
                 states.extend(self.read(folder, &name)?);
             }
@@ -245,7 +252,7 @@ impl LockedStateDir {
     /// # Errors
     /// Nothing has changed then.
     pub fn save(&self, state: &SavedState) -> Result<(), Refused> {
-        let text = serde_json::to_vec_pretty(state)?;
+        let text = serde_json::to_vec_pretty(state).map_err(|error| Refused(error.to_string()))?;
         self.replace(&file(&state.service), &text)
     }
 
@@ -301,7 +308,8 @@ fn make(root: &Root, folder: &Path) -> io::Result<()> {
 /// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
 /// read is of an older version.
 fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
-    let metadata = folder.handle().metadata()?;
+    let refuse = |error: io::Error| cannot_be_used(path, &error);
+    let metadata = folder.handle().metadata().map_err(refuse)?;
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
     if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
         return Err(Refused(format!(
@@ -310,7 +318,7 @@ fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
     }
     if mode & 0o077 != 0 {
         let private = Permissions::from_mode(0o700);
-        folder.handle().set_permissions(private)?;
+        folder.handle().set_permissions(private).map_err(refuse)?;
     }
     Ok(())
 }

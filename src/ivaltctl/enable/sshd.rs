@@ -1,7 +1,5 @@
 //! sshd: tests its configuration, has a running sshd reload it, and makes sure that it did.
 
-use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,21 +7,29 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::listener::{Found, Listener};
-use crate::Refused;
+use crate::root::Root;
+use crate::sshd_config::{Setting, SshdConfig};
+use crate::sshd_program::Verdict;
+use crate::{Refused, sshd_program};
 
-/// Where distributions install it.
-const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// How long sshd has to begin anew; it does so within a second.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// The unit's name is Debian's or everybody else's.
-const RELOAD: &str = "systemctl reload ssh || systemctl reload sshd";
 
 /// `sshd -t`
 ///
 /// # Errors
-/// What sshd reports.
-pub fn test() -> Result<(), Refused> {
-    sshd("-t").map(drop)
+/// What sshd has against its configuration.
+pub fn test(root: &Root) -> Result<(), Refused> {
+    if !sshd_program::is_installed() {
+        return Err(Refused("sshd is not installed here".into()));
+    }
+    match sshd_program::test(root) {
+        Verdict::Taken => Ok(()),
+        Verdict::Refused(words) => Err(Refused(format!("sshd -t: {words}"))),
+        Verdict::None => Err(Refused(
+            "sshd -t does not end, so it is not known what sshd makes of its configuration".into(),
+        )),
+    }
 }
 
 /// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay. Where none runs, there is
@@ -31,21 +37,21 @@ pub fn test() -> Result<(), Refused> {
 ///
 /// # Errors
 /// It runs, and does not have the new settings.
-pub fn reload() -> Result<Option<&'static str>, Refused> {
-    if program().is_none() {
-        return Ok(Some("sshd is not installed here; nothing to reload"));
+pub fn reload(root: &Root) -> Result<Option<String>, Refused> {
+    if !sshd_program::is_installed() {
+        return Ok(Some("sshd is not installed here; nothing to reload".into()));
     }
-    test()?;
-    let effective = sshd("-T")?;
+    test(root)?;
+    let effective = effective(root);
     match Listener::find(&effective)? {
-        Found::Listener(listener) => reload_listener(&listener, &effective).map(|()| None),
+        Found::Listener(listener) => reload_listener(root, &listener, &effective).map(|()| None),
         Found::NotRunning => Ok(Some(
-            "sshd is not running; it reads its configuration when it starts",
+            "sshd is not running; it reads its configuration when it starts".into(),
         )),
         Found::SocketActivated => Ok(Some(
-            "sshd is started for each connection, and reads its configuration then",
+            "sshd is started for each connection, and reads its configuration then".into(),
         )),
-        Found::Unknown(what) => Err(unknown(&what)),
+        Found::Unknown(what) => Err(unknown(root, &what)),
     }
 }
 
@@ -53,28 +59,38 @@ pub fn reload() -> Result<Option<&'static str>, Refused> {
 ///
 /// # Errors
 /// What listens in sshd's place.
-pub fn require_known_listener() -> Result<(), Refused> {
-    // What a change has broken, taking it back may mend.
-    let Ok(effective) = sshd("-T") else {
-        return Ok(());
-    };
-    match Listener::find(&effective)? {
-        Found::Unknown(what) => Err(unknown(&format!("nothing was changed: {what}"))),
+pub fn require_known_listener(root: &Root) -> Result<(), Refused> {
+    match Listener::find(&effective(root))? {
+        Found::Unknown(what) => Err(unknown(root, &format!("nothing was changed: {what}"))),
         _ => Ok(()),
     }
 }
 
-fn unknown(what: &str) -> Refused {
+/// Before OpenSSH 9.3 `sshd -T` alone prints the values, and not while /run/sshd is missing.
+fn effective(root: &Root) -> String {
+    sshd_program::effective(root).unwrap_or_else(|| {
+        let settings = SshdConfig::read(root, false).map_or(Vec::new(), |config| config.settings);
+        let has_port = settings.iter().any(|setting| setting.keyword == "port");
+        let line =
+            |setting: Setting| format!("{} {}\n", setting.keyword, setting.arguments.join(" "));
+        let lines: String = settings.into_iter().map(line).collect();
+        lines + if has_port { "" } else { "port 22\n" }
+    })
+}
+
+fn unknown(root: &Root, what: &str) -> Refused {
+    let command = sshd_program::reload_command(root);
     Refused(format!(
-        "{what}, so it is not clear what must reload sshd's configuration; {RELOAD}"
+        "{what}, so it is not clear what must reload sshd's configuration; {command}"
     ))
 }
 
-fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
+fn reload_listener(root: &Root, old: &Listener, effective: &str) -> Result<(), Refused> {
+    let command = sshd_program::reload_command(root);
     let pid = old.pid;
     kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
         Refused(format!(
-            "sshd (process {pid}) could not be reloaded: {error}; {RELOAD}"
+            "sshd (process {pid}) could not be reloaded: {error}; {command}"
         ))
     })?;
     let begin = Instant::now();
@@ -85,48 +101,6 @@ fn reload_listener(old: &Listener, effective: &str) -> Result<(), Refused> {
         }
     }
     Err(Refused(format!(
-        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {RELOAD}"
+        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {command}"
     )))
-}
-
-fn program() -> Option<&'static str> {
-    PROGRAMS.into_iter().find(|path| Path::new(path).exists())
-}
-
-fn sshd(option: &str) -> Result<String, Refused> {
-    let program = program().ok_or_else(|| Refused("sshd is not installed here".into()))?;
-    let output = Command::new(program).arg(option).env_clear().output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let message = String::from_utf8_lossy(&output.stderr).replace("\r\n", "\n");
-    Err(Refused(format!(
-        "sshd {option}: {}{}",
-        message.trim(),
-        missing_folder(&message)
-    )))
-}
-
-/// The folder is there only while the service runs; ssh.socket may wait without it.
-fn missing_folder(message: &str) -> String {
-    let folder = message
-        .lines()
-        .find_map(|line| line.strip_prefix("Missing privilege separation directory: "));
-    folder.map_or_else(String::new, |folder| {
-        format!("; create it: mkdir -m 0755 {}", folder.trim())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_folder_has_its_fix() {
-        assert_eq!(
-            missing_folder("Missing privilege separation directory: /run/sshd\r\n"),
-            "; create it: mkdir -m 0755 /run/sshd"
-        );
-        assert_eq!(missing_folder("Bad configuration option: X"), "");
-    }
 }

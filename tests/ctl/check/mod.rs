@@ -2,6 +2,7 @@
 //! counterpart gives none.
 
 mod desktop;
+mod enabling;
 mod environment;
 mod hosts;
 mod module_file;

@@ -674,6 +674,20 @@ fn methods_of_sshd() {
             },
         ),
         (
+            "quoted lists",
+            |s| {
+                s.replace(
+                    SSHD,
+                    METHODS,
+                    "AuthenticationMethods \"publickey,keyboard-interactive\" 'publickey'\n",
+                )
+            },
+            &["lets-in sshd-methods-bypass /etc/ssh/sshd_config:5"],
+            |s| {
+                s.replace(SSHD, METHODS, "AuthenticationMethods \"publickey,keyboard-interactive\" 'keyboard-interactive'\n")
+            },
+        ),
+        (
             "in a block of an included file",
             |s| {
                 s.write(
@@ -738,4 +752,70 @@ fn a_line_after_a_key_is_not_unused_where_no_list_is_set() {
     system.replace(SSHD, lists, "");
     let expected = ["lets-in sshd-key-skips /etc/ssh/sshd_config"];
     system.check().gives("no lists", &expected);
+}
+
+/// What is done, its finding, and the fix.
+type Advice = (fn(&System), &'static str, &'static str);
+
+/// The service is asked of the system, and a line is to be written where it counts and outlives an update.
+#[test]
+fn fixes_name_files_and_services_that_there_are() {
+    let vendor = "usr/etc/ssh/sshd_config";
+    let vendor_drop_in = "usr/etc/ssh/sshd_config.d/50-a.conf";
+    let includes =
+        "Include /etc/ssh/sshd_config.d/*.conf\nInclude /usr/etc/ssh/sshd_config.d/*.conf\n";
+    let rest = "KbdInteractiveAuthentication yes\nPasswordAuthentication no\n\
+                AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
+    let faults: [Advice; 5] = [
+        (
+            |s| {
+                s.replace(SSHD, "UsePAM yes", "UsePAM no");
+                s.write("lib/systemd/system/ssh.service", "");
+            },
+            "lets-in sshd-pam-off /etc/ssh/sshd_config:2",
+            "write in /etc/ssh/sshd_config, in place of line 2: UsePAM yes; then: sshd -t && systemctl reload ssh",
+        ),
+        (
+            |s| {
+                s.replace(SSHD, "UsePAM yes\n", "");
+                s.write("usr/lib/systemd/system/sshd.service", "");
+            },
+            "lets-in sshd-pam-off /etc/ssh/sshd_config",
+            "write at the top of /etc/ssh/sshd_config: UsePAM yes; then: sshd -t && systemctl reload sshd",
+        ),
+        (
+            |s| {
+                s.write("etc/init.d/sshd", "");
+            },
+            "lets-in sshd-pam-off /usr/etc/ssh/sshd_config",
+            "write in /etc/ssh/sshd_config.d/00-local.conf: UsePAM yes; then: sshd -t && /etc/init.d/sshd reload",
+        ),
+        (
+            |s| {
+                s.write("usr/etc/ssh/sshd_config.d/50-a.conf", "UsePAM no\n");
+            },
+            "lets-in sshd-pam-off /usr/etc/ssh/sshd_config.d/50-a.conf:1",
+            "write in /etc/ssh/sshd_config.d/00-local.conf: UsePAM yes; then: sshd -t && { systemctl reload ssh || systemctl reload sshd; }",
+        ),
+        (
+            |s| {
+                s.write("etc/ssh/sshd_config.d/50-empty.conf", "UsePAM no\n");
+                s.write("etc/systemd/system/sshd.service", "");
+            },
+            "lets-in sshd-pam-off /etc/ssh/sshd_config.d/50-empty.conf:1",
+            "write in /etc/ssh/sshd_config.d/50-empty.conf, in place of line 1: UsePAM yes; then: sshd -t && systemctl reload sshd",
+        ),
+    ];
+    for (number, (fault, line, fix)) in faults.into_iter().enumerate() {
+        let system = System::healthy();
+        if number >= 2 {
+            system.remove(SSHD);
+            system.write(vendor, &format!("{includes}{rest}"));
+            system.write(vendor_drop_in, "# UsePAM yes\n");
+        }
+        fault(&system);
+        let checked = system.check();
+        checked.gives(line, &[line]);
+        assert_eq!(checked.findings()[0]["fix"], fix);
+    }
 }

@@ -3,16 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
-
 use super::version::{ONE_PROMPT_SETTING, version};
-use crate::check::program;
 use crate::root::Root;
-
-/// Where sshd begins to read.
-pub const CONFIG: &str = "/etc/ssh/sshd_config";
-/// sshd's own limit of `Include` in `Include` (SERVCONF_MAX_DEPTH).
-const MAX_DEPTH: usize = 16;
+use crate::sshd_config::{Setting, SshdConfig};
+use crate::sshd_program::{self, Verdict};
 
 /// A file, and a line of it, from 1.
 pub type Location = (PathBuf, usize);
@@ -32,6 +26,8 @@ pub type Values = BTreeMap<String, EffectiveValue>;
 pub struct Configuration {
     pub global: Values,
     pub matches: Vec<(String, Values)>,
+    /// The file with which sshd begins.
+    pub main: PathBuf,
     /// What a finding must say about where this comes from.
     pub source: &'static str,
 }
@@ -47,19 +43,11 @@ impl Configuration {
 
     /// `separate`: whether ChallengeResponseAuthentication is a setting of its own.
     fn read(root: &Root, separate: bool) -> Option<Self> {
-        let text = root.read(Path::new(CONFIG)).ok()?;
-        let mut reader = ConfigurationReader {
-            root,
-            separate,
-            settings: Vec::new(),
-        };
-        reader.file(Path::new(CONFIG), &text, MAX_DEPTH, "");
-        let settings = reader.settings;
-        let mut global = first_values(&settings, str::is_empty);
+        let files = SshdConfig::read(root, separate)?;
+        let mut global = values(&files, &[]);
         if separate {
-            imply_prompts(&mut global);
+            imply_prompts(&files, &mut global);
         }
-        global.extend(first_values(&settings, |block| block == ALL));
         let source = match effective(root) {
             Some(printed) => {
                 global = with_locations(&printed, &global);
@@ -67,66 +55,29 @@ impl Configuration {
             }
             None => " (as its files say; sshd -T was not run)",
         };
-        let matches = criteria(&settings).into_iter().map(|criteria| {
-            let mut values = global.clone();
-            values.extend(first_values(&settings, |block| meets(criteria, block)));
-            (criteria.to_owned(), values)
+        let matches = files.blocks.iter().map(|criteria| {
+            let mut of_block = global.clone();
+            of_block.extend(of_blocks(&files, criteria));
+            (criteria.join(" "), of_block)
         });
         Some(Self {
             matches: matches.collect(),
+            main: files.main.clone(),
             global,
             source,
         })
     }
 }
 
-/// A line of a file.
-struct Setting {
-    /// Of the `Match` block that it is in; empty where it is in none.
-    criteria: String,
-    keyword: String,
-    value: EffectiveValue,
-}
-
-/// The criteria of `Match all`. It overrides what is outside, as every block does.
-const ALL: &str = "all";
-
-/// The first value of each keyword in the blocks that apply, as one connection has them.
-fn first_values(settings: &[Setting], applies: impl Fn(&str) -> bool) -> Values {
-    let mut values = Values::new();
-    for setting in settings.iter().filter(|setting| applies(&setting.criteria)) {
-        let keyword = setting.keyword.clone();
-        values
-            .entry(keyword)
-            .or_insert_with(|| setting.value.clone());
-    }
-    values
-}
-
-/// Whether connections that meet these criteria, all of which must hold, meet those of another block too.
-fn meets(criteria: &str, other: &str) -> bool {
-    let rest = criteria.strip_prefix(other).filter(|_| !other.is_empty());
-    other == ALL || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-}
-
-/// The criteria of all blocks but `Match all`, in their order.
-fn criteria(settings: &[Setting]) -> Vec<&str> {
-    let mut criteria = Vec::new();
-    for setting in settings {
-        let one = setting.criteria.as_str();
-        if !["", ALL].contains(&one) && !criteria.contains(&one) {
-            criteria.push(one);
-        }
-    }
-    criteria
-}
-
-/// Before OpenSSH 8.7 `ChallengeResponseAuthentication`, which is yes by default, turns the other on for all connections.
-fn imply_prompts(global: &mut Values) {
+/// Before OpenSSH 8.7 `ChallengeResponseAuthentication`, which is yes by default, turns the other on for all connections,
+/// but not where a block for all of them says otherwise.
+fn imply_prompts(files: &SshdConfig, global: &mut Values) {
     let off = |value: &EffectiveValue| value.text.eq_ignore_ascii_case("no");
-    if global
-        .get("challengeresponseauthentication")
-        .is_some_and(off)
+    let in_block = of_blocks(files, &[]).contains_key("kbdinteractiveauthentication");
+    if in_block
+        || global
+            .get("challengeresponseauthentication")
+            .is_some_and(off)
     {
         return;
     }
@@ -135,10 +86,51 @@ fn imply_prompts(global: &mut Values) {
     }
 }
 
-/// sshd needs root, host keys and /run/sshd for it. It does not know of a change that is not written yet.
+/// Whether a file is a package's: what is written there does not outlive an update.
+pub fn is_vendors(file: &Path) -> bool {
+    file.starts_with("/usr")
+}
+
+/// What the files say for connections that meet these criteria and no others.
+fn values(files: &SshdConfig, criteria: &[String]) -> Values {
+    collect(files, |keyword| files.value(keyword, criteria))
+}
+
+/// What the blocks say for them.
+fn of_blocks(files: &SshdConfig, criteria: &[String]) -> Values {
+    collect(files, |keyword| files.of_blocks(keyword, criteria))
+}
+
+fn collect<'a>(files: &'a SshdConfig, value: impl Fn(&str) -> Option<&'a Setting>) -> Values {
+    let keywords = files.settings.iter().map(|setting| &setting.keyword);
+    let located = |keyword: &String| {
+        let setting = value(keyword)?;
+        let value = EffectiveValue {
+            text: setting.arguments.join(" "),
+            location: Some((setting.file.clone(), setting.line)),
+        };
+        Some((keyword.clone(), value))
+    };
+    keywords.filter_map(located).collect()
+}
+
+/// sshd does not know of a change that is not written yet.
 fn effective(root: &Root) -> Option<String> {
-    let can_be_run = !root.differs_below(Path::new("/etc/ssh"));
-    can_be_run.then(|| program::output(root, &["/usr/sbin/sshd", "/usr/bin/sshd"], &["-T"]))?
+    let is_written = !root.differs_below(Path::new("/etc/ssh"));
+    is_written.then(|| sshd_program::effective(root))?
+}
+
+/// Why sshd does not take its configuration, in its own words.
+pub fn refusal(root: &Root) -> Option<String> {
+    // Others than root may not read all of it.
+    let can_tell = root.is_this_machine() && nix::unistd::geteuid().is_root();
+    if !can_tell || root.differs_below(Path::new("/etc/ssh")) {
+        return None;
+    }
+    match sshd_program::test(root) {
+        Verdict::Refused(words) => Some(words),
+        Verdict::Taken | Verdict::None => None,
+    }
 }
 
 /// The values that sshd prints, with its keywords in mixed case from OpenSSH 10.4 on; the locations are those of the
@@ -156,132 +148,17 @@ fn with_locations(printed: &str, files: &Values) -> Values {
     values
 }
 
-struct ConfigurationReader<'a> {
-    root: &'a Root,
-    separate: bool,
-    settings: Vec<Setting>,
-}
-
-impl ConfigurationReader<'_> {
-    /// A `Match` in an included file ends with that file, and both its criteria and those of the block that includes the
-    /// file must hold.
-    fn file(&mut self, file: &Path, text: &str, depth: usize, outer: &str) {
-        let mut criteria = outer.to_owned();
-        for (number, line) in (1..).zip(text.lines()) {
-            let Some((keyword, rest)) = keyword(line, self.separate) else {
-                continue;
-            };
-            match keyword.as_str() {
-                "match" => criteria = both(outer, &rest),
-                "include" => self.include(&rest, depth, &criteria),
-                _ => self.settings.push(Setting {
-                    criteria: criteria.clone(),
-                    keyword,
-                    value: EffectiveValue {
-                        text: rest,
-                        location: Some((file.to_owned(), number)),
-                    },
-                }),
-            }
-        }
-    }
-
-    fn include(&mut self, patterns: &str, depth: usize, criteria: &str) {
-        if depth == 0 {
-            return;
-        }
-        for pattern in patterns.split_whitespace() {
-            let pattern = Path::new("/etc/ssh").join(pattern.trim_matches('"'));
-            for file in matching(self.root, &pattern) {
-                let text = self.root.read(&file).unwrap_or_default();
-                self.file(&file, &text, depth - 1, criteria);
-            }
-        }
-    }
-}
-
-/// The criteria of a block in a file that a block with others includes.
-fn both(outer: &str, inner: &str) -> String {
-    match (outer, inner) {
-        ("" | ALL, inner) if inner.eq_ignore_ascii_case(ALL) => ALL.to_owned(),
-        ("" | ALL, inner) => inner.to_owned(),
-        (outer, inner) if inner.eq_ignore_ascii_case(ALL) => outer.to_owned(),
-        (outer, inner) => format!("{outer} {inner}"),
-    }
-}
-
-/// The keyword in lower case and its value; sshd takes blanks or one `=` between them.
-fn keyword(line: &str, separate: bool) -> Option<(String, String)> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
-    let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
-    let rest = line[end..].trim_start();
-    let rest = rest.strip_prefix('=').unwrap_or(rest);
-    // Since 8.5 a comment may follow a value.
-    let rest = rest.split(" #").next().unwrap_or_default().trim();
-    let keyword = match line[..end].to_ascii_lowercase().as_str() {
-        "challengeresponseauthentication" | "skeyauthentication" if !separate => {
-            "kbdinteractiveauthentication".to_owned()
-        }
-        other => other.to_owned(),
-    };
-    Some((keyword, rest.trim_matches('"').to_owned()))
-}
-
-/// The files that a pattern names, sorted, as glob(7) does with a pattern in the last part.
-fn matching(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(last)) = (pattern.parent(), pattern.file_name()) else {
-        return Vec::new();
-    };
-    let last = last.to_string_lossy();
-    let names = root.names(folder).into_iter();
-    names
-        .filter(|name| matches(&last, &name.to_string_lossy()))
-        .map(|name| folder.join(name))
-        .collect()
-}
-
-/// A pattern that cannot be read is a name, as in glob(7).
-fn matches(pattern: &str, name: &str) -> bool {
-    let options = MatchOptions {
-        require_literal_leading_dot: true,
-        ..MatchOptions::new()
-    };
-    Pattern::new(pattern).map_or(pattern == name, |pattern| {
-        pattern.matches_with(name, options)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_of_include() {
-        for (pattern, name, expected) in [
-            ("*.conf", "50-a.conf", true),
-            ("*.conf", "a.conf~", false),
-            ("5?-a.conf", "50-a.conf", true),
-            ("a", "a", true),
-            ("a", "A", false),
-            ("*", "", true),
-            ("*", ".swp", false),
-            (".*", ".swp", true),
-            ("[0-4]*", "50-a", false),
-            ("[!0-4]*", "50-a", true),
-            ("[a", "[a", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
+    use crate::sshd_config::CONFIG;
 
     /// Of one keyword, for all connections and for those of each block.
     fn values(text: &str, separate: bool, keyword: &str) -> Vec<(String, String)> {
         let config = Path::new("/etc/ssh/sshd_config.d/block.conf");
         let block = "X11Forwarding yes\nMatch Group b\nMaxAuthTries 7\nMatch all\nMaxAuthTries 8\n";
-        let root = Root::new(Path::new("/no/such/folder"))
+        let dir = tempfile::TempDir::new().unwrap();
+        let root = Root::new(dir.path())
             .with(Path::new(CONFIG), text.to_owned())
             .with(config, block.to_owned());
         let read = Configuration::read(&root, separate).unwrap();
@@ -366,19 +243,5 @@ mod tests {
             let read = values(text, separate, "kbdinteractiveauthentication");
             assert_eq!(read[0].1, expected, "{text} {separate}");
         }
-    }
-
-    #[test]
-    fn keywords_and_values() {
-        let read = |line| keyword(line, false).map(|(keyword, value)| format!("{keyword}|{value}"));
-        assert_eq!(read("  UsePAM yes # here").as_deref(), Some("usepam|yes"));
-        assert_eq!(read("usepam=no").as_deref(), Some("usepam|no"));
-        assert_eq!(
-            read("ChallengeResponseAuthentication \"no\"").as_deref(),
-            Some("kbdinteractiveauthentication|no")
-        );
-        assert_eq!(read("# UsePAM no"), None);
-        let (older, _) = keyword("ChallengeResponseAuthentication no", true).unwrap();
-        assert_eq!(older, "challengeresponseauthentication");
     }
 }

@@ -1,0 +1,132 @@
+//! The sshd of this machine, what it says of its configuration, and the command that makes it read that anew.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::check::program::{self, Printed};
+use crate::root::Root;
+
+/// Where distributions install it.
+const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+/// What it may lack once it has read its configuration and found nothing wrong with it. The folder is there only while
+/// the service runs, and is missing while ssh.socket waits; host keys may be made when the service first starts.
+const MISSING_ELSEWHERE: [&str; 4] = [
+    "Missing privilege separation directory",
+    "no hostkeys available",
+    "Privilege separation user",
+    "must be owned by root and not group or world-writable",
+];
+/// Where systemd finds its units.
+const UNIT_FOLDERS: [&str; 3] = [
+    "/etc/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Whether there is one.
+pub fn is_installed() -> bool {
+    PROGRAMS.iter().any(|path| Path::new(path).exists())
+}
+
+/// What `sshd -t` says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is nothing wrong with the configuration.
+    Taken,
+    /// Its words.
+    Refused(String),
+    /// It is not installed, or does not end.
+    None,
+}
+
+/// Asks `sshd -t`. It needs root.
+pub fn test(root: &Root) -> Verdict {
+    program::run(root, &PROGRAMS, &["-t"]).map_or(Verdict::None, |printed| verdict(&printed))
+}
+
+fn verdict(printed: &Printed) -> Verdict {
+    let mut elsewhere = MISSING_ELSEWHERE.iter();
+    if printed.success || elsewhere.any(|what| printed.errors.contains(what)) {
+        return Verdict::Taken;
+    }
+    let lines = printed.errors.lines().map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    Verdict::Refused(lines.join("; "))
+}
+
+/// The effective values, as `sshd -T` prints them. It needs root, host keys and /run/sshd; `sshd -G`, since OpenSSH 9.3,
+/// needs none of them.
+pub fn effective(root: &Root) -> Option<String> {
+    let with = |option| program::output(root, &PROGRAMS, &[option]);
+    with("-T").or_else(|| with("-G"))
+}
+
+/// The command by which a system's running sshd reads its configuration anew. The service is `ssh` on Debian and its
+/// kin, and `sshd` elsewhere.
+pub fn reload_command(root: &Root) -> String {
+    let has = |folder: &str, file: &str| root.names(Path::new(folder)).contains(OsStr::new(file));
+    for name in ["ssh", "sshd"] {
+        let unit = format!("{name}.service");
+        if UNIT_FOLDERS.iter().any(|folder| has(folder, &unit)) {
+            return format!("systemctl reload {name}");
+        }
+    }
+    let mut scripts = ["ssh", "sshd"].into_iter();
+    scripts.find(|name| has("/etc/init.d", name)).map_or(
+        "{ systemctl reload ssh || systemctl reload sshd; }".into(),
+        |name| format!("/etc/init.d/{name} reload"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_configuration_and_what_is_missing_elsewhere() {
+        let says = |errors: &str| {
+            verdict(&Printed {
+                success: false,
+                output: String::new(),
+                errors: errors.into(),
+            })
+        };
+        for errors in [
+            "Missing privilege separation directory: /run/sshd\r\n",
+            "sshd: no hostkeys available -- exiting.\r\n",
+            "Privilege separation user sshd does not exist\r\n",
+        ] {
+            assert_eq!(says(errors), Verdict::Taken, "{errors}");
+        }
+        let wrong = "/etc/ssh/sshd_config: line 3: Bad configuration option: X\r\n/etc/ssh/sshd_config: terminating, 1 bad configuration options\r\n";
+        assert_eq!(
+            says(wrong),
+            Verdict::Refused(
+                "/etc/ssh/sshd_config: line 3: Bad configuration option: X; /etc/ssh/sshd_config: terminating, 1 bad configuration options".into()
+            )
+        );
+    }
+
+    #[test]
+    fn the_command_that_reloads() {
+        for (file, expected) in [
+            (
+                "/usr/lib/systemd/system/ssh.service",
+                "systemctl reload ssh",
+            ),
+            ("/lib/systemd/system/sshd.service", "systemctl reload sshd"),
+            ("/etc/systemd/system/sshd.service", "systemctl reload sshd"),
+            ("/etc/init.d/sshd", "/etc/init.d/sshd reload"),
+            ("/etc/init.d/ssh", "/etc/init.d/ssh reload"),
+            (
+                "/etc/passwd",
+                "{ systemctl reload ssh || systemctl reload sshd; }",
+            ),
+        ] {
+            let dir = tempfile::TempDir::new().unwrap();
+            let root = Root::new(dir.path());
+            let root = root.with(Path::new(file), String::new());
+            assert_eq!(reload_command(&root), expected, "{file}");
+        }
+    }
+}
