@@ -316,10 +316,6 @@ fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
             "{path}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {path}), then move it away: mv {path} {path}.old"
         )));
     }
-    if mode & 0o077 != 0 {
-        let private = Permissions::from_mode(0o700);
-        folder.handle().set_permissions(private).map_err(refuse)?;
-    }
     Ok(())
 }
 
