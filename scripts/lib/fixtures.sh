@@ -117,6 +117,7 @@ write_sudoers() {
 
 write_ivalt_settings() {
     install -d /etc/ivalt
+    rm -f /etc/ivalt/accepted.toml
     ivalt_settings 'timeout_seconds = 5'
     cat >/etc/ivalt/users.toml <<-END
 		[users]

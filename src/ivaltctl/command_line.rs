@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
+use super::check::Target;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
 const EXAMPLES: &str = "Examples:
@@ -53,19 +54,31 @@ pub enum Command {
 
 /// Find problems in settings, users, PAM stacks and the services around them, and say how to fix them
 ///
-/// Reads only. Exit status: 0 nothing found, 1 warnings, 2 something lets users in or locks them out.
+/// Reads only, but for --accept and --retract. Exit status: 0 nothing found, 1 warnings, 2 something lets users in or
+/// locks them out; with --accept and --retract: 0 done, 1 refused, nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ivaltctl check
   ivaltctl check --online      connect to iVALT, too
-  ivaltctl check --root /mnt   the system below /mnt instead of this one")]
+  ivaltctl check --root /mnt   the system below /mnt instead of this one
+  ivaltctl check --accept sshd-methods-bypass:/etc/ssh/sshd_config --because 'sftp accounts have keys only'
+  ivaltctl check --retract sshd-methods-bypass")]
 pub struct CheckArgs {
     /// Look up and connect to iVALT, too
     #[arg(long)]
     pub online: bool,
     /// Check the system below DIR
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    #[arg(long, value_name = "DIR", default_value = "/", conflicts_with_all = ["accept", "retract"])]
     pub root: PathBuf,
+    /// Record that what is found now is meant: every finding of this id, or those in FILE
+    #[arg(long, value_name = "ID[:FILE]", requires = "because", conflicts_with_all = ["online", "retract"])]
+    pub accept: Option<Target>,
+    /// Why it is meant
+    #[arg(long, value_name = "TEXT", requires = "accept", conflicts_with = "retract", value_parser = reason)]
+    pub because: Option<String>,
+    /// Take back what --accept recorded
+    #[arg(long, value_name = "ID[:FILE]", conflicts_with = "online")]
+    pub retract: Option<Target>,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
@@ -302,6 +315,14 @@ pub enum Operation {
     #[command(after_help = "Examples:
   ivaltctl api client-auth")]
     ClientAuth,
+}
+
+/// Whoever reads it later must learn something.
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why it is meant, for whoever reads it later".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }
 
 /// `90`, `90s`, `5m`, `1h`: a second at least, a day at most.

@@ -7,6 +7,7 @@
 //! | [`terminal`] | prompts and output |
 //! | [`root`] | every file of the system that is checked: this one, or one below a folder |
 //! | [`pam_stack`] | reads pam.d as libpam does, and tells what a stack decides |
+//! | [`sources`] | which files something was derived from |
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
@@ -35,6 +36,7 @@ mod lock;
 mod output;
 mod pam_stack;
 mod root;
+mod sources;
 mod sshd_config;
 mod sshd_program;
 mod system_error;

@@ -75,7 +75,7 @@ impl Output {
     }
 
     /// What `check` finds.
-    pub fn findings(&mut self, findings: &[&Finding]) {
+    pub fn findings(&mut self, findings: &[Finding]) {
         if self.json.is_none() {
             check::show(findings);
         }

@@ -18,8 +18,9 @@ use rustix::io::Errno;
 
 use crate::Refused;
 use crate::folder::Folder;
+use crate::sources::{Recorder, Sources};
 use crate::system_error;
-use ivalt_core::problem::Problem;
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{ReadPermission, Trust};
 
 /// Text files of a system are smaller, in bytes.
@@ -41,6 +42,7 @@ pub struct Root {
     has_openat2: bool,
     changed: BTreeMap<PathBuf, String>,
     unreadable: Arc<Mutex<BTreeMap<PathBuf, String>>>,
+    recorder: Recorder,
 }
 
 impl Root {
@@ -63,6 +65,7 @@ impl Root {
             has_openat2: true,
             changed: BTreeMap::new(),
             unreadable: Arc::default(),
+            recorder: Recorder::default(),
         };
         // A kernel before 5.6 does not know the call; filters of older containers forbid it.
         root.has_openat2 = root.open_file(Path::new("/"), OFlags::PATH).is_ok();
@@ -125,12 +128,43 @@ impl Root {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// What `act` returns, and the files it was derived from: all that was read meanwhile.
+    pub fn recorded<T>(&self, act: impl FnOnce() -> T) -> (T, Sources) {
+        self.recorder.during(act)
+    }
+
+    /// What `act` returns, which reads files that list people: of those in them, only those matter whom a finding
+    /// concerns.
+    pub fn listing_people<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.recorder.listing_people(act)
+    }
+
+    /// What follows is derived from this file, too, which is read for nothing else.
+    pub fn record(&self, path: &Path) {
+        self.note_source(path, &self.start(path, u64::MAX));
+    }
+
+    fn note_source(&self, path: &Path, bytes: &io::Result<Vec<u8>>) {
+        use ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        match bytes {
+            Err(error) if [NotFound, NotADirectory, IsADirectory].contains(&error.kind()) => {}
+            bytes => self.recorder.note(path, bytes.as_deref().ok()),
+        }
+    }
+
+    fn note_trusted(&self, path: &Path, bytes: &Result<Vec<u8>, Problem>) {
+        match bytes {
+            Err(problem) if problem.kind == ProblemKind::Missing => {}
+            bytes => self.recorder.note(path, bytes.as_deref().ok()),
+        }
+    }
+
     /// The bytes of a file.
     ///
     /// # Errors
     /// There is none, it cannot be read, it is not a regular file, or it is larger than 16 MiB.
     pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut bytes = self.read_start(path, LIMIT + 1);
+        let mut bytes = self.start(path, LIMIT + 1);
         if bytes.as_ref().is_ok_and(|bytes| bytes.len() as u64 > LIMIT) {
             let what = format!("is larger than {} MiB", LIMIT >> 20);
             bytes = Err(io::Error::other(what));
@@ -138,6 +172,7 @@ impl Root {
         if let Err(error) = &bytes {
             self.note(path, error);
         }
+        self.note_source(path, &bytes);
         bytes
     }
 
@@ -178,6 +213,12 @@ impl Root {
     /// # Errors
     /// As [`Root::read_bytes`], but for the size.
     pub fn read_start(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.start(path, most);
+        self.note_source(path, &bytes);
+        bytes
+    }
+
+    fn start(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         if let Some(text) = self.changed.get(path) {
             return Ok(text.clone().into_bytes());
         }
@@ -209,7 +250,9 @@ impl Root {
         limit: u64,
     ) -> Result<Vec<u8>, Problem> {
         let opened = self.open_to_judge(path, OFlags::NOFOLLOW);
-        trust.read_opened(path, opened, permission, limit)
+        let bytes = trust.read_opened(path, opened, permission, limit);
+        self.note_trusted(path, &bytes);
+        bytes
     }
 
     /// As [`Trust::read_system_file`], which may be a link.
@@ -223,7 +266,9 @@ impl Root {
         limit: u64,
     ) -> Result<Vec<u8>, Problem> {
         let opened = self.open_to_judge(path, OFlags::empty());
-        trust.read_opened(path, opened, ReadPermission::Anybody, limit)
+        let bytes = trust.read_opened(path, opened, ReadPermission::Anybody, limit);
+        self.note_trusted(path, &bytes);
+        bytes
     }
 
     /// The names in a folder, sorted; none where there is no such folder.

@@ -1,5 +1,6 @@
 //! The accounts of the system: by its name services on this machine, by its files below a folder.
 
+use std::io;
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, User};
@@ -26,8 +27,13 @@ impl Account {
 
 /// The accounts in the system's own file; those of a directory service are not listed, only found by name.
 pub fn local(root: &Root) -> Vec<Account> {
-    let text = root.read(Path::new("/etc/passwd")).unwrap_or_default();
+    let text = read(root, "/etc/passwd").unwrap_or_default();
     text.lines().filter_map(account).collect()
+}
+
+/// A file that lists people.
+fn read(root: &Root, path: &str) -> io::Result<String> {
+    root.listing_people(|| root.read(Path::new(path)))
 }
 
 fn account(line: &str) -> Option<Account> {
@@ -52,7 +58,7 @@ pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
 
 /// The members of a group, also those whose own group it is.
 pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
-    let text = root.read(Path::new("/etc/group")).unwrap_or_default();
+    let text = read(root, "/etc/group").unwrap_or_default();
     let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let mut matching = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
     let (gid, mut members) = match matching.next() {
@@ -70,7 +76,7 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
 
 /// The name of the group that has this ID.
 pub fn group_name(root: &Root, gid: u32) -> Option<String> {
-    let text = root.read(Path::new("/etc/group")).unwrap_or_default();
+    let text = read(root, "/etc/group").unwrap_or_default();
     let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let mut local = fields.filter(|fields| fields.len() == 4 && fields[2] == gid.to_string());
     let from_name_services = || {
@@ -94,7 +100,7 @@ fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {
 
 /// Whether a password opens the account, as far as shadow(5) can be read.
 pub fn has_a_password(root: &Root, name: &str) -> bool {
-    let Ok(text) = root.read(Path::new("/etc/shadow")) else {
+    let Ok(text) = read(root, "/etc/shadow") else {
         return true;
     };
     let mut fields = text.lines().map(|line| line.split(':'));

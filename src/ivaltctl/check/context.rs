@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Acceptance, Finding, Severity};
+use crate::pam_stack;
 use crate::root::Root;
 use crate::trust;
 use ivalt_core::arguments::DEFAULT_CONFIG;
@@ -88,7 +89,13 @@ impl<'a> CheckContext<'a> {
 
     /// Whether a service asks iVALT.
     pub fn covers(&self, service: &str) -> bool {
+        self.note(service);
         self.services.iter().any(|name| name == service)
+    }
+
+    /// What follows is derived from the files of this service.
+    pub fn note(&self, service: &str) {
+        let _ = pam_stack::read(self.root, service);
     }
 
     /// The settings a service reads, where they are usable.
@@ -101,6 +108,8 @@ impl<'a> CheckContext<'a> {
     pub fn settings_of_line(&self, line: &ModuleLine) -> Option<&Settings> {
         let path = line.config();
         let config = self.configs.iter().find(|config| config.path == path)?;
+        self.note(&line.service);
+        self.note_settings(config);
         config.settings.as_ref().ok()
     }
 
@@ -108,7 +117,13 @@ impl<'a> CheckContext<'a> {
     pub fn usable(&self) -> impl Iterator<Item = (&Config, &Settings)> {
         self.configs
             .iter()
+            .inspect(|config| self.note_settings(config))
             .filter_map(|config| Some((config, config.settings.as_ref().ok()?)))
+    }
+
+    /// What follows is derived from these settings, which the module's own code reads.
+    fn note_settings(&self, config: &Config) {
+        self.root.record(&config.path);
     }
 }
 
@@ -127,6 +142,7 @@ pub fn finding(
         line: None,
         what: what.into(),
         fix: fix.into(),
+        acceptance: Acceptance::default(),
     }
 }
 
@@ -150,10 +166,11 @@ pub fn problem_finding(
         _ => problem.what.clone(),
     };
     let fix = problem.fix.as_ref().map_or(default_fix, Fix::as_str);
-    Finding {
+    let found = Finding {
         line: problem.line,
         ..finding(severity, id, file, format!("{what}: {consequence}"), fix)
-    }
+    };
+    found.not_acceptable()
 }
 
 /// The line that sets a key of a settings file, where it is written in the usual form.

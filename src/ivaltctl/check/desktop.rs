@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::accepted::derived;
 use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
@@ -44,7 +45,13 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
         .lines
         .iter()
         .filter(|line| seen.insert(line.service.clone()));
-    lines.filter_map(|line| check(context.root, line)).collect()
+    let each = lines.map(|line| {
+        derived(context.root, || {
+            context.note(&line.service);
+            check(context.root, line).into_iter().collect()
+        })
+    });
+    each.flatten().collect()
 }
 
 fn check(root: &Root, line: &ModuleLine) -> Option<Finding> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::accepted::derived;
 use super::accounts::{self, Account};
 use super::context::{CheckContext, MISCONFIGURED, finding, problem_finding};
 use super::sudo;
@@ -41,7 +42,9 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 
 fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path) -> Vec<Finding> {
     let root = context.root;
-    let bytes = match root.read_trusted(trust, file, ReadPermission::Anybody, LARGE) {
+    let bytes =
+        root.listing_people(|| root.read_trusted(trust, file, ReadPermission::Anybody, LARGE));
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(problem) => return vec![unusable(file, &problem)],
     };
@@ -63,8 +66,8 @@ fn check(context: &CheckContext, trust: Trust, settings: &Settings, file: &Path)
         check.unknown_accounts(),
         check.shared_mobiles(),
         check.spellings(),
-        check.nobody_enrolled(),
-        check.privileged(),
+        derived(root, || check.nobody_enrolled()),
+        derived(root, || check.privileged()),
     ]
     .concat()
 }
@@ -96,13 +99,8 @@ fn readable_by_others(root: &Root, file: &Path) -> Vec<Finding> {
         "mode {mode:04o}: every account of the system can read the mobile numbers; logins work"
     );
     let fix = format!("chmod o-r {}", file.display());
-    vec![finding(
-        Severity::Warning,
-        "users-readable",
-        file,
-        what,
-        fix,
-    )]
+    let found = finding(Severity::Warning, "users-readable", file, what, fix);
+    vec![found.concerning::<&str>([])]
 }
 
 impl UsersCheck<'_> {
@@ -149,7 +147,7 @@ impl UsersCheck<'_> {
                  of that name"
             );
             let fix = format!("ivaltctl users remove {shown}");
-            finding(Severity::Warning, "unknown-account", self.file, what, fix)
+            finding(Severity::Warning, "unknown-account", self.file, what, fix).concerning([name])
         });
         found.collect()
     }
@@ -170,7 +168,7 @@ impl UsersCheck<'_> {
             let fix = format!(
                 "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
             );
-            finding(Severity::Warning, "shared-mobile", self.file, what, fix)
+            finding(Severity::Warning, "shared-mobile", self.file, what, fix).concerning(names)
         });
         found.collect()
     }
@@ -193,7 +191,7 @@ impl UsersCheck<'_> {
             );
             let last = shown.last().map_or("NAME", String::as_str);
             let fix = format!("if they are one account: ivaltctl users remove {last}");
-            finding(Severity::Warning, "name-spellings", self.file, what, fix)
+            finding(Severity::Warning, "name-spellings", self.file, what, fix).concerning(names)
         });
         found.collect()
     }
@@ -205,6 +203,8 @@ impl UsersCheck<'_> {
     }
 
     fn asked(&self) -> bool {
+        let services = self.context.services.iter();
+        services.for_each(|service| self.context.note(service));
         let mut configs = self
             .context
             .usable()
@@ -242,7 +242,8 @@ impl UsersCheck<'_> {
             ),
         };
         let fix = "ivaltctl users add NAME MOBILE";
-        vec![finding(severity, "nobody-enrolled", self.file, what, fix)]
+        let found = finding(severity, "nobody-enrolled", self.file, what, fix);
+        vec![found.concerning::<&str>([])]
     }
 
     /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators
@@ -269,13 +270,9 @@ impl UsersCheck<'_> {
             let what = "none of the accounts that administer this machine is enrolled: once they are logged out, none of \
                         them gets in through the services that ask iVALT";
             let fix = "ivaltctl users add NAME MOBILE, for one of them";
-            findings.push(finding(
-                Severity::LocksOut,
-                "no-administrator-enrolled",
-                self.file,
-                what,
-                fix,
-            ));
+            let id = "no-administrator-enrolled";
+            let found = finding(Severity::LocksOut, id, self.file, what, fix);
+            findings.push(found.concerning(missing.iter().map(|account| &account.name)));
         }
         findings
     }
@@ -291,13 +288,8 @@ impl UsersCheck<'_> {
             )
         };
         let fix = format!("ivaltctl users add {name} MOBILE");
-        finding(
-            Severity::Warning,
-            "privileged-not-enrolled",
-            self.file,
-            what,
-            fix,
-        )
+        let id = "privileged-not-enrolled";
+        finding(Severity::Warning, id, self.file, what, fix).concerning([&account.name])
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::accepted::derived;
 use super::accounts;
 use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
@@ -101,7 +102,9 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     };
     let lines = context.lines.iter().filter(asks);
     let lines = lines.filter(|line| seen.insert(line.service.as_str()));
-    lines.filter_map(|line| check(context, line)).collect()
+    let each =
+        lines.map(|line| derived(context.root, || check(context, line).into_iter().collect()));
+    each.flatten().collect()
 }
 
 fn check(context: &CheckContext, line: &ModuleLine) -> Option<Finding> {

@@ -13,7 +13,10 @@
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
 //! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
+//!
+//! [`accepted`] says which of the findings are meant.
 
+mod accepted;
 mod accounts;
 mod clock;
 mod context;
@@ -39,11 +42,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::command_line::CheckArgs;
-use super::finding::{Finding, Severity};
+use super::finding::{Accepted, Finding, Severity};
 use super::pam_stack::{Location, RuleType, carriage_return};
 use super::root::Root;
 use super::terminal::{self, ERROR, OK, WARN, visible};
 use super::{Exit, Refused};
+pub use accepted::Target;
+use accepted::{derived, with_own_files};
 use context::CheckContext;
 use online::ProbeStep;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
@@ -51,8 +56,11 @@ pub use sshd::version::{has_older_prompt_setting, version};
 pub use sshd::written_methods;
 pub use stacks::{stack_is_sound, wrong_password_ends};
 
-/// Runs all checks and reports what they find.
+/// Runs all checks and reports what they find, or changes what is accepted.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
+    if let Some(done) = accepted::change(args, config) {
+        return done;
+    }
     let root = Root::open(&args.root);
     let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
@@ -62,6 +70,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     };
     let context = CheckContext::new(&root, &config);
     let mut findings = run_all(&context);
+    accepted::mark(&root, &mut findings);
     let mut steps = Vec::new();
     if args.online {
         steps = online::probe(&context, &mut findings);
@@ -75,30 +84,39 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     Ok(exit(&findings))
 }
 
-/// What is wrong with a system as it is, or as it would be after a change ([`Root::with`]); the worst first.
+/// What is wrong with a system as it is, or as it would be after a change ([`Root::with`]); what is accepted last, and
+/// before that the worst first.
 pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
-    let mut findings = run_all(&CheckContext::new(root, config));
+    let mut findings = unmarked(root, config);
+    accepted::mark(root, &mut findings);
     sort(&mut findings);
     findings
 }
 
+/// The same, without a word about what is accepted.
+fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
+    run_all(&CheckContext::new(root, config))
+}
+
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    let mut findings = [
-        settings::findings(context),
-        enrolment::findings(context),
-        module_file::findings(context),
-        stacks::findings(context.root),
-        sshd::findings(context),
-        sudo::findings(context),
-        desktop::findings(context),
-        hosts::findings(context),
-        selinux::findings(context),
-        proxy::findings(context),
-        clock::findings(context),
-        log::findings(context),
-    ]
-    .concat();
+    type Check = fn(&CheckContext) -> Vec<Finding>;
+    let checks: [Check; 12] = [
+        settings::findings,
+        enrolment::findings,
+        module_file::findings,
+        |context| stacks::findings(context.root),
+        sshd::findings,
+        sudo::findings,
+        desktop::findings,
+        hosts::findings,
+        selinux::findings,
+        proxy::findings,
+        clock::findings,
+        log::findings,
+    ];
+    let found = checks.map(|check| derived(context.root, || check(context)));
+    let mut findings = with_own_files(context.root, found.concat());
     findings.extend(unreadable::findings(context.root, &findings));
     let named = |finding| name_carriage_return(context.root, in_place(finding));
     findings.into_iter().map(named).collect()
@@ -152,24 +170,32 @@ fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
 fn sort(findings: &mut [Finding]) {
     let place = |finding: &Finding| (finding.file.clone(), finding.line);
     findings.sort_by(|one, other| {
-        let worse = other.severity.cmp(&one.severity);
+        let counts = other.counts().cmp(&one.counts());
+        let worse = counts.then_with(|| other.severity.cmp(&one.severity));
         worse.then_with(|| place(one).cmp(&place(other)))
     });
 }
 
 fn exit(findings: &[Finding]) -> Exit {
-    match findings.iter().map(|finding| finding.severity).max() {
+    let counting = findings.iter().filter(|finding| finding.counts());
+    match counting.map(|finding| finding.severity).max() {
         None => Exit::Done,
         Some(Severity::Warning) => Exit::Refused,
         Some(Severity::LocksOut | Severity::LetsIn) => Exit::Dangerous,
     }
 }
 
-fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>, severity: Severity) -> usize {
-    findings
-        .into_iter()
+/// How many of these count.
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    let counting = findings.iter().filter(|finding| finding.counts());
+    counting
         .filter(|finding| finding.severity == severity)
         .count()
+}
+
+fn count_accepted(findings: &[Finding]) -> usize {
+    let accepted = |finding: &&Finding| finding.acceptance.accepted.is_some();
+    findings.iter().filter(accepted).count()
 }
 
 fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
@@ -177,11 +203,7 @@ fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
         let line = format!("{:<12}{:>6} ms  {}", step.step, step.ms, step.said);
         terminal::print(visible(line.trim_end()));
     }
-    if findings.is_empty() {
-        terminal::print(terminal::styled(OK, "nothing found"));
-    } else {
-        show(&findings.iter().collect::<Vec<_>>());
-    }
+    show(findings);
     let services = &context.services;
     if services.is_empty() {
         terminal::print("no service asks iVALT");
@@ -192,16 +214,23 @@ fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
 }
 
 /// Prints findings, and how many there are of each severity.
-pub fn show(findings: &[&Finding]) {
-    findings.iter().for_each(|finding| show_one(finding));
+pub fn show(findings: &[Finding]) {
+    findings.iter().for_each(show_one);
+    let accepted = count_accepted(findings);
     let [lets_in, locks_out, warnings] = [Severity::LetsIn, Severity::LocksOut, Severity::Warning]
-        .map(|severity| count(findings.iter().copied(), severity));
-    let problem = number(findings.len(), "problem", "problems");
+        .map(|severity| count(findings, severity));
+    let problems = lets_in + locks_out + warnings;
+    if problems == 0 {
+        let nothing = terminal::styled(OK, "nothing found");
+        terminal::print(nothing.then(format_args!("; {accepted} accepted")));
+        return;
+    }
+    let problem = number(problems, "problem", "problems");
     let lets_in = number(lets_in, "lets", "let");
     let locks_out = number(locks_out, "locks", "lock");
     let warnings = number(warnings, "warning", "warnings");
     terminal::print(format_args!(
-        "{problem}: {lets_in} users in, {locks_out} users out, {warnings}"
+        "{problem}: {lets_in} users in, {locks_out} users out, {warnings}; {accepted} accepted"
     ));
 }
 
@@ -223,11 +252,41 @@ fn show_one(finding: &Finding) {
     if let Some(line) = finding.line {
         let _ = write!(place, ":{line}");
     }
+    let (style, word) = match finding.counts() {
+        true => (style, word.to_owned()),
+        false => (OK, format!("accepted, {word}")),
+    };
     let place = format!("{} [{}]", visible(&place), finding.id);
     terminal::print(terminal::styled(style, word).then(place));
     terminal::print(format_args!("  {}", visible(&finding.what)));
+    show_acceptance(finding);
     for line in finding.fix.lines() {
         terminal::print(format_args!("  fix: {}", visible(line)));
+    }
+}
+
+/// Who accepted it, when and why, and why that counts no longer.
+fn show_acceptance(finding: &Finding) {
+    let say = |text: String| terminal::print(format_args!("  {}", visible(&text)));
+    let words = |accepted: &Accepted| {
+        let Accepted {
+            by, when, because, ..
+        } = accepted;
+        format!("accepted by {by}, {when}: {because}")
+    };
+    if let Some(accepted) = &finding.acceptance.accepted {
+        let below_root = match accepted.counts_all_the_same {
+            true => " (below --root it counts all the same)",
+            false => "",
+        };
+        say(words(accepted) + below_root);
+    }
+    if let Some(outdated) = &finding.acceptance.no_longer_accepted {
+        say(format!(
+            "{}; that holds no longer: {}",
+            words(&outdated.was),
+            outdated.changed.join(", ")
+        ));
     }
 }
 
@@ -237,6 +296,7 @@ fn in_json(context: &CheckContext, findings: &[Finding], steps: Option<&Vec<Prob
         "lets_in": count(findings, Severity::LetsIn),
         "locks_out": count(findings, Severity::LocksOut),
         "warnings": count(findings, Severity::Warning),
+        "accepted": count_accepted(findings),
         "services": context.services,
     });
     if let Some(steps) = steps {

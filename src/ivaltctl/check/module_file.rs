@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::accepted::derived;
 use super::context::{CheckContext, finding};
 use super::services::ModuleLine;
 use crate::finding::{Finding, Severity};
@@ -35,7 +36,13 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
         .lines
         .iter()
         .filter(|line| seen.insert(line.module.clone()));
-    lines.flat_map(|line| check(context.root, line)).collect()
+    let each = lines.map(|line| {
+        derived(context.root, || {
+            context.note(&line.service);
+            check(context.root, line)
+        })
+    });
+    each.flatten().collect()
 }
 
 fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
+use super::accepted::derived;
 use super::context::{CheckContext, Config, MISCONFIGURED, finding, line_of, problem_finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
@@ -16,7 +17,8 @@ use ivalt_core::trusted_file::{ReadPermission, SMALL};
 
 /// Checks every settings file.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
-    let each = context.configs.iter().map(|config| check(context, config));
+    let each = context.configs.iter();
+    let each = each.map(|config| derived(context.root, || check(context, config)));
     each.collect::<Vec<_>>().concat()
 }
 
@@ -27,7 +29,9 @@ fn check(context: &CheckContext, config: &Config) -> Vec<Finding> {
             of_a_user(config),
             documentation_mock(context.root, &config.path, settings),
             policies(context.root, &config.path, settings),
-            hidden_prompt(context, &config.path, settings),
+            derived(context.root, || {
+                hidden_prompt(context, &config.path, settings)
+            }),
             roots(context.root, &config.path, settings),
         ]
         .concat(),
@@ -69,7 +73,8 @@ fn unusable_settings(file: &Path, problem: &Problem) -> Finding {
     };
     if problem.kind == ProblemKind::PermissionDenied {
         let what = format!("{}: its effect on logins cannot be checked", problem.what);
-        return finding(severity, id, file, what, "run as root: sudo ivaltctl check");
+        let found = finding(severity, id, file, what, "run as root: sudo ivaltctl check");
+        return found.not_acceptable();
     }
     let fix = format!(
         "correct it in {}; every key is explained in ivalt.toml(5)",
@@ -131,6 +136,7 @@ fn policies(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
 }
 
 fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Vec<Finding> {
+    context.note("sshd");
     let asked_by_sshd = context
         .lines
         .iter()

@@ -10,12 +10,14 @@ pub mod version;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::accepted::derived;
 use super::accounts;
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, Rule, RuleType};
 use crate::root::Root;
 use crate::{sshd_config, sshd_program};
+pub use configuration::FROM_FILES;
 use configuration::{Configuration, Location, Values, is_vendors};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
@@ -135,13 +137,14 @@ impl MatchScope<'_> {
     }
 
     fn with_pam(&self) -> Vec<Finding> {
+        let root = self.context.root;
         [
             self.methods(),
             self.unused_line().into_iter().collect(),
             self.token_alone().into_iter().collect(),
             self.prompts(),
-            self.nobody_gets_in().into_iter().collect(),
-            self.limits(),
+            derived(root, || self.nobody_gets_in().into_iter().collect()),
+            derived(root, || self.limits()),
             self.accounts(),
         ]
         .concat()
@@ -185,7 +188,7 @@ impl MatchScope<'_> {
             None => (self.configuration.main.clone(), None),
         };
         let source = self.configuration.source;
-        let place = self.place_of_fix(keyword, fix);
+        let place = self.place_of_fix(fix);
         let reload = sshd_program::reload_command(self.context.root);
         let fix = format!("write {place}: {fix}; then: sshd -t && {reload}");
         Finding {
@@ -205,30 +208,34 @@ impl MatchScope<'_> {
     }
 
     /// In place of the line that sets the keyword of the fix; else where it counts for these connections.
-    fn place_of_fix(&self, keyword: &str, fix: &str) -> String {
-        let of_fix = fix
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let outside = self.configuration.global.get(&of_fix);
-        let outside = outside.and_then(|value| value.location.as_ref());
-        let in_block = !self.prefix.is_empty();
-        match (self.location(&of_fix), self.location(keyword)) {
-            (Some((file, line)), _)
-                if !is_vendors(file) && (!in_block || self.location(&of_fix) != outside) =>
-            {
+    fn place_of_fix(&self, fix: &str) -> String {
+        let keyword = fix.split(' ').next().unwrap_or_default();
+        let keyword = keyword.to_ascii_lowercase();
+        let set = self.location(&keyword).filter(|_| self.sets(&keyword));
+        let main = &self.configuration.main;
+        match (set, self.first_line()) {
+            (Some((file, line)), _) if !is_vendors(file) => {
                 format!("in {}, in place of line {line}", file.display())
             }
-            (_, Some((file, line))) if in_block => {
-                format!("in {}, above line {line}", file.display())
-            }
+            (None, Some((file, line))) => format!("in {}, above line {line}", file.display()),
             // Further down, an earlier value would count, or the line would belong to a Match block.
-            (None, _) if !is_vendors(&self.configuration.main) => {
-                format!("at the top of {}", self.configuration.main.display())
-            }
+            (None, None) if !is_vendors(main) => format!("at the top of {}", main.display()),
             _ => format!("in {LOCAL}"),
         }
+    }
+
+    /// Whether the value is of the block itself, if this is one.
+    fn sets(&self, keyword: &str) -> bool {
+        let outside = self.configuration.global.get(keyword);
+        let outside = outside.and_then(|value| value.location.as_ref());
+        self.prefix.is_empty() || self.location(keyword) != outside
+    }
+
+    /// Of the block, if this is one.
+    fn first_line(&self) -> Option<&Location> {
+        let own = self.values.keys().filter(|keyword| self.sets(keyword));
+        let lines = own.filter_map(|keyword| self.location(keyword));
+        lines.min().filter(|_| !self.prefix.is_empty())
     }
 
     /// Whether a finding holds for all connections: what the block does not change is reported once.
@@ -249,7 +256,8 @@ impl MatchScope<'_> {
     fn methods(&self) -> Vec<Finding> {
         let lists = self.method_lists();
         if lists.is_empty() {
-            return [self.public_keys(), self.other_methods()].concat();
+            let of_keys = derived(self.context.root, || self.public_keys());
+            return [of_keys, self.other_methods()].concat();
         }
         let mut findings: Vec<_> = lists
             .iter()
@@ -355,24 +363,19 @@ impl MatchScope<'_> {
         let fix = self.methods_fix();
         if self.is("pubkeyauthentication", "yes") {
             // Homes may be elsewhere, and a user may add a key.
-            let who = self.who_has_keys().map_or_else(
-                || {
-                    "anyone who puts a key into ~/.ssh/authorized_keys gets in without iVALT"
-                        .to_owned()
-                },
-                |who| format!("{who} gets in without iVALT"),
-            );
+            let (who, people) = self.who_has_keys();
             let what = format!(
                 "public keys are enough, since AuthenticationMethods is not set, and after a key sshd does \
-                 not run PAM's auth lines: {who}"
+                 not run PAM's auth lines: {who} gets in without iVALT"
             );
-            findings.push(self.finding(
+            let found = self.finding(
                 Severity::LetsIn,
                 "sshd-key-skips",
                 "pubkeyauthentication",
                 &what,
                 &fix,
-            ));
+            );
+            findings.push(found.concerning(people));
         }
         findings
     }
@@ -401,11 +404,11 @@ impl MatchScope<'_> {
         findings
     }
 
-    /// Users, or a setting, that already have keys.
-    fn who_has_keys(&self) -> Option<String> {
+    /// Users, or a setting, that already have keys, in words and all of them.
+    fn who_has_keys(&self) -> (String, Vec<String>) {
         for keyword in ["authorizedkeyscommand", "trustedusercakeys"] {
             if !self.is(keyword, "none") {
-                return Some(format!("anyone who has a key by {keyword}"));
+                return (format!("anyone who has a key by {keyword}"), Vec::new());
             }
         }
         let root = self.context.root;
@@ -413,16 +416,17 @@ impl MatchScope<'_> {
             let mut files = self.value("authorizedkeysfile").split_whitespace();
             account.has_a_shell() && files.any(|file| has_keys(root, account, file))
         });
-        let names: Vec<_> = owners.map(|account| account.name).take(4).collect();
-        match names.as_slice() {
-            [] => None,
-            [one] => Some(format!("{one}, who has a key,")),
-            [some @ .., _] if names.len() == 4 => Some(format!(
+        let names: Vec<_> = owners.map(|account| account.name).collect();
+        let who = match names.as_slice() {
+            [] => "anyone who puts a key into ~/.ssh/authorized_keys".to_owned(),
+            [one] => format!("{one}, who has a key,"),
+            some if some.len() > 3 => format!(
                 "each of {} and others, who have keys,",
-                some.join(", ")
-            )),
-            some => Some(format!("each of {}, who have keys,", some.join(", "))),
-        }
+                some[..3].join(", ")
+            ),
+            some => format!("each of {}, who have keys,", some.join(", ")),
+        };
+        (who, names)
     }
 
     /// The setting that keeps sshd from showing a prompt of PAM's. Before OpenSSH 8.7 either of two does.
@@ -534,22 +538,28 @@ impl MatchScope<'_> {
                 fix,
             ));
         }
+        findings.extend(derived(self.context.root, || self.root_not_enrolled()));
+        findings
+    }
+
+    fn root_not_enrolled(&self) -> Vec<Finding> {
         let root_denied = self.context.settings_of("sshd").is_some_and(|settings| {
             settings.policy.unenrolled == Tolerance::Deny
                 && !is_enrolled(self.context.root, settings, "root")
         });
-        if self.is("permitrootlogin", "yes") && root_denied {
-            let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
-            let fix = "PermitRootLogin no";
-            findings.push(self.finding(
-                Severity::Warning,
-                "sshd-root-not-enrolled",
-                "permitrootlogin",
-                what,
-                fix,
-            ));
+        if !self.is("permitrootlogin", "yes") || !root_denied {
+            return Vec::new();
         }
-        findings
+        let what = "PermitRootLogin yes, and root is not enrolled: root may log in and will not get past the module";
+        let fix = "PermitRootLogin no";
+        let found = self.finding(
+            Severity::Warning,
+            "sshd-root-not-enrolled",
+            "permitrootlogin",
+            what,
+            fix,
+        );
+        vec![found.concerning(["root"])]
     }
 }
 
@@ -574,7 +584,7 @@ const KEYS: u64 = 1 << 20;
 
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
     // What users make of their own files must not become a fault of the system.
-    let start = root.read_start(&key_file(account, file), KEYS);
+    let start = root.listing_people(|| root.read_start(&key_file(account, file), KEYS));
     has_a_key(&String::from_utf8_lossy(&start.unwrap_or_default()))
 }
 
@@ -595,7 +605,9 @@ fn has_a_key(text: &str) -> bool {
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
     let (file, format) = (&settings.users_file, settings.token.mobile_format);
-    let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
+    let trust = crate::trust();
+    let bytes =
+        root.listing_people(|| root.read_trusted(trust, file, ReadPermission::Anybody, LARGE));
     let entry = bytes.and_then(|bytes| users::look_up_in(file, &bytes, name.as_bytes(), format));
     // A file that cannot be used is a finding of `enrolment`.
     matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))

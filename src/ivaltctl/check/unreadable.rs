@@ -28,7 +28,7 @@ pub fn findings(root: &Root, others: &[Finding]) -> Vec<Finding> {
             "put a regular file in its place, or remove it; inspect: namei -l {}",
             file.display()
         );
-        finding(severity, "unreadable-file", file, what, fix)
+        finding(severity, "unreadable-file", file, what, fix).not_acceptable()
     });
     found.collect()
 }

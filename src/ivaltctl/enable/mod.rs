@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::audit::{self, Outcome};
 use crate::caller::caller;
 use crate::command_line::{ConfirmArgs, DisableArgs, EnableArgs};
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::output::Output;
 use crate::root::Root;
 use crate::terminal::{self, OK};
@@ -45,9 +45,12 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
     refuse_broken_sshd_config(&root, service)?;
     let states = StateDir::open(&root)?;
     let plan = new_plan(&states, &root, service)?;
-    refuse_dangerous(&root, config, &plan.changes, output)?;
+    let findings = refuse_dangerous(&root, config, &plan.changes, output)?;
     for change in &plan.changes {
         output.diff(&change.path, bytes_of(&change.before), &change.after.0);
+    }
+    if !findings.is_empty() {
+        output.findings(&findings);
     }
     output.notices(plan.notice);
     let mut state = SavedState::new(service, args.confirm_within, plan.changes);
@@ -266,13 +269,37 @@ fn is_as_before(root: &Root, state: &SavedState) -> bool {
     state.changes.iter().all(as_before)
 }
 
-/// `check` judges the system as it would be.
+/// A system as `enable` would make it.
+pub struct Prospect {
+    pub root: Root,
+    changes: Vec<Change>,
+}
+
+impl Prospect {
+    /// Whatever `enable` could do now.
+    pub fn all(root: &Root) -> Vec<Self> {
+        let plans = pam_stack::service_names(root).into_iter();
+        let plans = plans.filter_map(|service| plan::plan(root, &service).ok());
+        let prospects = plans.map(|plan| Self {
+            root: plan::after(root, &plan.changes),
+            changes: plan.changes,
+        });
+        prospects.collect()
+    }
+
+    /// A finding of it as `enable` shows it.
+    pub fn shown(&self, now: &Root, finding: Finding) -> Finding {
+        plan::in_files_of_now(now, &self.changes, finding)
+    }
+}
+
+/// `check` judges the system as it would be: what is left may be shown and does not stop anything.
 fn refuse_dangerous(
     root: &Root,
     config: &Path,
     changes: &[Change],
     output: &mut Output,
-) -> Result<(), Refused> {
+) -> Result<Vec<Finding>, Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
         &system_error::absolute(config)?
@@ -283,15 +310,12 @@ fn refuse_dangerous(
     let findings: Vec<_> = findings
         .map(|finding| plan::in_files_of_now(root, changes, finding))
         .collect();
-    let dangerous: Vec<&Finding> = findings
-        .iter()
-        .filter(|finding| finding.severity >= Severity::LocksOut)
-        .collect();
-    if dangerous.is_empty() {
-        return Ok(());
+    if !findings.iter().any(Finding::is_dangerous) {
+        return Ok(findings);
     }
-    output.findings(&dangerous);
-    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first".into()))
+    output.findings(&findings);
+    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first, or, \
+                 where it is meant: ivaltctl check --accept ID:FILE --because TEXT".into()))
 }
 
 /// What would fail in the middle of a change is found before it.

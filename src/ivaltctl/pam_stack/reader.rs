@@ -565,9 +565,9 @@ impl From<Fault> for IncludeError {
 /// `@include` is Debian's own; elsewhere the word is not a type. A system that does not say what it is may be Debian.
 fn is_debian(root: &Root) -> bool {
     let files = ["/etc/os-release", "/usr/lib/os-release"];
-    let text = files
-        .iter()
-        .find_map(|file| root.read(Path::new(file)).ok());
+    let mut texts = files.iter().map(|file| root.read(Path::new(file)));
+    // A new release of the same distribution changes nothing of what is found.
+    let (text, _) = root.recorded(|| texts.find_map(Result::ok));
     let Some(text) = text else { return true };
     let mut ids = text
         .lines()

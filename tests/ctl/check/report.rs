@@ -18,7 +18,7 @@ fn a_healthy_system_gives_nothing() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(
         said,
-        "nothing found\nservices that ask iVALT: sshd, sudo, sudo-i\n"
+        "nothing found; 0 accepted\nservices that ask iVALT: sshd, sudo, sudo-i\n"
     );
     assert_eq!(output.status.code(), Some(0));
 }
@@ -40,7 +40,7 @@ fn the_worst_comes_first_and_all_is_counted() {
             "lets in /etc/ssh/sshd_config:2 [sshd-pam-off]",
             "locks out /etc/ivalt/users.toml:3 [bad-entry]",
             "warning /etc/ivalt/users.toml [users-readable]",
-            "3 problems: 1 lets users in, 1 locks users out, 1 warning",
+            "3 problems: 1 lets users in, 1 locks users out, 1 warning; 0 accepted",
             "services that ask iVALT: sshd, sudo, sudo-i",
         ]
     );
@@ -72,7 +72,7 @@ fn one_problem_is_counted_in_the_singular() {
     let output = system.mode(USERS, 0o644).run(&[]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("\n1 problem: 0 let users in, 0 lock users out, 1 warning\n"),
+        said.contains("\n1 problem: 0 let users in, 0 lock users out, 1 warning; 0 accepted\n"),
         "{said}"
     );
     assert_eq!(output.status.code(), Some(1));

@@ -18,6 +18,9 @@ pub struct EffectiveValue {
     pub location: Option<Location>,
 }
 
+/// What a finding says that `sshd -T` was not asked about.
+pub const FROM_FILES: &str = " (as its files say; sshd -T was not run)";
+
 /// Keywords in lower case.
 pub type Values = BTreeMap<String, EffectiveValue>;
 
@@ -53,7 +56,7 @@ impl Configuration {
                 global = with_locations(&printed, &global);
                 ""
             }
-            None => " (as its files say; sshd -T was not run)",
+            None => FROM_FILES,
         };
         let matches = files.blocks.iter().map(|criteria| {
             let mut of_block = global.clone();

@@ -9,6 +9,7 @@ use crate::check::accounts::{self, Account};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
 use crate::users::entries;
+use ivalt_core::settings::Settings;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
@@ -121,6 +122,11 @@ impl MatchScope<'_> {
         let Some(settings) = self.context.settings_of("sshd") else {
             return true;
         };
+        root.listing_people(|| self.somebody_of(settings, holds))
+    }
+
+    fn somebody_of(&self, settings: &Settings, holds: impl Fn(&Means) -> bool) -> bool {
+        let root = self.context.root;
         let (file, format) = (&settings.users_file, settings.token.mobile_format);
         let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
@@ -210,6 +216,11 @@ impl MatchScope<'_> {
 
     /// `AuthenticationMethods` as it should be, and what PAM needs besides.
     pub(super) fn methods_fix(&self) -> String {
+        // A fix depends on more files than its finding; of these, its text says enough.
+        self.context.root.recorded(|| self.methods_to_write()).0
+    }
+
+    fn methods_to_write(&self) -> String {
         match self.fixed_methods() {
             KEY if self.is_passable(KEY) => {
                 format!("{KEY}; users without a key cannot log in by ssh then")

@@ -14,6 +14,11 @@ const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 /// The version as (major, minor), such as (9, 2) of `OpenSSH_9.2p1`: from the release that the program itself holds (what
 /// `sshd -V` prints, which OpenSSH before 9.2 knows in its error only), else from dpkg's database. `None` if neither says.
 pub fn version(root: &Root) -> Option<(u32, u32)> {
+    // An update that changes nothing of what follows voids no acceptance of a finding.
+    root.recorded(|| installed(root)).0
+}
+
+fn installed(root: &Root) -> Option<(u32, u32)> {
     let of_program = |path: &&str| release(&root.read_bytes(Path::new(path)).ok()?);
     let of_package = || packaged(&root.read(Path::new(DPKG_STATUS)).ok()?);
     PROGRAMS.iter().find_map(of_program).or_else(of_package)

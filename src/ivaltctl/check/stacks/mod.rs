@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Acceptance, Finding, Severity};
 use crate::pam_stack::{
     self, Location, Module, ReturnCode, Rule, RuleTarget, RuleType, Service, ivalt_rules, simulate,
 };
@@ -27,19 +27,22 @@ use return_codes::ReturnCodes;
 
 /// What is wrong with the stacks of all services that have pam_ivalt.
 pub fn findings(root: &Root) -> Vec<Finding> {
-    let names = pam_stack::service_names(root);
-    let judge = Judge::new(root);
+    // That there are other services changes nothing of what is found in one.
+    let ((names, judge), _) = root.recorded(|| (pam_stack::service_names(root), Judge::new(root)));
     let found = all_found(root, &names).into_iter();
-    found
-        .map(|(service, found)| judge.settle(service, found))
-        .collect()
+    // A fix depends on more files than its finding; of these, its text says enough.
+    let settle = |(service, found)| root.recorded(|| judge.settle(service, found)).0;
+    found.map(settle).collect()
 }
 
 /// The findings of all services, each with the one where it is worst: a fault in a shared file is reported once.
 fn all_found<'n>(root: &Root, names: &'n BTreeSet<String>) -> Vec<(&'n str, StackFinding)> {
     let each = names.iter().flat_map(|name| {
-        let found = check_service(root, name).into_iter();
-        found.map(|found| (name.as_str(), found))
+        let (found, sources) = root.recorded(|| check_service(root, name));
+        found.into_iter().map(move |mut found| {
+            found.finding.acceptance.sources.extend(&sources);
+            (name.as_str(), found)
+        })
     });
     let shared = services::shared(root, names).into_iter();
     let shared = shared.map(|found| ("", found.into()));
@@ -254,6 +257,10 @@ impl Message {
             line,
             what: self.what,
             fix: self.fix.words().to_owned(),
+            acceptance: Acceptance {
+                impossible: self.id == services::NOT_UNDERSTOOD,
+                ..Acceptance::default()
+            },
         }
     }
 

@@ -4,33 +4,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Message;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Acceptance, Finding, Severity};
 use crate::pam_stack::{
     self, ALIAS_SERVICES, Ambiguity, AmbiguityKind, LoadError, LoadErrorKind, Location, RuleType,
     Service, ivalt_rules,
 };
 use crate::root::Root;
+use crate::sources::Sources;
 
 /// pam_ivalt lines in a file that several services include.
 pub fn shared(root: &Root, names: &BTreeSet<String>) -> Vec<Finding> {
-    let mut users: BTreeMap<Location, BTreeSet<&str>> = BTreeMap::new();
+    let mut users: BTreeMap<Location, (BTreeSet<&str>, Sources)> = BTreeMap::new();
     for name in names {
-        let Ok(service) = pam_stack::read(root, name) else {
+        let (service, sources) = root.recorded(|| pam_stack::read(root, name));
+        let Ok(service) = service else {
             continue;
         };
         let rules = service.own(RuleType::Auth);
         let ivalt = ivalt_rules(rules).map(|(at, _)| &rules[at]);
         for rule in ivalt.filter(|rule| !rule.included_by.is_empty()) {
-            users.entry(rule.location.clone()).or_default().insert(name);
+            let known = users.entry(rule.location.clone()).or_default();
+            known.0.insert(name);
+            known.1.extend(&sources);
         }
     }
     // An alias of the same program, such as su-l, needs no warning.
-    let many = users.into_iter().filter(|(_, names)| names.len() > 1);
-    many.map(|(location, names)| shared_file(location, &Vec::from_iter(names).join(", ")))
-        .collect()
+    let many = users.into_iter().filter(|(_, (names, _))| names.len() > 1);
+    many.map(|(location, (names, sources))| {
+        shared_file(location, &Vec::from_iter(names).join(", "), sources)
+    })
+    .collect()
 }
 
-fn shared_file(location: Location, names: &str) -> Finding {
+fn shared_file(location: Location, names: &str, sources: Sources) -> Finding {
     Finding {
         severity: Severity::Warning,
         id: "shared-file",
@@ -42,6 +48,10 @@ fn shared_file(location: Location, names: &str) -> Finding {
             .to_owned(),
         file: Some(location.file),
         line: Some(location.line),
+        acceptance: Acceptance {
+            sources,
+            ..Acceptance::default()
+        },
     }
 }
 
@@ -141,5 +151,6 @@ pub fn unusable(root: &Root, service: &str, error: &LoadError) -> Option<Finding
         ),
         error.kind.fix(),
     );
-    Some(message.at(Severity::LocksOut, &error.location))
+    let found = message.at(Severity::LocksOut, &error.location);
+    Some(found.not_acceptable())
 }
