@@ -515,7 +515,7 @@ mod tests {
             "users/mod.rs",
             "enable/listener.rs",
             "enable/rollback.rs",
-            "enable/sshd.rs",
+            "sshd_program.rs",
             // They ask first whether it is this machine.
             "check/log.rs",
             "check/program.rs",

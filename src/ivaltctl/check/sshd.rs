@@ -579,9 +579,12 @@ fn is_before_pam(method: &str, list: &[&str]) -> bool {
     rest.any(|one| asks_pam(one))
 }
 
+/// As much of a file of keys as is looked at, in bytes.
+const KEYS: u64 = 1 << 20;
+
 fn has_keys(root: &Root, account: &accounts::Account, file: &str) -> bool {
     // What users make of their own files must not become a fault of the system.
-    let start = root.listing_people(|| root.read_start(&key_file(account, file), 1 << 20));
+    let start = root.listing_people(|| root.read_start(&key_file(account, file), KEYS));
     has_a_key(&String::from_utf8_lossy(&start.unwrap_or_default()))
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{METHODS, MatchScope, asks_pam, key_file};
+use super::{KEYS, METHODS, MatchScope, asks_pam, key_file};
 use crate::check::accounts::{self, Account};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
 use crate::users::entries;
 use ivalt_core::settings::Settings;
+use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// Key or password, each with iVALT.
@@ -127,7 +128,8 @@ impl MatchScope<'_> {
     fn somebody_of(&self, settings: &Settings, holds: impl Fn(&Means) -> bool) -> bool {
         let root = self.context.root;
         let (file, format) = (&settings.users_file, settings.token.mobile_format);
-        let text = root.read(file).unwrap_or_default();
+        let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
+        let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
         let users = entries::read_all(file, &text, format).unwrap_or_default();
         let enrolled = users
             .iter()
@@ -175,8 +177,9 @@ impl MatchScope<'_> {
         let mut files = files
             .filter(|file| *file != "none")
             .map(|file| key_file(account, file));
-        files.any(|file| match root.read(&file) {
-            Ok(text) => super::has_a_key(&text),
+        // What users make of their own files must not become a fault of the system.
+        files.any(|file| match root.read_start(&file, KEYS) {
+            Ok(start) => super::has_a_key(&String::from_utf8_lossy(&start)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 file.starts_with(home) && !home_is_there
             }
