@@ -8,7 +8,7 @@ use crate::arguments::{Arguments, Debug, FirstPass};
 use crate::conversation::{Application, Unshown, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
-use crate::problem::Problem;
+use crate::problem::{Problem, reason};
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::settings::{Method, Settings, Tolerance};
@@ -133,7 +133,7 @@ impl Call<'_> {
     ) -> Result<Option<Entry>, Denial> {
         let user = &self.report.user;
         let own = account_name(user).map_err(|error| {
-            let cause = format!("password database: {}", error.kind());
+            let cause = format!("password database: {}", reason(&error));
             Denial(Refusal::Misconfigured, cause)
         })?;
         let names = [user, own.as_ref().unwrap_or(user)].map(Vec::as_slice);

@@ -2,6 +2,7 @@
 //! read the sentence.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a file, or something in it, cannot be used. It never quotes a value, which may be a secret.
@@ -111,6 +112,17 @@ impl Problem {
     }
 }
 
+/// An error of the system in the words of strerror(3), without its number, as the middle of a sentence.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let mut words = error.to_string();
+    words.truncate(words.find(" (os error ").unwrap_or(words.len()));
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    words
+}
+
 impl ProblemKind {
     /// The setting that names the file.
     fn setting(self) -> Option<&'static str> {
@@ -161,6 +173,19 @@ impl std::error::Error for Problem {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_system_has_its_own_words() {
+        for (number, words) in [
+            (libc::EACCES, "permission denied"),
+            (libc::EIO, "input/output error"),
+            (libc::EMFILE, "too many open files"),
+        ] {
+            assert_eq!(reason(&io::Error::from_raw_os_error(number)), words);
+        }
+        assert_eq!(reason(&io::Error::other("")), "");
+        assert_eq!(reason(&io::Error::other("\u{dc}bel")), "\u{dc}bel");
+    }
 
     #[test]
     fn one_sentence_says_where_what_and_the_fix() {

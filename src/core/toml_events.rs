@@ -60,10 +60,14 @@ pub fn walk(source: Source<'_>, receiver: &mut dyn EventReceiver) -> Result<(), 
             .unexpected()
             .or(error.context())
             .map_or(0, |span| span.start());
-        Err(NotToml::at(
-            at,
-            format!("is not TOML: {}", error.description()),
-        ))
+        let mut not_toml = NotToml::at(at, format!("is not TOML: {}", error.description()));
+        // Of a file that went through Windows twice, or of an old Mac: its editor shows nothing of it.
+        if error.description().contains("carriage return") {
+            not_toml.problem = not_toml
+                .problem
+                .fix("end its lines in LF: sed -i 's/\\r/\\n/g' FILE");
+        }
+        Err(not_toml)
     })
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, reason};
 use crate::sys::memory::{self, OutOfMemory};
 
 /// Size limit of settings, key and certificate files, in bytes.
@@ -215,7 +215,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         ErrorKind::PermissionDenied => ProblemKind::PermissionDenied,
         _ => ProblemKind::Unreadable,
     };
-    Problem::new(kind, format!("cannot be read ({})", error.kind()))
+    Problem::new(kind, format!("cannot be read ({})", reason(error)))
         .in_file(path)
         .fix(format!("inspect: namei -l {}", path.display()))
 }

@@ -159,7 +159,10 @@ impl Folder {
 
     fn write(&self, name: &OsStr, new: &OsStr, bytes: &[u8], new_mode: u32) -> io::Result<()> {
         match self.remove(new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let what = format!("{} beside it: {error}", Path::new(new).display());
+                return Err(io::Error::new(error.kind(), what));
+            }
             _ => {}
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;

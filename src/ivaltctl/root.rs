@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::Refused;
 use crate::folder::Folder;
+use crate::system_error;
 use ivalt_core::problem::Problem;
 use ivalt_core::trusted_file::{ReadPermission, Trust};
 
@@ -27,6 +28,9 @@ const LIMIT: u64 = 16 << 20;
 const TRIES: usize = 128;
 /// A file of this name is empty, and so is a link to it, whether the system has its devices or not.
 const NULL: &str = "/dev/null";
+
+/// Why [`Root::unreadable`] has a link.
+pub const BROKEN_LINK: &str = "is a symbolic link that leads to nothing in this system";
 
 /// A system by its root folder. Paths that go in and out are those the system itself would use.
 #[derive(Clone, Debug)]
@@ -145,15 +149,28 @@ impl Root {
     }
 
     fn note(&self, path: &Path, error: &io::Error) {
-        let kind = error.kind();
-        let none = [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&kind);
-        if none || (kind == ErrorKind::NotADirectory && !self.exists(path)) {
-            return;
-        }
+        let (path, why) = match error.kind() {
+            ErrorKind::PermissionDenied => return,
+            ErrorKind::NotADirectory if !self.exists(path) => return,
+            ErrorKind::NotFound => match self.broken_link(path) {
+                Some(link) => (link, BROKEN_LINK.to_owned()),
+                None => return,
+            },
+            _ => (path, system_error::reason(error)),
+        };
         let unreadable = self.unreadable.lock();
         unreadable
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned(), error.to_string());
+            .insert(path.to_owned(), why);
+    }
+
+    /// The link, in the path of what was not found, that leads nowhere below the folder. On this machine, it leads where
+    /// it does for everybody.
+    fn broken_link<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        let mut ancestors = path.ancestors();
+        let last = ancestors.find(|path| self.link_metadata(path).is_ok())?;
+        let link = self.link_metadata(last).ok()?.is_symlink();
+        (link && !self.is_this_machine() && !self.is_link_to_null(last)).then_some(last)
     }
 
     /// The first bytes of a file, `most` of them.
@@ -419,5 +436,78 @@ mod tests {
         assert!(root.exists(path));
         assert!(root.differs_below(Path::new("/etc/pam.d")));
         assert!(!dir.path().join("etc").exists());
+    }
+
+    /// What `std` opens, and runs, knows nothing of the boundary.
+    #[test]
+    fn nothing_else_opens_files_of_the_system() {
+        const WORDS: [&str; 14] = [
+            " fs::",
+            "(fs::",
+            "std::fs::",
+            "File::open",
+            "File::create",
+            "OpenOptions::new",
+            "DirBuilder::new",
+            "Command::new",
+            ".exists()",
+            ".is_dir()",
+            ".is_file()",
+            ".metadata()",
+            ".read_dir()",
+            "canonicalize",
+        ];
+        let allowed = [
+            // They work with what is open.
+            "root.rs",
+            "folder.rs",
+            "lock.rs",
+            "enable/saved_state.rs",
+            // They know no --root.
+            "users/file.rs",
+            "users/import.rs",
+            "users/mod.rs",
+            "enable/listener.rs",
+            "enable/rollback.rs",
+            "enable/sshd.rs",
+            // They ask first whether it is this machine.
+            "check/log.rs",
+            "check/program.rs",
+            "check/selinux.rs",
+        ];
+        let source = support::checkout().join("src/ivaltctl");
+        let found = sources(&source).into_iter().filter(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let (code, _) = text
+                .split_once("#[cfg(test)]\nmod tests")
+                .unwrap_or((&text, ""));
+            let mut code = code.lines().filter(|line| !line.starts_with("use "));
+            code.any(|line| WORDS.iter().any(|word| line.contains(word)))
+        });
+        let name = |path: PathBuf| {
+            path.strip_prefix(&source)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        let found: BTreeSet<_> = found.map(name).collect();
+        assert_eq!(found, allowed.map(str::to_owned).into());
+    }
+
+    /// Those of the program itself.
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let of_tests = ["tests", "tests.rs", "properties.rs", "documents.rs"];
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match of_tests.iter().any(|name| path.ends_with(name)) {
+                true => {}
+                false if path.is_dir() => found.extend(sources(&path)),
+                false => found.push(path),
+            }
+        }
+        found.retain(|path| path.extension() == Some(OsStr::new("rs")));
+        found
     }
 }

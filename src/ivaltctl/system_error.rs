@@ -44,7 +44,10 @@ pub fn needs_root(path: &Path) -> Problem {
 /// The error in the system's words, without its number; in our own where those mislead.
 pub fn reason(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ELOOP) => return "is a symbolic link".to_owned(),
+        Some(Errno::ELOOP) => {
+            return "is a symbolic link, or links in its path lead nowhere".to_owned();
+        }
+        Some(Errno::ENOTDIR) => return "is not a folder, or is a symbolic link".to_owned(),
         // As crate::folder says it of whatever is no regular file.
         Some(Errno::ENXIO) => return "is not a regular file".to_owned(),
         _ => {}

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
+use crate::Refused;
+use crate::system_error::reason;
 use ivalt_core::conversation::{Application, ApplicationError, Conversation, Echo, NoAnswer};
 use ivalt_core::secret::Secret;
 
@@ -134,23 +136,26 @@ impl Drop for ProgressHint {
 ///
 /// # Errors
 /// Nobody answered: the end of input, or Ctrl-D.
-pub fn ask_secret(prompt: &str) -> io::Result<Secret> {
-    if io::stdin().is_terminal() {
-        return Ok(Secret::new(
-            rpassword::prompt_password(prompt)?.into_bytes(),
-        ));
-    }
-    read_line().map(|line| Secret::new(line.into_bytes()))
+pub fn ask_secret(prompt: &str) -> Result<Secret, Refused> {
+    let answer = if io::stdin().is_terminal() {
+        rpassword::prompt_password(prompt)
+    } else {
+        read_line()
+    };
+    let answer = answer.map_err(|error| no_answer(&error))?;
+    Ok(Secret::new(answer.into_bytes()))
 }
 
 /// Asks for something that is not secret; the answer without white space around it.
 ///
 /// # Errors
 /// As [`ask_secret`].
-pub fn ask(prompt: &str) -> io::Result<String> {
+pub fn ask(prompt: &str) -> Result<String, Refused> {
     let mut screen = anstream::stderr();
-    write!(screen, "{prompt}").and_then(|()| screen.flush())?;
-    Ok(read_line()?.trim().to_owned())
+    let asked = write!(screen, "{prompt}").and_then(|()| screen.flush());
+    let answer = asked.and_then(|()| read_line());
+    let answer = answer.map_err(|error| no_answer(&error))?;
+    Ok(answer.trim().to_owned())
 }
 
 /// Asks for confirmation; anything but yes, the end of input included, is a no.
@@ -165,6 +170,16 @@ fn read_line() -> io::Result<String> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(line),
     }
+}
+
+fn no_answer(error: &io::Error) -> Refused {
+    let why = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the input ended".to_owned(),
+        _ => reason(error),
+    };
+    Refused(format!(
+        "no answer: {why}; answer at a terminal, or on standard input, each question with a line"
+    ))
 }
 
 /// The user at the terminal, in place of a PAM application.

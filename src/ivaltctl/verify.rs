@@ -21,7 +21,7 @@ use ivalt_core::sys;
 /// Tries a user's token and shows the decision.
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
     let line = line_of(&Root::this_machine()?, &args.service);
-    let arguments = arguments(line.as_ref(), config)?;
+    let arguments = arguments(line.as_ref(), config);
     let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
     let mut terminal = Terminal {
         user: args.name.clone(),
@@ -72,19 +72,21 @@ fn line_of(root: &Root, service: &str) -> Option<ModuleLine> {
 
 /// The module's arguments: those of the service's line, if it has one, without those that take the token from another
 /// module; else the settings of the command line.
-fn arguments(line: Option<&ModuleLine>, config: &Path) -> Result<Vec<CString>, Refused> {
+fn arguments(line: Option<&ModuleLine>, config: &Path) -> Vec<CString> {
     let own = line.map_or(&[][..], |line| &line.arguments).iter();
+    // Neither holds a NUL: one ends a line of pam.d, and an argument of ours.
     let mut arguments: Vec<_> = own
         .filter(|argument| !argument.ends_with("_first_pass"))
-        .map(|argument| CString::new(argument.as_str()))
-        .collect::<Result<_, _>>()?;
+        .filter_map(|argument| CString::new(argument.as_str()).ok())
+        .collect();
     // The last `config=` counts. The default of the command line does not override the service's.
     if config != Path::new(DEFAULT_CONFIG) || arguments.is_empty() {
-        arguments.push(CString::new(
-            [b"config=", config.as_os_str().as_bytes()].concat(),
-        )?);
+        // The module takes an absolute path alone.
+        let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let config = [b"config=", config.as_os_str().as_bytes()].concat();
+        arguments.extend(CString::new(config).ok());
     }
-    Ok(arguments)
+    arguments
 }
 
 fn show(origin: &Origin, report: &Report, message: Option<&str>) {

@@ -138,7 +138,11 @@ fn an_impossible_token_is_not_sent() {
             "not a token",
         ),
         (&["validate-token", "--user", "alice"], "\n", "not a token"),
-        (&["validate-token", "--user", "alice"], "", "end of file"),
+        (
+            &["validate-token", "--user", "alice"],
+            "",
+            "no answer: the input ended; answer at a terminal, or on standard input, each question with a line",
+        ),
         (
             &["validate-token", "--user", "bob"],
             "accept\n",
@@ -149,7 +153,11 @@ fn an_impossible_token_is_not_sent() {
             "accept\n",
             "the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100; nothing was sent",
         ),
-        (&["validate-user"], "accept\n", "end of file"),
+        (
+            &["validate-user"],
+            "accept\n",
+            "no answer: the input ended; answer at a terminal, or on standard input, each question with a line",
+        ),
     ] {
         let called = api(&case, words, typed);
         assert_eq!(called.status, 1, "{called:?}");

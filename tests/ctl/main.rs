@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod boundary;
 mod check;
 mod command_line;
 mod enable;

@@ -105,7 +105,8 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-fn called(output: Output) -> Called {
+/// What a finished program came to.
+pub fn called(output: Output) -> Called {
     let text = |bytes| String::from_utf8(bytes).expect("ivaltctl speaks UTF-8");
     Called {
         status: output.status.code().expect("an exit status, no signal"),

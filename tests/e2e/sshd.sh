@@ -344,9 +344,11 @@ sshd_nobody_gets_in_case() {
     expect_refused 255
     expect_seen 'Permission denied (publickey)'
     mv "$keys.away" "$keys"
-    sshd_with 'PasswordAuthentication no' 'PubkeyAuthentication no' 'AuthenticationMethods publickey,keyboard-interactive'
+    sshd_with 'PasswordAuthentication no' 'AuthenticationMethods publickey,keyboard-interactive' \
+        'Match User alice' 'PubkeyAuthentication no'
     run_ivaltctl 2 check
     expect_about_sshd sshd-nobody-gets-in
+    expect_captured 'for connections of "Match User alice": no enrolled account gets in by ssh: '
     run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_refused 255
     key_or_password

@@ -420,6 +420,11 @@ mod tests {
                 1,
                 "\"users\" is outside [users]",
             ),
+            (
+                "[users]\r\nbob = 1\r\r\n",
+                2,
+                "is not TOML: carriage return must be followed by newline; end its lines in LF: sed -i 's/\\r/\\n/g' FILE",
+            ),
             ("[users]\nbob = 2020-13-45\n", 2, "is not TOML: "),
             ("[users]\nbob = 12:99:00\n", 2, "is not TOML: "),
             ("users = 3\n", 1, "\"users\" is outside [users]"),

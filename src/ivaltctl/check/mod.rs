@@ -84,7 +84,7 @@ pub fn findings(root: &Root, config: &Path) -> Vec<Finding> {
 
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
-    let findings = [
+    let mut findings = [
         settings::findings(context),
         enrolment::findings(context),
         module_file::findings(context),
@@ -97,9 +97,9 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings(context),
         clock::findings(context),
         log::findings(context),
-        unreadable::findings(context),
     ]
     .concat();
+    findings.extend(unreadable::findings(context.root, &findings));
     let named = |finding| name_carriage_return(context.root, in_place(finding));
     findings.into_iter().map(named).collect()
 }
@@ -122,7 +122,8 @@ fn in_place(finding: Finding) -> Finding {
 
 /// What is wrong with a line of pam.d may be nothing but its end: then no other fix helps.
 fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
-    const OF_WORDS: [&str; 7] = [
+    const OF_WORDS: [&str; 8] = [
+        "acceptance-denied",
         "bad-argument",
         "broken-line",
         "missing-include",
@@ -131,17 +132,20 @@ fn name_carriage_return(root: &Root, finding: Finding) -> Finding {
         "unknown-control",
         "unusable-service",
     ];
-    let (Some(file), Some(line)) = (&finding.file, finding.line) else {
-        return finding;
+    let place = match (&finding.file, finding.line) {
+        (Some(file), Some(line)) if OF_WORDS.contains(&finding.id) => Location {
+            file: file.clone(),
+            line,
+        },
+        _ => return finding,
     };
-    let file = file.clone();
-    match carriage_return(root, &Location { file, line }) {
-        Some((cause, fix)) if OF_WORDS.contains(&finding.id) => Finding {
+    match carriage_return(root, &place) {
+        Some((cause, fix)) => Finding {
             what: format!("{}; {cause}", finding.what),
             fix,
             ..finding
         },
-        _ => finding,
+        None => finding,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which services ask iVALT, and by which lines.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::context::RUN_AS_ROOT;
 use super::{desktop, hosts};
@@ -78,21 +78,22 @@ fn is_asked_for(name: &str) -> bool {
 }
 
 /// The files of pam.d that a service includes, itself left out.
-fn included_by(service: &Service, name: &str) -> BTreeSet<String> {
+fn included_by<'a>(service: &'a Service, name: &str) -> BTreeSet<&'a str> {
     let rules = RuleType::ALL
-        .map(|rule_type| service.own(rule_type))
-        .concat();
-    let includes = rules.into_iter().flat_map(|rule| rule.included_by);
-    let names = includes.filter_map(|include| {
-        let path = Path::new(&include.name);
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let in_pam_d = folder.is_none_or(|folder| FOLDERS.map(Path::new).contains(&folder));
-        let file = path.file_name()?.to_str()?;
-        (in_pam_d && file != name).then(|| file.to_owned())
-    });
-    names.collect()
+        .into_iter()
+        .flat_map(|rule_type| service.own(rule_type));
+    let includes = rules.flat_map(|rule| &rule.included_by);
+    let names: BTreeSet<_> = includes.map(|include| include.name.as_str()).collect();
+    let files = names.into_iter().filter_map(file_of_pam_d);
+    files.filter(|file| *file != name).collect()
+}
+
+/// The name of a file of pam.d, which an include may give with its folder.
+fn file_of_pam_d(include: &str) -> Option<&str> {
+    match include.rsplit_once('/') {
+        Some((folder, file)) => FOLDERS.contains(&folder).then_some(file),
+        None => Some(include),
+    }
 }
 
 fn lines_of(service: &Service, name: &str) -> Vec<ModuleLine> {

@@ -1,14 +1,23 @@
-//! Files that are there and are not read: a FIFO, a device, a link that leads nowhere, one that is too large.
+//! Files that are there and cannot be read: a FIFO, a device, a link that leads nowhere, one that is too large.
 
-use super::context::{CheckContext, finding};
+use std::path::Path;
+
+use super::context::finding;
 use crate::finding::{Finding, Severity};
+use crate::root::{BROKEN_LINK, Root};
 
-/// What the other checks have come across; so they come first.
-pub fn findings(context: &CheckContext) -> Vec<Finding> {
-    let unreadable = context.root.unreadable().into_iter();
-    let found = unreadable.map(|(file, why)| {
-        // A folder among the files of a folder harms nobody who does not ask for it.
-        let severity = match context.root.is_folder(&file) {
+/// What the other checks have come across and have no finding about.
+pub fn findings(root: &Root, others: &[Finding]) -> Vec<Finding> {
+    let is_known = |file: &Path| {
+        others
+            .iter()
+            .any(|other| other.file.as_deref() == Some(file))
+    };
+    let mut unreadable = root.unreadable();
+    unreadable.retain(|file, _| !is_known(file));
+    let found = unreadable.into_iter().map(|(file, why)| {
+        // A copy of a part of a system has such links, and a folder among files harms nobody who does not ask for it.
+        let severity = match why == BROKEN_LINK || root.is_folder(&file) {
             true => Severity::Warning,
             false => Severity::LocksOut,
         };

@@ -53,15 +53,25 @@ pub fn change_to(root: &Root, name: &str, lines: Lines) -> Result<Change, Refuse
     unless_link(root, name, edit(root, name, lines)?)
 }
 
+fn no_service(root: &Root, name: &str) -> Refused {
+    let mut unreadable = root.unreadable().into_iter();
+    let there = unreadable.find(|(path, _)| path.ends_with(name));
+    Refused(there.map_or_else(
+        || {
+            let folders = FOLDERS.join(", ");
+            format!("{name}: there is no such service; services are the files in {folders}")
+        },
+        |(path, why)| {
+            let path = path.display();
+            format!("{path}: {why}; inspect: namei -l {path}")
+        },
+    ))
+}
+
 /// A file in /etc/pam.d overrides the one of a package's folder.
 fn edit(root: &Root, name: &str, lines: Lines) -> Result<Edit, Refused> {
     let path = Path::new(PAM_D).join(name);
-    let origin = pam_stack::service_file(root, name).ok_or_else(|| {
-        let folders = FOLDERS.join(", ");
-        Refused(format!(
-            "{name}: there is no such service; services are the files in {folders}"
-        ))
-    })?;
+    let origin = pam_stack::service_file(root, name).ok_or_else(|| no_service(root, name))?;
     let service = read(root, name)?;
     refuse_covered(name, &service)?;
     let bytes = root

@@ -1,7 +1,5 @@
 //! What libpam cannot read, or reads differently from version to version, and how to fix it.
 
-use std::path::PathBuf;
-
 use super::lines::logical_lines;
 use super::reader::Location;
 use crate::root::Root;
@@ -22,8 +20,8 @@ pub enum Fault {
     TooDeep(String),
     /// The line includes a file without naming it.
     NoName,
-    /// Something in this file makes libpam give up on it.
-    FileUnusable(PathBuf),
+    /// This makes libpam give up on the included file.
+    FileUnusable(Box<LoadError>),
 }
 
 impl Fault {
@@ -35,9 +33,13 @@ impl Fault {
             Self::NoFile(name) => format!("there is no file {} to include", name.escape_debug()),
             Self::TooDeep(name) => format!("{} includes itself", name.escape_debug()),
             Self::NoName => "the line includes a file without naming it".to_owned(),
-            Self::FileUnusable(file) => {
-                let file = file.to_string_lossy();
-                format!("libpam gives up on {}", file.escape_debug())
+            Self::FileUnusable(error) => {
+                let file = error.location.file.to_string_lossy();
+                let (line, what) = (error.location.line, error.kind.what());
+                format!(
+                    "libpam gives up on {}, line {line}: {what}",
+                    file.escape_debug()
+                )
             }
         }
     }
@@ -56,9 +58,7 @@ impl Fault {
             Self::NoName => {
                 "name the file, or remove the line: Debian's libpam crashes the program"
             }
-            Self::FileUnusable(_) => {
-                "correct that file: its last line ends with a backslash, or it includes a file that does not exist"
-            }
+            Self::FileUnusable(_) => "correct that line of that file",
         }
     }
 }

@@ -24,7 +24,9 @@ pub use reader::{
     FOLDERS, Include, Location, OTHER, PAM_CONF, PAM_D, Rule, RuleTarget, RuleType, Service,
     is_include_file, is_service_name, ivalt_rules, read, service_file, service_names,
 };
-pub use simulator::{Impression, SimulatorState, StackStatus, Transition, is_beyond_end, simulate};
+pub use simulator::{
+    Impression, SimulatorState, StackStatus, Transition, asks_for_login, is_beyond_end, simulate,
+};
 
 /// Names under which one program calls PAM: the usual one, the other, and the command that uses the other.
 pub const ALIAS_SERVICES: [(&str, &str, &str); 2] =

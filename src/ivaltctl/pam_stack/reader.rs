@@ -503,7 +503,7 @@ impl<'a> StackReader<'a> {
     fn push_broken(&mut self, line: &Line, rule_type: RuleType, error: IncludeError) {
         let fault = match error {
             IncludeError::Fault(fault) => fault,
-            IncludeError::InFile(error) => Fault::FileUnusable(error.location.file),
+            IncludeError::InFile(error) => Fault::FileUnusable(Box::new(error)),
         };
         let rule = self.failing_rule(&line.location, RuleTarget::Broken(fault), "include");
         self.push(rule_type, rule);

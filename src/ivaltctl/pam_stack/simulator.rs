@@ -4,6 +4,7 @@
 //! follows all of them.
 
 use super::control::{Action, ReturnCode};
+use super::modules::ModuleKind;
 use super::reader::{Rule, RuleTarget};
 
 /// What libpam thinks of a login so far.
@@ -196,6 +197,17 @@ fn jump(rules: &[Rule], at: &mut usize, level: usize, count: usize) -> bool {
         }
     }
     true
+}
+
+/// Whether a login may rest on the success of this rule: it asks for a password or another factor, or is unknown and
+/// its success ends the stack or jumps.
+pub fn asks_for_login(rule: &Rule) -> bool {
+    let success = rule.actions[ReturnCode::Success];
+    match rule.kind() {
+        ModuleKind::Password | ModuleKind::Factor => true,
+        ModuleKind::Unknown => matches!(success, Action::Jump(_) | Action::Done),
+        _ => false,
+    }
 }
 
 /// What `pam_authenticate` returns when the modules return what `returned` gives, and which rules called one.

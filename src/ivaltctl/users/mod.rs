@@ -336,8 +336,8 @@ impl<'a> UserStore<'a> {
             return Ok(EMPTY.to_owned());
         }
         let bytes = self.file.read()?;
-        text(path, &bytes)?;
-        Ok(String::from_utf8(bytes)?)
+        let text = text(path, &bytes)?;
+        Ok(text.to_owned())
     }
 
     /// Parses the result: the changed users must be as expected, all others as before.

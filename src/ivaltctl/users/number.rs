@@ -171,7 +171,7 @@ fn is_rounded(written: &str) -> bool {
 
 /// `x123`, `ext. 123`, `#123` and `;ext=123` (RFC 3966) after a digit.
 fn has_extension(written: &str) -> bool {
-    let marks = ["x", "#", ";ext"];
+    let marks = ["x", "#"];
     let after_digit = |at: usize| written[..at].contains(|c: char| c.is_ascii_digit());
     let found = |mark: &str| written.find(mark).is_some_and(after_digit);
     marks.into_iter().any(found) && written.ends_with(|c: char| c.is_ascii_digit())

@@ -4,6 +4,7 @@
 mod desktop;
 mod enabling;
 mod environment;
+mod hosts;
 mod module_file;
 mod online;
 mod report;
@@ -23,11 +24,11 @@ use support::certificates::trusted_authority;
 use support::finding_table::{must_know, table};
 use support::{TempDir, write_file};
 
-const IVALT: &str = "etc/ivalt/ivalt.toml";
-const USERS: &str = "etc/ivalt/users.toml";
-const SSHD: &str = "etc/ssh/sshd_config";
+pub const IVALT: &str = "etc/ivalt/ivalt.toml";
+pub const USERS: &str = "etc/ivalt/users.toml";
+pub const SSHD: &str = "etc/ssh/sshd_config";
 const MODULES: &str = "usr/lib/x86_64-linux-gnu/security";
-const MODULE: &str = "usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+pub const MODULE: &str = "usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
 
 const HEALTHY: [(&str, &str); 16] = [
     (IVALT, "[api]\nkey = \"SECRET-KEY\"\n"),

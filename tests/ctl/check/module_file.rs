@@ -118,21 +118,30 @@ fn settings_of_a_service_that_is_not_roots() {
     }
     let own = "etc/ivalt/own.toml";
     let of_user = ["warning settings-of-user /etc/ivalt/own.toml"];
+    // That the service then cannot read them is a finding about its line.
+    let of_root = ["locks-out service-cannot-ask /etc/pam.d/postgresql:1"];
     let untrusted = ["locks-out settings-untrusted /etc/ivalt/own.toml"];
     for (service, uid, expected) in [
         ("postgresql", 12345, &of_user[..]),
-        ("postgresql", 0, &[]),
+        ("postgresql", 0, &of_root),
         ("sshd", 12345, &untrusted),
     ] {
         let system = System::healthy();
-        let line =
-            "auth requisite pam_unix.so\nauth required pam_ivalt.so config=/etc/ivalt/own.toml\n";
+        let ours = "auth required pam_ivalt.so config=/etc/ivalt/own.toml\n";
+        let line = match service {
+            "sshd" => format!("auth requisite pam_unix.so\n{ours}"),
+            _ => ours.to_owned(),
+        };
         let file = format!("etc/pam.d/{service}");
         fs::copy(system.path(IVALT), system.path(own)).unwrap();
+        // sshd would answer a hidden prompt with the password.
+        if service == "postgresql" {
+            system.append(own, "[token]\necho = false\n");
+        }
         chown(system.path(own), Some(uid), Some(uid)).unwrap();
         system
             .mode(own, 0o600)
-            .write(&file, line)
+            .write(&file, &line)
             .check()
             .gives(service, expected);
     }

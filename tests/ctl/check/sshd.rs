@@ -808,3 +808,14 @@ fn fixes_name_files_and_services_that_there_are() {
         assert_eq!(checked.findings()[0]["fix"], fix);
     }
 }
+
+/// Where no list is set, a key alone gets in, and that is what is said.
+#[test]
+fn a_line_after_a_key_is_not_unused_where_no_list_is_set() {
+    let system = System::healthy();
+    system.write("etc/pam.d/sshd", &three_lines("publickey"));
+    let lists = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive\n";
+    system.replace(SSHD, lists, "");
+    let expected = ["lets-in sshd-key-skips /etc/ssh/sshd_config"];
+    system.check().gives("no lists", &expected);
+}

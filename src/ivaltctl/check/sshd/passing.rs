@@ -1,6 +1,6 @@
 //! Whether anybody enrolled can still pass sshd's methods and the PAM lines behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ const PASSWORD_LINE: &str = "auth    requisite    pam_unix.so";
 const PAM_FILE: &str = "/etc/pam.d/sshd";
 
 /// What somebody enrolled has to log in with, besides the phone. What cannot be known counts as there.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Means {
     key: bool,
     /// One of the system's own, which pam_unix checks.
@@ -64,18 +64,14 @@ impl MatchScope<'_> {
         if let Some(method) = off {
             return format!("{shown} needs {method}, which is off");
         }
-        let with_key = |means: &Means| means.key;
-        if list.contains(&"publickey") && !self.enrolled().iter().any(with_key) {
+        if list.contains(&"publickey") && !self.somebody(|means| means.key) {
             return format!("{shown} needs a key, which none has");
         }
         format!("{shown} needs a password, which PAM asks for and none has")
     }
 
-    /// Whether somebody enrolled passes one of the lists; also where nobody is, or where it is not known who is.
     fn somebody_passes(&self, lists: &[Vec<&str>]) -> bool {
-        let enrolled = self.enrolled();
-        let passes = |means: &Means| lists.iter().any(|list| self.passes(*means, list));
-        enrolled.is_empty() || enrolled.iter().any(passes)
+        self.somebody(|means| lists.iter().any(|list| self.passes(*means, list)))
     }
 
     /// Hosts, tickets and other methods may be anybody's.
@@ -117,24 +113,30 @@ impl MatchScope<'_> {
         means.password || lets_in(false) || !lets_in(true)
     }
 
-    /// The means of everybody enrolled, each once.
-    fn enrolled(&self) -> BTreeSet<Means> {
-        let (root, settings) = (self.context.root, self.context.settings_of("sshd"));
-        let Some((text, settings)) =
-            settings.and_then(|settings| Some((root.read(&settings.users_file).ok()?, settings)))
-        else {
-            return BTreeSet::new();
+    /// Whether this holds for somebody enrolled. So it does where nobody is, which is a finding of `enrolment`, as is a
+    /// file that cannot be used.
+    fn somebody(&self, holds: impl Fn(&Means) -> bool) -> bool {
+        let root = self.context.root;
+        let Some(settings) = self.context.settings_of("sshd") else {
+            return true;
         };
-        // A file that cannot be used is a finding of `enrolment`.
-        let users = entries::read_all(&settings.users_file, &text, settings.token.mobile_format)
-            .unwrap_or_default();
-        let local = accounts::local(root);
+        let (file, format) = (&settings.users_file, settings.token.mobile_format);
+        let text = root.read(file).unwrap_or_default();
+        let users = entries::read_all(file, &text, format).unwrap_or_default();
         let enrolled = users
             .iter()
             .filter(|user| matches!(user.entry, Entry::Enrolled(_)));
-        enrolled
-            .map(|user| self.means(local.iter().find(|account| account.name == user.name)))
-            .collect()
+        let local = accounts::local(root);
+        // The first line of a name counts.
+        let local: HashMap<_, _> = local
+            .iter()
+            .rev()
+            .map(|account| (account.name.as_str(), account))
+            .collect();
+        let mut means = enrolled
+            .map(|user| self.means(local.get(user.name.as_ref()).copied()))
+            .peekable();
+        means.peek().is_none() || means.any(|means| holds(&means))
     }
 
     /// Of accounts of a directory nothing is known.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::fixes::{Change, Edit, Place, asks_for_login};
+use super::fixes::{Change, Edit, Place};
 use super::only_after::without_method;
 use super::{StackUnderTest, control, line, module_of};
 use crate::pam_stack::{
-    self, Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleType, ivalt_rules,
+    self, Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleType,
+    asks_for_login, ivalt_rules,
 };
 
 const DENY: &str = "requisite    pam_deny.so";

@@ -11,8 +11,8 @@ use super::return_codes::ReturnCodes;
 use super::{StackFinding, StackUnderTest, check_service, module_of, only_after, services};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
-    self, Action, Location, Module, ModuleKind, PAM_CONF, ReturnCode, Rule, RuleType, Service,
-    is_continued, ivalt_rules,
+    self, Location, Module, ModuleKind, PAM_CONF, ReturnCode, Rule, RuleType, Service,
+    asks_for_login, is_continued, ivalt_rules,
 };
 use crate::root::Root;
 
@@ -382,21 +382,6 @@ fn is_free(path: &ExecutionPath, rules: &[Rule]) -> bool {
         IvaltOutcome::Denied => true,
         IvaltOutcome::NotAsked => path.has_no_proof() && !path.returned.iter().any(root_is),
         IvaltOutcome::Ignored | IvaltOutcome::Allowed => false,
-    }
-}
-
-/// Whether the module of a rule is one whose success a login may rest on.
-pub fn asks_for_login(rule: &Rule) -> bool {
-    let ends = || {
-        matches!(
-            rule.actions[ReturnCode::Success],
-            Action::Jump(_) | Action::Done
-        )
-    };
-    match rule.kind() {
-        ModuleKind::Password | ModuleKind::Factor => true,
-        ModuleKind::Unknown => ends(),
-        _ => false,
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the stack decides, over all that its modules may return.
 
-use super::fixes::{Edit, Fix, Place, asks_for_login};
+use super::fixes::{Edit, Fix, Place};
 use super::only_after::logins;
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::shape::only_auth;
 use super::{Message, StackUnderTest, control, ignores, line, module_of};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
-    Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, is_beyond_end,
-    ivalt_rules,
+    Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, asks_for_login,
+    is_beyond_end, ivalt_rules,
 };
 
 /// Checks an auth stack.
@@ -380,7 +380,7 @@ fn acceptance(stack: &mut StackUnderTest) {
 fn passwords(stack: &mut StackUnderTest) {
     let allowed = |path: &ExecutionPath| path.facts.ivalt == IvaltOutcome::Allowed;
     let lets_in = |path: &ExecutionPath| path.lets_in() && allowed(path);
-    if !stack.paths.iter().any(lets_in) {
+    if stack.has("only-after-alone") || !stack.paths.iter().any(lets_in) {
         return;
     }
     for (at, path) in stack.denied.clone() {

@@ -425,7 +425,7 @@ mod tests {
 
     fn sudoers(text: &str) -> Sudoers {
         let mut sudoers = Sudoers::default();
-        let root = Root::new(Path::new("/nonexistent"));
+        let root = Root::new(Path::new("/"));
         sudoers.file(&root, Path::new(FILES[0]), text, 0);
         sudoers
     }

@@ -79,7 +79,7 @@ fn one_row_in_every_form() {
             4,
             "name,mobile,note\nbob,,\"two\nlines\"\nalice,+14155550100,\"a \"\"b\"\"\"\n",
         ),
-        (2, "\"name;x,y,z\";name;mobile\n;alice;+14155550100\n"),
+        (2, "\"a,b,c,d\";name;mobile\n;alice;+14155550100\n"),
         (2, "name,mobile\nalice,+14155550100,,,\n"),
         (2, "name,mobile,Enabled,note\nalice,+14155550100\n"),
     ] {
@@ -90,7 +90,8 @@ fn one_row_in_every_form() {
 #[test]
 fn every_bad_row_is_reported() {
     let text = "alice,+14155550100\nbob\n:,+14155550100\ncarol,0\nalice,+14155550101\ndave,+14155550100,maybe\n\
-        erin,+14155550100,true,x\nalice,+14155550100,false\nfrank,tel:+14155550100\n";
+        erin,+14155550100,true,x\nalice,+14155550100,false\nfrank,tel:+14155550100\n\
+        grace,+14155550100,no\ngrace,+14155550100\n";
     let expected = [
         (
             2,
@@ -112,6 +113,7 @@ fn every_bad_row_is_reported() {
             9,
             "frank: the mobile begins with tel:; write the number alone, like +14155550100",
         ),
+        (11, "grace: is also in line 10, disabled; keep one"),
     ];
     assert_eq!(
         problems(text),
@@ -154,6 +156,21 @@ fn a_row_whose_columns_are_not_clear_is_refused() {
             "has an odd number of quotation marks, so that its end is not clear; a quotation mark in a value is written twice"
                 .to_owned()
         )]
+    );
+}
+
+#[test]
+fn of_two_separators_as_frequent_the_first_separates() {
+    let what = |text: &str| problems(text)[0].1.clone();
+    let rounded = what("alice;1,41556E+10\n");
+    assert!(
+        rounded.starts_with("alice: the mobile was rounded"),
+        "{rounded}"
+    );
+    let extension = what("alice,+14155550100;ext=1\n");
+    assert!(
+        extension.starts_with("alice: the mobile has an extension"),
+        "{extension}"
     );
 }
 
@@ -207,8 +224,12 @@ fn who_is_disabled_is_read_from_every_column_that_says_it() {
             [(2, format!("alice: {title} must be true or false"))]
         );
     }
-    let both = "name,mobile,enabled,suspended\nalice,+14155550100,true,true\n";
-    assert!(!rows(both.as_bytes())[0].3);
+    for both in [
+        "name,mobile,enabled,suspended\nalice,+14155550100,true,true\n",
+        "name,mobile,suspended,enabled\nalice,+14155550100,true,true\n",
+    ] {
+        assert!(!rows(both.as_bytes())[0].3);
+    }
 }
 
 #[test]

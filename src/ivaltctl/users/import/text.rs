@@ -1,6 +1,7 @@
 //! The bytes of a CSV file: encoding, and what stands before its first row.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use ivalt_core::problem::Problem;
 
@@ -109,26 +110,23 @@ fn named_separator(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// Spreadsheets write semicolons where the comma is a decimal point.
+/// Spreadsheets write semicolons where the comma is a decimal point. Of two that are as frequent the first separates, as
+/// in `alice;1,4E+10` and `alice,+14155550100;ext=1`.
 fn most_frequent(rows: &[u8]) -> u8 {
-    let (mut quoted, mut found) = (false, [(b',', 0), (b';', 0), (b'\t', 0)]);
-    let rows = rows.trim_ascii_start();
-    for byte in first_line(rows) {
+    let (mut quoted, mut found) = (false, [(0, b','), (0, b';'), (0, b'\t')]);
+    let rows = first_line(rows.trim_ascii_start());
+    for byte in rows {
         quoted ^= *byte == b'"';
-        if let Some((_, count)) = found.iter_mut().find(|(delimiter, _)| delimiter == byte) {
+        if let Some((count, _)) = found.iter_mut().find(|(_, delimiter)| delimiter == byte) {
             *count += usize::from(!quoted);
         }
     }
-    let most = found.iter().map(|(_, count)| *count).max();
-    let mut frequent = found.iter().filter(|(_, count)| Some(*count) == most);
-    let before = |(delimiter, _): &&(u8, usize)| rows.iter().position(|byte| byte == delimiter);
-    // `alice;1,4E+10` and `alice,+14155550100;ext=1`: what comes first separates.
-    let first = frequent
-        .clone()
-        .min_by_key(|delimiter| before(delimiter).unwrap_or(usize::MAX));
-    first
-        .or_else(|| frequent.next())
-        .map_or(b',', |(delimiter, _)| *delimiter)
+    let first = |delimiter: u8| rows.iter().position(|byte| *byte == delimiter);
+    let order = |(count, delimiter): &(usize, u8)| (*count, Reverse(first(*delimiter)));
+    found
+        .into_iter()
+        .max_by_key(order)
+        .map_or(b',', |(_, delimiter)| delimiter)
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::finding::Severity::{self, LetsIn, Warning};
-use rows::{EXACTLY, ROWS};
+use rows::{EXACTLY, FEDORA_BY_JUMPS, ROWS};
 
 mod fixes;
 mod rows;
@@ -452,22 +452,6 @@ fn libpam_agrees_with_what_is_said() {
     assert!(proven >= 30, "{proven}");
 }
 
-/// What ends at a wrong password as Fedora's password-auth does not.
-const FEDORA_BY_JUMPS: &str =
-    "and of the line of pam_ivalt, what password-auth has, but so that a wrong password ends \
-the stack:
-auth    required    pam_env.so
-auth    required    pam_faildelay.so delay=2000000
-auth    required    pam_faillock.so preauth silent
-auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
-auth    [default=1 ignore=ignore success=ok]    pam_localuser.so
-auth    [success=4 new_authtok_reqd=4 default=ignore]    pam_unix.so nullok
-auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
-auth    [success=2 new_authtok_reqd=2 default=ignore]    pam_sss.so forward_pass
-auth    required    pam_faillock.so authfail
-auth    requisite    pam_deny.so
-auth    required    pam_ivalt.so";
-
 /// A fix must not open what was closed.
 #[test]
 fn the_fixes_of_lines_after_a_key() {
@@ -504,8 +488,8 @@ fn the_fixes_of_lines_after_a_key() {
         (
             "a shell that looks for the key, on Fedora",
             format!(
-                "{tool}above the others: {first}\nand in place of line 2 of /etc/pam.d/sshd, {}",
-                FEDORA_BY_JUMPS
+                "{tool}above the others: {first}\nand in place of line 2 of /etc/pam.d/sshd, and of the line of pam_ivalt, \
+                 what password-auth has, {FEDORA_BY_JUMPS}",
             ),
         ),
         (
@@ -529,6 +513,48 @@ fn a_line_after_no_method_has_one_finding() {
     let found = findings_of(&Root::new(dir.path()), "sshd");
     let ids: Vec<_> = found.iter().map(|found| found.id).collect();
     assert_eq!(ids, ["bad-argument"]);
+}
+
+/// What cannot be followed is not fine; and no file makes `check` work without end.
+#[test]
+fn what_is_too_much_to_follow_is_said() {
+    let ivalt = "auth requisite pam_unix.so\nauth required pam_ivalt.so\n";
+    let of = |text: String| {
+        let root = Root::new(&trees().join("fedora"));
+        let root = root.with(Path::new("/etc/pam.d/sshd"), text);
+        short(&findings(&root))
+    };
+    let here = |id, severity, line| (id, severity, "/etc/pam.d/sshd".to_owned(), line);
+    let too_much = |line| [here("stack-not-understood", LetsIn, line)];
+    for include in ["include", "substack"] {
+        let twice = format!("{ivalt}auth {include} sshd\nauth {include} sshd\n");
+        assert_eq!(of(twice), too_much(3), "{include}");
+    }
+    // Where no line is pam_ivalt's, it may be in what was not read.
+    let others = "auth include sshd\n".repeat(2);
+    assert_eq!(of(others), too_much(1));
+    let long = "auth required pam_env.so\n".repeat(paths::MAX_RULES - 1);
+    assert_eq!(of(format!("{long}{ivalt}")), too_much(1));
+    let long = "auth required pam_env.so\n".repeat(paths::MAX_RULES - 2);
+    assert_eq!(of(format!("{long}{ivalt}")), []);
+    let over = "auth [success=ok auth_err=bad perm_denied=ignore default=1] pam_private.so\n";
+    let pair = format!("{over}auth optional pam_ivalt.so\n");
+    assert_eq!(of(pair.repeat(120)), too_much(1));
+}
+
+/// Modules that nobody knows may each have accepted the user or not; their number does not multiply the states.
+#[test]
+fn many_unknown_modules_are_followed() {
+    let unknown = (0..40).map(|number| format!("auth optional pam_private{number}.so\n"));
+    let lines: String = unknown.collect::<String>() + "auth required pam_ivalt.so\n";
+    let root = Root::new(&trees().join("fedora")).with(Path::new("/etc/pam.d/sshd"), lines);
+    assert_eq!(findings_of(&root, "sshd"), []);
+    let service = pam_stack::read(&root, "sshd").expect("a service");
+    let rules = service.own(RuleType::Auth);
+    let codes = ReturnCodes::new(&root, false, false);
+    let explored = Exploration::of(rules, false, |rule| codes.of(rule, &[]));
+    let paths = explored.expect("few states").paths().count();
+    assert!(paths < 100, "{paths}");
 }
 
 /// What a policy ignores is PAM_SUCCESS after a key, and PAM_IGNORE in every other line.

@@ -67,6 +67,25 @@ const LOGIN: Row = Row {
     ..DEBIAN
 };
 
+/// What ends at a wrong password as Fedora's password-auth does not.
+macro_rules! fedora_by_jumps {
+    () => {
+        "but so that a wrong password ends the stack:
+auth    required    pam_env.so
+auth    required    pam_faildelay.so delay=2000000
+auth    required    pam_faillock.so preauth silent
+auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
+auth    [default=1 ignore=ignore success=ok]    pam_localuser.so
+auth    [success=4 new_authtok_reqd=4 default=ignore]    pam_unix.so nullok
+auth    [default=1 ignore=ignore success=ok]    pam_usertype.so isregular
+auth    [success=2 new_authtok_reqd=2 default=ignore]    pam_sss.so forward_pass
+auth    required    pam_faillock.so authfail
+auth    requisite    pam_deny.so
+auth    required    pam_ivalt.so"
+    };
+}
+pub const FEDORA_BY_JUMPS: &str = fedora_by_jumps!();
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "optional",
@@ -378,6 +397,61 @@ pub const ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        name: "authd jumps over ours to pam_deny",
+        file: "common-auth",
+        broken: "auth [success=2 ignore=ignore default=die authinfo_unavail=ignore] pam_authd_exec.so /usr/libexec/authd-pam\nauth required pam_ivalt.so\nauth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=2 ignore=ignore default=die authinfo_unavail=ignore] pam_authd_exec.so /usr/libexec/authd-pam\nauth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\nauth required pam_permit.so\nauth required pam_ivalt.so\n",
+        also: &[("/etc/pam.d/sshd", "@include common-auth\n")],
+        id: "password-denied",
+        severity: LocksOut,
+        location: ("/etc/pam.d/common-auth", 1),
+        ..COMMON
+    },
+    Row {
+        name: "kanidm jumps over ours to pam_deny",
+        broken: "auth [success=2 new_authtok_reqd=done default=ignore] pam_kanidm.so ignore_unknown_user\nauth required pam_ivalt.so\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=2 new_authtok_reqd=done default=ignore] pam_kanidm.so ignore_unknown_user\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\n",
+        id: "password-denied",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a module of our own jumps over ours to pam_deny",
+        broken: "auth [success=2 default=ignore] pam_private.so\nauth required pam_ivalt.so\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=2 default=ignore] pam_private.so\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\n",
+        id: "password-denied",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a finger opens what denies",
+        broken: "auth [success=2 default=ignore] pam_fprintd.so\nauth required pam_ivalt.so\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=2 default=ignore] pam_fprintd.so\nauth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_ivalt.so\n",
+        id: "password-denied",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a module of our own jumps behind ours",
+        broken: "auth [success=2 default=ignore] pam_private.so\nauth requisite pam_unix.so\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
+        healthy: "auth [success=1 default=ignore] pam_private.so\nauth requisite pam_unix.so\nauth required pam_ivalt.so\nauth required pam_permit.so\n",
+        id: "bypassed",
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a module of our own jumps beyond the end",
+        broken: "auth [success=3 default=ignore] pam_private.so\nauth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        healthy: "auth [success=1 default=ignore] pam_private.so\nauth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "jump-beyond-end",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
         name: "our jump beyond the end",
         broken: "@include common-auth\nauth [success=1 default=bad] pam_ivalt.so\n",
         id: "jump-beyond-end",
@@ -500,6 +574,15 @@ pub const ROWS: &[Row] = &[
         ..FEDORA
     },
     Row {
+        name: "a service in a loop",
+        broken: "auth required pam_unix.so\nauth required pam_ivalt.so\nauth substack sshd\n",
+        healthy: FEDORA_HEALTHY,
+        id: "include-loop",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 3),
+        ..FEDORA
+    },
+    Row {
         name: "unknown argument",
         broken: "@include common-auth\nauth required pam_ivalt.so retry=3\n",
         id: "bad-argument",
@@ -586,6 +669,15 @@ pub const ROWS: &[Row] = &[
         ..DEBIAN
     },
     Row {
+        name: "twice, where the first ignores",
+        broken: "@include common-auth\nauth [success=done ignore=ignore default=die] pam_ivalt.so\nauth required pam_ivalt.so\n",
+        also: TOLERANT,
+        id: "asked-twice",
+        severity: Warning,
+        location: ("/etc/pam.d/sshd", 3),
+        ..DEBIAN
+    },
+    Row {
         name: "twice, and neither denial denies",
         broken: "@include common-auth\nauth optional pam_ivalt.so\nauth optional pam_ivalt.so\n",
         id: "denial-does-not-deny",
@@ -603,6 +695,15 @@ pub const ROWS: &[Row] = &[
         name: "the token in place of the password",
         broken: "auth [success=done default=die] pam_ivalt.so\nauth required pam_unix.so\n",
         id: "password-not-asked",
+        severity: Warning,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a password that need not be right",
+        broken: "auth optional pam_unix.so\nauth required pam_ivalt.so\n",
+        healthy: "auth requisite pam_unix.so\nauth required pam_ivalt.so\n",
+        id: "password-not-needed",
         severity: Warning,
         location: ("/etc/pam.d/sshd", 1),
         ..DEBIAN
@@ -840,6 +941,14 @@ pub const ROWS: &[Row] = &[
         ..AFTER_KEY
     },
     Row {
+        name: "a substack in a substack",
+        broken: "auth substack outer\nauth required pam_ivalt.so\n",
+        also: &[("/etc/pam.d/outer", "auth substack common-auth\n")],
+        id: "wrong-password-goes-on",
+        severity: Warning,
+        ..AFTER_KEY
+    },
+    Row {
         name: "Fedora's substack",
         broken: "auth substack password-auth\nauth required pam_ivalt.so\nauth include postlogin\n",
         id: "wrong-password-goes-on",
@@ -869,7 +978,7 @@ type Exactly = (
     &'static str,
     &'static [(&'static str, &'static str)],
 );
-pub const EXACTLY: [Exactly; 11] = [
+pub const EXACTLY: [Exactly; 13] = [
     (
         "debian-12",
         "sshd-internal",
@@ -880,10 +989,7 @@ pub const EXACTLY: [Exactly; 11] = [
         "debian-12",
         "sshd",
         "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth [success=1 default=ignore] pam_unix.so\nauth required pam_ivalt.so\nauth optional pam_permit.so\n",
-        &[(
-            "bypassed",
-            "move below the line the jump leads to: auth    required    pam_ivalt.so",
-        )],
+        &[("bypassed", "auth    requisite    pam_unix.so")],
     ),
     (
         "debian-12",
@@ -916,7 +1022,7 @@ pub const EXACTLY: [Exactly; 11] = [
         "debian-12",
         "sshd",
         "auth substack quiet\nauth optional pam_unix.so\nauth required pam_ivalt.so\n",
-        &[],
+        &[("password-not-needed", "auth    requisite    pam_unix.so")],
     ),
     (
         "debian-12",
@@ -924,7 +1030,28 @@ pub const EXACTLY: [Exactly; 11] = [
         "auth substack outer\nauth required pam_ivalt.so\n",
         &[(
             "wrong-password-goes-on",
-            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then",
+            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and pam_ivalt, required, as the only line of auth; users without a key cannot log in by ssh then",
+        )],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth optional pam_ivalt.so\nauth optional pam_unix.so\n",
+        &[
+            (
+                "before-password",
+                "move below line 2 of /etc/pam.d/sshd: auth    optional    pam_ivalt.so",
+            ),
+            ("denial-does-not-deny", "auth    required    pam_ivalt.so"),
+        ],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth sufficient pam_ivalt.so\n",
+        &[(
+            "fragile-control",
+            "auth    [success=done new_authtok_reqd=done default=die]    pam_ivalt.so",
         )],
     ),
     (
@@ -933,7 +1060,7 @@ pub const EXACTLY: [Exactly; 11] = [
         "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth requisite pam_deny.so\n",
         &[(
             "only-after-elsewhere",
-            "below the line that asks for the password: auth    required    pam_ivalt.so",
+            "write the line without only_after=, below the one that asks for the password",
         )],
     ),
     (
@@ -957,7 +1084,10 @@ pub const EXACTLY: [Exactly; 11] = [
         "auth substack password-auth\nauth required pam_ivalt.so\n",
         &[(
             "wrong-password-goes-on",
-            "AuthenticationMethods publickey,keyboard-interactive in sshd_config, and in place of this line and the one of pam_ivalt: auth    required    pam_ivalt.so; users without a key cannot log in by ssh then",
+            concat!(
+                "in place of line 1 of /etc/pam.d/sshd, and of the line of pam_ivalt, what password-auth has, ",
+                fedora_by_jumps!()
+            ),
         )],
     ),
     (
@@ -966,7 +1096,10 @@ pub const EXACTLY: [Exactly; 11] = [
         "auth substack password-auth\nauth required pam_ivalt.so\n",
         &[(
             "wrong-password-goes-on",
-            "nothing: an included file with sufficient lines ends the whole stack, also at the right password; SECURITY.md says what a wrong one learns",
+            concat!(
+                "in place of line 1 of /etc/pam.d/login, and of the line of pam_ivalt, what password-auth has, ",
+                fedora_by_jumps!()
+            ),
         )],
     ),
 ];

@@ -1,0 +1,859 @@
+//! `--root DIR` is a boundary: whatever DIR holds, no file outside is opened, made or changed, and every fault names the
+//! path.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::check::{IVALT, MODULE, SSHD, System, USERS};
+use crate::tool::{self, Called, called};
+use support::{TempDir, no_root};
+
+/// In every file outside; nothing that is printed may have it.
+const CANARY: &str = "CANARY-OF-THE-HOST";
+
+/// What may lie where a file or a folder is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trap {
+    /// `../../…/HOSTFILE`
+    Relative,
+    /// `/HOSTFILE`
+    Absolute,
+    /// More than 40 links, the last one relative.
+    Chain,
+    /// A link to itself.
+    Loop,
+    Fifo,
+    /// A character device whose number nobody has: to open it is an error.
+    Device,
+    Folder,
+    /// A link to /dev/null, which DIR does not have.
+    LinkToNull,
+    /// The device itself.
+    Null,
+}
+
+use Trap::{Absolute, Chain, Device, Fifo, Folder, LinkToNull, Loop, Null, Relative};
+
+impl Trap {
+    /// Puts it at `path`, in place of what is there.
+    fn set(self, system: &System, path: &str, outside: &Path) {
+        let at = system.path(path);
+        let _ = fs::remove_file(&at).or_else(|_| fs::remove_dir_all(&at));
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let below = outside.strip_prefix("/").unwrap();
+        let relative = Path::new(&"../".repeat(40)).join(below);
+        match self {
+            Relative => symlink(relative, at).unwrap(),
+            Absolute => symlink(outside, at).unwrap(),
+            Chain => {
+                symlink("/link-0", at).unwrap();
+                for number in 0..45 {
+                    let next = format!("/link-{}", number + 1);
+                    symlink(next, system.path(&format!("link-{number}"))).unwrap();
+                }
+                symlink(relative, system.path("link-45")).unwrap();
+            }
+            Loop => symlink(at.file_name().unwrap(), &at).unwrap(),
+            Fifo => node(&at, libc::S_IFIFO, 0),
+            Device => node(&at, libc::S_IFCHR, libc::makedev(60, 0)),
+            Folder => fs::create_dir(at).unwrap(),
+            LinkToNull => symlink("/dev/null", at).unwrap(),
+            Null => node(&at, libc::S_IFCHR, libc::makedev(1, 3)),
+        }
+    }
+}
+
+fn node(path: &Path, kind: libc::mode_t, device: libc::dev_t) {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: mknod(2) reads a C string.
+    done(unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) });
+}
+
+#[track_caller]
+fn done(result: libc::c_int) -> libc::c_int {
+    assert!(result >= 0, "{}", io::Error::last_os_error());
+    result
+}
+
+/// A folder outside with a file, which nobody may open.
+struct Outside {
+    folder: TempDir,
+    before: Vec<State>,
+    events: File,
+}
+
+/// Name, bytes, and whatever a change would change.
+type State = (PathBuf, Vec<u8>, [u64; 3], [i64; 4]);
+
+impl Outside {
+    fn new() -> Self {
+        let folder = TempDir::new();
+        folder.write("HOSTFILE", format!("{CANARY}\n"), 0o644);
+        let before = states(folder.path());
+        // SAFETY: inotify(7) takes numbers and a C string; the descriptor belongs to the File alone.
+        let events = unsafe {
+            let events = done(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC));
+            let path = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
+            done(libc::inotify_add_watch(
+                events,
+                path.as_ptr(),
+                libc::IN_ALL_EVENTS,
+            ));
+            File::from_raw_fd(events)
+        };
+        Self {
+            folder,
+            before,
+            events,
+        }
+    }
+
+    /// What a trap leads to: the folder where a folder is expected.
+    fn target(&self, is_folder: bool) -> PathBuf {
+        match is_folder {
+            true => self.folder.path().to_owned(),
+            false => self.folder.join("HOSTFILE"),
+        }
+    }
+
+    #[track_caller]
+    fn is_untouched(&self, name: &str) {
+        let mut events = [0; 4096];
+        let seen = (&self.events).read(&mut events);
+        let none = seen.as_ref().map_err(io::Error::kind);
+        assert_eq!(
+            none,
+            Err(io::ErrorKind::WouldBlock),
+            "{name}: it was opened"
+        );
+        assert_eq!(states(self.folder.path()), self.before, "{name}");
+        // What has just looked at it is no event of the program's.
+        while (&self.events).read(&mut events).is_ok() {}
+    }
+}
+
+fn states(folder: &Path) -> Vec<State> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.push(folder.to_owned());
+    paths.sort();
+    let state = |path: PathBuf| {
+        let found = fs::symlink_metadata(&path).unwrap();
+        let mode = u64::from(found.mode());
+        let numbers = [found.ino(), mode, found.nlink()];
+        let times = [
+            found.mtime(),
+            found.mtime_nsec(),
+            found.ctime(),
+            found.ctime_nsec(),
+        ];
+        (
+            path.clone(),
+            fs::read(path).unwrap_or_default(),
+            numbers,
+            times,
+        )
+    };
+    paths.into_iter().map(state).collect()
+}
+
+/// The program; what waits for a FIFO is ended at last.
+fn ivaltctl(system: &System, words: &[&str]) -> Called {
+    let mut command = Command::new("timeout");
+    command
+        .args(["300", env!("CARGO_BIN_EXE_ivaltctl")])
+        .args(words)
+        .arg("--root")
+        .arg(system.path(""));
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.current_dir("/").stdin(Stdio::null());
+    let called = called(command.output().unwrap());
+    for text in [&called.stdout, &called.stderr] {
+        assert!(!text.contains(CANARY), "{words:?}: {text}");
+    }
+    called
+}
+
+/// `severity id file` of every finding.
+fn findings(called: &Called) -> Vec<String> {
+    assert_eq!(called.stderr, "");
+    let report = called.json();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let line = |finding: &serde_json::Value| {
+        let text = |key: &str| finding[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {}", text("severity"), text("id"), text("file"))
+    };
+    findings.map(line).collect()
+}
+
+/// A path, whether a folder is expected there, and for some traps each what `check` finds.
+type Row = (&'static str, bool, [(&'static [Trap], &'static str); 5]);
+
+const OUT: &[Trap] = &[Relative, Absolute];
+const LINKS: &[Trap] = &[Chain, Loop];
+const SPECIAL: &[Trap] = &[Fifo, Device];
+const EMPTY: &[Trap] = &[LinkToNull, Null];
+
+/// A file that the tool reads for itself; empty, it gives `empty`.
+const fn read(
+    path: &'static str,
+    out: &'static str,
+    faulty: &'static str,
+    empty: &'static str,
+) -> Row {
+    let rows = [
+        (OUT, out),
+        (LINKS, faulty),
+        (SPECIAL, faulty),
+        (&[Folder] as &[Trap], out),
+        (EMPTY, empty),
+    ];
+    (path, false, rows)
+}
+
+/// A folder whose names are read. A link to /dev/null makes it empty, as the device itself cannot.
+const fn listed(path: &'static str, out: &'static str, faulty: &'static str) -> Row {
+    let rows = [
+        (OUT, out),
+        (LINKS, faulty),
+        (SPECIAL, faulty),
+        (&[Folder, LinkToNull] as &[Trap], ""),
+        (&[Null] as &[Trap], faulty),
+    ];
+    (path, true, rows)
+}
+
+/// A file that the module must be able to trust; there are no links.
+const fn trusted(path: &'static str, found: &'static str) -> Row {
+    (
+        path,
+        false,
+        [
+            (OUT, found),
+            (LINKS, found),
+            (SPECIAL, found),
+            (&[Folder] as &[Trap], found),
+            (EMPTY, found),
+        ],
+    )
+}
+
+#[test]
+fn what_check_reads() {
+    if no_root("makes devices") {
+        return;
+    }
+    for (path, is_folder, traps) in [
+        trusted(IVALT, "locks-out settings-untrusted /etc/ivalt/ivalt.toml"),
+        trusted(
+            "etc/ivalt/api.key",
+            "locks-out key-file-unusable /etc/ivalt/ivalt.toml",
+        ),
+        trusted(USERS, "locks-out users-untrusted /etc/ivalt/users.toml"),
+        trusted(
+            "etc/ivalt/ca.pem",
+            "locks-out roots-unusable /etc/ivalt/ca.pem",
+        ),
+        read(
+            "etc/passwd",
+            "warning unreadable-file /etc/passwd",
+            "locks-out unreadable-file /etc/passwd",
+            "",
+        ),
+        read(
+            "etc/sudoers",
+            "warning unreadable-file /etc/sudoers",
+            "locks-out unreadable-file /etc/sudoers",
+            "",
+        ),
+        listed(
+            "etc/sudoers.d",
+            "warning unreadable-file /etc/sudoers.d",
+            "locks-out unreadable-file /etc/sudoers.d",
+        ),
+        read(
+            "etc/sudoers.d/README",
+            "warning unreadable-file /etc/sudoers.d/README",
+            "locks-out unreadable-file /etc/sudoers.d/README",
+            "",
+        ),
+        read(
+            SSHD,
+            "warning unreadable-file /etc/ssh/sshd_config",
+            "locks-out unreadable-file /etc/ssh/sshd_config",
+            "lets-in sshd-pam-off /etc/ssh/sshd_config",
+        ),
+        listed(
+            "etc/ssh/sshd_config.d",
+            "warning unreadable-file /etc/ssh/sshd_config.d",
+            "locks-out unreadable-file /etc/ssh/sshd_config.d",
+        ),
+        read(
+            "etc/ssh/sshd_config.d/50-empty.conf",
+            "warning unreadable-file /etc/ssh/sshd_config.d/50-empty.conf",
+            "locks-out unreadable-file /etc/ssh/sshd_config.d/50-empty.conf",
+            "",
+        ),
+        read(
+            "etc/pam.d/sshd",
+            "warning unreadable-file /etc/pam.d/sshd",
+            "locks-out unreadable-file /etc/pam.d/sshd",
+            "",
+        ),
+        listed(
+            "etc/pam.d",
+            "warning unreadable-file /etc/pam.d",
+            "locks-out unreadable-file /etc/pam.d",
+        ),
+        (
+            MODULE,
+            false,
+            [
+                (OUT, "locks-out module-missing /etc/pam.d/sshd"),
+                (LINKS, "locks-out module-missing /etc/pam.d/sshd"),
+                (
+                    SPECIAL,
+                    "locks-out module-not-elf /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so",
+                ),
+                (
+                    &[Folder, Null],
+                    "locks-out module-not-elf /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so",
+                ),
+                (&[LinkToNull], "locks-out module-missing /etc/pam.d/sshd"),
+            ],
+        ),
+        (
+            "etc/ssl/certs/ca-certificates.crt",
+            false,
+            [
+                (OUT, "locks-out roots-unusable /etc/ivalt/ivalt.toml"),
+                (LINKS, "locks-out roots-unusable /etc/ivalt/ivalt.toml"),
+                (
+                    SPECIAL,
+                    "locks-out roots-unusable /etc/ssl/certs/ca-certificates.crt",
+                ),
+                (
+                    &[Folder, Null],
+                    "locks-out roots-unusable /etc/ssl/certs/ca-certificates.crt",
+                ),
+                (
+                    &[LinkToNull],
+                    "locks-out roots-unusable /etc/ivalt/ivalt.toml",
+                ),
+            ],
+        ),
+    ] {
+        for (traps, expected) in traps {
+            for trap in traps {
+                let name = format!("{path} {trap:?}");
+                let system = with_files_named(path);
+                let outside = Outside::new();
+                trap.set(&system, path, &outside.target(is_folder));
+                let called = ivaltctl(&system, &["check", "--json"]);
+                outside.is_untouched(&name);
+                let expected: Vec<&str> = expected.lines().collect();
+                assert_eq!(findings(&called), expected, "{name}");
+            }
+        }
+    }
+}
+
+/// A system whose settings name the file at `path`, if it is one of theirs.
+fn with_files_named(path: &str) -> System {
+    let system = System::healthy();
+    match path {
+        "etc/ivalt/api.key" => system.write(IVALT, "[api]\nkey_file = \"/etc/ivalt/api.key\"\n"),
+        "etc/ivalt/ca.pem" => system.write(
+            IVALT,
+            "[api]\nkey = \"K\"\nca_file = \"/etc/ivalt/ca.pem\"\n",
+        ),
+        _ => &system,
+    };
+    system
+}
+
+#[test]
+fn an_unreadable_file_is_explained() {
+    let system = System::healthy();
+    fs::remove_file(system.path("etc/sudoers")).unwrap();
+    symlink("sudoers", system.path("etc/sudoers")).unwrap();
+    let large = File::create(system.path("etc/group")).unwrap();
+    large.set_len((16 << 20) + 1).unwrap();
+    let called = ivaltctl(&system, &["check"]);
+    let expected = "\
+locks out /etc/group [unreadable-file]
+  cannot be read (is larger than 16 MiB): what programs find there is not known, and a login that needs it fails or waits
+  fix: put a regular file in its place, or remove it; inspect: namei -l /etc/group
+locks out /etc/sudoers [unreadable-file]
+  cannot be read (Too many levels of symbolic links (os error 40)): what programs find there is not known, and a login that needs it fails or waits
+  fix: put a regular file in its place, or remove it; inspect: namei -l /etc/sudoers
+2 problems: 0 let users in, 2 lock users out, 0 warnings
+services that ask iVALT: sshd, sudo, sudo-i
+";
+    assert_eq!((called.status, called.stdout.as_str()), (2, expected));
+}
+
+/// What stops `enable` or `disable`; nothing does where it is empty. `@PATH: WHAT` is a sentence that says how to look.
+fn sentence(expected: &str, system: &System) -> String {
+    let dir = system.path("").display().to_string();
+    let expected = match expected.strip_prefix('@') {
+        Some(sentence) => {
+            let (path, _) = sentence.split_once(": ").unwrap();
+            match sentence.split_once(" …") {
+                Some((what, end)) => format!("{what}; inspect: namei -l {path}{end}"),
+                None => format!("{sentence}; inspect: namei -l {path}"),
+            }
+        }
+        None => expected.to_owned(),
+    };
+    let expected = expected.replace("DIR/", &dir);
+    match expected.as_str() {
+        "" => expected,
+        _ => format!("ivaltctl: {expected}\n"),
+    }
+}
+
+const LINK_DIR: &str = "@DIR/var/lib/ivalt: is not a folder, or is a symbolic link";
+const LOCK_LINK: &str =
+    "@DIR/var/lib/ivalt/exclusive.lock: is a symbolic link, or links in its path lead nowhere";
+const LOCK_FILE: &str = "@DIR/var/lib/ivalt/exclusive.lock: is not a regular file";
+const STATE_LINK: &str = "DIR/var/lib/ivalt/sudo.json: is a symbolic link; it is what `enable` writes: inspect it, then move it away";
+const STATE_FILE: &str = "DIR/var/lib/ivalt/sudo.json: is not a regular file; it is what `enable` writes: inspect it, then move it away";
+const SERVICE_LINK: &str = "/etc/pam.d/sudo: is a symbolic link, which `enable` does not replace; add this line manually: auth    required    pam_ivalt.so";
+const SERVICE_LINKS: &str =
+    "@/etc/pam.d/sudo: is a symbolic link, or links in its path lead nowhere";
+const SERVICE_FILE: &str = "@/etc/pam.d/sudo: is not a regular file";
+const NO_SERVICE: &str = "sudo: there is no such service; services are the files in /etc/pam.d, /usr/lib/pam.d, /usr/etc/pam.d, /usr/share/pam.d";
+const EDITED: &str = "edited since `enable`, so it is not put back; the difference:\nivaltctl: nothing was changed; undo the above in /etc/pam.d/sudo and run this again, or remove the lines below \"ivaltctl enable\" manually";
+const DROP_IN_LINK: &str =
+    "@/etc/ssh/sshd_config.d/00-ivalt.conf: is a symbolic link, or links in its path lead nowhere";
+const DROP_IN_FILE: &str = "@/etc/ssh/sshd_config.d/00-ivalt.conf: is not a regular file";
+
+/// Service, path, whether a folder is expected there; and for traps what `enable` says, and after one without it what
+/// `disable` says.
+type WriteRow = (
+    &'static str,
+    &'static str,
+    bool,
+    &'static [(&'static [Trap], &'static str, &'static str)],
+);
+
+const WRITTEN: &[WriteRow] = &[
+    (
+        "sudo",
+        "var/lib/ivalt/exclusive.lock",
+        false,
+        &[
+            (
+                &[Relative, Absolute, Chain, Loop, LinkToNull],
+                LOCK_LINK,
+                LOCK_LINK,
+            ),
+            (&[Fifo, Device, Folder, Null], LOCK_FILE, LOCK_FILE),
+        ],
+    ),
+    (
+        "sudo",
+        "var/lib/ivalt/sudo.json",
+        false,
+        &[
+            (
+                &[Relative, Absolute, Chain, Loop, LinkToNull],
+                STATE_LINK,
+                STATE_LINK,
+            ),
+            (&[Fifo, Device, Folder, Null], STATE_FILE, STATE_FILE),
+        ],
+    ),
+    (
+        "sudo",
+        "var/lib/ivalt/.sudo.json.new",
+        false,
+        &[(
+            &[Relative, Absolute, Chain, Loop, LinkToNull, Fifo, Device],
+            "",
+            "",
+        )],
+    ),
+    (
+        "sudo",
+        "var/lib/ivalt",
+        true,
+        &[(
+            &[
+                Relative, Absolute, Chain, Loop, LinkToNull, Fifo, Device, Null,
+            ],
+            LINK_DIR,
+            LINK_DIR,
+        )],
+    ),
+    (
+        "sudo",
+        "var/lib",
+        true,
+        &[
+            (
+                &[Relative, Absolute],
+                "@DIR/var/lib/ivalt: No such file or directory (os error 2)",
+                "@DIR/var/lib/ivalt: No such file or directory (os error 2)",
+            ),
+            (
+                &[Chain, Loop],
+                "@DIR/var/lib/ivalt: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/var/lib/ivalt: is a symbolic link, or links in its path lead nowhere",
+            ),
+            (&[Fifo, Device, Null], LINK_DIR, LINK_DIR),
+        ],
+    ),
+    (
+        "sudo",
+        "etc/pam.d/sudo",
+        false,
+        &[
+            (OUT, SERVICE_LINK, EDITED),
+            (LINKS, SERVICE_LINK, SERVICE_LINKS),
+            (SPECIAL, SERVICE_FILE, SERVICE_FILE),
+            (
+                &[Folder],
+                "@/etc/pam.d/sudo: Is a directory (os error 21)",
+                "@/etc/pam.d/sudo: Is a directory (os error 21)",
+            ),
+            (&[LinkToNull], SERVICE_LINK, EDITED),
+        ],
+    ),
+    (
+        "sudo",
+        "etc/pam.d/.sudo.new",
+        false,
+        &[
+            (
+                &[Relative, Absolute, Chain, Loop, LinkToNull, Fifo, Device],
+                "",
+                "",
+            ),
+            (
+                &[Folder],
+                "@/etc/pam.d/sudo: .sudo.new beside it: Is a directory (os error 21) …; everything was put back",
+                "@/etc/pam.d/sudo: .sudo.new beside it: Is a directory (os error 21)",
+            ),
+        ],
+    ),
+    (
+        "sudo",
+        "etc/pam.d",
+        true,
+        &[
+            (OUT, NO_SERVICE, EDITED),
+            (
+                LINKS,
+                "@/etc/pam.d/sudo: Too many levels of symbolic links (os error 40)",
+                SERVICE_LINKS,
+            ),
+            (
+                SPECIAL,
+                NO_SERVICE,
+                "@/etc/pam.d/sudo: is not a folder, or is a symbolic link",
+            ),
+        ],
+    ),
+    (
+        "sshd",
+        "etc/ssh/sshd_config.d/00-ivalt.conf",
+        false,
+        &[
+            (
+                OUT,
+                "@/etc/ssh/sshd_config.d/00-ivalt.conf: is a symbolic link, or links in its path lead nowhere …; everything was put back",
+                "",
+            ),
+            (
+                LINKS,
+                "/etc/ssh/sshd_config.d/00-ivalt.conf: Too many levels of symbolic links (os error 40)",
+                DROP_IN_LINK,
+            ),
+            (
+                SPECIAL,
+                "/etc/ssh/sshd_config.d/00-ivalt.conf: is not a regular file",
+                DROP_IN_FILE,
+            ),
+        ],
+    ),
+    (
+        "sshd",
+        "etc/ssh/sshd_config.d",
+        true,
+        &[
+            (
+                OUT,
+                "@/etc/ssh/sshd_config.d/00-ivalt.conf: No such file or directory (os error 2) …; everything was put back",
+                "",
+            ),
+            (
+                LINKS,
+                "/etc/ssh/sshd_config.d/00-ivalt.conf: Too many levels of symbolic links (os error 40)",
+                DROP_IN_LINK,
+            ),
+            (
+                SPECIAL,
+                "/etc/ssh/sshd_config.d/00-ivalt.conf: Not a directory (os error 20)",
+                "@/etc/ssh/sshd_config.d/00-ivalt.conf: is not a folder, or is a symbolic link",
+            ),
+        ],
+    ),
+];
+
+/// A system that has no iVALT yet.
+fn without_ivalt() -> System {
+    let system = System::healthy();
+    for name in ["sshd", "sudo", "sudo-i"] {
+        let lines = "auth requisite pam_unix.so\naccount required pam_permit.so\n";
+        system.write(&format!("etc/pam.d/{name}"), lines);
+    }
+    system
+}
+
+#[track_caller]
+fn stops(system: &System, words: &[&str], outside: &Outside, name: &str, expected: &str) {
+    let called = ivaltctl(system, words);
+    outside.is_untouched(name);
+    let status = i32::from(!expected.is_empty());
+    let expected = sentence(expected, system);
+    assert_eq!((called.stderr, called.status), (expected, status), "{name}");
+}
+
+#[test]
+fn what_enable_and_disable_write() {
+    if no_root("makes devices") {
+        return;
+    }
+    for (service, path, is_folder, traps) in WRITTEN {
+        for (traps, enable, disable) in *traps {
+            for trap in *traps {
+                let outside = Outside::new();
+                let target = outside.target(*is_folder);
+                let system = without_ivalt();
+                trap.set(&system, path, &target);
+                let name = format!("enable: {path} {trap:?}");
+                stops(
+                    &system,
+                    &["enable", service, "--yes"],
+                    &outside,
+                    &name,
+                    enable,
+                );
+                let system = without_ivalt();
+                stops(
+                    &system,
+                    &["enable", service, "--yes"],
+                    &outside,
+                    "enable",
+                    "",
+                );
+                trap.set(&system, path, &target);
+                let name = format!("disable: {path} {trap:?}");
+                stops(
+                    &system,
+                    &["disable", service, "--yes"],
+                    &outside,
+                    &name,
+                    disable,
+                );
+            }
+        }
+    }
+}
+
+/// Whoever owns DIR can swap a folder for a link between any two calls.
+#[test]
+fn a_folder_that_becomes_a_link_meanwhile() {
+    for name in ["etc/pam.d", "var/lib/ivalt", "var/lib"] {
+        let (system, outside) = (without_ivalt(), TempDir::new());
+        for file in ["sudo", "sudo-i", "sshd", "sudo.json", "exclusive.lock"] {
+            let text = format!("auth requisite pam_unix.so # {CANARY}\n");
+            outside.write(file, text, 0o644);
+        }
+        fs::create_dir_all(outside.join("ivalt")).unwrap();
+        fs::create_dir_all(system.path("var/lib/ivalt")).unwrap();
+        let before = states(outside.path());
+        let below = outside.path().strip_prefix("/").unwrap();
+        let (real, link) = (system.path(name), system.path("link"));
+        symlink(Path::new(&"../".repeat(40)).join(below), &link).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    exchange(&real, &link);
+                }
+            });
+            for _ in 0..25 {
+                for verb in ["enable", "disable"] {
+                    let called = ivaltctl(&system, &[verb, "sudo", "--yes"]);
+                    assert!([0, 1].contains(&called.status), "{called:?}");
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(states(outside.path()), before, "{name}");
+    }
+}
+
+fn exchange(one: &Path, other: &Path) {
+    let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
+    let (here, flag) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+    // SAFETY: renameat2(2) reads two C strings.
+    done(unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), flag) });
+}
+
+#[test]
+fn a_root_that_is_a_link_and_one_that_is_no_folder() {
+    let (system, links) = (System::healthy(), TempDir::new());
+    let (link, file) = (links.join("link"), links.write("file", "", 0o644));
+    symlink(system.path(""), &link).unwrap();
+    let call = |words: &[&str], root: &Path| {
+        tool::ivaltctl(&[words, &["--root", root.to_str().unwrap()]].concat())
+    };
+    assert_eq!(call(&["check"], &link).status, 0);
+    for (words, end) in [
+        (&["check"] as &[&str], "checked"),
+        (&["enable", "sudo", "--yes"], "changed"),
+        (&["disable", "sudo", "--yes"], "changed"),
+    ] {
+        let called = call(words, &file);
+        let why = format!(
+            "ivaltctl: {}: is not a folder; nothing was {end}\n",
+            file.display()
+        );
+        assert_eq!((called.status, called.stderr), (1, why));
+    }
+}
+
+/// A kernel before 5.6 answers ENOSYS; filters of older containers EPERM.
+#[test]
+fn a_kernel_without_openat2() {
+    let system = System::healthy();
+    let dir = system.path("").display().to_string();
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let run = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+            command.args(words).env_clear().stdin(Stdio::null());
+            // SAFETY: prctl(2) alone is called between fork and exec.
+            unsafe { command.pre_exec(move || without_openat2(errno)) };
+            called(command.output().unwrap())
+        };
+        for words in [
+            ["check", "--root", &dir].as_slice(),
+            &["disable", "sudo", "--root", &dir],
+        ] {
+            let end = if words[0] == "check" {
+                "checked"
+            } else {
+                "changed"
+            };
+            let why = format!(
+                "ivaltctl: {dir}: this kernel does not offer openat2(2), without which a link in the folder could lead out of \
+                 it; it is there from Linux 5.6 on (uname -r), unless a container's filter forbids it; nothing was {end}\n"
+            );
+            let called = run(words);
+            assert_eq!((called.status, called.stderr), (1, why), "{errno}");
+        }
+        let here = run(&["check", "--json"]);
+        assert_eq!(here.stderr, "");
+        assert!(here.json()["findings"].is_array());
+    }
+}
+
+fn without_openat2(errno: i32) -> io::Result<()> {
+    let rule = |code: u32, jt, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf: 0,
+        k,
+    };
+    let (load, equals, answer) = (
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    );
+    let mut rules = [
+        rule(load, 0, 0),
+        rule(equals, 1, libc::SYS_openat2 as u32),
+        rule(answer, 0, libc::SECCOMP_RET_ALLOW),
+        rule(answer, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+    ];
+    let program = libc::sock_fprog {
+        len: rules.len() as u16,
+        filter: rules.as_mut_ptr(),
+    };
+    // SAFETY: prctl(2) reads the program, which lives until it returns.
+    let set = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Escape sequences, C1 controls and changes of direction, of DIR and of the command line; JSON has its own escapes.
+#[test]
+fn foreign_text_is_made_visible() {
+    const HOSTILE: &str = "\u{1b}[2k\u{9b}1m\u{202e}\u{7}";
+    const SHOWN: &str = "\\u{1b}[2k\\u{9b}1m\\u{202e}\\u{7}";
+    let system = without_ivalt();
+    let lines = format!("auth\trequisite pam_unix.so\n# {HOSTILE}.\n");
+    system.write("etc/pam.d/sudo", &lines);
+    let covered = "auth requisite pam_unix.so\nauth required pam_ivalt.so\n";
+    system.write(&format!("etc/pam.d/x{HOSTILE}"), covered);
+    let called = |words: &[&str]| {
+        let called = ivaltctl(&system, words);
+        for text in [&called.stdout, &called.stderr] {
+            let acts = |c: char| (c.is_control() && !"\n\t".contains(c)) || c == '\u{202e}';
+            assert!(!text.contains(acts), "{text:?}");
+        }
+        called
+    };
+    let enabled = called(&["enable", "sudo", "--yes"]);
+    assert_eq!((enabled.status, enabled.stderr.as_str()), (0, ""));
+    let diff = format!(
+        " auth\trequisite pam_unix.so\n+# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.\n+auth    required    pam_ivalt.so\n # {SHOWN}.\n"
+    );
+    assert!(enabled.stdout.contains(&diff), "{}", enabled.stdout);
+    let services = format!("services that ask iVALT: sudo, sudo-i, x{SHOWN}\n");
+    let checked = called(&["check"]).stdout;
+    assert!(checked.ends_with(&services), "{checked}");
+    let report = ivaltctl(&system, &["check", "--json"]).json();
+    assert_eq!(
+        report["services"],
+        json!(["sudo", "sudo-i", format!("x{HOSTILE}")])
+    );
+    system.write("etc/pam.d/sudo", &lines.replace('.', "!"));
+    let edited = called(&["disable", "sudo", "--yes"]).stdout;
+    assert!(edited.contains(&format!("+# {SHOWN}!\n")), "{edited}");
+    called(&["enable", &format!("a{HOSTILE}"), "--yes"]);
+    for words in [
+        ["check", "--root", &format!("/{HOSTILE}")],
+        ["users", "list", &format!("--config=/{HOSTILE}")],
+    ] {
+        let refused = tool::ivaltctl(&words).stderr;
+        assert!(
+            refused.contains(SHOWN) && !refused.contains('\u{1b}'),
+            "{refused}"
+        );
+    }
+}
