@@ -49,6 +49,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{Command, CommandLine};
+use ivalt_core::problem::Problem;
 use ivalt_core::trusted_file::Trust;
 
 /// The exit status; the numbers are those of ivaltctl(8).
@@ -73,9 +74,10 @@ pub enum Exit {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
-impl<E: std::fmt::Display> From<E> for Refused {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
+/// From nothing else: an error of the system alone says neither what nor where, see [`system_error`].
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem.to_string())
     }
 }
 

@@ -60,7 +60,7 @@ impl Root {
         })?;
         let mut root = Self {
             // A relative folder would be found in any sentence that names files below it.
-            folder: std::path::absolute(folder)?,
+            folder: crate::system_error::absolute(folder)?,
             handle: Arc::new(handle.into()),
             has_openat2: true,
             changed: BTreeMap::new(),

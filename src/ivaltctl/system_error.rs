@@ -2,7 +2,7 @@
 //! about it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -28,6 +28,21 @@ pub fn problem(path: &Path, what: &str, error: &io::Error) -> Problem {
         None if errno.is_none() => problem,
         None => problem.fix(format!("inspect: namei -l {}", word(path))),
     }
+}
+
+/// The path from the root of the file system on.
+///
+/// # Errors
+/// The current folder is gone.
+pub fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    std::path::absolute(path).map_err(|error| {
+        let what = format!(
+            "cannot be found from the current folder: {}",
+            reason(&error)
+        );
+        let problem = Problem::new(ProblemKind::Unreadable, what).in_file(path);
+        problem.fix("name it by its absolute path")
+    })
 }
 
 /// Only root may: the command as it was typed, with sudo in front.

@@ -555,14 +555,14 @@ enable_killed_at_every_step_case() {
 kill_at_every() {
     local trace=$sandbox/trace number kills=0
     for number in {1..30}; do
-        capture strace -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
+        capture strace -y -o "$trace" -e "trace=$1,/^rename" -e "inject=$1:signal=KILL:when=$number" \
             ivaltctl enable sshd --yes --confirm-within 1s || true
         wait_for 'the end of the waiter' no_waiter_runs
         # A new file that was not renamed yet may be left, which the next `enable` replaces.
         expect_untouched --exclude='.*.new'
         grep -q '^+++ killed by SIGKILL' "$trace" || break
         kills=$((kills + 1))
-        written+=("$(grep -cE '^rename.*"/etc/[^"]*"[^"]* = 0$' "$trace" || true)")
+        written+=("$(grep -cE '^rename.*</etc/[^>]*>, "[^"]*"[^"]* = 0$' "$trace" || true)")
     done
     [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/captured")"
 }
@@ -766,6 +766,7 @@ enable_and_disable_dry_run_change_nothing_case() {
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
+    wait_for 'the end of the waiters' no_waiter_runs
     # An older version left it open.
     chmod 0755 /var/lib/ivalt
     dry_run_changes_nothing 0 disable --all

@@ -178,6 +178,18 @@ edited_since_enabled() {
     diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
     rm /etc/pam.d/elsewhere "$sandbox/elsewhere" "$sandbox/further"
     report
+    step 'removal is refused where pam-auth-update refuses, and iVALT stays on everywhere'
+    pam_auth_update --enable ivalt
+    sed -i '/^# here are the per-package modules/a auth\toptional\tpam_faildelay.so' /etc/pam.d/common-auth
+    rm -rf "$sandbox/edited"
+    cp -a /etc/pam.d "$sandbox/edited"
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    expect_captured 'Local modifications to /etc/pam.d/common-*, not updating.'
+    expect_captured "/etc/pam.d/common-auth:$(grep -n pam_ivalt /etc/pam.d/common-auth | cut -d: -f1):"
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
+    sed -i '/pam_faildelay.so$/d' /etc/pam.d/common-auth
+    pam_auth_update --disable ivalt
+    report
 }
 
 # As if openssh-server had been purged, and its file with it.

@@ -64,7 +64,7 @@ pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     let root = Root::open(&args.root);
     let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
     let config = if root.is_this_machine() {
-        std::path::absolute(config)?
+        crate::system_error::absolute(config)?
     } else {
         config.to_owned()
     };

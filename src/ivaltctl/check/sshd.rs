@@ -188,7 +188,7 @@ impl MatchScope<'_> {
             None => (self.configuration.main.clone(), None),
         };
         let source = self.configuration.source;
-        let place = self.place_of_fix(keyword, fix);
+        let place = self.place_of_fix(fix);
         let reload = sshd_program::reload_command(self.context.root);
         let fix = format!("write {place}: {fix}; then: sshd -t && {reload}");
         Finding {
@@ -208,30 +208,34 @@ impl MatchScope<'_> {
     }
 
     /// In place of the line that sets the keyword of the fix; else where it counts for these connections.
-    fn place_of_fix(&self, keyword: &str, fix: &str) -> String {
-        let of_fix = fix
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let outside = self.configuration.global.get(&of_fix);
-        let outside = outside.and_then(|value| value.location.as_ref());
-        let in_block = !self.prefix.is_empty();
-        match (self.location(&of_fix), self.location(keyword)) {
-            (Some((file, line)), _)
-                if !is_vendors(file) && (!in_block || self.location(&of_fix) != outside) =>
-            {
+    fn place_of_fix(&self, fix: &str) -> String {
+        let keyword = fix.split(' ').next().unwrap_or_default();
+        let keyword = keyword.to_ascii_lowercase();
+        let set = self.location(&keyword).filter(|_| self.sets(&keyword));
+        let main = &self.configuration.main;
+        match (set, self.first_line()) {
+            (Some((file, line)), _) if !is_vendors(file) => {
                 format!("in {}, in place of line {line}", file.display())
             }
-            (_, Some((file, line))) if in_block => {
-                format!("in {}, above line {line}", file.display())
-            }
+            (None, Some((file, line))) => format!("in {}, above line {line}", file.display()),
             // Further down, an earlier value would count, or the line would belong to a Match block.
-            (None, _) if !is_vendors(&self.configuration.main) => {
-                format!("at the top of {}", self.configuration.main.display())
-            }
+            (None, None) if !is_vendors(main) => format!("at the top of {}", main.display()),
             _ => format!("in {LOCAL}"),
         }
+    }
+
+    /// Whether the value is of the block itself, if this is one.
+    fn sets(&self, keyword: &str) -> bool {
+        let outside = self.configuration.global.get(keyword);
+        let outside = outside.and_then(|value| value.location.as_ref());
+        self.prefix.is_empty() || self.location(keyword) != outside
+    }
+
+    /// Of the block, if this is one.
+    fn first_line(&self) -> Option<&Location> {
+        let own = self.values.keys().filter(|keyword| self.sets(keyword));
+        let lines = own.filter_map(|keyword| self.location(keyword));
+        lines.min().filter(|_| !self.prefix.is_empty())
     }
 
     /// Whether a finding holds for all connections: what the block does not change is reported once.

@@ -302,7 +302,7 @@ fn refuse_dangerous(
 ) -> Result<Vec<Finding>, Refused> {
     let result = plan::after(root, changes);
     let config = if root.is_this_machine() {
-        &std::path::absolute(config)?
+        &system_error::absolute(config)?
     } else {
         config
     };

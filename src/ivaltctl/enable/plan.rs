@@ -13,6 +13,7 @@ use crate::finding::Finding;
 use crate::pam_stack::{self, ALIAS_SERVICES, Include};
 use crate::root::Root;
 use crate::sshd_config::{self, SshdConfig};
+use crate::system_error;
 
 /// Read before all others: sshd takes the first value it finds.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
@@ -225,7 +226,7 @@ fn sshd_lines(root: &Root, setup: SshdSetup) -> Result<Vec<&'static str>, Refuse
 fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
-    let before = before.map_err(|error| Refused(format!("{DROP_IN}: {error}")))?;
+    let before = before.map_err(|error| system_error::problem(&path, "cannot be read", &error))?;
     let text = format!("{HEADER}\n{}\n", lines.join("\n"));
     Ok(Change {
         before: before.map(Content),
@@ -237,7 +238,9 @@ fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
 /// Before OpenSSH 8.2 there is no `Include`; elsewhere it may be missing, come too late, or be in a `Match` block. To
 /// write one would make sshd read whatever else is in that folder.
 fn at_the_top(root: &Root, main: &Path, lines: &[&str]) -> Result<Change, Refused> {
-    let before = root.read_bytes(main)?;
+    let before = root
+        .read_bytes(main)
+        .map_err(|error| system_error::problem(main, "cannot be read", &error))?;
     let ours = format!("{HEADER}\n{}\n{FOOTER}\n", lines.join("\n"));
     Ok(Change {
         path: main.to_owned(),

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{read, reload, restore_files};
+use super::{not_read, read, reload, restore_files};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
 use crate::system_error::reason;
@@ -150,7 +150,10 @@ fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
         return Ok(false);
     }
     for change in &state.changes {
-        let now = read(root, &change.path)?.unwrap_or_default();
+        let now = read(root, &change.path);
+        let now = now
+            .map_err(|error| not_read(&change.path, &error))?
+            .unwrap_or_default();
         if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
             states.keep(&change.path, &now)?;
         }

@@ -197,7 +197,10 @@ impl StateDir {
         let Some(folder) = &self.folder else {
             return Ok(states);
         };
-        for name in folder.names()? {
+        let names = folder
+            .names()
+            .map_err(|error| cannot_be_used(FOLDER, &error))?;
+        for name in names {
             if Path::new(&name).extension() == Some(OsStr::new("json")) {
                 states.extend(self.read(folder, &name)?);
             }
@@ -249,7 +252,7 @@ impl LockedStateDir {
     /// # Errors
     /// Nothing has changed then.
     pub fn save(&self, state: &SavedState) -> Result<(), Refused> {
-        let text = serde_json::to_vec_pretty(state)?;
+        let text = serde_json::to_vec_pretty(state).map_err(|error| Refused(error.to_string()))?;
         self.replace(&file(&state.service), &text)
     }
 
@@ -305,16 +308,13 @@ fn make(root: &Root, folder: &Path) -> io::Result<()> {
 /// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only
 /// read is of an older version.
 fn refuse_if_others_write(path: &str, folder: &Folder) -> Result<(), Refused> {
-    let metadata = folder.handle().metadata()?;
+    let refuse = |error: io::Error| cannot_be_used(path, &error);
+    let metadata = folder.handle().metadata().map_err(refuse)?;
     let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
     if ![0, trust().effective_uid].contains(&owner) || mode & 0o022 != 0 {
         return Err(Refused(format!(
             "{path}: belongs to user id {owner} and has the mode {mode:04o}, so what is in it may not be ivaltctl's; nothing was changed; inspect it (ls -la {path}), then move it away: mv {path} {path}.old"
         )));
-    }
-    if mode & 0o077 != 0 {
-        let private = Permissions::from_mode(0o700);
-        folder.handle().set_permissions(private)?;
     }
     Ok(())
 }

@@ -289,11 +289,12 @@ fn at_include_stays_where_the_stack_goes_on() {
 #[test]
 fn a_jump_into_an_included_file() {
     let jump = "auth [success=1 default=ignore] pam_succeed_if.so user = backup\n";
-    for (include, jumps) in [
-        ("auth include common-auth\n", true),
+    for (include, count, jumps) in [
+        ("auth include common-auth\n", 1, true),
         // Already one line.
-        ("auth substack common-auth\n", false),
+        ("auth substack common-auth\n", 2, false),
     ] {
+        let jump = jump.replace("success=1", &format!("success={count}"));
         let files = [
             SUSE,
             (

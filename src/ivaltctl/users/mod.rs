@@ -597,7 +597,9 @@ fn require_no_problems(
     for sentence in sentences.iter().take(MOST) {
         terminal::print_error(sentence.as_str());
     }
-    output.set("problems", sentences);
+    if !sentences.is_empty() {
+        output.set("problems", sentences);
+    }
     let more = problems.len().saturating_sub(MOST);
     let more = match more {
         0 => String::new(),

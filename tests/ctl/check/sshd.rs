@@ -139,6 +139,39 @@ fn the_fix_keeps_the_way_by_password() {
     );
 }
 
+/// The lists that are there stay.
+#[test]
+fn the_fix_adds_the_list_that_a_line_waits_for() {
+    let system = System::healthy();
+    let checked = system
+        .write("etc/pam.d/sshd", &three_lines("hostbased"))
+        .check();
+    let fix = checked.findings()[0]["fix"].as_str().unwrap();
+    let lists =
+        "hostbased,keyboard-interactive publickey,keyboard-interactive keyboard-interactive";
+    let start = format!(
+        "write in /etc/ssh/sshd_config, in place of line 5: AuthenticationMethods {lists}; "
+    );
+    assert!(fix.starts_with(&start), "{fix}");
+}
+
+/// What all others have stays.
+#[test]
+fn the_fix_of_a_block_is_written_there() {
+    let system = System::healthy();
+    key_and_ivalt(&system).write("etc/pam.d/sshd", &three_lines("publickey"));
+    key_of_bob(&system).append(
+        SSHD,
+        "Match User bob\nX11Forwarding no\nPubkeyAuthentication no\n",
+    );
+    let checked = system.check();
+    let fix = checked.findings()[0]["fix"].as_str().unwrap();
+    let place = "write in /etc/ssh/sshd_config, above line 7: AuthenticationMethods ";
+    assert!(fix.starts_with(place), "{fix}");
+    assert!(write_fix(&system, fix));
+    system.check().gives("the fix", &[]);
+}
+
 #[test]
 fn sshd() {
     all_give(&[

@@ -1,5 +1,6 @@
 //! `users --dry-run`: what would be done is said, and nothing is.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -7,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{FILE, Store};
 
-/// The names in the folder, and what a change of users.toml would change of it.
-fn facts(store: &Store) -> (Vec<std::ffi::OsString>, Option<(u64, i64, i64, Vec<u8>)>) {
+/// The names in a folder, and what a change of users.toml would change of it.
+type Facts = (Vec<OsString>, Option<(u64, i64, i64, Vec<u8>)>);
+
+fn facts(store: &Store) -> Facts {
     let entries = fs::read_dir(store.folder.path()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -96,7 +99,7 @@ fn nothing_is_changed_and_no_lock_file_is_left() {
         &["import", "-"],
         0,
         &format!("1 user added; already present: bin {END}"),
-        said(json!({"added": 1, "skipped": ["bin"], "problems": []})),
+        said(json!({"added": 1, "skipped": ["bin"], "repeated": [], "without_mobile": []})),
     );
     let no_entry = format!(
         "{0}: no entry for ghost; add one: ivaltctl --config {1} users add ghost MOBILE",
@@ -180,7 +183,7 @@ fn refusals_in_json() {
     );
     let called = store.typed(
         &["import", "-", "--json"],
-        "bin,0\nsync,+14155550102,perhaps\n",
+        "name,mobile,enabled\nbin,1,\nsync,+14155550102,perhaps\n",
     );
     assert_eq!(called.status, 1);
     assert_eq!(
@@ -188,8 +191,8 @@ fn refusals_in_json() {
         json!({
             "changed": false, "done": "nothing",
             "problems": [
-                "standard input:1: bin: the mobile is not E.164; write + and 7 to 15 digits, like +14155550100",
-                "standard input:2: sync: enabled must be true or false",
+                "standard input:2: bin: the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100",
+                "standard input:3: sync: enabled must be true or false",
             ],
             "refused": "2 rows are refused; nothing was changed",
         })

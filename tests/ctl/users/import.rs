@@ -67,7 +67,7 @@ fn a_csv_file_is_imported_whole() {
         again.json(),
         json!({
             "changed": false,
-            "done": "imported",
+            "done": "nothing",
             "added": 0,
             "skipped": ["bin", "first.last", "root", "sync"],
             "without_mobile": ["daemon"],

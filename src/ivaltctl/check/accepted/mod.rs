@@ -15,6 +15,7 @@ use crate::caller::caller;
 use crate::command_line::CheckArgs;
 use crate::finding::{Finding, Outdated};
 use crate::root::Root;
+use crate::system_error;
 use crate::terminal::{self, visible};
 use crate::users::file::UsersFile;
 use crate::{Exit, Refused, enable, trust};
@@ -191,7 +192,7 @@ pub fn change(args: &CheckArgs, config: &Path) -> Option<Result<Exit, Refused>> 
 
 fn accept(target: &Target, because: &str, config: &Path, json: bool) -> Result<Exit, Refused> {
     let root = Root::this_machine()?;
-    let found = found(&root, target, &std::path::absolute(config)?)?;
+    let found = found(&root, target, &system_error::absolute(config)?)?;
     if let Some(impossible) = found.iter().find(|finding| !record::is_possible(finding)) {
         return Err(not_acceptable(impossible));
     }

@@ -163,6 +163,16 @@ impl Edit {
         })
     }
 
+    /// As a person is to write it: a line of pam.conf begins with its service.
+    fn shown(&self, service: &str) -> String {
+        if self.files().any(|file| file == Path::new(PAM_CONF)) {
+            self.text
+                .replace("auth    ", &format!("{service} auth    "))
+        } else {
+            self.text.clone()
+        }
+    }
+
     fn files(&self) -> impl Iterator<Item = &Path> {
         self.changes
             .iter()
@@ -260,7 +270,7 @@ impl<'a> Judge<'a> {
     /// The finding with the fix that holds.
     pub fn settle(&self, service: &str, found: StackFinding) -> Finding {
         let text = match self.edit(service, &found) {
-            Some(edit) => edit.text.clone(),
+            Some(edit) => edit.shown(service),
             None => found.fix.words.clone(),
         };
         Finding {

@@ -3,9 +3,9 @@
 use super::fixes::{Change, Edit, Fix, Place};
 use super::only_after::is_sshd;
 use super::paths::{ExecutionPath, IvaltOutcome};
-use super::{Message, StackUnderTest, line, wrong_password_ends};
+use super::{Message, StackUnderTest, line};
 use crate::finding::Severity;
-use crate::pam_stack::{Module, ModuleKind, Rule, RuleTarget, ivalt_rules};
+use crate::pam_stack::{self, Module, ModuleKind, Rule, RuleTarget, RuleType, ivalt_rules};
 
 /// Checks whether somebody with a wrong password is asked for a token.
 pub fn check(stack: &mut StackUnderTest) {
@@ -14,19 +14,22 @@ pub fn check(stack: &mut StackUnderTest) {
     }
 }
 
-/// Whether a stack ends at a wrong password, and goes on to pam_ivalt at a right one.
+/// Whether a stack ends at a wrong password, and goes on to pam_ivalt at a right one; for everybody, root too.
 pub fn is_final(stack: &StackUnderTest) -> bool {
-    // There are none where the stack was not understood.
-    let paths = &stack.paths;
-    let wrong = |path: &ExecutionPath| {
-        path.facts.after_refusal || (path.lets_in() && path.facts.ivalt == IvaltOutcome::NotAsked)
-    };
+    let unasked =
+        |path: &ExecutionPath| path.lets_in() && path.facts.ivalt == IvaltOutcome::NotAsked;
+    ends_at_refusal(stack) && !stack.paths.iter().any(unasked)
+}
+
+/// The same for those whom it asks. There are no paths where the stack was not understood.
+fn ends_at_refusal(stack: &StackUnderTest) -> bool {
+    let wrong = |path: &ExecutionPath| path.facts.after_refusal;
     let right = |path: &ExecutionPath| {
         let facts = &path.facts;
         let asked = facts.ivalt == IvaltOutcome::Allowed && !facts.method_passed;
         path.lets_in() && asked && !path.has_no_proof()
     };
-    !paths.iter().any(wrong) && paths.iter().any(right)
+    !stack.paths.iter().any(wrong) && stack.paths.iter().any(right)
 }
 
 /// A substack keeps a failure to itself: no control field of the lines around it can see it.
@@ -171,5 +174,14 @@ fn included(stack: &StackUnderTest, at: usize) -> Option<(Edit, String)> {
 
 /// Whether a wrong password ends the edited stack, and a right one does not.
 fn ends(stack: &StackUnderTest, edit: &Edit) -> bool {
-    wrong_password_ends(&edit.apply(stack.codes.root, stack.service), stack.service)
+    let root = edit.apply(stack.codes.root, stack.service);
+    pam_stack::read(&root, stack.service).is_ok_and(|read| {
+        let rules = read.own(RuleType::Auth);
+        ends_at_refusal(&StackUnderTest::new(
+            &root,
+            stack.service,
+            RuleType::Auth,
+            rules,
+        ))
+    })
 }

@@ -267,3 +267,99 @@ fn a_line_above_the_password_is_not_sent_below_a_sufficient_one() {
         fix.split_once('\n').expect("lines").1.to_owned() + "\n"
     );
 }
+
+/// Lines of a service in a system with two files to include, and what is offered for its first finding of this id.
+fn first_fix(service: &str, text: &str, id: &str) -> (Root, String, Edit) {
+    let path = Path::new("/etc/pam.d").join(service);
+    let mine = "auth sufficient pam_unix.so\naccount required pam_unix.so\n";
+    let root = Root::new(&trees().join("debian-12"))
+        .with(Path::new("/etc/pam.d/mine"), mine.into())
+        .with(&path, text.into());
+    let mut offered = offered(&root, service).into_iter();
+    let (finding, edit) = offered.find(|(finding, _)| finding.id == id).expect(id);
+    (root, finding.fix, edit)
+}
+
+#[test]
+fn an_edit_takes_a_continued_line_whole() {
+    let text = "# first\n@include common-auth\nauth \\\n  optional \\\n# ours\n  pam_ivalt.so\n\n@include common-account";
+    let (root, fix, edit) = first_fix("login", text, "denial-does-not-deny");
+    let edited = edit.apply(&root, "login");
+    let text = edited.read(Path::new("/etc/pam.d/login")).expect("a text");
+    let expected = format!("# first\n@include common-auth\n{fix}\n\n@include common-account\n");
+    assert_eq!(text, expected);
+    assert_eq!(fix, "auth    required    pam_ivalt.so");
+}
+
+/// `@include` brings lines of every type, and a substack those of one.
+#[test]
+fn account_lines_stay_where_an_include_becomes_a_substack() {
+    let text = "@include mine\nauth required pam_ivalt.so\n";
+    let (root, fix, edit) = first_fix("login", text, "bypassed");
+    assert_eq!(fix, "auth    substack    mine\naccount    include    mine");
+    let edited = edit.apply(&root, "login");
+    let service = pam_stack::read(&edited, "login").expect("a service");
+    assert_eq!(service.own(RuleType::Account).len(), 1);
+}
+
+#[test]
+fn lines_of_pam_conf_begin_with_their_service() {
+    let dir = TempDir::new();
+    let path = Path::new("/etc/pam.conf");
+    let text = "sudo auth requisite pam_unix.so\nsudo auth optional pam_ivalt.so\nsu auth required pam_deny.so\n";
+    let root = Root::new(dir.path()).with(path, text.into());
+    let (finding, edit) = offered(&root, "sudo").swap_remove(0);
+    let line = "sudo auth    required    pam_ivalt.so";
+    assert_eq!(finding.fix, line);
+    let edited = edit.apply(&root, "sudo").read(path).expect("a text");
+    let expected = text.replace("sudo auth optional pam_ivalt.so", line);
+    assert_eq!(edited, expected);
+}
+
+fn asks_after_refusal(root: &Root, service: &str) -> bool {
+    let read = pam_stack::read(root, service).expect("a service");
+    let rules = read.own(RuleType::Auth);
+    let stack = StackUnderTest::new(root, service, RuleType::Auth, rules);
+    stack.paths.iter().any(|path| path.facts.after_refusal)
+}
+
+/// On Fedora, whose files end in `sufficient` lines, what makes it right is these lines with jumps.
+#[test]
+fn the_fix_of_a_substack_ends_at_a_wrong_password() {
+    let substacks = ELSEWHERE.iter().filter(|row| row.3.contains("substack"));
+    let mut fixed = 0;
+    for (tree, service, from, to) in substacks {
+        let root = Root::new(&trees().join(tree));
+        let path = pam_stack::service_file(&root, service).expect("a service");
+        let text = root.read(&path).expect("a text");
+        let with_ivalt = format!("{to}\nauth required pam_ivalt.so");
+        let root = root.with(&path, text.replacen(from, &with_ivalt, 1));
+        assert!(asks_after_refusal(&root, service), "{service}");
+        let mut offered = offered(&root, service);
+        assert_eq!(
+            offered.len(),
+            1,
+            "{service}: {:#?}",
+            findings_of(&root, service)
+        );
+        let (finding, edit) = offered.swap_remove(0);
+        assert_eq!(finding.id, "wrong-password-goes-on");
+        let edited = edit.apply(&root, service);
+        assert_eq!(findings(&edited), [], "{service}");
+        assert!(!asks_after_refusal(&edited, service), "{service}");
+        fixed += 1;
+    }
+    assert_eq!(fixed, 4);
+}
+
+/// A second source of passwords must not be shut out by what is right for one.
+#[test]
+fn who_has_a_password_elsewhere_still_gets_in() {
+    let text =
+        "auth sufficient pam_unix.so\nauth sufficient pam_sss.so\nauth required pam_ivalt.so\n";
+    let (.., fix, _) = first_fix("login", text, "bypassed");
+    assert!(!fix.contains("requisite    pam_unix.so"), "{fix}");
+    let one = "auth sufficient pam_unix.so\nauth required pam_ivalt.so\n";
+    let (.., fix, _) = first_fix("login", one, "bypassed");
+    assert_eq!(fix, "auth    requisite    pam_unix.so");
+}
