@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::command_line::{ApiArgs, Operation};
 use super::terminal::{self, ERROR, OK, WARN, ask, ask_secret};
+use super::users::file::require_permission;
 use super::users::number;
 use super::{Exit, Refused, trust};
 use ivalt_core::api::{Answer, ApiError, Client, Exchange};
@@ -17,6 +18,7 @@ use ivalt_core::users::{Entry, Mobile, look_up};
 
 /// Sends one operation and shows the verdict.
 pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
+    require_permission(config)?;
     let settings = Settings::load(config, trust())?;
     let mut client = Client::new(&settings.api, trust(), sys::platform())?;
     client.check_roots()?;

@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
 use super::check::Target;
+use super::verify::NO_SERVICE;
 use ivalt_core::arguments::DEFAULT_CONFIG;
 
 const EXAMPLES: &str = "Examples:
@@ -269,7 +270,7 @@ pub struct VerifyArgs {
     /// The account
     pub name: String,
     /// Use the module's arguments in the file of this service in /etc/pam.d
-    #[arg(long, value_name = "SERVICE", default_value = "ivaltctl")]
+    #[arg(long, value_name = "SERVICE", default_value = NO_SERVICE)]
     pub service: String,
     /// Report as JSON
     #[arg(long)]

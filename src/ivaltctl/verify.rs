@@ -18,9 +18,18 @@ use ivalt_core::log_line::{self, Origin};
 use ivalt_core::report::Report;
 use ivalt_core::sys;
 
+/// What stands for no service; the default of `--service`.
+pub const NO_SERVICE: &str = "ivaltctl";
+
 /// Tries a user's token and shows the decision.
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
     let line = line_of(&Root::this_machine()?, &args.service);
+    if line.is_none() && args.service != NO_SERVICE {
+        terminal::print_error(format_args!(
+            "warning: no line of pam_ivalt.so in /etc/pam.d/{}: its logins are not asked; tried without arguments",
+            terminal::visible(&args.service)
+        ));
+    }
     let arguments = arguments(line.as_ref(), config);
     let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
     let mut terminal = Terminal {

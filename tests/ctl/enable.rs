@@ -192,10 +192,9 @@ fn a_dry_run_shows_the_change_and_makes_none() {
     let before = tree(&system.path(""));
     let said = json_of(&system, &["disable", "--all", "--dry-run"], 1);
     assert!(
-        said["refused"]
-            .as_str()
-            .unwrap()
-            .starts_with("nothing was changed; undo the above in /etc/pam.d/sudo-i ")
+        said["refused"].as_str().unwrap().contains(
+            "/etc/pam.d/sudo-i: edited since `ivaltctl enable`, so nothing was changed; "
+        )
     );
     assert_eq!(said["diffs"].as_array().unwrap().len(), 1);
     unchanged(&system, &before);

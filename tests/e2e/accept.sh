@@ -114,6 +114,10 @@ accept_what_cannot_be_accepted_case() {
     sftp_by_key_alone
     expect_record_unchanged run_ivaltctl 1 check --accept sshd-grace-time --because meant
     expect_captured 'sshd-grace-time: is not found now, so there is nothing to accept; nothing was changed'
+    expect_record_unchanged run_ivaltctl 1 check --accept sshd-grace-time --because meant --json
+    grep -q '^{"changed":false,"done":"nothing","refused":"sshd-grace-time: is not found now' "$terminal/captured" || fault "$(cat "$terminal/captured")"
+    expect_record_unchanged run_ivaltctl 1 check --retract sshd-grace-time --json
+    grep -q '^{"changed":false,"done":"nothing","refused":"sshd-grace-time: is not accepted' "$terminal/captured" || fault "$(cat "$terminal/captured")"
     expect_record_unchanged run_ivaltctl 1 check --accept sshd-methods-bypass:/etc/ssh/other --because meant
     expect_record_unchanged run_ivaltctl 1 check --accept online-dns --because meant
     expect_captured 'online-dns: what --online finds is about the connection at that moment and cannot be accepted'

@@ -202,6 +202,12 @@ impl UsersCheck<'_> {
             .any(|user| user.name == name && matches!(user.entry, Entry::Enrolled(_)))
     }
 
+    fn is_disabled(&self, name: &str) -> bool {
+        self.users
+            .iter()
+            .any(|user| user.name == name && matches!(user.entry, Entry::Disabled(_)))
+    }
+
     fn asked(&self) -> bool {
         let services = self.context.services.iter();
         services.for_each(|service| self.context.note(service));
@@ -277,17 +283,24 @@ impl UsersCheck<'_> {
         findings
     }
 
+    /// A disabled user is denied whatever the policy says.
     fn not_enrolled(&self, account: &Account) -> Finding {
         let name = quote_log_value(account.name.as_bytes());
         let services = self.context.services.join(", ");
-        let what = if self.denies_unenrolled() {
-            format!("{name} is privileged and not enrolled, and cannot log in through {services}")
+        let (state, fix) = match self.is_disabled(&account.name) {
+            true => (
+                "disabled",
+                format!("if that is not intended: ivaltctl users enable {name}"),
+            ),
+            false => ("not enrolled", format!("ivaltctl users add {name} MOBILE")),
+        };
+        let what = if state == "disabled" || self.denies_unenrolled() {
+            format!("{name} is privileged and {state}, and cannot log in through {services}")
         } else {
             format!(
-                "{name} is privileged and not enrolled, and logs in through {services} without a token"
+                "{name} is privileged and {state}, and logs in through {services} without a token"
             )
         };
-        let fix = format!("ivaltctl users add {name} MOBILE");
         let id = "privileged-not-enrolled";
         finding(Severity::Warning, id, self.file, what, fix).concerning([&account.name])
     }

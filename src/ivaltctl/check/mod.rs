@@ -59,7 +59,7 @@ pub use stacks::{stack_is_sound, wrong_password_ends};
 /// Runs all checks and reports what they find, or changes what is accepted.
 pub fn run(args: &CheckArgs, config: &Path) -> Result<Exit, Refused> {
     if let Some(done) = accepted::change(args, config) {
-        return done;
+        return Ok(done);
     }
     let root = Root::open(&args.root);
     let root = root.map_err(|Refused(why)| Refused(format!("{why}; nothing was checked")))?;
@@ -204,6 +204,12 @@ fn report(context: &CheckContext, findings: &[Finding], steps: &[ProbeStep]) {
         terminal::print(visible(line.trim_end()));
     }
     show(findings);
+    if !context.root.is_this_machine() && !findings.is_empty() {
+        terminal::print(format_args!(
+            "files and commands are those of the system below {}; run them there, not on this machine",
+            visible(&context.root.folder().display().to_string())
+        ));
+    }
     let services = &context.services;
     if services.is_empty() {
         terminal::print("no service asks iVALT");

@@ -196,7 +196,7 @@ fn enabled(
     output: &mut Output,
 ) -> Result<Vec<SavedState>, Refused> {
     let mut enabled = match &args.service {
-        Some(service) => vec![enabled_service(states, service)?],
+        Some(service) => vec![enabled_service(states, root, service)?],
         None => {
             let all = states.all()?.into_iter();
             all.filter(|state| state.phase != Phase::RolledBack && names_ivalt(root, state))
@@ -210,14 +210,32 @@ fn enabled(
     Ok(enabled)
 }
 
-fn enabled_service(states: &StateDir, service: &str) -> Result<SavedState, Refused> {
+fn enabled_service(states: &StateDir, root: &Root, service: &str) -> Result<SavedState, Refused> {
     let service = service_name(service)?;
     let state = states
         .load(service)?
         .filter(|state| state.phase != Phase::RolledBack);
-    state.ok_or_else(|| {
-        Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
-    })
+    state.ok_or_else(|| not_enabled(root, service))
+}
+
+fn not_enabled(root: &Root, service: &str) -> Refused {
+    let file = Path::new("/etc/pam.d").join(service);
+    let names_ivalt = root
+        .read(&file)
+        .is_ok_and(|text| text.contains("pam_ivalt"));
+    let shown = root.shown(&file);
+    let rest = match names_ivalt {
+        true => format!(
+            "; remove the line manually: sed -i --follow-symlinks '/pam_ivalt/d' {}",
+            system_error::shell_word(&shown)
+        ),
+        false => format!(
+            ", and {shown} does not name pam_ivalt; see which services ask iVALT: ivaltctl check"
+        ),
+    };
+    Refused(format!(
+        "{service} was not enabled by `ivaltctl enable`{rest}"
+    ))
 }
 
 /// Whether a file of the service names the module; an administrator may have removed the line, or the service.
@@ -559,16 +577,19 @@ fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Res
             edited.push((change, now.unwrap_or_default()));
         }
     }
-    let Some((first, _)) = edited.first() else {
+    if edited.is_empty() {
         return Ok(());
-    };
-    let path = first.path.display();
-    terminal::print_error("edited since `enable`, so it is not put back; the difference:");
+    }
     for (change, now) in &edited {
         output.diff(&change.path, &change.after.0, now);
     }
+    let paths: Vec<_> = edited
+        .iter()
+        .map(|(change, _)| root.shown(&change.path))
+        .collect();
     Err(Refused(format!(
-        "nothing was changed; undo the above in {path} and run this again, or remove the lines below \"ivaltctl enable\" manually"
+        "{}: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually",
+        paths.join(", ")
     )))
 }
 

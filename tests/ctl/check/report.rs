@@ -33,6 +33,10 @@ fn the_worst_comes_first_and_all_is_counted() {
     let output = system.run(&[]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(!said.contains('\u{1b}'), "{said:?}");
+    let elsewhere = format!(
+        "files and commands are those of the system below {}; run them there, not on this machine",
+        system.path("").display()
+    );
     let heads: Vec<_> = said.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(
         heads,
@@ -41,6 +45,7 @@ fn the_worst_comes_first_and_all_is_counted() {
             "locks out /etc/ivalt/users.toml:3 [bad-entry]",
             "warning /etc/ivalt/users.toml [users-readable]",
             "3 problems: 1 lets users in, 1 locks users out, 1 warning; 0 accepted",
+            &elsewhere,
             "services that ask iVALT: sshd, sudo, sudo-i",
         ]
     );

@@ -193,6 +193,30 @@ fn users_not_enrolled() {
     ]);
 }
 
+/// `users add` would be refused: she has an entry.
+#[test]
+fn the_fix_for_a_disabled_administrator_enables_her() {
+    let system = System::healthy();
+    system
+        .replace("etc/group", "sudo:x:27:alice", "sudo:x:27:alice,carol")
+        .append("etc/passwd", CAROL)
+        .append(
+            USERS,
+            "carol = { mobile = \"+14155550102\", enabled = false }\n",
+        );
+    let checked = system.check();
+    let found = &checked.report["findings"][0];
+    assert_eq!(found["id"], "privileged-not-enrolled");
+    assert_eq!(
+        found["what"],
+        "carol is privileged and disabled, and cannot log in through sshd, sudo, sudo-i"
+    );
+    assert_eq!(
+        found["fix"],
+        "if that is not intended: ivaltctl users enable carol"
+    );
+}
+
 const CAROL: &str = "carol:x:1002:1002::/home/carol:/bin/bash\n";
 
 /// A hundred thousand users, all of them wrong, are still counted in one walk.

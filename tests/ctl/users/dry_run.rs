@@ -192,7 +192,7 @@ fn refusals_in_json() {
             "changed": false, "done": "nothing",
             "problems": [
                 "standard input:2: bin: the mobile has no + and so perhaps no country code; write + and the country code in front, like +14155550100",
-                "standard input:3: sync: enabled must be true or false",
+                "standard input:3: sync: enabled: expected true or false, yes or no, 1 or 0, active or disabled; if the column is about something else, remove it",
             ],
             "refused": "2 rows are refused; nothing was changed",
         })

@@ -111,7 +111,7 @@ fn one_bad_row_and_nothing_is_imported() {
     let called = store.typed(&["import", "-"], "bin,+14155550102,perhaps\n");
     assert_eq!(
         called.stderr,
-        "ivaltctl: standard input:1: bin: enabled must be true or false\n\
+        "ivaltctl: standard input:1: bin: enabled: expected true or false, yes or no, 1 or 0, active or disabled; if the column is about something else, remove it\n\
          ivaltctl: 1 row is refused; nothing was changed\n"
     );
     let rows: String = (0..30).map(|_| "bin,01715550100\n").collect();

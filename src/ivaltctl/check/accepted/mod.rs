@@ -6,17 +6,16 @@
 mod record;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-use serde_json::{Value, json};
 
 use crate::caller::caller;
 use crate::command_line::CheckArgs;
 use crate::finding::{Finding, Outdated};
+use crate::output::Output;
 use crate::root::Root;
 use crate::system_error;
-use crate::terminal::{self, visible};
 use crate::users::file::UsersFile;
 use crate::{Exit, Refused, enable, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
@@ -88,7 +87,7 @@ fn mark_with(records: &[Record], only_shown: bool, findings: &mut [Finding]) {
 /// All acceptances; none where there is no file.
 fn read(root: &Root) -> Result<Vec<Record>, Problem> {
     let path = Path::new(FILE);
-    let bytes = root.read_trusted(trust(), path, ReadPermission::OwnerOnly, SMALL);
+    let bytes = root.read_trusted(trust(), path, ReadPermission::Anybody, SMALL);
     if bytes
         .as_ref()
         .is_err_and(|problem| problem.kind == ProblemKind::Missing)
@@ -96,14 +95,27 @@ fn read(root: &Root) -> Result<Vec<Record>, Problem> {
         return Ok(Vec::new());
     }
     let records = bytes.and_then(|bytes| record::parse(path, &bytes));
-    records.map_err(|problem| {
+    let records = records.map_err(|problem| {
         let fix = match problem.kind {
             ProblemKind::PermissionDenied => "run as root: sudo ivaltctl check",
             // Made root's, it would accept whatever others have written.
             _ => FIX,
         };
         problem.fix(fix)
-    })
+    })?;
+    refuse_readable(root, path)?;
+    Ok(records)
+}
+
+/// Others may not have written it then, so that its mode is all that must be corrected.
+fn refuse_readable(root: &Root, path: &Path) -> Result<(), Problem> {
+    let mode = root.metadata(path).map_or(0, |found| found.mode() & 0o7777);
+    if mode & 0o044 == 0 {
+        return Ok(());
+    }
+    let what = format!("is readable by group or others (mode {mode:04o})");
+    let problem = Problem::new(ProblemKind::Untrusted, what).in_file(path);
+    Err(problem.run(format!("chmod 0600 {FILE}")))
 }
 
 fn unusable(problem: &Problem) -> Finding {
@@ -179,18 +191,25 @@ impl Target {
 }
 
 /// Changes what is accepted, where that is asked for.
-pub fn change(args: &CheckArgs, config: &Path) -> Option<Result<Exit, Refused>> {
-    match (&args.accept, &args.retract) {
+pub fn change(args: &CheckArgs, config: &Path) -> Option<Exit> {
+    let mut output = Output::new(args.json, false);
+    let result = match (&args.accept, &args.retract) {
         (Some(target), _) => {
             let because = args.because.as_deref().unwrap_or_default();
-            Some(accept(target, because, config, args.json))
+            accept(target, because, config, &mut output)
         }
-        (_, Some(target)) => Some(retract(target, args.json)),
-        (None, None) => None,
-    }
+        (_, Some(target)) => retract(target, &mut output),
+        (None, None) => return None,
+    };
+    Some(output.finish(result))
 }
 
-fn accept(target: &Target, because: &str, config: &Path, json: bool) -> Result<Exit, Refused> {
+fn accept(
+    target: &Target,
+    because: &str,
+    config: &Path,
+    output: &mut Output,
+) -> Result<(), Refused> {
     let root = Root::this_machine()?;
     let found = found(&root, target, &system_error::absolute(config)?)?;
     if let Some(impossible) = found.iter().find(|finding| !record::is_possible(finding)) {
@@ -202,14 +221,14 @@ fn accept(target: &Target, because: &str, config: &Path, json: bool) -> Result<E
     let new = |finding: &&Finding| !records.iter().any(|record| record.fits(finding));
     let new: Vec<_> = found.iter().filter(new).collect();
     if new.is_empty() {
-        let what = "accepted already; to change the reason, retract it first";
-        done(
-            json,
-            false,
-            what,
-            &found.iter().map(place).collect::<Vec<_>>(),
-        );
-        return Ok(Exit::Done);
+        let places: Vec<_> = found.iter().map(place).collect();
+        for place in &places {
+            output.line(format!(
+                "{place}: accepted already; to change the reason, retract it first"
+            ));
+        }
+        output.set("findings", places);
+        return Ok(());
     }
     // What they replace: others about the same file that fit nothing of what is found.
     records.retain(|record| {
@@ -222,13 +241,8 @@ fn accept(target: &Target, because: &str, config: &Path, json: bool) -> Result<E
             .map(|finding| Record::new(finding, &by, &when, because)),
     );
     locked.replace(&record::text(&records))?;
-    done(
-        json,
-        true,
-        "accepted",
-        &new.into_iter().map(place).collect::<Vec<_>>(),
-    );
-    Ok(Exit::Done)
+    done(output, "accepted", new.into_iter().map(place).collect());
+    Ok(())
 }
 
 /// What is found now; failing that, what `enable` would refuse or warn of: there it must be accepted before.
@@ -276,7 +290,7 @@ fn not_acceptable(finding: &Finding) -> Refused {
     ))
 }
 
-fn retract(target: &Target, json: bool) -> Result<Exit, Refused> {
+fn retract(target: &Target, output: &mut Output) -> Result<(), Refused> {
     let root = Root::this_machine()?;
     let file = UsersFile::new(FILE.into());
     let locked = file.lock()?;
@@ -291,8 +305,8 @@ fn retract(target: &Target, json: bool) -> Result<Exit, Refused> {
     }
     locked.replace(&record::text(&kept))?;
     let places: BTreeSet<_> = retracted.iter().map(Record::place).collect();
-    done(json, true, "retracted", &Vec::from_iter(places));
-    Ok(Exit::Done)
+    done(output, "retracted", Vec::from_iter(places));
+    Ok(())
 }
 
 /// Nothing is written over a file that is not trusted or not understood.
@@ -309,20 +323,11 @@ fn place(finding: &Finding) -> String {
     target.shown()
 }
 
-fn done(json: bool, changed: bool, what: &str, places: &[String]) {
-    if json {
-        let word: Value = if changed {
-            what.into()
-        } else {
-            "nothing".into()
-        };
-        let report = json!({"changed": changed, "done": word, "findings": places});
-        terminal::print_json(&report);
-        return;
+fn done(output: &mut Output, word: &str, places: Vec<String>) {
+    for place in &places {
+        output.done(word, format!("{place}: {word}"));
     }
-    for place in places {
-        terminal::print(visible(&format!("{place}: {what}")));
-    }
+    output.set("findings", places);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ivalt_core::problem::Problem;
 
 /// Titles as directories export them, without case, blanks and what stands in brackets. In these stands the account:
 /// Active Directory, Okta, Entra ID, LDAP.
-const ACCOUNTS: [&str; 8] = [
+const ACCOUNTS: [&str; 11] = [
     "samaccountname",
     "userprincipalname",
     "username",
@@ -17,6 +17,9 @@ const ACCOUNTS: [&str; 8] = [
     "account",
     "accountname",
     "uid",
+    "userlogonname",
+    "prewindows2000logonname",
+    "oktausername",
 ];
 /// In these it stands if no column is one of [`ACCOUNTS`]: in Active Directory, `Name` is `Alice Smith`.
 const NAMES: [&str; 6] = [
@@ -36,11 +39,12 @@ const MOBILES: [&str; 6] = [
     "cell",
 ];
 /// What a title of a state makes of `true`.
-const STATES: [(&str, State); 10] = [
+const STATES: [(&str, State); 11] = [
     ("enabled", State::Enabled),
     ("accountenabled", State::Enabled),
     ("status", State::Enabled),
     ("userstatus", State::Enabled),
+    ("oktauserstatus", State::Enabled),
     ("disabled", State::Disabled),
     ("accountdisabled", State::Disabled),
     ("blockcredential", State::Disabled),
@@ -162,10 +166,17 @@ impl Columns {
         let mut enabled = true;
         for (at, state) in &self.states {
             let field = record.get(*at).unwrap_or_default();
-            let value = String::from_utf8_lossy(field).to_lowercase();
+            // Okta's API writes LOCKED_OUT, its pages Locked out.
+            let value = String::from_utf8_lossy(field)
+                .to_lowercase()
+                .replace('_', " ");
             let value = state.is_enabled(&value);
-            enabled &=
-                value.ok_or_else(|| format!("{} must be true or false", self.titles[*at]))?;
+            enabled &= value.ok_or_else(|| {
+                format!(
+                    "{}: expected true or false, yes or no, 1 or 0, active or disabled; if the column is about something else, remove it",
+                    self.titles[*at]
+                )
+            })?;
         }
         Ok(enabled)
     }
@@ -191,12 +202,27 @@ impl State {
             (Self::AccountControl, number) => Some(number.parse::<u32>().ok()? & 2 == 0),
             (_, "true" | "yes" | "1") => Some(yes),
             (_, "false" | "no" | "0") => Some(!yes),
-            (_, "enabled" | "active") => Some(true),
-            (_, "disabled" | "inactive" | "suspended" | "deprovisioned" | "archived") => {
-                Some(false)
-            }
-            _ => None,
+            _ => says_enabled(value),
         }
+    }
+}
+
+/// The states of Google Workspace and Okta. Whoever is locked out for a while or must change the password is a user all
+/// the same; whoever is staged or provisioned is none yet.
+fn says_enabled(word: &str) -> Option<bool> {
+    match word {
+        "enabled" | "active" | "locked out" | "password expired" | "password reset"
+        | "recovery" => Some(true),
+        "disabled"
+        | "inactive"
+        | "suspended"
+        | "archived"
+        | "deactivated"
+        | "deprovisioned"
+        | "staged"
+        | "provisioned"
+        | "pending user action" => Some(false),
+        _ => None,
     }
 }
 
@@ -296,6 +322,10 @@ fn unclear(
     known: (Option<String>, Option<String>),
     request: &Request,
 ) -> Problem {
+    if let [only] = titles {
+        let what = format!("{what}; the only title is \"{only}\"");
+        return Problem::invalid(what).fix("separate the columns by commas, semicolons or TABs");
+    }
     let titles: Vec<String> = titles.iter().map(|title| format!("\"{title}\"")).collect();
     let word = |title: Option<String>| title.map_or("TITLE".to_owned(), |title| shell_word(&title));
     let problem = Problem::invalid(format!("{what}; the titles are {}", titles.join(", ")));

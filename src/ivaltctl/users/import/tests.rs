@@ -103,7 +103,10 @@ fn every_bad_row_is_reported() {
             "carol: the mobile begins with 0, which is dialled only within the country; write + and the country code in place of the 0",
         ),
         (5, "alice: is also in line 1, with another mobile; keep one"),
-        (6, "dave: enabled must be true or false"),
+        (
+            6,
+            "dave: enabled: expected true or false, yes or no, 1 or 0, active or disabled; if the column is about something else, remove it",
+        ),
         (
             7,
             "has 4 columns; expected name,mobile or name,mobile,enabled",
@@ -215,7 +218,7 @@ fn who_is_disabled_is_read_from_every_column_that_says_it() {
         ("Account Enabled", "yes", "No", "y"),
         ("Enabled", "Enabled", "disabled", "on"),
         ("Status [READ ONLY]", "Active", "Suspended", "Pending"),
-        ("User Status", "ACTIVE", "DEPROVISIONED", "STAGED"),
+        ("User Status", "ACTIVE", "DEPROVISIONED", "On leave"),
         ("Block credential", "False", "True", "unknown"),
         ("AccountDisabled", "no", "yes", "maybe"),
         ("suspended", "false", "true", "x"),
@@ -227,7 +230,12 @@ fn who_is_disabled_is_read_from_every_column_that_says_it() {
         assert_eq!(states, (true, false, true), "{title}");
         assert_eq!(
             problems(&row(wrong)),
-            [(2, format!("alice: {title} must be true or false"))]
+            [(
+                2,
+                format!(
+                    "alice: {title}: expected true or false, yes or no, 1 or 0, active or disabled; if the column is about something else, remove it"
+                )
+            )]
         );
     }
     for both in [
@@ -464,4 +472,37 @@ proptest! {
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
         prop_assert_eq!(row.mobile.as_str(), format!("+{digits}"));
     }
+}
+
+#[test]
+fn the_states_of_okta_and_google_workspace() {
+    for (word, enabled) in [
+        ("ACTIVE", true),
+        ("LOCKED_OUT", true),
+        ("Locked out", true),
+        ("PASSWORD_EXPIRED", true),
+        ("Password reset", true),
+        ("RECOVERY", true),
+        ("STAGED", false),
+        ("PROVISIONED", false),
+        ("Pending user action", false),
+        ("SUSPENDED", false),
+        ("DEPROVISIONED", false),
+        ("Deactivated", false),
+        ("Archived", false),
+    ] {
+        let text = format!("login,mobilePhone,status\nalice,+14155550100,{word}\n");
+        assert_eq!(table(text.as_bytes()).rows[0].enabled, enabled, "{word}");
+    }
+    for word in ["-", "_", "?", "[x]", "Employed", "1.0"] {
+        let text = format!("login,mobilePhone,status\nalice,+14155550100,{word}\n");
+        assert_eq!(table(text.as_bytes()).problems.len(), 1, "{word}");
+    }
+}
+
+/// `Name` is `Alice Smith` there.
+#[test]
+fn a_list_of_active_directory_users_and_computers_has_the_account_in_another_column() {
+    let text = "Name\tUser Logon Name\tMobile Number\nAlice Smith\talice\t+14155550100\n";
+    assert_eq!(table(text.as_bytes()).rows[0].name, "alice");
 }
