@@ -450,9 +450,10 @@ const STATES: &str = "@DIR/var/lib/ivalt: cannot be used: is not a folder, or is
 const LOCK: &str = "DIR/var/lib/ivalt/exclusive.lock: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm DIR/var/lib/ivalt/exclusive.lock";
 const STATE_LINK: &str = "DIR/var/lib/ivalt/sudo.json: is a symbolic link; it is what `enable` writes: inspect it, then move it away";
 const STATE_FILE: &str = "DIR/var/lib/ivalt/sudo.json: is not a regular file; it is what `enable` writes: inspect it, then move it away";
-const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`, and DIR/etc/pam.d/sudo does not name pam_ivalt; see which services ask iVALT: ivaltctl check";
+const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`; remove the line manually: sed -i --follow-symlinks '/pam_ivalt/d' DIR/etc/pam.d/sudo";
 const NO_SERVICE: &str = "sudo: there is no such service; services are the files in /etc/pam.d, /usr/lib/pam.d, /usr/etc/pam.d, /usr/share/pam.d";
 const EDITED: &str = "DIR/etc/pam.d/sudo: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually";
+const BOTH_EDITED: &str = "DIR/etc/pam.d/sudo, DIR/etc/pam.d/sudo-i: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually";
 const LEADS_TO_NOTHING: &str =
     "@/etc/pam.d/sudo: is a symbolic link that leads to nothing in this system";
 
@@ -581,7 +582,7 @@ const WRITTEN: &[WriteRow] = &[
         "etc/pam.d",
         true,
         &[
-            (OUT, NO_SERVICE, EDITED),
+            (OUT, NO_SERVICE, BOTH_EDITED),
             (
                 LINKS,
                 "@/etc/pam.d/sudo: is a symbolic link, or links in its path lead nowhere",

@@ -22,6 +22,8 @@ struct Host {
     at_visible_prompt: &'static str,
 }
 
+/// Where the package has it.
+const PAGE: &str = "/usr/share/doc/libpam-ivalt/hosts-and-clients.md";
 const USER_NAME: &str =
     "answers a visible prompt with the user name: everybody is refused (malformed-token)";
 const NO_ANSWER: &str = "does not answer a visible prompt: everybody is refused (unanswered)";
@@ -212,7 +214,12 @@ fn unreadable(root: &Root, line: &ModuleLine, settings: &Settings) -> Option<Pat
 /// Settings of the service's own, in which the prompt is hidden; and no other module that takes the field.
 fn hidden(line: &ModuleLine) -> String {
     let own = own_settings(line);
-    let mut steps = Vec::new();
+    let mut steps = vec![format!(
+        "read {PAGE} first: the token goes into the password field, and is then the only factor unless the service \
+         demands a certificate; to do without iVALT there, remove line {} of {}; else:",
+        line.line,
+        line.file.display()
+    )];
     if line.service == AS_ITS_USER.0 {
         let user = AS_ITS_USER.1;
         let folder = own.parent().unwrap_or(Path::new("/")).display();
@@ -239,11 +246,6 @@ fn hidden(line: &ModuleLine) -> String {
         line.file.display(),
         own.display()
     ));
-    steps.push(
-        "read hosts-and-clients.md first: the token goes into the password field, and is then the only factor unless the \
-         service demands a certificate; to do without iVALT there, remove the line"
-            .to_owned(),
-    );
     steps.join("\n")
 }
 
@@ -260,7 +262,7 @@ fn by_list(line: &ModuleLine) -> String {
     format!(
         "in the server's configuration: plugin /usr/lib/openvpn/openvpn-plugin-auth-pam.so \"{} login USERNAME password \
          PASSWORD ivalt OTP\"\nbelow it: auth-gen-token\nin every client's: static-challenge \"iVALT token: \" 1\nmore in \
-         hosts-and-clients.md; to do without iVALT there, remove line {} of {}",
+         {PAGE}; to do without iVALT there, remove line {} of {}",
         line.service,
         line.line,
         line.file.display()

@@ -221,13 +221,13 @@ fn accept(
     let new = |finding: &&Finding| !records.iter().any(|record| record.fits(finding));
     let new: Vec<_> = found.iter().filter(new).collect();
     if new.is_empty() {
-        let places: Vec<_> = found.iter().map(place).collect();
+        let places: BTreeSet<_> = found.iter().map(place).collect();
         for place in &places {
             output.line(format!(
                 "{place}: accepted already; to change the reason, retract it first"
             ));
         }
-        output.set("findings", places);
+        output.set("findings", Vec::from_iter(places));
         return Ok(());
     }
     // What they replace: others about the same file that fit nothing of what is found.
@@ -241,7 +241,8 @@ fn accept(
             .map(|finding| Record::new(finding, &by, &when, because)),
     );
     locked.replace(&record::text(&records))?;
-    done(output, "accepted", new.into_iter().map(place).collect());
+    let places: BTreeSet<_> = new.into_iter().map(place).collect();
+    done(output, "accepted", places);
     Ok(())
 }
 
@@ -305,7 +306,7 @@ fn retract(target: &Target, output: &mut Output) -> Result<(), Refused> {
     }
     locked.replace(&record::text(&kept))?;
     let places: BTreeSet<_> = retracted.iter().map(Record::place).collect();
-    done(output, "retracted", Vec::from_iter(places));
+    done(output, "retracted", places);
     Ok(())
 }
 
@@ -323,11 +324,11 @@ fn place(finding: &Finding) -> String {
     target.shown()
 }
 
-fn done(output: &mut Output, word: &str, places: Vec<String>) {
+fn done(output: &mut Output, word: &str, places: BTreeSet<String>) {
     for place in &places {
         output.done(word, format!("{place}: {word}"));
     }
-    output.set("findings", places);
+    output.set("findings", Vec::from_iter(places));
 }
 
 #[cfg(test)]
