@@ -716,15 +716,24 @@ fn a_folder_that_becomes_a_link_meanwhile() {
                     exchange(&real, &link);
                 }
             });
+            // Also where an assertion fails: the scope waits for its threads.
+            let _stops = SetOnDrop(&stop);
             for _ in 0..25 {
                 for verb in ["enable", "disable"] {
                     let called = ivaltctl(&system, &[verb, "sudo", "--yes"]);
                     assert!([0, 1].contains(&called.status), "{called:?}");
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(states(outside.path()), before, "{name}");
+    }
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
