@@ -102,17 +102,7 @@ impl Outside {
             folder.write(name, format!("{CANARY}\n"), 0o644);
         }
         let before = states(folder.path());
-        // SAFETY: inotify(7) takes numbers and a C string; the descriptor belongs to the File alone.
-        let events = unsafe {
-            let events = done(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC));
-            let path = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
-            done(libc::inotify_add_watch(
-                events,
-                path.as_ptr(),
-                libc::IN_ALL_EVENTS,
-            ));
-            File::from_raw_fd(events)
-        };
+        let events = watch(folder.path());
         Self {
             folder,
             before,
@@ -143,25 +133,42 @@ impl Outside {
         reads() && reads() && reads()
     }
 
-    /// The files that were opened or changed since the last call. Somebody who lists the folders of this machine opens
-    /// the folder itself.
     fn opened(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut events = [0_u8; 4096];
-        while let Ok(length) = (&self.events).read(&mut events) {
-            let mut rest = &events[..length];
-            // struct inotify_event: three numbers, the length of the name, the name.
-            while let Some((head, after)) = rest.split_at_checked(16) {
-                let number = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
-                let (name, after) = after.split_at(number(12) as usize);
-                rest = after;
-                if number(4) & libc::IN_ISDIR == 0 {
-                    names.push(String::from_utf8_lossy(name).trim_matches('\0').to_owned());
-                }
+        opened(&self.events)
+    }
+}
+
+/// From now on, what happens to the files of this folder of the machine.
+fn watch(folder: &Path) -> File {
+    // SAFETY: inotify(7) takes numbers and a C string; the descriptor belongs to the File alone.
+    unsafe {
+        let events = done(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC));
+        let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+        let all = libc::IN_ALL_EVENTS;
+        done(libc::inotify_add_watch(events, path.as_ptr(), all));
+        File::from_raw_fd(events)
+    }
+}
+
+/// The files that were opened or changed since the last call. Somebody who lists the folders of this machine opens the
+/// folder itself.
+fn opened(mut watch: &File) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut events = [0_u8; 4096];
+    while let Ok(length) = watch.read(&mut events) {
+        let mut rest = &events[..length];
+        // struct inotify_event: three numbers, the length of the name, the name.
+        while let Some((head, after)) = rest.split_at_checked(16) {
+            let number = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
+            let (name, after) = after.split_at(number(12) as usize);
+            rest = after;
+            if number(4) & libc::IN_ISDIR == 0 {
+                let name = String::from_utf8_lossy(name);
+                names.push(name.trim_matches('\0').to_owned());
             }
         }
-        names
     }
+    names
 }
 
 fn states(folder: &Path) -> Vec<State> {
@@ -390,6 +397,26 @@ fn what_check_reads() {
             }
         }
     }
+}
+
+/// To open one may do something: /dev/watchdog begins to count. This is /dev/zero, and where devices cannot be opened at
+/// all, opening it is an error of its own.
+#[test]
+fn a_device_is_not_even_opened() {
+    if no_root("makes devices") {
+        return;
+    }
+    let system = System::healthy();
+    let path = system.path("etc/sudoers");
+    fs::remove_file(&path).unwrap();
+    node(&path, libc::S_IFCHR, libc::makedev(1, 5));
+    let events = watch(&system.path("etc"));
+    let called = ivaltctl(&system, &["check", "--json"]);
+    let opened = opened(&events);
+    assert!(opened.contains(&"passwd".to_owned()), "{opened:?}");
+    assert!(!opened.contains(&"sudoers".to_owned()), "{opened:?}");
+    let expected = ["locks-out unreadable-file /etc/sudoers"];
+    assert_eq!(findings(&called), expected);
 }
 
 /// A system whose settings name the file at `path`, if it is one of theirs.
