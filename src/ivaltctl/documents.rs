@@ -17,10 +17,11 @@ const PAGE: &str = include_str!("../../debian/ivaltctl.8");
 /// What clap adds to every command by itself.
 const OF_CLAP: [&str; 4] = ["--help", "--version", "-V", "-h"];
 /// Literals of `check` that look like ids of findings and are not.
-const NOT_IDS: [&str; 10] = [
+const NOT_IDS: [&str; 11] = [
     "auth-pam",
     "cinnamon-screensaver",
     "gdm-password",
+    "gssapi-with-mic",
     "keyboard-interactive",
     "mate-screensaver",
     "prohibit-password",

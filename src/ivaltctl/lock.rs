@@ -66,12 +66,18 @@ pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Resul
 /// Refuses what [`acquire`] would refuse; nothing is made, and nobody is waited for.
 ///
 /// # Errors
-/// Others may hold the lock.
-pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), Refused> {
-    match folder.metadata(name) {
-        Ok(metadata) if is_shared(&metadata) => Err(shared(path)),
-        _ => Ok(()),
+/// See [`NoLock`].
+pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), NoLock> {
+    let metadata = match folder.open_file(name, OFlags::RDONLY, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened
+            .and_then(|file| file.metadata())
+            .map_err(NoLock::Io)?,
+    };
+    if is_shared(&metadata) {
+        return Err(NoLock::Refused(shared(path)));
     }
+    Ok(())
 }
 
 fn is_shared(metadata: &Metadata) -> bool {

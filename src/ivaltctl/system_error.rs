@@ -146,7 +146,7 @@ mod tests {
             ),
             (
                 Errno::ENOTDIR,
-                "Not a directory; inspect: namei -l '/etc/a b/f'",
+                "is not a folder, or is a symbolic link; inspect: namei -l '/etc/a b/f'",
             ),
         ] {
             let expected = format!("/etc/a b/f: cannot be written: {expected}");

@@ -221,6 +221,8 @@ accept_below_a_folder_case() {
     sftp_by_key_alone
     accept "$bypass"
     rm -rf "$sandbox/copy" && mkdir "$sandbox/copy" && cp -a /etc "$sandbox/copy/"
+    # How sshd is reloaded is read there, too.
+    sed -i 's|sshd -t && [^"]*|sshd -t \&\& /etc/init.d/ssh reload|' "$sandbox/copy$accepted"
     run_ivaltctl 2 check --root "$sandbox/copy"
     expect_captured 'lets in /etc/ssh/sshd_config:9 [sshd-methods-bypass]'
     expect_captured 'sftp accounts have keys only (below --root it counts all the same)'

@@ -97,7 +97,7 @@ enable_where_the_included_file_ends_the_stack_case() {
     answers "$bob_password" accept-3
     run_as bob sudo -A whoami
     expect_refused 1
-    expect_seen 'PAM account management error'
+    expect_seen 'account validation failure'
     types_ahead "$alice_password" accept-4
     run_as visitor su alice -c whoami
     expect_seen alice

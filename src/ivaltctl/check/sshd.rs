@@ -217,7 +217,7 @@ impl MatchScope<'_> {
             (Some((file, line)), _) if !is_vendors(file) => {
                 format!("in {}, in place of line {line}", file.display())
             }
-            (None, Some((file, line))) => format!("in {}, above line {line}", file.display()),
+            (_, Some((file, line))) => format!("in {}, above line {line}", file.display()),
             // Further down, an earlier value would count, or the line would belong to a Match block.
             (None, None) if !is_vendors(main) => format!("at the top of {}", main.display()),
             _ => format!("in {LOCAL}"),

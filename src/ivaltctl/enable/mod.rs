@@ -314,8 +314,13 @@ fn refuse_dangerous(
         return Ok(findings);
     }
     output.findings(&findings);
-    Err(Refused("with this change somebody would be let in or locked out, so nothing was changed; fix the above first, or, \
-                 where it is meant: ivaltctl check --accept ID:FILE --because TEXT".into()))
+    let why = "with this change somebody would be let in or locked out, so nothing was changed; fix the above first";
+    // Below a folder nothing can be accepted.
+    let or_accept = match root.is_this_machine() {
+        true => ", or, where it is meant: ivaltctl check --accept ID:FILE --because TEXT",
+        false => "",
+    };
+    Err(Refused(format!("{why}{or_accept}")))
 }
 
 /// What would fail in the middle of a change is found before it.

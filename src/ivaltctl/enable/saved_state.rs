@@ -152,8 +152,10 @@ impl StateDir {
     /// # Errors
     /// Others may hold the lock, or the folder cannot be written.
     pub fn require_writable(&self, root: &Root) -> Result<(), Refused> {
+        let path = self.path.join(LOCK);
         if let Some(folder) = &self.folder {
-            lock::refuse_shared(folder, OsStr::new(LOCK), &self.path.join(LOCK))?;
+            let judged = lock::refuse_shared(folder, OsStr::new(LOCK), &path);
+            judged.map_err(|why| no_lock(&path, why))?;
         }
         let done = root.require_writable(&Path::new(FOLDER).join(LOCK));
         done.map_err(|error| cannot_be_used(&self.path.to_string_lossy(), &error))
@@ -166,10 +168,7 @@ impl StateDir {
     pub fn lock(self) -> Result<LockedStateDir, Refused> {
         let path = self.path.join(LOCK);
         let lock = lock::acquire(self.folder()?, OsStr::new(LOCK), &path, &self.path);
-        let lock = lock.map_err(|why| match why {
-            NoLock::Io(error) => cannot_be_used(&path.to_string_lossy(), &error),
-            NoLock::Refused(refused) => refused,
-        })?;
+        let lock = lock.map_err(|why| no_lock(&path, why))?;
         Ok(LockedStateDir {
             states: self,
             _lock: lock,
@@ -231,6 +230,13 @@ impl StateDir {
     fn folder(&self) -> Result<&Folder, Refused> {
         let missing = || Refused(format!("{}: does not exist", self.path.display()));
         self.folder.as_ref().ok_or_else(missing)
+    }
+}
+
+fn no_lock(path: &Path, why: NoLock) -> Refused {
+    match why {
+        NoLock::Io(error) => cannot_be_used(&path.to_string_lossy(), &error),
+        NoLock::Refused(refused) => refused,
     }
 }
 

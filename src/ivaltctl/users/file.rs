@@ -85,7 +85,10 @@ impl UsersFile {
         let path = self.path.with_file_name(&name);
         let not_writable = |error| self.not_writable(&path, &error);
         let folder = Folder::open(self.folder()).map_err(not_writable)?;
-        lock::refuse_shared(&folder, &name, &path)?;
+        lock::refuse_shared(&folder, &name, &path).map_err(|why| match why {
+            NoLock::Io(error) => not_writable(error),
+            NoLock::Refused(refused) => refused,
+        })?;
         folder.require_writable().map_err(not_writable)
     }
 

@@ -81,65 +81,56 @@ impl StackUnderTest<'_> {
     /// Lines of `sufficient` end the stack before the one of pam_ivalt below them. As jumps to that line, with a line
     /// that denies above it, they do not; what was in a file of its own comes into that of the service.
     pub fn password_by_jumps(&self) -> Option<Edit> {
+        let mut plain = ivalt_rules(self.rules).filter(|(_, module)| module.only_after().is_none());
+        let (own, module) = plain.next()?;
+        let ivalt = &self.rules[own];
+        let (include, block) = self.password_block(ivalt)?;
+        let mut lines = self.as_jumps(&block)?;
+        lines.extend(include.iter().flat_map(|include| self.other_lines(include)));
+        lines.push(line(self.rule_type, "required", module));
+        let (from, to) = (&block.first()?.location, &block.last()?.location);
+        let place = include.map_or(from, |include| &include.location);
+        let file = place.file.display();
+        let where_to = match include {
+            Some(Include { name, .. }) => format!(
+                "line {} of {file}, and of the line of pam_ivalt, what {name} has, but so that a wrong password ends the \
+                 stack",
+                place.line
+            ),
+            None => format!(
+                "lines {} to {} of {file}, and of the line of pam_ivalt",
+                from.line, to.line
+            ),
+        };
+        let text = format!("in place of {where_to}:\n{}", lines.join("\n"));
+        let edit = Edit::replace(place, lines).told(text);
+        let others = block.iter().map(|rule| &rule.location);
+        let others = others.filter(|other| include.is_none() && *other != place);
+        let edit = others.fold(edit, |edit, other| edit.and(gone(other)));
+        Some(edit.and(gone(&ivalt.location)))
+    }
+
+    /// From the first line that ends the stack to the last one that does or denies: those of a file that is included,
+    /// or of the one that pam_ivalt's line is in.
+    fn password_block(&self, ivalt: &Rule) -> Option<(Option<&Include>, Vec<&Rule>)> {
         let rules = self.rules;
         let ends =
             |rule: &Rule| asks_for_login(rule) && rule.actions[ReturnCode::Success] == Action::Done;
         let first = rules.iter().position(ends)?;
         let last = rules.iter().rposition(|rule| ends(rule) || is_deny(rule))?;
-        let (own, module) = ivalt_rules(rules).find(|(_, module)| module.only_after().is_none())?;
-        let ivalt = &rules[own];
         let include = rules[first].included_by.get(ivalt.included_by.len());
-        let block: Vec<&Rule> = match include {
-            Some(include) => rules
-                .iter()
-                .filter(|rule| rule.included_by.contains(include))
-                .collect(),
-            None => rules[first..=last]
-                .iter()
-                .filter(|rule| rule.location != ivalt.location)
-                .collect(),
+        let depth = rules[first].included_by.len();
+        let in_block = |(at, rule): &(usize, &Rule)| match include {
+            Some(include) => rule.included_by.contains(include),
+            None => (first..=last).contains(at) && rule.location != ivalt.location,
         };
-        let (from, to) = (block.first()?, block.last()?);
-        let depth = from.included_by.len();
-        let flat = |rule: &&Rule| rule.included_by.len() == depth && module_of(rule).is_some();
-        let apart = block
-            .iter()
-            .all(|rule| rule.location.file == ivalt.location.file);
-        if !block.iter().all(flat) || (include.is_none() && !apart) {
-            return None;
-        }
-        let mut lines = self.as_jumps(&block)?;
-        let plain = line(self.rule_type, "required", module);
-        let mut edit = match include {
-            Some(include) => {
-                lines.extend(self.other_lines(include));
-                lines.push(plain);
-                let (place, name) = (&include.location, &include.name);
-                let text = format!(
-                    "in place of line {} of {}, and of the line of pam_ivalt, what {name} has, but so that a wrong \
-                     password ends the stack:\n{}",
-                    place.line,
-                    place.file.display(),
-                    lines.join("\n")
-                );
-                Edit::replace(place, lines).told(text)
-            }
-            None => {
-                lines.push(plain);
-                let text = format!(
-                    "in place of lines {} to {} of {}, and of the line of pam_ivalt:\n{}",
-                    from.location.line,
-                    to.location.line,
-                    from.location.file.display(),
-                    lines.join("\n")
-                );
-                let first = Edit::replace(&from.location, lines).told(text);
-                let others = block[1..].iter();
-                others.fold(first, |edit, rule| edit.and(gone(&rule.location)))
-            }
+        let block = rules.iter().enumerate().filter(in_block);
+        let block: Vec<_> = block.map(|(_, rule)| rule).collect();
+        let fits = |rule: &&Rule| {
+            let there = include.is_some() || rule.location.file == ivalt.location.file;
+            there && rule.included_by.len() == depth && module_of(rule).is_some()
         };
-        edit = edit.and(gone(&ivalt.location));
-        Some(edit)
+        block.iter().all(fits).then_some((include, block))
     }
 
     /// The lines of the block with jumps behind its end, where a line denies.
@@ -152,12 +143,8 @@ impl StackUnderTest<'_> {
             let jump = count - at - 1;
             let control = match rule.actions[ReturnCode::Success] {
                 _ if ends_in_deny && at + 1 == count => "requisite".to_owned(),
-                Action::Done => {
-                    if !rule.control.eq_ignore_ascii_case("sufficient") {
-                        return None;
-                    }
-                    format!("[success={jump} new_authtok_reqd={jump} default=ignore]")
-                }
+                Action::Done if !rule.control.eq_ignore_ascii_case("sufficient") => return None,
+                Action::Done => format!("[success={jump} new_authtok_reqd={jump} default=ignore]"),
                 _ => control(rule),
             };
             lines.push(line(self.rule_type, &control, module));

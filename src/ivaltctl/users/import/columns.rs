@@ -91,7 +91,12 @@ impl Columns {
         let name = find(&titles, request.name, &[&ACCOUNTS, &NAMES], "account names");
         let mobile = find(&titles, request.mobile, &[&MOBILES], "mobiles");
         let named = request.name.is_some() || request.mobile.is_some();
-        if !named && (name.is_err() || mobile.is_err()) && first.iter().any(is_number) {
+        let is_user = match (&name, &mobile) {
+            (Ok(_), Ok(_)) => false,
+            (Err(_), Err(_)) => first.iter().any(is_number) || has_bad_number(first),
+            _ => first.iter().any(is_number),
+        };
+        if is_user && !named {
             return None;
         }
         let title = |found: &Result<usize, String>| found.clone().ok().map(|at| titles[at].clone());
@@ -233,6 +238,12 @@ fn is_number(field: &[u8]) -> bool {
         .filter(|byte| byte.is_ascii_alphabetic())
         .count();
     digits >= 5 && digits > letters
+}
+
+/// `alice,0` in a file without titles: the row is bad, and no title.
+fn has_bad_number(row: &ByteRecord) -> bool {
+    let digit = |field: &[u8]| field.iter().any(u8::is_ascii_digit);
+    (2..=3).contains(&row.len()) && digit(&row[1])
 }
 
 /// The column with the title that was asked for, or else the only one with a usual title.

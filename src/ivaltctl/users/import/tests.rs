@@ -160,6 +160,12 @@ fn a_row_whose_columns_are_not_clear_is_refused() {
 }
 
 #[test]
+fn a_bad_first_row_is_no_title() {
+    let what = "alice: the mobile begins with 0, which is dialled only within the country; write + and the country code in place of the 0";
+    assert_eq!(problems("alice,0\n"), [(1, what.to_owned())]);
+}
+
+#[test]
 fn of_two_separators_as_frequent_the_first_separates() {
     let what = |text: &str| problems(text)[0].1.clone();
     let rounded = what("alice;1,41556E+10\n");
