@@ -474,7 +474,8 @@ fn sentence(expected: &str, system: &System) -> String {
 }
 
 const STATES: &str = "@DIR/var/lib/ivalt: cannot be used: is not a folder, or is a symbolic link";
-const LOCK: &str = "DIR/var/lib/ivalt/exclusive.lock: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm DIR/var/lib/ivalt/exclusive.lock";
+const LOCK_LINK: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is a symbolic link, or links in its path lead nowhere";
+const LOCK_FILE: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is not a regular file";
 const STATE_LINK: &str = "DIR/var/lib/ivalt/sudo.json: is a symbolic link; it is what `enable` writes: inspect it, then move it away";
 const STATE_FILE: &str = "DIR/var/lib/ivalt/sudo.json: is not a regular file; it is what `enable` writes: inspect it, then move it away";
 const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/sudo";
@@ -497,13 +498,14 @@ const WRITTEN: &[WriteRow] = &[
         "sudo",
         "var/lib/ivalt/exclusive.lock",
         false,
-        &[(
-            &[
-                Relative, Absolute, Chain, Loop, LinkToNull, Fifo, Device, Folder, Null,
-            ],
-            LOCK,
-            LOCK,
-        )],
+        &[
+            (
+                &[Relative, Absolute, Chain, Loop, LinkToNull],
+                LOCK_LINK,
+                LOCK_LINK,
+            ),
+            (&[Fifo, Device, Folder, Null], LOCK_FILE, LOCK_FILE),
+        ],
     ),
     (
         "sudo",
