@@ -136,15 +136,18 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a folder in it; false where there is something of that name.
+    /// Makes a folder in it, with this mode whatever the umask; nothing where there is something of that name.
     ///
     /// # Errors
     /// As mkdir(2).
-    pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<bool> {
+    pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.0, in_folder(name)?, Mode::from_raw_mode(mode)) {
-            Err(Errno::EXIST) => Ok(false),
-            done => Ok(done.map(|()| true)?),
+            Err(Errno::EXIST) => return Ok(()),
+            made => made?,
         }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = File::from(rustix::fs::openat(&self.0, name, flags, Mode::empty())?);
+        made.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Removes a folder in it that is empty.

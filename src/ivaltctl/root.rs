@@ -387,11 +387,11 @@ impl Root {
         folder.remove(name)
     }
 
-    /// Makes a folder; false where there is something of that name.
+    /// Makes a folder, see [`Folder::make_folder`].
     ///
     /// # Errors
     /// As mkdir(2).
-    pub fn make_folder(&self, path: &Path, mode: u32) -> io::Result<bool> {
+    pub fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         folder.make_folder(name, mode)
     }

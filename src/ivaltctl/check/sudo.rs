@@ -11,6 +11,7 @@ use super::accounts::{self, Account};
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
+use crate::system_error::shell_word;
 use sudoers::{Grant, Location, Person, Setting, Sudoers};
 
 /// More prompts than that for one command are a warning.
@@ -117,7 +118,7 @@ fn warning(location: &Location, id: &'static str, what: &str, fix: &str) -> Find
             id,
             file,
             what,
-            format!("visudo -f {}: {fix}", file.display()),
+            format!("visudo -f {}: {fix}", shell_word(&file.to_string_lossy())),
         )
     }
 }
