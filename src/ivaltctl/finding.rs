@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::sources::Sources;
 
@@ -36,7 +36,8 @@ pub struct Finding {
     pub severity: Severity,
     /// A stable name: for scripts, tests and the man page.
     pub id: &'static str,
-    /// Where it is, by its path in the checked system.
+    /// Where it is, by its path in the checked system; in JSON bytes that are not UTF-8 are replaced.
+    #[serde(serialize_with = "lossy")]
     pub file: Option<PathBuf>,
     /// From 1.
     pub line: Option<usize>,
@@ -47,6 +48,11 @@ pub struct Finding {
     /// What an administrator's acceptance depends on, and whether there is one.
     #[serde(flatten)]
     pub acceptance: Acceptance,
+}
+
+fn lossy<S: Serializer>(file: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    let file = file.as_ref().map(|file| file.to_string_lossy());
+    file.serialize(serializer)
 }
 
 /// What an acceptance of a finding depends on, and whether there is one.

@@ -136,15 +136,18 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a folder in it; false where there is something of that name.
+    /// Makes a folder in it, with this mode whatever the umask; nothing where there is something of that name.
     ///
     /// # Errors
     /// As mkdir(2).
-    pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<bool> {
+    pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.0, in_folder(name)?, Mode::from_raw_mode(mode)) {
-            Err(Errno::EXIST) => Ok(false),
-            done => Ok(done.map(|()| true)?),
+            Err(Errno::EXIST) => return Ok(()),
+            made => made?,
         }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = File::from(rustix::fs::openat(&self.0, name, flags, Mode::empty())?);
+        made.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Removes a folder in it that is empty.
@@ -188,7 +191,9 @@ impl Folder {
         if (metadata.uid(), metadata.gid()) != (created.uid(), created.gid()) {
             fchown(new, Some(metadata.uid()), Some(metadata.gid()))?;
         }
-        new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+        // In a folder of others the old file may be a program of root's with the set-user-id bit, renamed meanwhile, and
+        // the new bytes theirs.
+        new.set_permissions(Permissions::from_mode(metadata.mode() & 0o777))?;
         keep_label(&old, new);
         Ok(())
     }
@@ -225,5 +230,23 @@ fn keep_label(old: &File, new: &File) {
     if let Ok(length) = rustix::fs::fgetxattr(old, LABEL, &mut label) {
         let none = rustix::fs::XattrFlags::empty();
         let _ = rustix::fs::fsetxattr(new, LABEL, &label[..length], none);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn no_file_becomes_a_program_that_runs_as_its_owner() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("sudo");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o6755)).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let done = folder.replace(OsStr::new("sudo"), b"new", 0o600, || Ok(()));
+        assert!(done.is_ok());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o755);
     }
 }

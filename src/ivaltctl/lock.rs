@@ -82,7 +82,9 @@ pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), N
 
 fn is_shared(metadata: &Metadata) -> bool {
     let ours = [0, trust().effective_uid].contains(&metadata.uid());
-    !metadata.is_file() || !ours || metadata.mode() & 0o077 != 0
+    // By another name it is another file of root's, such as shadow(5).
+    let linked = metadata.nlink() > 1;
+    !metadata.is_file() || linked || !ours || metadata.mode() & 0o077 != 0
 }
 
 fn shared(path: &Path) -> Refused {

@@ -67,6 +67,12 @@ impl Root {
             unreadable: Arc::default(),
             recorder: Recorder::default(),
         };
+        if !root.is_this_machine() && root.is_root_folder() {
+            return Err(Refused(format!(
+                "{shown}: leads to the root folder of this machine, which is examined without --root, and where `enable` rolls \
+                 itself back; if you did not expect that, somebody has changed the folder: namei -l {shown}"
+            )));
+        }
         // A kernel before 5.6 does not know the call; filters of older containers forbid it.
         root.has_openat2 = root.open_file(Path::new("/"), OFlags::PATH).is_ok();
         if root.has_openat2 || root.is_this_machine() {
@@ -100,6 +106,17 @@ impl Root {
     /// Whether it is the running system, whose programs and network may be asked.
     pub fn is_this_machine(&self) -> bool {
         self.folder == Path::new("/")
+    }
+
+    /// Whether the folder is that of this machine, whatever its name. Whoever owns a container's folder may have put a
+    /// link there in its place.
+    fn is_root_folder(&self) -> bool {
+        let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let ours = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let ours = ours.map_err(io::Error::from);
+        let ours = ours.and_then(|folder| File::from(folder).metadata());
+        let theirs = self.handle.metadata();
+        ours.is_ok_and(|ours| theirs.is_ok_and(|theirs| place(ours) == place(theirs)))
     }
 
     /// A file of the system as this machine calls it, for a sentence or a command that an administrator types.
@@ -141,7 +158,7 @@ impl Root {
 
     /// What follows is derived from this file, too, which is read for nothing else.
     pub fn record(&self, path: &Path) {
-        self.note_source(path, &self.start(path, u64::MAX));
+        let _ = self.whole(path);
     }
 
     fn note_source(&self, path: &Path, bytes: &io::Result<Vec<u8>>) {
@@ -164,13 +181,18 @@ impl Root {
     /// # Errors
     /// There is none, it cannot be read, it is not a regular file, or it is larger than 16 MiB.
     pub fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self.whole(path);
+        if let Err(error) = &bytes {
+            self.note(path, error);
+        }
+        bytes
+    }
+
+    fn whole(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut bytes = self.start(path, LIMIT + 1);
         if bytes.as_ref().is_ok_and(|bytes| bytes.len() as u64 > LIMIT) {
             let what = format!("is larger than {} MiB", LIMIT >> 20);
             bytes = Err(io::Error::other(what));
-        }
-        if let Err(error) = &bytes {
-            self.note(path, error);
         }
         self.note_source(path, &bytes);
         bytes
@@ -365,11 +387,11 @@ impl Root {
         folder.remove(name)
     }
 
-    /// Makes a folder; false where there is something of that name.
+    /// Makes a folder, see [`Folder::make_folder`].
     ///
     /// # Errors
     /// As mkdir(2).
-    pub fn make_folder(&self, path: &Path, mode: u32) -> io::Result<bool> {
+    pub fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         folder.make_folder(name, mode)
     }
@@ -410,7 +432,9 @@ impl Root {
         if !self.has_openat2 {
             return Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?.into());
         }
-        let (none, in_root) = (Mode::empty(), ResolveFlags::IN_ROOT);
+        // IN_ROOT forbids links of /proc that lead out, too, but openat2(2) does not promise that for ever.
+        let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let none = Mode::empty();
         for _ in 0..TRIES {
             match rustix::fs::openat2(&self.handle, &path, flags, none, in_root) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -466,6 +490,40 @@ mod tests {
         let target = root.read_link(Path::new("/etc/ivalt"));
         assert_eq!(target.unwrap(), Path::new("/data/ivalt"));
         assert!(root.read(Path::new("/etc/loop")).is_err());
+    }
+
+    #[test]
+    fn this_machine_by_another_name_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let link = dir.path().join("container");
+        symlink("/", &link).unwrap();
+        for folder in [
+            link.as_path(),
+            Path::new("/usr/.."),
+            Path::new("/proc/self/root"),
+        ] {
+            let Refused(why) = Root::open(folder).unwrap_err();
+            let begin = format!(
+                "{}: leads to the root folder of this machine, ",
+                folder.display()
+            );
+            assert!(why.starts_with(&begin), "{why}");
+        }
+        for folder in ["/", "//", "/."] {
+            assert!(Root::new(Path::new(folder)).is_this_machine(), "{folder}");
+        }
+    }
+
+    /// It may be as large as a disk, and have no content at all.
+    #[test]
+    fn a_file_without_end_is_no_source() {
+        let dir = TempDir::new().unwrap();
+        let root = Root::new(dir.path());
+        let sparse = fs::File::create(dir.path().join("f")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        let ((), sources) = root.recorded(|| root.record(Path::new("/f")));
+        assert_eq!(sources.files, [("/f".into(), None)].into());
+        assert!(root.unreadable().is_empty());
     }
 
     #[test]

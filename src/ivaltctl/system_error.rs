@@ -106,13 +106,14 @@ fn word(path: &Path) -> String {
     shell_word(&path.to_string_lossy())
 }
 
-/// The word, quoted for a shell.
+/// The word, quoted for a shell, in one line: what stands in a line of its own looks like a command.
 pub fn shell_word(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/+=-".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();
     }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    let quoted = format!("'{}'", word.replace('\'', r"'\''"));
+    quoted.replace('\n', r"'$'\n''")
 }
 
 #[cfg(test)]
@@ -171,6 +172,19 @@ mod tests {
             not_permitted,
             "/etc/a b/f: cannot be written: Operation not permitted; look for the attributes i and a: lsattr -d '/etc/a b' '/etc/a b/f'"
         );
+    }
+
+    #[test]
+    fn a_word_is_one_word_in_one_line() {
+        for (word, expected) in [
+            ("/etc/a-b.c", "/etc/a-b.c"),
+            ("", "''"),
+            ("a b;$(c)", "'a b;$(c)'"),
+            ("it's", r"'it'\''s'"),
+            ("x\nrm y", r"'x'$'\n''rm y'"),
+        ] {
+            assert_eq!(shell_word(word), expected);
+        }
     }
 
     #[test]

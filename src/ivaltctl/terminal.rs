@@ -77,7 +77,25 @@ pub fn print_error(text: impl Into<Text>) {
 
 /// A line for programs; it has the escapes of JSON, and no others.
 pub fn print_json(value: &Value) {
-    let _ = writeln!(io::stdout(), "{value}");
+    let _ = writeln!(io::stdout(), "{}", json(value));
+}
+
+/// JSON need not escape what [`visible`] does: a terminal takes U+009B for the beginning of an escape sequence.
+fn json(value: &Value) -> String {
+    let mut escaped = String::new();
+    for c in value.to_string().chars() {
+        let as_it_is = c.is_ascii_graphic()
+            || c == ' '
+            || visible(c.encode_utf8(&mut [0; 4])) == c.to_string();
+        match as_it_is {
+            true => escaped.push(c),
+            false => c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|unit| escaped += &format!("\\u{unit:04x}")),
+        }
+    }
+    escaped
 }
 
 /// The text in a colour.
@@ -207,5 +225,18 @@ impl Application for Terminal {
 
     fn password(&mut self) -> Result<Option<Secret>, ApplicationError> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json() {
+        let value = Value::from("a \"\\\n\u{7f}\u{9b}31m\u{202e}\u{e0001}é");
+        let text = json(&value);
+        assert_eq!(text, r#""a \"\\\n\u007f\u009b31m\u202e\udb40\udc01é""#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

@@ -1,12 +1,12 @@
 //! `--root DIR` is a boundary: whatever DIR holds, no file outside is opened, made or changed, and every fault names the
 //! path.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -916,4 +916,36 @@ fn foreign_text_is_made_visible() {
             "{refused}"
         );
     }
+}
+
+/// A line end in a name would put what follows it where a command is expected; JSON has no bytes that are not UTF-8.
+#[test]
+fn names_that_are_no_text() {
+    let system = System::healthy();
+    let name = OsStr::from_bytes(b"x\nrm y\xff");
+    let rule = "alice ALL=(ALL) NOPASSWD: ALL\n";
+    system.write("etc/sudoers", "@includedir /etc/sudoers.d\n");
+    system.write("etc/sudoers.d/README", "");
+    fs::write(system.path("etc/sudoers.d").join(name), rule).unwrap();
+    let shown = "/etc/sudoers.d/x\nrm y\u{fffd}";
+    let report = ivaltctl(&system, &["check", "--json"]).json();
+    assert_eq!(report["findings"][0]["file"], shown, "{report}");
+    let checked = ivaltctl(&system, &["check"]).stdout;
+    let fix = "\n  fix: visudo -f '/etc/sudoers.d/x'$'\\n''rm y\u{fffd}': remove NOPASSWD:\n";
+    assert!(checked.contains(fix), "{checked}");
+}
+
+/// A hard link to a file of root's on the same file system: its mode stays as it is, and nobody locks it.
+#[test]
+fn a_lock_that_is_another_file() {
+    let system = without_ivalt();
+    let lock = system.path("var/lib/ivalt/exclusive.lock");
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let outside = system.path("shadow");
+    fs::write(&outside, "").unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::hard_link(&outside, &lock).unwrap();
+    let called = ivaltctl(&system, &["enable", "sudo", "--yes"]);
+    assert_eq!(called.stderr, sentence(LOCK, &system));
+    assert_eq!(fs::metadata(&outside).unwrap().mode() & 0o777, 0o400);
 }

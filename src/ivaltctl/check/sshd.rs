@@ -96,7 +96,12 @@ fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Ve
             ..global
         };
         let of_block = block.check().into_iter();
-        findings.extend(of_block.filter(|found| !block.is_reported(found, &reported)));
+        let new = of_block.filter(|found| !block.is_reported(found, &reported));
+        let (people, _) = context.root.recorded(|| people_in(context.root, criteria));
+        findings.extend(new.map(|found| match &people {
+            Some(people) if names_nobody(&found) => found.concerning(people),
+            _ => found,
+        }));
     }
     findings
 }
@@ -108,6 +113,38 @@ struct MatchScope<'a> {
     values: &'a Values,
     /// What a finding must say about the connections it is for.
     prefix: String,
+}
+
+/// Whether no account was looked at, nor a file that lists them.
+fn names_nobody(found: &Finding) -> bool {
+    let acceptance = &found.acceptance;
+    acceptance.concerns.is_none() && acceptance.sources.people.is_empty()
+}
+
+/// Who may be in a block whose criteria name groups or patterns of users: members come and go, and the criteria stay as
+/// they are. Whether each of them is in it does not matter here.
+fn people_in(root: &Root, criteria: &str) -> Option<Vec<String>> {
+    let words: Vec<_> = criteria.split_whitespace().collect();
+    let lists = words.windows(2).filter_map(|pair| {
+        let is_group = pair[0].eq_ignore_ascii_case("group");
+        (is_group || pair[0].eq_ignore_ascii_case("user")).then_some((is_group, pair[1]))
+    });
+    let patterns =
+        lists.flat_map(|(is_group, list)| list.split(',').map(move |one| (is_group, one)));
+    let local = accounts::local(root);
+    let of_pattern = |(is_group, pattern): (bool, &str)| match is_group {
+        _ if pattern.contains(['*', '?']) => {
+            Some(local.iter().map(|account| account.name.clone()).collect())
+        }
+        true => Some(accounts::members(
+            root,
+            &local,
+            pattern.trim_start_matches('!'),
+        )),
+        false => None,
+    };
+    let people: Vec<Vec<String>> = patterns.filter_map(of_pattern).collect();
+    (!people.is_empty()).then(|| people.concat())
 }
 
 impl MatchScope<'_> {

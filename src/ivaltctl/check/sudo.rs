@@ -142,7 +142,8 @@ fn check_setting(context: &CheckContext, setting: &Setting) -> Option<Finding> {
                 "exempt_group: for members of {value}, sudo runs commands without calling PAM, so without iVALT"
             ),
             "remove exempt_group",
-        )),
+        )
+        .concerning(members(context.root, value))),
         ("noninteractive_auth", false) => Some(warning(
             at,
             "sudo-noninteractive",
@@ -156,6 +157,12 @@ fn check_setting(context: &CheckContext, setting: &Setting) -> Option<Finding> {
         ("pam_login_service", false) => other_service(context, at, value, "sudo -i"),
         _ => None,
     }
+}
+
+/// Nothing else that sudo's files say depends on them.
+fn members(root: &Root, group: &str) -> Vec<String> {
+    let members = || accounts::members(root, &accounts::local(root), group);
+    root.recorded(members).0
 }
 
 fn timeout(at: &Location, minutes: f64) -> Option<Finding> {

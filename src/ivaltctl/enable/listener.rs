@@ -155,9 +155,16 @@ fn is_sshd(pid: i32) -> bool {
         .to_string_lossy()
         .into_owned();
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let is_roots = fs::metadata(format!("/proc/{pid}"))
-        .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0);
-    is_roots && (name.trim_end_matches(" (deleted)") == "sshd" || command.trim_end() == "sshd")
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    is_roots(&status)
+        && (name.trim_end_matches(" (deleted)") == "sshd" || command.trim_end() == "sshd")
+}
+
+/// By its real user id, the first of four: a program with the set-user-id bit belongs to root, too, keeps the sockets of
+/// whoever starts it, and has the name of the link by which it was started.
+fn is_roots(status: &str) -> bool {
+    let mut fields = status.lines().filter_map(|line| line.strip_prefix("Uid:"));
+    fields.any(|uids| uids.split_whitespace().all(|uid| uid == "0"))
 }
 
 fn held_sockets(pid: i32, sockets: &Sockets) -> BTreeSet<u64> {
@@ -186,6 +193,13 @@ fn stack(pid: i32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn su_by_the_name_of_sshd_is_no_sshd() {
+        assert!(is_roots("Name:\tsshd\nUid:\t0\t0\t0\t0\n"));
+        assert!(!is_roots("Name:\tsshd\nUid:\t1000\t0\t0\t0\n"));
+        assert!(!is_roots(""));
+    }
 
     #[test]
     fn keywords_in_any_case() {

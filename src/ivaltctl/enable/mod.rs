@@ -10,13 +10,10 @@ mod rollback;
 mod saved_state;
 mod sshd;
 
-use std::fs::Permissions;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -420,22 +417,13 @@ type Notice = Option<String>;
 
 fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     if let Some(folder) = &state.folder {
-        make_folder(root, folder).map_err(|error| not_written(folder, &error))?;
+        root.make_folder(folder, 0o755)
+            .map_err(|error| not_written(folder, &error))?;
     }
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
     }
     reload(root, state)
-}
-
-/// Every user may read it, whatever the umask.
-fn make_folder(root: &Root, folder: &Path) -> io::Result<()> {
-    if root.make_folder(folder, 0o755)? {
-        let made = root.open_folder(folder, OFlags::empty())?;
-        made.handle()
-            .set_permissions(Permissions::from_mode(0o755))?;
-    }
-    Ok(())
 }
 
 fn restore(root: &Root, state: &SavedState) -> Result<Notice, Refused> {

@@ -296,19 +296,13 @@ impl LockedStateDir {
     }
 }
 
-/// The folders above it as they come; its own mode does not depend on the umask.
+/// The folders above it, too.
 fn make(root: &Root, folder: &Path) -> io::Result<()> {
     let above: Vec<_> = folder.ancestors().skip(1).collect();
     for above in above.into_iter().rev().skip(1) {
         root.make_folder(above, 0o755)?;
     }
-    if root.make_folder(folder, 0o700)? {
-        let folder = root.open_folder(folder, OFlags::NOFOLLOW)?;
-        folder
-            .handle()
-            .set_permissions(Permissions::from_mode(0o700))?;
-    }
-    Ok(())
+    root.make_folder(folder, 0o700)
 }
 
 /// What is in a folder into which others could write may be theirs: nothing in it is used. One that they could only

@@ -270,6 +270,11 @@ fn another_person_counts_also_where_the_text_is_the_same() {
         |system| system.append(USERS, "dave = \"+14155550100\"\n"),
         &["shared-mobile: its text has changed, it concerns alice, bob, dave, not alice, bob"],
     );
+    // `Match Group sftponly`
+    counts_again(
+        |system| system.append("/etc/group", "sftponly:x:2000:carol\n"),
+        &["sshd-methods-bypass: it concerns carol, not nobody by name"],
+    );
 }
 
 #[test]
