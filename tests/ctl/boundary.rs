@@ -102,17 +102,7 @@ impl Outside {
             folder.write(name, format!("{CANARY}\n"), 0o644);
         }
         let before = states(folder.path());
-        // SAFETY: inotify(7) takes numbers and a C string; the descriptor belongs to the File alone.
-        let events = unsafe {
-            let events = done(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC));
-            let path = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
-            done(libc::inotify_add_watch(
-                events,
-                path.as_ptr(),
-                libc::IN_ALL_EVENTS,
-            ));
-            File::from_raw_fd(events)
-        };
+        let events = watch(folder.path());
         Self {
             folder,
             before,
@@ -143,25 +133,42 @@ impl Outside {
         reads() && reads() && reads()
     }
 
-    /// The files that were opened or changed since the last call. Somebody who lists the folders of this machine opens
-    /// the folder itself.
     fn opened(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut events = [0_u8; 4096];
-        while let Ok(length) = (&self.events).read(&mut events) {
-            let mut rest = &events[..length];
-            // struct inotify_event: three numbers, the length of the name, the name.
-            while let Some((head, after)) = rest.split_at_checked(16) {
-                let number = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
-                let (name, after) = after.split_at(number(12) as usize);
-                rest = after;
-                if number(4) & libc::IN_ISDIR == 0 {
-                    names.push(String::from_utf8_lossy(name).trim_matches('\0').to_owned());
-                }
+        opened(&self.events)
+    }
+}
+
+/// From now on, what happens to the files of this folder of the machine.
+fn watch(folder: &Path) -> File {
+    // SAFETY: inotify(7) takes numbers and a C string; the descriptor belongs to the File alone.
+    unsafe {
+        let events = done(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC));
+        let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+        let all = libc::IN_ALL_EVENTS;
+        done(libc::inotify_add_watch(events, path.as_ptr(), all));
+        File::from_raw_fd(events)
+    }
+}
+
+/// The files that were opened or changed since the last call. Somebody who lists the folders of this machine opens the
+/// folder itself.
+fn opened(mut watch: &File) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut events = [0_u8; 4096];
+    while let Ok(length) = watch.read(&mut events) {
+        let mut rest = &events[..length];
+        // struct inotify_event: three numbers, the length of the name, the name.
+        while let Some((head, after)) = rest.split_at_checked(16) {
+            let number = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
+            let (name, after) = after.split_at(number(12) as usize);
+            rest = after;
+            if number(4) & libc::IN_ISDIR == 0 {
+                let name = String::from_utf8_lossy(name);
+                names.push(name.trim_matches('\0').to_owned());
             }
         }
-        names
     }
+    names
 }
 
 fn states(folder: &Path) -> Vec<State> {
@@ -392,6 +399,26 @@ fn what_check_reads() {
     }
 }
 
+/// To open one may do something: /dev/watchdog begins to count. This is /dev/zero, and where devices cannot be opened at
+/// all, opening it is an error of its own.
+#[test]
+fn a_device_is_not_even_opened() {
+    if no_root("makes devices") {
+        return;
+    }
+    let system = System::healthy();
+    let path = system.path("etc/sudoers");
+    fs::remove_file(&path).unwrap();
+    node(&path, libc::S_IFCHR, libc::makedev(1, 5));
+    let events = watch(&system.path("etc"));
+    let called = ivaltctl(&system, &["check", "--json"]);
+    let opened = opened(&events);
+    assert!(opened.contains(&"passwd".to_owned()), "{opened:?}");
+    assert!(!opened.contains(&"sudoers".to_owned()), "{opened:?}");
+    let expected = ["locks-out unreadable-file /etc/sudoers"];
+    assert_eq!(findings(&called), expected);
+}
+
 /// A system whose settings name the file at `path`, if it is one of theirs.
 fn with_files_named(path: &str) -> System {
     let system = System::healthy();
@@ -447,7 +474,8 @@ fn sentence(expected: &str, system: &System) -> String {
 }
 
 const STATES: &str = "@DIR/var/lib/ivalt: cannot be used: is not a folder, or is a symbolic link";
-const LOCK: &str = "DIR/var/lib/ivalt/exclusive.lock: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm DIR/var/lib/ivalt/exclusive.lock";
+const LOCK_LINK: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is a symbolic link, or links in its path lead nowhere";
+const LOCK_FILE: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is not a regular file";
 const STATE_LINK: &str = "DIR/var/lib/ivalt/sudo.json: is a symbolic link; it is what `enable` writes: inspect it, then move it away";
 const STATE_FILE: &str = "DIR/var/lib/ivalt/sudo.json: is not a regular file; it is what `enable` writes: inspect it, then move it away";
 const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/sudo";
@@ -470,13 +498,14 @@ const WRITTEN: &[WriteRow] = &[
         "sudo",
         "var/lib/ivalt/exclusive.lock",
         false,
-        &[(
-            &[
-                Relative, Absolute, Chain, Loop, LinkToNull, Fifo, Device, Folder, Null,
-            ],
-            LOCK,
-            LOCK,
-        )],
+        &[
+            (
+                &[Relative, Absolute, Chain, Loop, LinkToNull],
+                LOCK_LINK,
+                LOCK_LINK,
+            ),
+            (&[Fifo, Device, Folder, Null], LOCK_FILE, LOCK_FILE),
+        ],
     ),
     (
         "sudo",
@@ -716,15 +745,24 @@ fn a_folder_that_becomes_a_link_meanwhile() {
                     exchange(&real, &link);
                 }
             });
+            // Also where an assertion fails: the scope waits for its threads.
+            let _stops = SetOnDrop(&stop);
             for _ in 0..25 {
                 for verb in ["enable", "disable"] {
                     let called = ivaltctl(&system, &[verb, "sudo", "--yes"]);
                     assert!([0, 1].contains(&called.status), "{called:?}");
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(states(outside.path()), before, "{name}");
+    }
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

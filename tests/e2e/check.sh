@@ -53,7 +53,7 @@ check_reads_the_files_where_sshd_fails_case() {
     printf '%s\n' 'NoSuchKeyword yes' >>/etc/ssh/sshd_config
     sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config
     run_ivaltctl 2 check
-    expect_about_sshd sshd-pam-off
+    expect_about_sshd sshd-config-refused sshd-pam-off
     expect_captured "$from_files_only; sshd -T was not run"
 }
 
