@@ -170,11 +170,7 @@ impl Target {
     }
 
     fn shown(&self) -> String {
-        let file = self
-            .file
-            .as_ref()
-            .map(|file| format!(":{}", file.display()));
-        format!("{}{}", self.id, file.unwrap_or_default())
+        record::place(&self.id, self.file.as_deref())
     }
 }
 
@@ -302,11 +298,7 @@ fn read_to_change(root: &Root) -> Result<Vec<Record>, Refused> {
 
 /// `ID:FILE`, as `--accept` takes it.
 fn place(finding: &Finding) -> String {
-    let target = Target {
-        id: finding.id.to_owned(),
-        file: finding.file.clone(),
-    };
-    target.shown()
+    record::place(finding.id, finding.file.as_deref())
 }
 
 fn done(json: bool, changed: bool, what: &str, places: &[String]) {
