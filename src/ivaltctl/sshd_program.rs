@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::check::program::{self, Printed};
 use crate::root::Root;
 
-/// Where distributions install it.
-const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+/// Where distributions install it, here and below `--root` alike.
+pub const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// What it may lack once it has read its configuration and found nothing wrong with it. The folder is there only while
 /// the service runs, and is missing while ssh.socket waits; host keys may be made when the service first starts.
 const MISSING_ELSEWHERE: [&str; 4] = [

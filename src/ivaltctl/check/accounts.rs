@@ -58,13 +58,11 @@ pub fn exists(root: &Root, local: &[Account], name: &str) -> bool {
 
 /// The members of a group, also those whose own group it is.
 pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
-    let text = read(root, "/etc/group").unwrap_or_default();
-    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let mut matching = fields.filter(|fields| fields.len() == 4 && fields[0] == group);
-    let (gid, mut members) = match matching.next() {
-        Some(fields) => (
-            fields[2].parse().ok(),
-            fields[3].split(',').map(str::to_owned).collect(),
+    let local_group = group_line(root, |name, _| name == group);
+    let (gid, mut members) = match local_group {
+        Some([_, _, gid, members]) => (
+            gid.parse().ok(),
+            members.split(',').map(str::to_owned).collect(),
         ),
         None => from_name_services(root, group),
     };
@@ -76,17 +74,23 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
 
 /// The name of the group that has this ID.
 pub fn group_name(root: &Root, gid: u32) -> Option<String> {
-    let text = read(root, "/etc/group").unwrap_or_default();
-    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let mut local = fields.filter(|fields| fields.len() == 4 && fields[2] == gid.to_string());
+    let gid_text = gid.to_string();
+    let local = group_line(root, |_, gid| gid == gid_text);
     let from_name_services = || {
         let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
         group
             .filter(|_| root.is_this_machine())
             .map(|group| group.name)
     };
-    let local = local.next().map(|fields| fields[0].to_owned());
-    local.or_else(from_name_services)
+    local.map(|[name, ..]| name).or_else(from_name_services)
+}
+
+/// The fields of the first line of group(5) with such a name and ID.
+fn group_line(root: &Root, wanted: impl Fn(&str, &str) -> bool) -> Option<[String; 4]> {
+    let text = read(root, "/etc/group").ok()?;
+    let fields = text.lines().map(|line| line.split(':').map(str::to_owned));
+    let mut groups = fields.filter_map(|fields| fields.collect::<Vec<_>>().try_into().ok());
+    groups.find(|[name, _, gid, _]: &[String; 4]| wanted(name, gid))
 }
 
 fn from_name_services(root: &Root, group: &str) -> (Option<u32>, Vec<String>) {

@@ -317,6 +317,33 @@ mod tests {
     use std::path::PathBuf;
 
     #[test]
+    fn what_is_accepted_comes_last_and_does_not_count() {
+        let found = |severity, counts_all_the_same: Option<bool>| {
+            let mut found = context::finding(severity, "x", "/a", "", "");
+            found.acceptance.accepted = counts_all_the_same.map(|counts_all_the_same| Accepted {
+                by: String::new(),
+                when: String::new(),
+                because: String::new(),
+                counts_all_the_same,
+            });
+            found
+        };
+        let warning = found(Severity::Warning, None);
+        let accepted = found(Severity::LetsIn, Some(false));
+        let mut findings = [accepted.clone(), warning.clone()];
+        sort(&mut findings);
+        assert_eq!(findings, [warning, accepted.clone()]);
+        assert_eq!(exit(&findings), Exit::Refused);
+        assert_eq!(count(&findings, Severity::LetsIn), 0);
+        assert_eq!(count_accepted(&findings), 1);
+        assert_eq!(exit(&[accepted]), Exit::Done);
+        // Below a folder.
+        let shown = [found(Severity::LetsIn, Some(true))];
+        assert_eq!(exit(&shown), Exit::Dangerous);
+        assert_eq!(count(&shown, Severity::LetsIn), 1);
+    }
+
+    #[test]
     fn the_worst_comes_first_then_by_file_and_line() {
         let at = |severity, file: &str, line| Finding {
             line: Some(line),

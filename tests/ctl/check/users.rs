@@ -1,8 +1,8 @@
 //! users.toml, held against the accounts of the system.
 
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use super::{IVALT, System, USERS, all_give, nothing};
+use super::{Checked, IVALT, System, USERS, all_give, nothing};
 
 #[test]
 fn users_file() {
@@ -219,7 +219,8 @@ fn the_fix_for_a_disabled_administrator_enables_her() {
 
 const CAROL: &str = "carol:x:1002:1002::/home/carol:/bin/bash\n";
 
-/// A hundred thousand users, all of them wrong, are still counted in one walk.
+/// A hundred thousand users, all of them wrong, are still counted in one walk: the limit is one of the processor's time,
+/// whatever else it has to do.
 #[test]
 fn a_large_users_file() {
     let mut text = "[users]\n".to_owned();
@@ -228,12 +229,12 @@ fn a_large_users_file() {
     }
     let system = System::healthy();
     system.write(USERS, &text).write("etc/group", "");
-    let begun = Instant::now();
-    let checked = system.check();
+    let limited = "ulimit -t 60 && exec \"$0\" check --json --root \"$1\"";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", limited, env!("CARGO_BIN_EXE_ivaltctl")])
+        .arg(system.path(""))
+        .env_clear();
+    let checked = Checked::of(&shell.output().unwrap());
     assert_eq!(checked.report["locks_out"], 100_001);
-    assert!(
-        begun.elapsed() < Duration::from_secs(60),
-        "{:?}",
-        begun.elapsed()
-    );
 }

@@ -182,11 +182,7 @@ impl Target {
     }
 
     fn shown(&self) -> String {
-        let file = self
-            .file
-            .as_ref()
-            .map(|file| format!(":{}", file.display()));
-        format!("{}{}", self.id, file.unwrap_or_default())
+        record::place(&self.id, self.file.as_deref())
     }
 }
 
@@ -317,11 +313,7 @@ fn read_to_change(root: &Root) -> Result<Vec<Record>, Refused> {
 
 /// `ID:FILE`, as `--accept` takes it.
 fn place(finding: &Finding) -> String {
-    let target = Target {
-        id: finding.id.to_owned(),
-        file: finding.file.clone(),
-    };
-    target.shown()
+    record::place(finding.id, finding.file.as_deref())
 }
 
 fn done(output: &mut Output, word: &str, places: BTreeSet<String>) {

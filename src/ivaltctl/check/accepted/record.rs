@@ -116,6 +116,12 @@ fn people(finding: &Finding) -> Option<Vec<String>> {
     Some(people)
 }
 
+/// `ID:FILE`, or `ID` alone.
+pub fn place(id: &str, file: Option<&Path>) -> String {
+    let file = file.map(|file| format!(":{}", file.display()));
+    format!("{id}{}", file.unwrap_or_default())
+}
+
 impl Record {
     /// The acceptance of a finding as it is.
     pub fn new(finding: &Finding, by: &str, when: &str, because: &str) -> Self {
@@ -143,8 +149,7 @@ impl Record {
 
     /// `ID:FILE`, as `--retract` takes it.
     pub fn place(&self) -> String {
-        let file = self.file().map(|file| format!(":{}", file.display()));
-        format!("{}{}", self.id, file.unwrap_or_default())
+        place(&self.id, self.file())
     }
 
     /// Who, when and why.

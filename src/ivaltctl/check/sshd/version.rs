@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use crate::root::Root;
+use crate::sshd_program::PROGRAMS;
 
-/// Where distributions install it, here and below `--root` alike.
-const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// The first in which `ChallengeResponseAuthentication` is but another name of `KbdInteractiveAuthentication`: before, PAM
 /// may prompt only where both are on.
 pub const ONE_PROMPT_SETTING: (u32, u32) = (8, 7);

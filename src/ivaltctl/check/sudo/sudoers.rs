@@ -461,7 +461,12 @@ mod tests {
             ("User_Alias A = A, bob\nA ALL=ALL", "bob"),
             ("User_Alias A = ALL\nbob ALL=ALL", "bob"),
             ("Cmnd_Alias A = /bin/ls\nRunas_Alias B = bob", ""),
-            ("+net, %:bob, %#x, #x ALL=ALL", ""),
+            ("+net, %:bob ALL=ALL", ""),
+            ("%#x ALL=ALL", ""),
+            ("bob@example ALL=ALL", ""),
+            ("\"al \\\nice\" ALL=ALL", "al ice"),
+            ("\"x\nbob ALL=ALL", "bob"),
+            ("#includes, bob ALL=ALL", ""),
             ("# bob \\\nbob ALL=ALL", "bob"),
             ("#bob ALL=ALL", ""),
             ("Defaults:bob a = b", ""),
@@ -499,6 +504,11 @@ mod tests {
             ("TIMEOUT=5 NOEXEC:NOPASSWD: ALL", true),
             ("CWD=/root NOPASSWD: ALL", true),
             ("sha256:abc /bin/ls, NOPASSWD: ALL", true),
+            ("(root) /bin/ls, (x : y) NOPASSWD: ALL", true),
+            ("(ALL,\\\n ALL) NOPASSWD: ALL", true),
+            ("(ALL\n al ALL = NOPASSWD: ALL", false),
+            ("ALL #include x, NOPASSWD: ALL", false),
+            ("NOEXEC: ALL", false),
             ("PASSWD: ALL", false),
             ("(NOPASSWD : x) ALL", false),
             ("/bin/echo NOPASSWD\\: x", false),
@@ -508,6 +518,58 @@ mod tests {
             let sudoers = sudoers(&format!("bob ALL = {commands}\n"));
             assert_eq!(sudoers.grants[0].nopasswd, expected, "{commands}");
         }
+    }
+
+    /// As visudo counts them.
+    #[test]
+    fn where_a_line_begins() {
+        let text = "# a \\\nUser_Alias \\\n A = bob\nA ALL = (ALL,\\\n ALL) ALL\nbob ALL =\\\r\n \"a\\\nb\"\n\nal ALL = ALL";
+        let grants = sudoers(text).grants;
+        let lines: Vec<_> = grants.iter().map(|grant| grant.location.line).collect();
+        assert_eq!(lines, [4, 6, 10]);
+        assert!(sudoers("Cmnd_Alias A = /bin/ls\nHost_Alias B = c\nRunas_Alias D = e").is_empty());
+    }
+
+    fn read(files: &[(&str, &str)]) -> Sudoers {
+        let dir = tempfile::TempDir::new().unwrap();
+        let with =
+            |root: Root, (path, text): &(&str, &str)| root.with(Path::new(path), (*text).into());
+        Sudoers::read(&files.iter().fold(Root::new(dir.path()), with))
+    }
+
+    #[test]
+    fn the_files_that_are_read() {
+        let sudoers = read(&[
+            ("/etc/hostname", " web.example.net\n"),
+            (
+                "/etc/sudoers",
+                "@includedir sudoers.d\n@include web.%h\n#include missing\n@includedir /nowhere\na ALL=ALL\n",
+            ),
+            ("/usr/etc/sudoers", "b ALL=ALL\n"),
+            ("/etc/web.web", "#include\t/etc/more\n"),
+            ("/etc/more", "c ALL=ALL\n"),
+            ("/etc/sudoers.d/10", "#includedir more\n"),
+            ("/etc/sudoers.d/more/x", "d ALL=ALL\n"),
+            ("/etc/sudoers.d/a.b", "e ALL=ALL\n"),
+            ("/etc/sudoers.d/a~", "f ALL=ALL\n"),
+        ]);
+        let place = |grant: &Grant| grant.location.file.display().to_string();
+        let places: Vec<_> = sudoers.grants.iter().map(place).collect();
+        assert_eq!(
+            places,
+            ["/etc/sudoers.d/more/x", "/etc/more", "/etc/sudoers"]
+        );
+        let vendor = read(&[("/usr/etc/sudoers", "b ALL=ALL\n")]);
+        assert_eq!(vendor.grants.len(), 1);
+    }
+
+    /// Two that include each other twice: 2 to the power of 128 files without an end.
+    #[test]
+    fn includes_end() {
+        let text = "@include /etc/sudoers\n@include /etc/sudoers\na ALL=ALL\n";
+        assert_eq!(read(&[("/etc/sudoers", text)]).files, MAX_FILES);
+        let chain = "@include /etc/sudoers\na ALL=ALL\n";
+        assert_eq!(read(&[("/etc/sudoers", chain)]).files, MAX_DEPTH + 1);
     }
 
     #[test]

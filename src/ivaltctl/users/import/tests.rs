@@ -65,6 +65,9 @@ fn one_row_in_every_form() {
             "\u{feff}Name;Mobile;Enabled\r\nalice;+14155550100;TRUE\r\n",
         ),
         (1, "alice,+14155550100\n,\n ,,\n"),
+        (1, "\u{feff}alice,+14155550100\n"),
+        (3, "\n\nalice;+14155550100\n"),
+        (4, "sep=;\nsep=,\nname;mobile\nalice;+14155550100\n"),
         (4, "name,mobile\r\n\r\n\r\nalice,+14155550100\r\n"),
         (3, "mobile,name\n\n+14155550100,alice\n"),
         (2, "enabled,mobile,name\nyes,+14155550100,alice\n"),
@@ -166,6 +169,17 @@ fn a_row_whose_columns_are_not_clear_is_refused() {
 fn a_bad_first_row_is_no_title() {
     let what = "alice: the mobile begins with 0, which is dialled only within the country; write + and the country code in place of the 0";
     assert_eq!(problems("alice,0\n"), [(1, what.to_owned())]);
+    // An account may be called as a title is.
+    let uid = vec![(1, "uid".into(), "+14155550100".into(), true)];
+    assert_eq!(rows(b"uid,+14155550100\n"), uid);
+    // A number does not make a user of a title.
+    for titles in ["who,where,2024", "who,where,address12345", "who,phone2,x,y"] {
+        let why = refused(format!("{titles}\nalice,1,2,3\n").as_bytes());
+        assert!(
+            why.contains("no column is known to hold"),
+            "{titles}: {why}"
+        );
+    }
 }
 
 #[test]
@@ -200,7 +214,14 @@ fn rows_without_a_mobile_and_repeated_rows_are_passed_over() {
 
 #[test]
 fn a_file_without_users_says_so() {
-    for empty in ["", "\u{feff}", "\r\n\r\n", ",,\n , \n", "sep=;\r\n"] {
+    for empty in [
+        "",
+        "\u{feff}",
+        "\r\n\r\n",
+        ",,\n , \n",
+        "sep=;\r\n",
+        "sep=;",
+    ] {
         assert_eq!(refused(empty.as_bytes()), "is empty", "{empty:?}");
     }
     assert_eq!(
@@ -222,6 +243,7 @@ fn who_is_disabled_is_read_from_every_column_that_says_it() {
         ("Block credential", "False", "True", "unknown"),
         ("AccountDisabled", "no", "yes", "maybe"),
         ("suspended", "false", "true", "x"),
+        ("archived", "active", "archived", "old"),
         ("userAccountControl", "512", "66050", "normal"),
     ] {
         let row = |value: &str| format!("name,mobile,{title}\nalice,+14155550100,{value}\n");

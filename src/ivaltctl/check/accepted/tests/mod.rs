@@ -365,6 +365,9 @@ fn what_is_unreadable_or_not_understood_cannot_be_accepted() {
     for finding in system.findings() {
         let impossible = ["bad-entry", "settings-invalid"].contains(&finding.id);
         assert_eq!(record::is_possible(&finding), !impossible, "{finding:?}");
+        // Nor by hand.
+        let written = Record::new(&finding, "", "", "");
+        assert_eq!(written.fits(&finding), !impossible, "{finding:?}");
     }
     // A loop of links, which root cannot read either.
     let system = System::new();
@@ -440,10 +443,12 @@ fn a_file_of_another_form_accepts_nothing() {
     for (bad, line) in [
         (good.clone() + "x", None),
         (good.replace("\nby = ", "\nwho = "), None),
+        (good.replace("\nby = ", "\nuntil = \"\"\nby = "), None),
         (good.replace("[accepted.sources]", "[accepted.files]"), None),
         ("[[accepted]]\nid = \"selinux\"\n".to_owned(), Some(1)),
         ("accepted = 1\n".to_owned(), Some(1)),
         ("x = 1\n".to_owned(), Some(1)),
+        ("# A comment\n\nx = 1\n".to_owned(), Some(3)),
     ] {
         let problem = record::parse(path, bad.as_bytes()).unwrap_err();
         assert_eq!(problem.kind, ProblemKind::Invalid);
@@ -459,13 +464,38 @@ fn a_file_of_another_form_accepts_nothing() {
     assert!(record::parse(path, b"\xff").is_err());
 }
 
-proptest! {
-    #[test]
-    fn what_is_written_is_read(what: String, because: String, name: String) {
+/// Of several acceptances that hold no longer, the one that nearly does says the most.
+#[test]
+fn the_nearest_that_holds_no_longer_is_shown() {
+    let system = System::new();
+    let accepted = || {
+        let mut found = system.findings().into_iter();
+        let found = found.find(|finding| finding.id == "sudo-nopasswd").unwrap();
+        Record::new(&found, "", "", "")
+    };
+    let first = accepted();
+    system.append("/etc/sudoers", "#\n");
+    let second = accepted();
+    system.append("/etc/sudoers.d/backup", "#\n");
+    for records in [[first.clone(), second.clone()], [second, first.clone()]] {
+        let mut found = system.findings();
+        mark_with(&records, false, &mut found);
+        let found = found.into_iter().find(|finding| first.is_about(finding));
+        let outdated = found.unwrap().acceptance.no_longer_accepted.unwrap();
+        assert_eq!(outdated.changed, ["/etc/sudoers.d/backup has changed"]);
+    }
+}
+
+/// What is found says the rest: one list of people, none, several files.
+#[test]
+fn what_is_written_is_read() {
+    let others = System::new().records();
+    let what = prop_oneof![any::<String>(), Just("\u{7f}\0\"\\\n".to_owned())];
+    proptest!(|(what in what, because: String, name: String)| {
         let found = crate::check::context::finding(Severity::LetsIn, "x", "/etc/x", what, "").concerning([name]);
         let mut records = vec![Record::new(&found, "alice", "now", &because)];
-        records.extend(System::new().records());
+        records.extend(others.clone());
         let text = record::text(&records);
         prop_assert_eq!(record::parse(Path::new(FILE), text.as_bytes()).unwrap(), records);
-    }
+    });
 }

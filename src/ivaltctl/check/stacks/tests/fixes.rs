@@ -87,16 +87,15 @@ fn offered(root: &Root, service: &str) -> Vec<(Finding, Edit)> {
 
 /// Why one of the fixes must not be offered.
 fn fault(root: &Root, service: &str) -> Option<String> {
-    let names = pam_stack::service_names(root);
-    let of_all = |root: &Root| -> Vec<_> {
-        let each = names.iter();
-        each.map(|name| (counted(root, name), logins(root, name)))
-            .collect()
-    };
-    let before = of_all(root);
+    let judged = |root: &Root, name: &str| (counted(root, name), logins(root, name));
+    let lines = |root: &Root, name: &str| format!("{:?}", pam_stack::read(root, name));
     for (finding, edit) in offered(root, service) {
         let edited = edit.apply(root, service);
-        for ((before, after), name) in before.iter().zip(of_all(&edited)).zip(&names) {
+        for name in pam_stack::service_names(root) {
+            if lines(root, &name) == lines(&edited, &name) {
+                continue;
+            }
+            let (before, after) = (judged(root, &name), judged(&edited, &name));
             let worse = after.0.iter().any(|(key, count)| {
                 let new = *count > before.0.get(key).copied().unwrap_or(0);
                 new && (key.1 > Severity::Warning || finding.severity == Severity::Warning)
