@@ -499,6 +499,10 @@ fn somebody_enrolled_gets_in_by_ssh() {
             NOBODY,
             |s| key_and_ivalt(s).append(SSHD, "TrustedUserCAKeys /etc/ssh/ca.pub\n"),
         ),
+        // What is in it may be mounted at a login.
+        ("a home with nothing in it", key_and_ivalt, NOBODY, |s| {
+            key_and_ivalt(s).remove("home/bob/.profile")
+        }),
         (
             "no option names keys",
             |s| {

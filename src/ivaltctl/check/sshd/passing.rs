@@ -162,7 +162,8 @@ impl MatchScope<'_> {
         )
     }
 
-    /// Keys by a command or by certificates may be anybody's. A home that is not there may be mounted at a login.
+    /// Keys by a command or by certificates may be anybody's. A home that is not there, or has nothing
+    /// in it, may be mounted at a login.
     fn may_have_key(&self, account: &Account) -> bool {
         let by_setting = ["authorizedkeyscommand", "trustedusercakeys"];
         let root = self.context.root;
@@ -172,10 +173,7 @@ impl MatchScope<'_> {
             return true;
         }
         let home = Path::new(&account.home);
-        let home_is_there = home
-            .file_name()
-            .zip(home.parent())
-            .is_some_and(|(name, folder)| root.names(folder).contains(name));
+        let home_is_there = !root.names(home).is_empty();
         let files = self.value("authorizedkeysfile").split_whitespace();
         let mut files = files
             .filter(|file| *file != "none")
