@@ -1,7 +1,7 @@
 //! The sshd of this machine, what it says of its configuration, and the command that makes it read that anew.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::check::program::{self, Printed};
 use crate::root::Root;
@@ -21,6 +21,14 @@ const UNIT_FOLDERS: [&str; 3] = [
     "/etc/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
+];
+
+/// Where options are written for them, on Debian, Fedora, and OpenRC.
+const OPTIONS: [&str; 4] = [
+    "/etc/default/ssh",
+    "/etc/sysconfig/sshd",
+    "/etc/sysconfig/ssh",
+    "/etc/conf.d/sshd",
 ];
 
 /// Whether there is one.
@@ -76,6 +84,35 @@ pub fn reload_command(root: &Root) -> String {
         "{ systemctl reload ssh || systemctl reload sshd; }".into(),
         |name| format!("/etc/init.d/{name} reload"),
     )
+}
+
+/// Whether keys may come from where its files do not say: the service manager gives sshd options that name them, which
+/// `sshd -T` knows nothing of. EC2 Instance Connect does so on Ubuntu.
+pub fn has_keys_by_option(root: &Root) -> bool {
+    let keywords = ["authorizedkeys", "trustedusercakeys"];
+    option_files(root).iter().any(|file| {
+        let text = root.read(file).unwrap_or_default().to_ascii_lowercase();
+        let mut lines = text.lines().map(str::trim_start);
+        lines.any(|line| {
+            !line.starts_with('#') && keywords.iter().any(|keyword| line.contains(keyword))
+        })
+    })
+}
+
+/// Units with their drop-ins, and the files that units and scripts read options from.
+fn option_files(root: &Root) -> Vec<PathBuf> {
+    let names = ["ssh", "sshd", "ssh@", "sshd@"];
+    let units = UNIT_FOLDERS
+        .iter()
+        .flat_map(|folder| names.map(|name| Path::new(folder).join(format!("{name}.service"))));
+    let with_drop_ins = units.flat_map(|unit| {
+        let folder = PathBuf::from(format!("{}.d", unit.display()));
+        let drop_ins = root.names(&folder).into_iter();
+        let drop_ins = drop_ins.map(move |name| folder.join(name));
+        drop_ins.chain([unit])
+    });
+    let others = OPTIONS.iter().map(PathBuf::from);
+    with_drop_ins.chain(others).collect()
 }
 
 #[cfg(test)]

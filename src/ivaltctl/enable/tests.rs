@@ -248,7 +248,7 @@ fn at_include_of_a_file_that_ends_the_stack() {
                 file.starts_with("/etc/pam.d")
             });
             let ids: Vec<_> = of_stack.map(|finding| finding.id).collect();
-            assert_eq!(ids, ["wrong-password-goes-on"], "{service}");
+            assert!(ids.is_empty(), "{service}: {ids:?}");
         }
     }
 }

@@ -440,6 +440,8 @@ const BY_SSSD: &str = "auth [success=2 default=ignore] pam_unix.so\nauth [succes
                        auth requisite pam_deny.so\nauth required pam_permit.so\n";
 const NOBODY: &[&str] = &["locks-out sshd-nobody-gets-in /etc/ssh/sshd_config:5"];
 
+const UNIT: &str = "usr/lib/systemd/system/ssh.service";
+
 /// Alice and bob have homes, and passwords or none; key and iVALT.
 fn key_and_ivalt(system: &System) -> &System {
     system
@@ -496,6 +498,38 @@ fn somebody_enrolled_gets_in_by_ssh() {
             |s| key_of_bob(key_and_ivalt(s)).append(SSHD, "AuthorizedKeysFile none\n"),
             NOBODY,
             |s| key_and_ivalt(s).append(SSHD, "TrustedUserCAKeys /etc/ssh/ca.pub\n"),
+        ),
+        // What is in it may be mounted at a login.
+        ("a home with nothing in it", key_and_ivalt, NOBODY, |s| {
+            key_and_ivalt(s).remove("home/bob/.profile")
+        }),
+        (
+            "no option names keys",
+            |s| {
+                s.write(
+                    "etc/default/ssh",
+                    "#SSHD_OPTS=-oAuthorizedKeysCommand=/usr/bin/keys\n",
+                );
+                key_and_ivalt(s).write(UNIT, "[Service]\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n")
+            },
+            NOBODY,
+            |s| {
+                key_and_ivalt(s).write(
+                    "usr/lib/systemd/system/ssh.service.d/ec2-instance-connect.conf",
+                    "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -o \"AuthorizedKeysCommand /usr/bin/keys\" $SSHD_OPTS\n",
+                )
+            },
+        ),
+        (
+            "an option that names no keys",
+            |s| key_and_ivalt(s).write("etc/default/ssh", "SSHD_OPTS=\"-o LogLevel=VERBOSE\"\n"),
+            NOBODY,
+            |s| {
+                key_and_ivalt(s).write(
+                    "etc/default/ssh",
+                    "SSHD_OPTS=\"-o TrustedUserCAKeys=/etc/ssh/ca\"\n",
+                )
+            },
         ),
         (
             "keys are off",

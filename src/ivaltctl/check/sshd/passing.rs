@@ -8,6 +8,7 @@ use super::{KEYS, METHODS, MatchScope, asks_pam, key_file};
 use crate::check::accounts::{self, Account};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
+use crate::sshd_program;
 use crate::users::entries;
 use ivalt_core::settings::Settings;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
@@ -161,18 +162,18 @@ impl MatchScope<'_> {
         )
     }
 
-    /// Keys by a command or by certificates may be anybody's. A home that is not there may be mounted at a login.
+    /// Keys by a command or by certificates may be anybody's. A home that is not there, or has nothing
+    /// in it, may be mounted at a login.
     fn may_have_key(&self, account: &Account) -> bool {
         let by_setting = ["authorizedkeyscommand", "trustedusercakeys"];
-        if by_setting.iter().any(|keyword| !self.is(keyword, "none")) {
+        let root = self.context.root;
+        if by_setting.iter().any(|keyword| !self.is(keyword, "none"))
+            || sshd_program::has_keys_by_option(root)
+        {
             return true;
         }
-        let root = self.context.root;
         let home = Path::new(&account.home);
-        let home_is_there = home
-            .file_name()
-            .zip(home.parent())
-            .is_some_and(|(name, folder)| root.names(folder).contains(name));
+        let home_is_there = !root.names(home).is_empty();
         let files = self.value("authorizedkeysfile").split_whitespace();
         let mut files = files
             .filter(|file| *file != "none")

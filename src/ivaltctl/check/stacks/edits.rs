@@ -94,7 +94,7 @@ impl StackUnderTest<'_> {
         let where_to = match include {
             Some(Include { name, .. }) => format!(
                 "line {} of {file}, and of the line of pam_ivalt, what {name} has, but so that a wrong password ends the \
-                 stack",
+                 stack (later changes of {name}, by authselect or an update, do not reach these lines)",
                 place.line
             ),
             None => format!(

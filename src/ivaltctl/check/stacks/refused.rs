@@ -4,6 +4,7 @@ use super::fixes::{Change, Edit, Fix, Place};
 use super::only_after::is_sshd;
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::{Message, StackUnderTest, line};
+use crate::check::desktop;
 use crate::finding::Severity;
 use crate::pam_stack::{self, Module, ModuleKind, Rule, RuleTarget, RuleType, ivalt_rules};
 
@@ -32,9 +33,22 @@ fn ends_at_refusal(stack: &StackUnderTest) -> bool {
     !stack.paths.iter().any(wrong) && stack.paths.iter().any(right)
 }
 
-/// A substack keeps a failure to itself: no control field of the lines around it can see it.
+/// Services that ask somebody who is at the machine or logged in to it.
+const LOCAL: [&str; 6] = ["sudo", "sudo-i", "su", "su-l", "doas", "login"];
+
+/// Who calls these is no stranger, and has such a service tell right passwords anyway: where a wrong one ends the stack, by
+/// the token prompt itself.
+fn is_local(service: &str) -> bool {
+    LOCAL.contains(&service) || desktop::is_known(service)
+}
+
+/// A substack keeps a failure to itself: no control field of the lines around it can see it. Without one, the lines say
+/// themselves what a wrong password leads to.
 fn unseen(stack: &mut StackUnderTest) {
     let rules = stack.rules;
+    if is_local(stack.service) {
+        return;
+    }
     let refused =
         |path: &ExecutionPath| path.facts.after_refusal && password_substack(rules, path).is_some();
     let Some(path) = stack.best_path(refused).cloned() else {

@@ -327,12 +327,15 @@ fn asks_after_refusal(root: &Root, service: &str) -> bool {
 fn the_fix_of_a_substack_ends_at_a_wrong_password() {
     let substacks = ELSEWHERE.iter().filter(|row| row.3.contains("substack"));
     let mut fixed = 0;
-    for (tree, service, from, to) in substacks {
+    for (tree, like, from, to) in substacks {
         let root = Root::new(&trees().join(tree));
-        let path = pam_stack::service_file(&root, service).expect("a service");
+        let path = pam_stack::service_file(&root, like).expect("a service");
         let text = root.read(&path).expect("a text");
         let with_ivalt = format!("{to}\nauth required pam_ivalt.so");
-        let root = root.with(&path, text.replacen(from, &with_ivalt, 1));
+        let text = text.replacen(from, &with_ivalt, 1);
+        // Under its own name, each but sshd asks nobody but those who are logged in.
+        let (service, path) = ("cockpit", Path::new("/etc/pam.d/cockpit"));
+        let root = root.with(path, text);
         assert!(asks_after_refusal(&root, service), "{service}");
         let mut offered = offered(&root, service);
         assert_eq!(
@@ -349,6 +352,35 @@ fn the_fix_of_a_substack_ends_at_a_wrong_password() {
         fixed += 1;
     }
     assert_eq!(fixed, 4);
+}
+
+/// What `enable` writes there must not become a warning, least of all one without a fix.
+#[test]
+fn who_is_logged_in_is_no_stranger() {
+    let text = "auth substack password-auth\nauth required pam_ivalt.so\n";
+    let found = |service: &str| {
+        let path = Path::new("/etc/pam.d").join(service);
+        let root = Root::new(&trees().join("fedora")).with(&path, text.into());
+        let found = findings_of(&root, service);
+        let mut found = found.iter();
+        found.any(|finding| finding.id == "wrong-password-goes-on")
+    };
+    for service in [
+        "sudo",
+        "sudo-i",
+        "su",
+        "su-l",
+        "doas",
+        "login",
+        "polkit-1",
+        "gdm-password",
+        "swaylock",
+    ] {
+        assert!(!found(service), "{service}");
+    }
+    for service in ["sshd", "remote", "cockpit", "another"] {
+        assert!(found(service), "{service}");
+    }
 }
 
 /// A second source of passwords must not be shut out by what is right for one.
