@@ -946,6 +946,7 @@ fn a_lock_that_is_another_file() {
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o400)).unwrap();
     fs::hard_link(&outside, &lock).unwrap();
     let called = ivaltctl(&system, &["enable", "sudo", "--yes"]);
-    assert_eq!(called.stderr, sentence(LOCK, &system));
+    let shared = "DIR/var/lib/ivalt/exclusive.lock: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm DIR/var/lib/ivalt/exclusive.lock";
+    assert_eq!(called.stderr, sentence(shared, &system));
     assert_eq!(fs::metadata(&outside).unwrap().mode() & 0o777, 0o400);
 }
