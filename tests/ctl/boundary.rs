@@ -931,7 +931,7 @@ fn names_that_are_no_text() {
     let report = ivaltctl(&system, &["check", "--json"]).json();
     assert_eq!(report["findings"][0]["file"], shown, "{report}");
     let checked = ivaltctl(&system, &["check"]).stdout;
-    let fix = "\n  fix: visudo -f '/etc/sudoers.d/x'$'\\n''rm y\u{fffd}': remove NOPASSWD:\n";
+    let fix = "\n  fix: remove NOPASSWD:; run: visudo -f '/etc/sudoers.d/x'$'\\n''rm y\u{fffd}'\n";
     assert!(checked.contains(fix), "{checked}");
 }
 
