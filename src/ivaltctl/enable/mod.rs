@@ -193,7 +193,7 @@ fn enabled(
     output: &mut Output,
 ) -> Result<Vec<SavedState>, Refused> {
     let mut enabled = match &args.service {
-        Some(service) => vec![enabled_service(states, service)?],
+        Some(service) => vec![enabled_service(states, root, service)?],
         None => {
             let all = states.all()?.into_iter();
             all.filter(|state| state.phase != Phase::RolledBack && names_ivalt(root, state))
@@ -207,13 +207,17 @@ fn enabled(
     Ok(enabled)
 }
 
-fn enabled_service(states: &StateDir, service: &str) -> Result<SavedState, Refused> {
+fn enabled_service(states: &StateDir, root: &Root, service: &str) -> Result<SavedState, Refused> {
     let service = service_name(service)?;
     let state = states
         .load(service)?
         .filter(|state| state.phase != Phase::RolledBack);
     state.ok_or_else(|| {
-        Refused(format!("{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' /etc/pam.d/{service}"))
+        let file = root.shown(&Path::new(pam_stack::PAM_D).join(service));
+        Refused(format!(
+            "{service} was not enabled by `ivaltctl enable`; remove the line manually: sed -i '/pam_ivalt/d' {}",
+            system_error::shell_word(&file)
+        ))
     })
 }
 
@@ -329,7 +333,7 @@ fn refuse_unless_possible(
     states.require_writable(root)?;
     for change in &state.changes {
         let writable = root.require_writable(&change.path);
-        writable.map_err(|error| not_written(&change.path, &error))?;
+        writable.map_err(|error| not_written(root, &change.path, &error))?;
     }
     if is_running_sshd(root, &state.service) {
         sshd::require_known_listener(root)?;
@@ -400,7 +404,7 @@ type Notice = Option<String>;
 fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     if let Some(folder) = &state.folder {
         root.make_folder(folder, 0o755)
-            .map_err(|error| not_written(folder, &error))?;
+            .map_err(|error| not_written(root, folder, &error))?;
     }
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
@@ -436,7 +440,7 @@ fn restore_all(
     let mut present = Vec::new();
     for change in enabled.iter().flat_map(changes) {
         let path = change.path.as_path();
-        let bytes = read(root, path).map_err(|error| not_read(path, &error))?;
+        let bytes = read(root, path).map_err(|error| not_read(root, path, &error))?;
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
@@ -525,22 +529,22 @@ fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
             done => done,
         },
     };
-    done.map_err(|error| not_written(path, &error))
+    done.map_err(|error| not_written(root, path, &error))
 }
 
-fn not_written(path: &Path, error: &io::Error) -> Refused {
-    system_error::problem(path, "cannot be written", error).into()
+fn not_written(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be written", error).into()
 }
 
-fn not_read(path: &Path, error: &io::Error) -> Refused {
-    system_error::problem(path, "cannot be read", error).into()
+fn not_read(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be read", error).into()
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| not_read(&change.path, &error))?;
+        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {
