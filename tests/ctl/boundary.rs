@@ -570,17 +570,17 @@ const WRITTEN: &[WriteRow] = &[
             (
                 LINKS,
                 "@/etc/pam.d/sudo: is a symbolic link, or links in its path lead nowhere",
-                "@/etc/pam.d/sudo: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/pam.d/sudo: cannot be read: is a symbolic link, or links in its path lead nowhere",
             ),
             (
                 SPECIAL,
                 "@/etc/pam.d/sudo: is not a regular file",
-                "@/etc/pam.d/sudo: cannot be read: is not a regular file",
+                "@DIR/etc/pam.d/sudo: cannot be read: is not a regular file",
             ),
             (
                 &[Folder],
                 "@/etc/pam.d/sudo: Is a directory",
-                "@/etc/pam.d/sudo: cannot be read: Is a directory",
+                "@DIR/etc/pam.d/sudo: cannot be read: Is a directory",
             ),
             (
                 EMPTY,
@@ -601,8 +601,8 @@ const WRITTEN: &[WriteRow] = &[
             ),
             (
                 &[Folder],
-                "/etc/pam.d/sudo: cannot be written: .sudo.new beside it cannot be removed: Is a directory; everything was put back",
-                "/etc/pam.d/sudo: cannot be written: .sudo.new beside it cannot be removed: Is a directory; everything was put back: iVALT stays enabled",
+                "DIR/etc/pam.d/sudo: cannot be written: .sudo.new beside it cannot be removed: Is a directory; everything was put back",
+                "DIR/etc/pam.d/sudo: cannot be written: .sudo.new beside it cannot be removed: Is a directory; everything was put back: iVALT stays enabled",
             ),
         ],
     ),
@@ -615,12 +615,12 @@ const WRITTEN: &[WriteRow] = &[
             (
                 LINKS,
                 "@/etc/pam.d/sudo: is a symbolic link, or links in its path lead nowhere",
-                "@/etc/pam.d/sudo: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/pam.d/sudo: cannot be read: is a symbolic link, or links in its path lead nowhere",
             ),
             (
                 SPECIAL,
                 NO_SERVICE,
-                "@/etc/pam.d/sudo: cannot be read: is not a folder, or is a symbolic link",
+                "@DIR/etc/pam.d/sudo: cannot be read: is not a folder, or is a symbolic link",
             ),
         ],
     ),
@@ -631,18 +631,18 @@ const WRITTEN: &[WriteRow] = &[
         &[
             (
                 OUT,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be written: is a symbolic link, or links in its path lead nowhere …; everything was put back",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be written: is a symbolic link, or links in its path lead nowhere …; everything was put back",
                 "",
             ),
             (
                 LINKS,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
             ),
             (
                 SPECIAL,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a regular file",
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a regular file",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a regular file",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a regular file",
             ),
         ],
     ),
@@ -653,18 +653,18 @@ const WRITTEN: &[WriteRow] = &[
         &[
             (
                 OUT,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be written: No such file or directory …; everything was put back",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be written: No such file or directory …; everything was put back",
                 "",
             ),
             (
                 LINKS,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is a symbolic link, or links in its path lead nowhere",
             ),
             (
                 SPECIAL,
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a folder, or is a symbolic link",
-                "@/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a folder, or is a symbolic link",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a folder, or is a symbolic link",
+                "@DIR/etc/ssh/sshd_config.d/00-ivalt.conf: cannot be read: is not a folder, or is a symbolic link",
             ),
         ],
     ),

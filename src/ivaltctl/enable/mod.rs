@@ -347,7 +347,7 @@ fn refuse_unless_possible(
     states.require_writable(root)?;
     for change in &state.changes {
         let writable = root.require_writable(&change.path);
-        writable.map_err(|error| not_written(&change.path, &error))?;
+        writable.map_err(|error| not_written(root, &change.path, &error))?;
     }
     if is_running_sshd(root, &state.service) {
         sshd::require_known_listener(root)?;
@@ -418,7 +418,7 @@ type Notice = Option<String>;
 fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     if let Some(folder) = &state.folder {
         root.make_folder(folder, 0o755)
-            .map_err(|error| not_written(folder, &error))?;
+            .map_err(|error| not_written(root, folder, &error))?;
     }
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
@@ -454,7 +454,7 @@ fn restore_all(
     let mut present = Vec::new();
     for change in enabled.iter().flat_map(changes) {
         let path = change.path.as_path();
-        let bytes = read(root, path).map_err(|error| not_read(path, &error))?;
+        let bytes = read(root, path).map_err(|error| not_read(root, path, &error))?;
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
@@ -543,22 +543,22 @@ fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
             done => done,
         },
     };
-    done.map_err(|error| not_written(path, &error))
+    done.map_err(|error| not_written(root, path, &error))
 }
 
-fn not_written(path: &Path, error: &io::Error) -> Refused {
-    system_error::problem(path, "cannot be written", error).into()
+fn not_written(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be written", error).into()
 }
 
-fn not_read(path: &Path, error: &io::Error) -> Refused {
-    system_error::problem(path, "cannot be read", error).into()
+fn not_read(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be read", error).into()
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
     let mut edited = Vec::new();
     for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| not_read(&change.path, &error))?;
+        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
         let ours = now.as_deref() == Some(change.after.0.as_slice());
         let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
         if !ours && !before {

@@ -74,9 +74,9 @@ fn edit(root: &Root, name: &str, lines: Lines) -> Result<Edit, Refused> {
     let origin = pam_stack::service_file(root, name).ok_or_else(|| no_service(root, name))?;
     let service = read(root, name)?;
     refuse_covered(name, &service)?;
-    let bytes = root
-        .read_bytes(&origin)
-        .map_err(|error| system_error::problem(&origin, "cannot be read", &error))?;
+    let bytes = root.read_bytes(&origin).map_err(|error| {
+        system_error::problem(Path::new(&root.shown(&origin)), "cannot be read", &error)
+    })?;
     let (instead_of, lines) = replacement(root, &origin, &bytes, &service, lines)?;
     let mut after: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let mut new = lines.join(&b'\n');

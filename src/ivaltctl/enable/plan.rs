@@ -226,7 +226,9 @@ fn sshd_lines(root: &Root, setup: SshdSetup) -> Result<Vec<&'static str>, Refuse
 fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
     let path = PathBuf::from(DROP_IN);
     let before = read(root, &path);
-    let before = before.map_err(|error| system_error::problem(&path, "cannot be read", &error))?;
+    let before = before.map_err(|error| {
+        system_error::problem(Path::new(&root.shown(&path)), "cannot be read", &error)
+    })?;
     let text = format!("{HEADER}\n{}\n", lines.join("\n"));
     Ok(Change {
         before: before.map(Content),
@@ -238,9 +240,9 @@ fn drop_in(root: &Root, lines: &[&str]) -> Result<Change, Refused> {
 /// Before OpenSSH 8.2 there is no `Include`; elsewhere it may be missing, come too late, or be in a `Match` block. To
 /// write one would make sshd read whatever else is in that folder.
 fn at_the_top(root: &Root, main: &Path, lines: &[&str]) -> Result<Change, Refused> {
-    let before = root
-        .read_bytes(main)
-        .map_err(|error| system_error::problem(main, "cannot be read", &error))?;
+    let before = root.read_bytes(main).map_err(|error| {
+        system_error::problem(Path::new(&root.shown(main)), "cannot be read", &error)
+    })?;
     let ours = format!("{HEADER}\n{}\n{FOOTER}\n", lines.join("\n"));
     Ok(Change {
         path: main.to_owned(),

@@ -152,7 +152,7 @@ fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
     for change in &state.changes {
         let now = read(root, &change.path);
         let now = now
-            .map_err(|error| not_read(&change.path, &error))?
+            .map_err(|error| not_read(root, &change.path, &error))?
             .unwrap_or_default();
         if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
             states.keep(&change.path, &now)?;
