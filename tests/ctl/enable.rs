@@ -122,6 +122,27 @@ fn json_from_enable_to_disable() {
     );
 }
 
+/// An administrator who removes the line, or turns it into a comment, has disabled the service, and nobody has edited what
+/// `disable` would put back.
+#[test]
+fn a_line_that_was_removed_manually_is_not_put_back() {
+    let system = asks_nobody();
+    json_of(&system, &["enable", "sudo", "--yes"], 0);
+    for file in ["etc/pam.d/sudo", "etc/pam.d/sudo-i"] {
+        let text = fs::read_to_string(system.path(file)).unwrap();
+        system.write(
+            file,
+            &text.replace("auth    required    pam_ivalt", "#auth required pam_ivalt"),
+        );
+    }
+    assert_eq!(
+        json_of(&system, &["disable", "--all", "--yes"], 0),
+        json!({"changed": false, "done": "nothing", "services": []})
+    );
+    let refused = json_of(&system, &["disable", "sudo", "--yes"], 1);
+    assert_eq!(refused["changed"], json!(false));
+}
+
 #[test]
 fn a_refusal_says_why_on_standard_error_and_in_the_object() {
     let system = asks_nobody();

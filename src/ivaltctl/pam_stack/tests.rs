@@ -231,7 +231,7 @@ fn random_stacks_end_as_libpam_ends_them() {
     let cases = std::env::var("STACKS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(400);
+        .unwrap_or(200);
     let mut runner = TestRunner::new(Config {
         cases,
         max_shrink_iters: 200,

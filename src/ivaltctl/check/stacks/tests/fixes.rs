@@ -85,11 +85,11 @@ fn offered(root: &Root, service: &str) -> Vec<(Finding, Edit)> {
     offered.collect()
 }
 
-/// Why one of the fixes must not be offered.
-fn fault(root: &Root, service: &str) -> Option<String> {
+/// Why one of the fixes that are offered must not be.
+fn fault(root: &Root, service: &str, offered: Vec<(Finding, Edit)>) -> Option<String> {
     let judged = |root: &Root, name: &str| (counted(root, name), logins(root, name));
     let lines = |root: &Root, name: &str| format!("{:?}", pam_stack::read(root, name));
-    for (finding, edit) in offered(root, service) {
+    for (finding, edit) in &offered {
         let edited = edit.apply(root, service);
         for name in pam_stack::service_names(root) {
             if lines(root, &name) == lines(&edited, &name) {
@@ -105,20 +105,20 @@ fn fault(root: &Root, service: &str) -> Option<String> {
             }
         }
     }
-    circle(root, service)
+    circle(root, service, offered)
 }
 
 /// Fixes are made until none is offered any more.
-fn circle(root: &Root, service: &str) -> Option<String> {
+fn circle(root: &Root, service: &str, mut offered: Vec<(Finding, Edit)>) -> Option<String> {
     let mut root = root.clone();
     for _ in 0..30 {
-        let mut offered = offered(&root, service);
         if offered.is_empty() {
             return None;
         }
         root = offered.swap_remove(0).1.apply(&root, service);
+        offered = self::offered(&root, service);
     }
-    Some(format!("no end: {:#?}", offered(&root, service)))
+    Some(format!("no end: {offered:#?}"))
 }
 
 #[test]
@@ -126,8 +126,9 @@ fn no_fix_of_a_fixture_makes_anything_worse() {
     let mut faults = Vec::new();
     let mut edits = 0;
     let mut check = |name: &str, root: &Root, service: &str| {
-        edits += offered(root, service).len();
-        faults.extend(fault(root, service).map(|fault| format!("{name}: {fault}")));
+        let offered = offered(root, service);
+        edits += offered.len();
+        faults.extend(fault(root, service, offered).map(|fault| format!("{name}: {fault}")));
     };
     for row in ROWS {
         let dir = row.system(row.broken);
@@ -225,18 +226,16 @@ fn no_fix_of_a_random_stack_makes_anything_worse() {
     let service = prop::sample::select(vec!["sshd", "sudo"]);
     let result = runner.run(&(service, any_stack()), |(service, text)| {
         let root = base.clone().with(&pam_d.join(service), text.clone());
-        let fault = fault(&root, service);
+        let offered = offered(&root, service);
+        let ids = offered.iter().map(|(finding, _)| finding.id);
+        seen.borrow_mut().extend(ids);
+        let fault = fault(&root, service, offered);
         prop_assert!(
             fault.is_none(),
             "{}:\n{}\n{}",
             service,
             text,
             fault.unwrap_or_default()
-        );
-        seen.borrow_mut().extend(
-            offered(&root, service)
-                .into_iter()
-                .map(|(finding, _)| finding.id),
         );
         Ok(())
     });
