@@ -27,32 +27,45 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     let sudoers = Sudoers::read(context.root);
     let settings = in_effect(&sudoers.settings);
     let of_settings = settings.filter_map(|setting| check_setting(context, setting));
-    let of_grants = sudoers.grants.iter().filter_map(check_grant);
+    let accounts = accounts::local(context.root);
+    let people = |grant: &Grant| {
+        let named = |person: &LocalAccount| sudoers.names(grant, person);
+        filtered(context.root, &accounts, named)
+    };
+    let of_grants = sudoers.grants.iter().filter(|grant| grant.nopasswd);
+    let of_grants = of_grants.map(|grant| without_password(grant, &people(grant)));
     of_settings.chain(of_grants).collect()
 }
 
 /// Which of these accounts may run anything by sudo. Where sudoers cannot be read, members of the groups that
 /// distributions use.
-pub fn administrators<'a>(root: &'a Root, accounts: &'a [Account]) -> Vec<&'a Account> {
+pub fn administrators<'a>(root: &Root, accounts: &'a [Account]) -> Vec<&'a Account> {
     let sudoers = Sudoers::read(root);
+    filtered(root, accounts, |person| match sudoers.is_empty() {
+        true => ["sudo", "wheel", "admin"]
+            .iter()
+            .any(|group| person.in_group(group)),
+        false => sudoers.grants_to(person),
+    })
+}
+
+fn filtered<'a>(
+    root: &Root,
+    accounts: &'a [Account],
+    matches: impl Fn(&LocalAccount) -> bool,
+) -> Vec<&'a Account> {
     let groups = Groups {
         root,
         accounts,
         members: RefCell::default(),
     };
-    let may_use_it = |account: &&Account| {
-        let person = LocalAccount {
+    let matches = |account: &&Account| {
+        matches(&LocalAccount {
             account,
             groups: &groups,
-        };
-        match sudoers.is_empty() {
-            true => ["sudo", "wheel", "admin"]
-                .iter()
-                .any(|group| person.in_group(group)),
-            false => sudoers.grants_to(&person),
-        }
+        })
     };
-    accounts.iter().filter(may_use_it).collect()
+    accounts.iter().filter(matches).collect()
 }
 
 /// Each group is looked up once: a directory service may be asked for it.
@@ -214,8 +227,9 @@ fn other_service(
     })
 }
 
-fn check_grant(grant: &Grant) -> Option<Finding> {
+/// It concerns whom the line names, also by a group or an alias: who is added later has not been accepted.
+fn without_password(grant: &Grant, people: &[&Account]) -> Finding {
     let what = "NOPASSWD: sudo runs these commands without calling PAM, so without iVALT";
-    let found = || warning(&grant.location, "sudo-nopasswd", what, "remove NOPASSWD:");
-    grant.nopasswd.then(found)
+    let found = warning(&grant.location, "sudo-nopasswd", what, "remove NOPASSWD:");
+    found.concerning(people.iter().map(|account| &account.name))
 }

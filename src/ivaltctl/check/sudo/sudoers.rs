@@ -140,13 +140,17 @@ impl Sudoers {
 
     /// Whether a line gives the person any command.
     pub fn grants_to(&self, person: &impl Person) -> bool {
+        self.grants.iter().any(|grant| self.names(grant, person))
+    }
+
+    /// Whether this line does.
+    pub fn names(&self, grant: &Grant, person: &impl Person) -> bool {
         let mut search = Search {
             sudoers: self,
             person,
             aliases: BTreeMap::new(),
         };
-        let mut grants = self.grants.iter();
-        grants.any(|grant| search.last_match(&grant.users) == Some(true))
+        search.last_match(&grant.users) == Some(true)
     }
 
     fn file(&mut self, root: &Root, file: &Path, text: &str, depth: usize) {

@@ -34,7 +34,7 @@ const FILES: [(&str, &str); 13] = [
     ),
     (
         "/etc/sudoers.d/backup",
-        "bob ALL=(ALL) NOPASSWD: /usr/bin/rsync\n",
+        "bob, %backup ALL=(ALL) NOPASSWD: /usr/bin/rsync\n",
     ),
     ("/etc/pam.d/sshd", LOGIN),
     (
@@ -274,6 +274,11 @@ fn another_person_counts_also_where_the_text_is_the_same() {
     counts_again(
         |system| system.append("/etc/group", "sftponly:x:2000:carol\n"),
         &["sshd-methods-bypass: it concerns carol, not nobody by name"],
+    );
+    // `%backup` in sudoers
+    counts_again(
+        |system| system.append("/etc/group", "backup:x:34:alice\n"),
+        &["sudo-nopasswd: it concerns alice, bob, not bob"],
     );
 }
 
