@@ -127,6 +127,7 @@ test_in_chroot() {
 
 # Every package that the .changes file names.
 lintian_in_chroot() {
+    build_helpers
     run_in_chroot "$chroots/$1-build" "$2" bash -c 'lintian --version && lintian --allow-root --pedantic --fail-on error,warning /run/kept/*.changes'
 }
 
