@@ -70,7 +70,7 @@ common_auth_ends_the_stack() {
     pam_service su 'auth sufficient pam_rootok.so' '@include \' '  common-auth'
     pam_service_from tests/e2e/untouched/sudo login
     echo 'bob = "+4915112345603"' >>/etc/ivalt/users.toml
-    cp -a /etc/pam.d "$sandbox/before"
+    cp -a /etc/pam.d "$sandbox/pam.d-before"
 }
 
 # As an include it would let in without a token; as a substack it lets in who has both, and refuses whom it refused.
@@ -118,7 +118,7 @@ enable_where_the_included_file_ends_the_stack_case() {
     console_ends
     grep -q $'alice\r$' "$terminal/output" || fault 'no shell'
     run_ivaltctl 0 disable --all --yes
-    diff -r "$sandbox/before" /etc/pam.d || fault 'not as before'
+    diff -r "$sandbox/pam.d-before" /etc/pam.d || fault 'not as before'
     sudo_asks_for_no_token
 }
 

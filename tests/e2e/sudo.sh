@@ -170,7 +170,7 @@ check_reads_sudoers_as_sudo_does_case() {
 expect_as_sudo_says() {
     local line=$1 may=no nopasswd=no named=no tag=no
     printf 'visitor ALL=NOPASSWD: ALL\n' >'/etc/more rules'
-    sudo -l -U visitor >"$terminal/captured" 2>&1 || true
+    capture sudo -l -U visitor || true
     ! grep -q 'may run the following' "$terminal/captured" || may=yes
     ! grep -qE 'NOPASSWD[:,] ' "$terminal/captured" || nopasswd=yes
     capture ivaltctl check || true
