@@ -18,7 +18,9 @@ accept() { run_ivaltctl 0 check --accept "$1" --because 'sftp accounts have keys
 accept_all() {
     local id
     ivaltctl check >"$sandbox/found" || true
-    for id in $(sed -n 's/^[a-z].*\[\([a-z-]*\)\]$/\1/p' "$sandbox/found" | sort -u); do accept "$id"; done
+    while IFS= read -r id; do
+        accept "$id"
+    done < <(sed -n 's/^[a-z].*\[\([a-z-]*\)\]$/\1/p' "$sandbox/found" | sort -u)
 }
 
 # `expect_counts LETS_IN LOCKS_OUT WARNINGS ACCEPTED`, in JSON.
