@@ -112,11 +112,18 @@ impl Problem {
     }
 }
 
-/// An error of the system in the words of strerror(3), without its number, as the middle of a sentence.
+/// An error of the system in the words of strerror(3), without its number.
 #[must_use]
-pub fn reason(error: &io::Error) -> String {
+pub fn system_words(error: &io::Error) -> String {
     let mut words = error.to_string();
     words.truncate(words.find(" (os error ").unwrap_or(words.len()));
+    words
+}
+
+/// The same as the middle of a sentence.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let mut words = system_words(error);
     if let Some(first) = words.get_mut(..1) {
         first.make_ascii_lowercase();
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use ivalt_core::problem::{Problem, ProblemKind};
+use ivalt_core::problem::{Problem, ProblemKind, system_words};
 
 /// The problem with the file at `path`. `what` is what could not be done, as in `cannot be read`, `cannot be written`.
 ///
@@ -67,11 +67,7 @@ pub fn reason(error: &io::Error) -> String {
         Some(Errno::ENXIO) => return "is not a regular file".to_owned(),
         _ => {}
     }
-    let text = error.to_string();
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
-    }
+    system_words(error)
 }
 
 fn remedy(path: &Path, errno: Errno) -> Option<String> {

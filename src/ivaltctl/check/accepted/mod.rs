@@ -29,7 +29,7 @@ use crate::finding::Severity;
 const FILE: &str = "/etc/ivalt/accepted.toml";
 /// For a file of acceptances that is not trusted or not understood.
 const FIX: &str = "inspect it, then move it away, and accept again what is meant: mv /etc/ivalt/accepted.toml \
-                   /root/; ivaltctl check --accept ID --because TEXT";
+                   /etc/ivalt/accepted.toml.old; ivaltctl check --accept ID --because TEXT";
 /// Every id is listed there, and only there; a test holds the page to the code.
 const PAGE: &str = include_str!("../../../../debian/ivaltctl.8");
 
