@@ -794,6 +794,8 @@ enable_and_disable_dry_run_change_nothing_case() {
 disable_all_is_all_or_none_case() {
     untouched_system
     visitor_has_the_key
+    # Made by `enable`, so that `disable` removes it, and must make it again.
+    rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
     local by listener
     by=$(tester)
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s

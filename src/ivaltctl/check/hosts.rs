@@ -1,4 +1,5 @@
-//! Services whose program shows no prompt, as hosts-and-clients.md has them: each was run with the real program.
+//! Services whose program shows no prompt, as hosts-and-clients.md has them: each but Pure-FTPd was run with the real
+//! program.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +51,7 @@ const HOSTS: [Host; 7] = [
         program: "xrdp-sesman",
         at_visible_prompt: NO_ANSWER,
     },
-    // pure-ftpd by its source (log_pam.c).
+    // Pure-FTPd by its source (log_pam.c).
     Host {
         services: &["proftpd", "pure-ftpd"],
         program: "the FTP server",

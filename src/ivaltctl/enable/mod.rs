@@ -412,14 +412,21 @@ fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
     }
 }
 
+/// The folder of a new file, which `restore_files` removes again.
+fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let Some(folder) = &state.folder else {
+        return Ok(());
+    };
+    let made = root.make_folder(folder, 0o755);
+    made.map(drop)
+        .map_err(|error| not_written(root, folder, &error))
+}
+
 /// What an administrator must know.
 type Notice = Option<String>;
 
 fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    if let Some(folder) = &state.folder {
-        root.make_folder(folder, 0o755)
-            .map_err(|error| not_written(root, folder, &error))?;
-    }
+    make_missing_folder(root, state)?;
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
     }
@@ -480,8 +487,12 @@ fn undo(
     why: &str,
     output: &mut Output,
 ) -> Refused {
+    let done = restored
+        .iter()
+        .try_for_each(|state| make_missing_folder(root, state));
     let mut files = present.iter();
-    let done = files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref()));
+    let done =
+        done.and_then(|()| files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref())));
     let done = done.and_then(|()| {
         restored
             .iter()
