@@ -53,7 +53,7 @@ use context::CheckContext;
 use online::ProbeStep;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 pub use sshd::version::{has_older_prompt_setting, version};
-pub use sshd::written_methods;
+pub use sshd::{KEY_LINE, KEY_METHODS, KEY_OR_PASSWORD_METHODS, written_methods};
 pub use stacks::{stack_is_sound, wrong_password_ends};
 
 /// Runs all checks and reports what they find, or changes what is accepted.

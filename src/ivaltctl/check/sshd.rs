@@ -23,6 +23,7 @@ use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
+pub use passing::{KEY_LINE, KEY_METHODS, KEY_OR_PASSWORD_METHODS};
 
 const METHODS: &str = "authenticationmethods";
 /// Read before the files of a package, and by hand alone.

@@ -216,7 +216,7 @@ fn enabled_service(states: &StateDir, root: &Root, service: &str) -> Result<Save
 }
 
 fn not_enabled(root: &Root, service: &str) -> Refused {
-    let file = Path::new("/etc/pam.d").join(service);
+    let file = Path::new(pam_stack::PAM_D).join(service);
     let names_ivalt = root
         .read(&file)
         .is_ok_and(|text| text.contains("pam_ivalt"));

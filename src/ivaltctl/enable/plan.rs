@@ -19,9 +19,6 @@ use crate::system_error;
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
 /// Ends what is written at the top of sshd_config.
 const FOOTER: &str = "# End of what `ivaltctl enable` wrote.";
-/// Asks users whose key sshd has checked, and is passed over by all others.
-const KEY_LINE: &str =
-    "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
 
 /// What `enable` changes.
 pub struct Plan {
@@ -151,7 +148,7 @@ fn is_covered(root: &Root, service: &str) -> bool {
 
 /// The three lines of "key or password, then iVALT".
 fn with_key_line(_: Option<&Include>, line: &[u8]) -> Vec<Vec<u8>> {
-    let (header, key) = (HEADER.into(), KEY_LINE.into());
+    let (header, key) = (HEADER.into(), check::KEY_LINE.into());
     vec![header, key, line.to_owned(), PAM_LINE.into()]
 }
 
@@ -214,10 +211,8 @@ fn sshd_lines(root: &Root, setup: SshdSetup) -> Result<Vec<&'static str>, Refuse
     // What an administrator wrote for all connections is kept; `check` says whether iVALT is in it, and in each block.
     if global.is_none() {
         lines.push(match setup {
-            SshdSetup::KeyOrPassword => {
-                "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive"
-            }
-            SshdSetup::Key => "AuthenticationMethods publickey,keyboard-interactive",
+            SshdSetup::KeyOrPassword => check::KEY_OR_PASSWORD_METHODS,
+            SshdSetup::Key => check::KEY_METHODS,
         });
     }
     Ok(lines)

@@ -15,11 +15,12 @@ use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// Key or password, each with iVALT.
-const BOTH: &str = "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive";
+pub const KEY_OR_PASSWORD_METHODS: &str =
+    "AuthenticationMethods publickey,keyboard-interactive keyboard-interactive";
 /// Key and iVALT.
-const KEY: &str = "AuthenticationMethods publickey,keyboard-interactive";
-/// What `enable` writes for keys.
-const KEY_LINE: &str =
+pub const KEY_METHODS: &str = "AuthenticationMethods publickey,keyboard-interactive";
+/// Asks users whose key sshd has checked, and is passed over by all others.
+pub const KEY_LINE: &str =
     "auth    [success=done ignore=ignore default=die]    pam_ivalt.so only_after=publickey";
 
 /// A wrong password ends the stack there.
@@ -191,9 +192,9 @@ impl MatchScope<'_> {
     /// The lists that ask everybody for iVALT and for something else.
     fn fixed_methods(&self) -> &'static str {
         if self.asks_for_another_proof() {
-            BOTH
+            KEY_OR_PASSWORD_METHODS
         } else {
-            KEY
+            KEY_METHODS
         }
     }
 
@@ -223,11 +224,11 @@ impl MatchScope<'_> {
 
     fn methods_to_write(&self) -> String {
         match self.fixed_methods() {
-            KEY if self.is_passable(KEY) => {
-                format!("{KEY}; users without a key cannot log in by ssh then")
+            KEY_METHODS if self.is_passable(KEY_METHODS) => {
+                format!("{KEY_METHODS}; users without a key cannot log in by ssh then")
             }
-            KEY => format!(
-                "{BOTH}; and in {}, above pam_ivalt: {PASSWORD_LINE}",
+            KEY_METHODS => format!(
+                "{KEY_OR_PASSWORD_METHODS}; and in {}, above pam_ivalt: {PASSWORD_LINE}",
                 self.file_with_ivalt()
             ),
             methods if self.waited_for().contains(&"publickey") => methods.to_owned(),
