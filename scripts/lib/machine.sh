@@ -116,8 +116,11 @@ monitor() {
     local line
     printf '%s\ninfo status\n' "$*" >"$machine/monitor.in"
     while read -r -t "$guest_seconds" line <>"$machine/monitor.out"; do
-        [[ $line != 'VM status: '* ]] || return 0
-        printf '%s\n' "$line"
+        case $line in
+            'VM status: '*) return 0 ;;
+            '(qemu) '* | 'QEMU '*) ;;
+            *) printf '%s\n' "$line" ;;
+        esac
     done
     machine_fault "no answer to $*"
 }

@@ -59,7 +59,7 @@ require_vm_image() {
 }
 
 files_of_image() {
-    tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 -c tests/vm/image tests/vm/set-up-image tests/package/fixtures.sh \
+    tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 -c tests/vm/{image,set-up-image} tests/package/fixtures.sh \
         scripts/lib/fixtures.sh
 }
 

@@ -7,6 +7,8 @@ set -euo pipefail
 # What is typed at a terminal.
 # shellcheck source=tests/e2e/login.sh
 . "$repo/tests/e2e/login.sh"
+# shellcheck source=tests/e2e/terminal.sh
+. "$repo/tests/e2e/terminal.sh"
 
 print_faults() {
     local status=$?
