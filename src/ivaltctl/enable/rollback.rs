@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{not_read, read, reload, restore_files};
+use super::write::{not_read, read, reload, restore_files};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
 use crate::system_error::reason;
