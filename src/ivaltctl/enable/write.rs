@@ -134,13 +134,12 @@ pub fn is_running_sshd(root: &Root, service: &str) -> bool {
     service == "sshd" && root.is_this_machine()
 }
 
-/// Makes these the bytes of a file; with none there is no file. What is so already is left alone: a file that cannot be
+/// Makes these the bytes of a file; with none there is no file. What is so already is only synced: a file that cannot be
 /// written must not stop the rollback of the others.
 pub fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
-    if read(root, path).is_ok_and(|now| now.as_deref() == wanted) {
-        return Ok(());
-    }
+    let is_so = read(root, path).is_ok_and(|now| now.as_deref() == wanted);
     let done = match wanted {
+        _ if is_so => root.sync(path),
         // Such files may be read by every user.
         Some(bytes) => root.replace(path, bytes, 0o644),
         None => match root.remove(path) {
