@@ -210,7 +210,7 @@ service_removed_since_enabled() {
 # All that ivaltctl writes, also what a killed one leaves, and by any name that `synced_users_file` gives.
 write_everything() {
     local name
-    run_ivaltctl 0 users add carol +4915112345699
+    run_ivaltctl 0 users add visitor +4915112345699
     for name in accepted directory hr; do touch "/etc/ivalt/$name.toml"; done
     for name in users accepted hr; do touch /etc/ivalt/."$name".toml.{lock,new}; done
     touch /etc/ivalt/.users.toml.dpkg-new
