@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
 use super::write::{
-    Notice, is_running_sshd, make_missing_folder, not_read, put, read, reload, restore_files,
+    Notice, make_missing_folder, not_put_back, not_read, not_reloaded, put, read, reload,
+    restore_files,
 };
 use super::{
     ask_unless, bytes_of, changed_meanwhile, event, refuse_unless_possible, service_json,
@@ -167,10 +168,11 @@ fn undo(
     let mut files = present.iter();
     let done =
         done.and_then(|()| files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref())));
-    let done = done.and_then(|()| {
-        restored
-            .iter()
+    let done = done.map_err(not_put_back).and_then(|()| {
+        let mut states = restored.iter();
+        states
             .try_for_each(|state| reload(root, state).map(drop))
+            .map_err(not_reloaded)
     });
     let outcome = match done {
         Ok(()) => Outcome::PutBack(why),
@@ -183,22 +185,24 @@ fn undo(
         Ok(()) => format!("{why}; everything was put back: iVALT stays enabled"),
         Err(Refused(worse)) => {
             output.set("changed", true);
-            format!("{why}; and it could not be put back: {worse}")
+            format!("{why}; {worse}")
         }
     })
 }
 
 /// An sshd that does not take the files as they were, for a reason that is not ours, would end at a reload.
 fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    let is_sshd = is_running_sshd(root, &state.service) && sshd_program::is_installed();
-    let Some(Refused(why)) = is_sshd.then(|| sshd::test(root).err()).flatten() else {
-        return reload(root, state);
+    let not_told = |error| match sshd::test(root) {
+        Ok(()) => Err(error),
+        Err(Refused(why)) => {
+            let command = sshd_program::reload_command(root);
+            Ok(Some(format!(
+                "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it \
+                 does, it asks for iVALT: correct its configuration, then: sshd -t && {command}"
+            )))
+        }
     };
-    let command = sshd_program::reload_command(root);
-    Ok(Some(format!(
-        "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it does, it \
-         asks for iVALT: correct its configuration, then: sshd -t && {command}"
-    )))
+    reload(root, state).or_else(not_told)
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.

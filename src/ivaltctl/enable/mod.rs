@@ -5,7 +5,6 @@
 
 mod confirm;
 mod disable;
-mod listener;
 mod pam;
 mod plan;
 mod rollback;
@@ -31,7 +30,7 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
-use write::{is_running_sshd, not_written, read, restore, write_all};
+use write::{is_running_sshd, not_put_back, not_written, read, restore, write_all};
 
 /// Enables iVALT for a service.
 pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
@@ -242,7 +241,8 @@ fn apply(
         Err(Refused(why)) => why,
     };
     Err(Refused(
-        match restore(root, state).and_then(|_| states.forget(&state.service)) {
+        match restore(root, state).and_then(|_| states.forget(&state.service).map_err(not_put_back))
+        {
             Ok(()) => {
                 if begun {
                     event.record(Outcome::PutBack(&why));
@@ -252,7 +252,7 @@ fn apply(
             Err(Refused(worse)) => {
                 event.record(Outcome::Failed(&why));
                 output.set("changed", true);
-                format!("{why}; and it could not be put back: {worse}")
+                format!("{why}; {worse}")
             }
         },
     ))

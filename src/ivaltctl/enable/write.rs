@@ -30,16 +30,30 @@ pub fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
     for change in &state.changes {
         put(root, &change.path, Some(&change.after.0))?;
     }
+    // One that is stopped has to start with them.
+    if is_running_sshd(root, &state.service) {
+        sshd::test(root)?;
+    }
     reload(root, state)
 }
 
 /// What was there before.
 ///
 /// # Errors
-/// Some of it may be restored.
+/// What is not as it was before: some of the files, or the settings of an sshd that runs.
 pub fn restore(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    restore_files(root, state)?;
-    reload(root, state)
+    restore_files(root, state).map_err(not_put_back)?;
+    reload(root, state).map_err(not_reloaded)
+}
+
+pub fn not_put_back(Refused(why): Refused) -> Refused {
+    Refused(format!("and it could not be put back: {why}"))
+}
+
+pub fn not_reloaded(Refused(why): Refused) -> Refused {
+    Refused(format!(
+        "the files were put back, and sshd may still have the settings that it had: {why}"
+    ))
 }
 
 /// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
