@@ -111,16 +111,6 @@ impl Listener {
     }
 }
 
-/// Whether an sshd runs that reads its configuration at SIGHUP.
-pub fn takes_sighup() -> bool {
-    let sockets = listening_sockets().unwrap_or_default();
-    // Its sockets are root's to see; its name is everybody's.
-    let mut daemons = processes().unwrap_or_default().into_iter();
-    daemons.any(|pid| {
-        is_daemon(pid) && Listener::of(pid, &sockets).is_none_or(|found| found.activator.is_none())
-    })
-}
-
 /// Whether the first process is systemd, see sd_booted(3).
 pub fn is_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()

@@ -74,19 +74,14 @@ pub fn effective(root: &Root) -> Option<String> {
 }
 
 /// The command by which a system's running sshd reads its configuration anew. The service is `ssh` on Debian and its
-/// kin, and `sshd` elsewhere.
+/// kin, and `sshd` elsewhere. It does not depend on whether sshd runs just now: an accepted finding has it in its fix.
 pub fn reload_command(root: &Root) -> String {
-    let here = root.is_this_machine();
-    command(
-        root,
-        !here || sshd_listener::is_systemd(),
-        !here || sshd_listener::takes_sighup(),
-    )
+    command(root, !root.is_this_machine() || sshd_listener::is_systemd())
 }
 
-/// `try-restart` is for an sshd that has its sockets from systemd, which `reload` would take from it. Where none runs, it
-/// does nothing and succeeds.
-fn command(root: &Root, is_systemd: bool, takes_sighup: bool) -> String {
+/// Where ssh.socket is enabled, `reload` would take the socket from sshd; `try-restart` does nothing and succeeds where
+/// there is none to restart.
+fn command(root: &Root, is_systemd: bool) -> String {
     let has = |folder: &str, file: &str| root.names(Path::new(folder)).contains(OsStr::new(file));
     let names = ["ssh", "sshd"];
     let has_unit = |name: &&&str| {
@@ -94,11 +89,9 @@ fn command(root: &Root, is_systemd: bool, takes_sighup: bool) -> String {
         UNIT_FOLDERS.iter().any(|folder| has(folder, &unit))
     };
     if let Some(name) = names.iter().find(has_unit).filter(|_| is_systemd) {
-        let by_socket = has(ENABLED_SOCKETS, &format!("{name}.socket"));
-        let verb = if takes_sighup && !by_socket {
-            "reload"
-        } else {
-            "try-restart"
+        let verb = match has(ENABLED_SOCKETS, &format!("{name}.socket")) {
+            true => "try-restart",
+            false => "reload",
         };
         return format!("systemctl {verb} {name}");
     }
@@ -203,15 +196,14 @@ mod tests {
         const UNIT: &str = "/lib/systemd/system/ssh.service";
         const SCRIPT: &str = "/etc/init.d/ssh";
         const SOCKET: &str = "/etc/systemd/system/sockets.target.wants/ssh.socket";
-        for (files, is_systemd, takes_sighup, expected) in [
-            (&[UNIT, SCRIPT][..], true, true, "systemctl reload ssh"),
-            (&[UNIT, SCRIPT], true, false, "systemctl try-restart ssh"),
-            (&[UNIT, SOCKET], true, true, "systemctl try-restart ssh"),
-            (&[UNIT, SCRIPT], false, true, "/etc/init.d/ssh reload"),
-            (&[UNIT], false, true, "kill -HUP \"$(cat /run/sshd.pid)\""),
+        for (files, is_systemd, expected) in [
+            (&[UNIT, SCRIPT][..], true, "systemctl reload ssh"),
+            (&[UNIT, SOCKET], true, "systemctl try-restart ssh"),
+            (&[UNIT, SCRIPT], false, "/etc/init.d/ssh reload"),
+            (&[UNIT], false, "kill -HUP \"$(cat /run/sshd.pid)\""),
         ] {
             let (_dir, root) = system_with(files);
-            let found = command(&root, is_systemd, takes_sighup);
+            let found = command(&root, is_systemd);
             assert_eq!(found, expected, "{files:?}");
         }
     }

@@ -104,7 +104,7 @@ fn reload_listener(root: &Root, old: &Listener, effective: &str) -> Result<(), R
         ))
     })?;
     let is_new = |found| matches!(found, Found::Listener(new) if new.has_begun_anew(old));
-    wait_until(root, old, effective, is_new)
+    wait_until(old, effective, &sshd_program::reload_command(root), is_new)
 }
 
 /// Its sessions stay (`KillMode=process`), and so does the socket, in which connections wait meanwhile. Without the order of
@@ -121,23 +121,23 @@ fn restart_service(
     let restart = ["--job-mode=ignore-dependencies", "try-restart", service];
     // A slow machine may take longer than the time limit of programs.
     if let Some(printed) = systemctl(&restart).filter(|printed| !printed.success) {
-        let command = sshd_program::reload_command(root);
         return Err(Refused(format!(
-            "sshd (process {}) could not be restarted: {}; {command}",
+            "sshd (process {}) could not be restarted: {}; systemctl try-restart {service}",
             old.pid,
             printed.errors.trim()
         )));
     }
-    wait_until(root, old, effective, |found| match found {
+    let command = format!("systemctl try-restart {service}");
+    wait_until(old, effective, &command, |found| match found {
         Found::Service(new, _) => new.pid != old.pid,
         found => found == Found::SocketActivated,
     })
 }
 
 fn wait_until(
-    root: &Root,
     old: &Listener,
     effective: &str,
+    command: &str,
     is_new: impl Fn(Found) -> bool,
 ) -> Result<(), Refused> {
     let begin = Instant::now();
@@ -147,7 +147,6 @@ fn wait_until(
         }
         sleep(Duration::from_millis(50));
     }
-    let command = sshd_program::reload_command(root);
     Err(Refused(format!(
         "sshd (process {}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {command}",
         old.pid
