@@ -387,6 +387,18 @@ impl Root {
         folder.remove(name)
     }
 
+    /// See [`Folder::sync`].
+    ///
+    /// # Errors
+    /// As fsync(2).
+    pub fn sync(&self, path: &Path) -> io::Result<()> {
+        match self.parent(path) {
+            Ok((folder, name)) => folder.sync(name),
+            // Then there is nothing that could be lost.
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Makes a folder, see [`Folder::make_folder`].
     ///
     /// # Errors
@@ -571,7 +583,7 @@ mod tests {
             "users/file.rs",
             "users/import.rs",
             "users/mod.rs",
-            "enable/listener.rs",
+            "sshd_listener.rs",
             "enable/rollback.rs",
             "sshd_program.rs",
             // They ask first whether it is this machine.

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{
-    Notice, make_missing_folder, not_put_back, not_read, not_reloaded, put, read, reload,
-    restore_files,
-};
+use super::write::{Notice, not_read, read, reload, restore, write};
 use super::{
     ask_unless, bytes_of, changed_meanwhile, event, refuse_unless_possible, service_json,
     service_name, sshd, system,
@@ -140,7 +137,7 @@ fn restore_all(
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
-        match restore_files(root, state).and_then(|()| reload_restored(root, state)) {
+        match restore(root, state, reload_restored).and_then(|reloaded| reloaded) {
             Ok(notice) => output.notices(notice.as_deref()),
             Err(Refused(why)) => {
                 return Err(undo(root, &enabled[..=at], &present, &why, output));
@@ -162,18 +159,13 @@ fn undo(
     why: &str,
     output: &mut Output,
 ) -> Refused {
+    let was = |change: &Change| {
+        let mut files = present.iter();
+        files.find_map(|(path, bytes)| bytes.as_deref().filter(|_| *path == change.path))
+    };
     let done = restored
         .iter()
-        .try_for_each(|state| make_missing_folder(root, state));
-    let mut files = present.iter();
-    let done =
-        done.and_then(|()| files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref())));
-    let done = done.map_err(not_put_back).and_then(|()| {
-        let mut states = restored.iter();
-        states
-            .try_for_each(|state| reload(root, state).map(drop))
-            .map_err(not_reloaded)
-    });
+        .try_for_each(|state| write(root, state, was).map(drop));
     let outcome = match done {
         Ok(()) => Outcome::PutBack(why),
         Err(_) => Outcome::Failed(why),
@@ -185,7 +177,7 @@ fn undo(
         Ok(()) => format!("{why}; everything was put back: iVALT stays enabled"),
         Err(Refused(worse)) => {
             output.set("changed", true);
-            format!("{why}; {worse}")
+            format!("{why}; and it could not be put back: {worse}")
         }
     })
 }

@@ -30,7 +30,7 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use rollback::wait;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
-use write::{is_running_sshd, not_put_back, not_written, read, restore, write_all};
+use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
 /// Enables iVALT for a service.
 pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
@@ -240,22 +240,31 @@ fn apply(
         }
         Err(Refused(why)) => why,
     };
-    Err(Refused(
-        match restore(root, state).and_then(|_| states.forget(&state.service).map_err(not_put_back))
-        {
-            Ok(()) => {
-                if begun {
-                    event.record(Outcome::PutBack(&why));
-                }
-                format!("{why}; everything was put back")
+    Err(Refused(match put_back(states, root, state) {
+        Ok(()) => {
+            if begun {
+                event.record(Outcome::PutBack(&why));
             }
-            Err(Refused(worse)) => {
-                event.record(Outcome::Failed(&why));
-                output.set("changed", true);
-                format!("{why}; {worse}")
-            }
-        },
-    ))
+            format!("{why}; everything was put back")
+        }
+        Err(Refused(worse)) => {
+            event.record(Outcome::Failed(&why));
+            output.set("changed", true);
+            format!("{why}; {worse}")
+        }
+    }))
+}
+
+fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let not_put_back =
+        |Refused(why): Refused| Refused(format!("and it could not be put back: {why}"));
+    let reloaded = restore(root, state, reload).map_err(not_put_back)?;
+    reloaded.map_err(|Refused(why)| {
+        Refused(format!(
+            "the files were put back, and sshd may still have the settings that it had: {why}"
+        ))
+    })?;
+    states.forget(&state.service).map_err(not_put_back)
 }
 
 /// What the system log says of it.
