@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{Notice, not_read, read, reload, restore, write};
+use super::write::{Notice, edited, not_read, read, reload, restore, write};
 use super::{
     ask_unless, bytes_of, changed_meanwhile, event, refuse_unless_possible, service_json,
     service_name, sshd, system,
@@ -199,15 +199,7 @@ fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
-    let mut edited = Vec::new();
-    for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
-        let ours = now.as_deref() == Some(change.after.0.as_slice());
-        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
-        if !ours && !before {
-            edited.push((change, now.unwrap_or_default()));
-        }
-    }
+    let edited = edited(root, state)?;
     if edited.is_empty() {
         return Ok(());
     }

@@ -162,6 +162,26 @@ pub fn not_read(root: &Root, path: &Path, error: &io::Error) -> Refused {
     system_error::problem(Path::new(&root.shown(path)), "cannot be read", error).into()
 }
 
+/// The files that are neither as `enable` wrote them nor as before, and what is in them.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn edited<'a>(
+    root: &Root,
+    state: &'a SavedState,
+) -> Result<Vec<(&'a Change, Vec<u8>)>, Refused> {
+    let mut edited = Vec::new();
+    for change in &state.changes {
+        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
+        let ours = now.as_deref() == Some(change.after.0.as_slice());
+        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
+        if !ours && !before {
+            edited.push((change, now.unwrap_or_default()));
+        }
+    }
+    Ok(edited)
+}
+
 /// Nothing where there is no such file.
 pub fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
     match root.read_bytes(path) {
