@@ -50,6 +50,19 @@ pub struct Api {
     pub client: Option<ClientCredentials>,
 }
 
+impl Api {
+    /// The TCP port the module connects to: the proxy's, or that of `url`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let (url, default) = match &self.proxy {
+            Some(proxy) => (proxy, 80),
+            None => (&self.url, 443),
+        };
+        let uri = url.parse::<Uri>().ok();
+        uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
+    }
+}
+
 /// The host's own credentials for `api/v1/auth`.
 #[derive(Debug)]
 pub struct ClientCredentials {
