@@ -769,6 +769,19 @@ mod tests {
     }
 
     #[test]
+    fn the_port_is_that_of_the_proxy_where_there_is_one() {
+        for (lines, port) in [
+            ("", 443),
+            ("url = \"https://h:8443/x\"", 8443),
+            ("proxy = \"http://u:p@[::1]:3128/\"", 3128),
+            ("proxy = \"http://p\"\nurl = \"https://h:8443\"", 80),
+        ] {
+            let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
+            assert_eq!(found.api.port(), port, "{lines}");
+        }
+    }
+
+    #[test]
     fn every_setting_is_wired() {
         let settings = settings(
             r#"users_file = "/u.toml"

@@ -203,8 +203,9 @@ impl<'a> Policy<'a> {
         for path in &needs.files {
             found.extend(self.file(path, &READ, MISCONFIGURED)?);
         }
-        // Of the files in one folder.
-        found.dedup();
+        // A folder has several files.
+        let mut seen = BTreeSet::new();
+        found.retain(|found: &Finding| seen.insert((found.file.clone(), found.what.clone())));
         Ok(found)
     }
 
@@ -268,18 +269,19 @@ impl<'a> Policy<'a> {
         path: &Path,
         permissions: &[&str],
         consequence: &str,
-    ) -> io::Result<Option<Finding>> {
+    ) -> io::Result<Vec<Finding>> {
         let folder = path.parent().map(|folder| (folder, "dir", &["search"][..]));
         let parts = folder.into_iter().chain([(path, "file", permissions)]);
+        let mut found = Vec::new();
         for (part, class, permissions) in parts {
             let Ok(label) = self.kernel.label(part) else {
                 continue;
             };
             if !self.allows(&label, class, permissions)? {
-                return Ok(Some(self.mislabelled(part, &label, consequence)));
+                found.push(self.mislabelled(part, &label, consequence));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn mislabelled(&self, path: &Path, label: &str, consequence: &str) -> Finding {
@@ -290,7 +292,7 @@ impl<'a> Policy<'a> {
         );
         let shown = path.display();
         let fix = format!(
-            "restorecon -RFv {shown}; where the label stays, the file is in a place that sshd may not read: move it to \
+            "restorecon -Fv {shown}; where the label stays, the file is in a place that sshd may not read: move it to \
              /etc/ivalt, a module to the folder of pam_unix.so"
         );
         finding(Severity::LocksOut, "selinux", path, what, fix)
@@ -393,4 +395,382 @@ fn size_of_range(range: &str, port: u16) -> Option<u16> {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
     (first..=last).contains(&port).then(|| last - first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A policy as the kernel answers for it.
+    struct Loaded {
+        /// Type, label's type, and the type that follows.
+        transitions: Vec<[&'static str; 3]>,
+        labels: Vec<[&'static str; 2]>,
+        /// Domain, type, and the permissions in hexadecimal.
+        rules: Vec<(&'static str, &'static str, u32)>,
+        types: Vec<&'static str>,
+        permissive: bool,
+        boolean: Option<&'static str>,
+        mls: bool,
+    }
+
+    const NAME_CONNECT: u32 = 0x40_0000;
+    const SEARCH: u32 = 0x40_0000;
+    const READABLE: u32 = 0x4_0012;
+    const LOADABLE: u32 = 0x4_4412;
+    const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
+
+    /// As Debian 13 has it.
+    fn debian() -> Loaded {
+        Loaded {
+            transitions: vec![["init_t", "sshd_exec_t", "sshd_t"]],
+            labels: vec![
+                ["/usr/sbin/sshd", "sshd_exec_t"],
+                ["/usr/lib/openssh/sshd-session", "sshd_exec_t"],
+                ["/usr/lib/x86_64-linux-gnu/security", "lib_t"],
+                [MODULE, "lib_t"],
+                ["/etc/ivalt", "etc_t"],
+                ["/etc/ivalt/ivalt.toml", "etc_t"],
+                ["/etc/ivalt/users.toml", "etc_t"],
+            ],
+            rules: vec![
+                ("sshd_t", "http_port_t", NAME_CONNECT),
+                ("sshd_t", "http_cache_port_t", NAME_CONNECT),
+                ("sshd_t", "unreserved_port_t", NAME_CONNECT),
+                ("sshd_t", "lib_t", LOADABLE | SEARCH),
+                ("sshd_t", "etc_t", READABLE | SEARCH),
+            ],
+            types: vec!["http_port_t", "http_cache_port_t", "unreserved_port_t"],
+            permissive: false,
+            boolean: None,
+            mls: true,
+        }
+    }
+
+    /// As RHEL 10 has it.
+    fn red_hat() -> Loaded {
+        let mut policy = debian();
+        policy
+            .transitions
+            .push(["sshd_t", "sshd_session_exec_t", "sshd_session_t"]);
+        policy.labels[1] = ["/usr/libexec/openssh/sshd-session", "sshd_session_exec_t"];
+        policy.rules = vec![
+            ("sshd_t", "http_port_t", NAME_CONNECT),
+            ("sshd_session_t", "lib_t", LOADABLE | SEARCH),
+            ("sshd_session_t", "etc_t", READABLE | SEARCH),
+        ];
+        policy.types.push("squid_port_t");
+        policy.boolean = Some("0 0");
+        policy
+    }
+
+    impl Loaded {
+        fn context(&self, role: &str, name: &str) -> String {
+            let range = if self.mls { ":s0" } else { "" };
+            format!("system_u:{role}:{name}{range}")
+        }
+
+        fn knows(&self, name: &str) -> bool {
+            let of_labels = self.labels.iter().map(|[_, label]| label);
+            let of_domains = self.transitions.iter().flatten();
+            let mut known = self.types.iter().chain(of_labels).chain(of_domains);
+            known.any(|known| *known == name)
+        }
+    }
+
+    impl Kernel for Loaded {
+        fn read(&self, file: &str) -> io::Result<String> {
+            Ok(match file {
+                "class/process/index" => "2",
+                "class/file/index" => "6",
+                "class/dir/index" => "7",
+                "class/tcp_socket/index" => "15",
+                "class/tcp_socket/perms/name_connect" | "class/dir/perms/search" => "23",
+                "class/file/perms/read" => "2",
+                "class/file/perms/getattr" => "5",
+                "class/file/perms/map" => "11",
+                "class/file/perms/execute" => "15",
+                "class/file/perms/open" => "19",
+                "booleans/authlogin_yubikey" => self.boolean.ok_or(ErrorKind::NotFound)?,
+                other => panic!("{other}"),
+            }
+            .to_owned())
+        }
+
+        fn ask(&self, file: &str, question: &str) -> io::Result<String> {
+            let words: Vec<&str> = question.split(' ').collect();
+            let (domain, target) = (type_in(words[0]), type_in(words[1]));
+            for word in &words[..2] {
+                // The kernel takes no context without its range, and none with one too many.
+                if (word.split(':').count() == 4) != self.mls || !self.knows(type_in(word)) {
+                    return Err(ErrorKind::InvalidInput.into());
+                }
+            }
+            if file == "create" {
+                assert_eq!(words[2..], ["2"]);
+                let mut all = self.transitions.iter();
+                let found = all.find(|[from, label, _]| [*from, *label] == [domain, target]);
+                return Ok(self.context("system_r", found.map_or(domain, |found| found[2])));
+            }
+            assert_eq!((file, words[1].contains(":object_r:")), ("access", true));
+            let class = if target.ends_with("_port_t") {
+                &["15"][..]
+            } else {
+                &["6", "7"]
+            };
+            assert!(class.contains(&words[2]), "{question}");
+            let of_both = |rule: &&(&str, &str, u32)| (rule.0, rule.1) == (domain, target);
+            let allowed = self.rules.iter().find(of_both).map_or(0, |rule| rule.2);
+            let flags = u32::from(self.permissive);
+            Ok(format!("{allowed:x} ffffffff 0 ffffffff 7 {flags:x}"))
+        }
+
+        fn init(&self) -> io::Result<String> {
+            Ok(self.context("system_r", "init_t"))
+        }
+
+        fn label(&self, path: &Path) -> io::Result<String> {
+            let mut labels = self.labels.iter();
+            let found = labels.find(|[file, _]| Path::new(file) == path);
+            let [_, label] = found.ok_or(ErrorKind::NotFound)?;
+            Ok(self.context("object_r", label))
+        }
+    }
+
+    fn judged_with(policy: &Loaded, port: u16, type_of_port: Option<&str>) -> Vec<Finding> {
+        let needs = Needs {
+            ports: [port].into(),
+            modules: [MODULE.into()].into(),
+            files: [
+                "/etc/ivalt/ivalt.toml".into(),
+                "/etc/ivalt/users.toml".into(),
+            ]
+            .into(),
+        };
+        let type_of = |_| type_of_port.map(str::to_owned);
+        let asked = Policy::of_sshd(policy).and_then(|policy| policy.judge(&needs, &type_of));
+        asked.unwrap_or_else(|error| vec![not_asked(&error)])
+    }
+
+    fn judged(policy: &Loaded) -> Vec<(Severity, String, String, String)> {
+        shown(judged_with(policy, 443, Some("http_port_t")))
+    }
+
+    fn shown(found: Vec<Finding>) -> Vec<(Severity, String, String, String)> {
+        let each = found.into_iter().map(|found| {
+            assert_eq!(found.id, "selinux");
+            let file = found.file.unwrap().to_str().unwrap().to_owned();
+            (found.severity, file, found.what, found.fix)
+        });
+        each.collect()
+    }
+
+    const BOOLEAN_ON: &str = "setsebool -P authlogin_yubikey on";
+
+    fn denied(
+        domain: &str,
+        port: u16,
+        type_of_port: &str,
+        fix: &str,
+    ) -> (Severity, String, String, String) {
+        let what = format!(
+            "SELinux does not let sshd ({domain}) connect to port {port} ({type_of_port}): everybody who is asked for iVALT by \
+             ssh is denied (unavailable)"
+        );
+        (Severity::LocksOut, CONFIG.into(), what, fix.into())
+    }
+
+    #[test]
+    fn a_policy_that_lets_sshd_connect_is_no_finding() {
+        assert_eq!(judged(&debian()), []);
+        let without_ranges = Loaded {
+            mls: false,
+            ..debian()
+        };
+        assert_eq!(judged(&without_ranges), []);
+    }
+
+    #[test]
+    fn the_domain_is_the_one_that_calls_pam() {
+        assert_eq!(
+            judged(&red_hat()),
+            [denied("sshd_session_t", 443, "http_port_t", BOOLEAN_ON)]
+        );
+        let mut before_the_split = red_hat();
+        before_the_split.labels.remove(1);
+        before_the_split.rules = debian().rules;
+        before_the_split.rules.remove(0);
+        assert_eq!(
+            judged(&before_the_split),
+            [denied("sshd_t", 443, "http_port_t", BOOLEAN_ON)]
+        );
+    }
+
+    #[test]
+    fn without_systemd_a_script_starts_sshd() {
+        let mut policy = debian();
+        policy.transitions = vec![
+            ["initrc_t", "sshd_exec_t", "sshd_t"],
+            ["init_t", "init_exec_t", "init_t"],
+        ];
+        assert_eq!(judged(&policy), []);
+    }
+
+    #[test]
+    fn a_permissive_domain_is_denied_nothing() {
+        assert_eq!(
+            judged(&Loaded {
+                permissive: true,
+                ..red_hat()
+            }),
+            []
+        );
+    }
+
+    #[test]
+    fn the_remedy_is_one_that_the_policy_has() {
+        let rule = "echo '(optional ivalt_http_port_t (allow sshd_session_t http_port_t (tcp_socket (name_connect))))' > \
+                    /root/ivalt-http_port_t.cil\nsemodule -i /root/ivalt-http_port_t.cil";
+        for boolean in [None, Some("1 1"), Some("1 0")] {
+            let policy = Loaded {
+                boolean,
+                ..red_hat()
+            };
+            assert_eq!(
+                judged(&policy),
+                [denied("sshd_session_t", 443, "http_port_t", rule)],
+                "{boolean:?}"
+            );
+        }
+        let proxy = rule.replace("http_port_t", "squid_port_t");
+        assert_eq!(
+            shown(judged_with(&red_hat(), 3128, Some("squid_port_t"))),
+            [denied("sshd_session_t", 3128, "squid_port_t", &proxy)]
+        );
+    }
+
+    #[test]
+    fn the_type_of_a_port_may_be_unknown() {
+        assert_eq!(shown(judged_with(&debian(), 3128, None)), []);
+        let what = "SELinux is enforcing, and whether it lets sshd (sshd_session_t) connect to port 3128 depends on the type of \
+                    the port, which is not known here: where it does not, everybody who is asked for iVALT by ssh is denied \
+                    (unavailable)";
+        let fix = "install semanage (policycoreutils-python-utils), then run ivaltctl check again";
+        let unknown = (
+            Severity::Warning,
+            CONFIG.to_owned(),
+            what.to_owned(),
+            fix.to_owned(),
+        );
+        assert_eq!(
+            shown(judged_with(&red_hat(), 3128, None)),
+            [unknown.clone()]
+        );
+        // No type is known at all.
+        let policy = Loaded {
+            types: Vec::new(),
+            ..red_hat()
+        };
+        assert_eq!(shown(judged_with(&policy, 3128, None)), [unknown]);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_asked_is_a_warning() {
+        let policy = Loaded {
+            types: Vec::new(),
+            ..debian()
+        };
+        let found = judged(&policy);
+        let [(Severity::Warning, file, what, _)] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(file, CONFIG);
+        let expected = "SELinux is enforcing, and its policy cannot be asked whether it lets sshd connect to iVALT: ";
+        assert!(what.starts_with(expected), "{what}");
+    }
+
+    #[test]
+    fn files_with_the_label_of_another_place() {
+        let relabelled = |path: &str| {
+            let mut policy = debian();
+            let label = policy.labels.iter_mut().find(|[file, _]| *file == path);
+            label.unwrap()[1] = "user_home_t";
+            judged(&policy)
+        };
+        for (path, consequence) in [
+            (
+                MODULE,
+                "PAM fails the line that names it for everybody (PAM_MODULE_UNKNOWN)",
+            ),
+            ("/etc/ivalt/users.toml", MISCONFIGURED),
+            ("/etc/ivalt", MISCONFIGURED),
+        ] {
+            let what = format!(
+                "SELinux does not let sshd (sshd_t) use it, labelled user_home_t: {consequence}"
+            );
+            let fix = format!(
+                "restorecon -Fv {path}; where the label stays, the file is in a place that sshd may not read: move it to \
+                 /etc/ivalt, a module to the folder of pam_unix.so"
+            );
+            let expected = (Severity::LocksOut, path.to_owned(), what, fix);
+            assert_eq!(relabelled(path), [expected]);
+        }
+        // It can be read, and not be mapped.
+        let mut policy = debian();
+        policy.rules[3].2 = READABLE | SEARCH;
+        assert_eq!(judged(&policy)[0].1, MODULE);
+    }
+
+    #[test]
+    fn an_older_policy_does_not_know_every_permission() {
+        struct Older(Loaded);
+        impl Kernel for Older {
+            fn read(&self, file: &str) -> io::Result<String> {
+                match file {
+                    "class/file/perms/map" => Err(ErrorKind::NotFound.into()),
+                    file => self.0.read(file),
+                }
+            }
+            fn ask(&self, file: &str, question: &str) -> io::Result<String> {
+                self.0.ask(file, question)
+            }
+            fn init(&self) -> io::Result<String> {
+                self.0.init()
+            }
+            fn label(&self, path: &Path) -> io::Result<String> {
+                self.0.label(path)
+            }
+        }
+        let mut policy = debian();
+        policy.rules[3].2 = (LOADABLE | SEARCH) & !0x400;
+        let asked = |kernel: &dyn Kernel| {
+            let policy = Policy::of_sshd(kernel)?;
+            policy
+                .file(Path::new(MODULE), &LOAD, "x")
+                .map(|found| !found.is_empty())
+        };
+        assert!(asked(&policy).unwrap());
+        assert!(!asked(&Older(policy)).unwrap());
+    }
+
+    #[test]
+    fn ports_as_semanage_lists_them() {
+        let list = "SELinux Port Type              Proto    Port Number\n\n\
+                    dns_port_t                     udp      443\n\
+                    http_cache_port_t              tcp      3128, 8080, 8118, 10001-10010\n\
+                    http_port_t                    tcp      80, 443, 8443\n\
+                    unreserved_port_t              tcp      1024-32767, 61000-65535\n\
+                    hi_reserved_port_t             tcp      512-1023\n";
+        for (port, expected) in [
+            (443, Some("http_port_t")),
+            (8443, Some("http_port_t")),
+            (3128, Some("http_cache_port_t")),
+            (10005, Some("http_cache_port_t")),
+            (10011, Some("unreserved_port_t")),
+            (65535, Some("unreserved_port_t")),
+            (1, None),
+        ] {
+            assert_eq!(type_in_list(list, port).as_deref(), expected, "{port}");
+        }
+    }
 }
