@@ -664,7 +664,7 @@ mod tests {
         );
         assert_eq!(
             shown(judged_with(&red_hat(), 3128, None)),
-            [unknown.clone()]
+            std::slice::from_ref(&unknown)
         );
         // No type is known at all.
         let policy = Loaded {
