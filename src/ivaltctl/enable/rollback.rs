@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{not_read, read, reload, restore_files};
+use super::write::{not_read, read, reload, restore_files};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
 use crate::system_error::reason;
@@ -53,6 +53,7 @@ fn not_started(why: &str) -> Refused {
 
 fn command(state: &SavedState) -> Result<Command, Refused> {
     let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut command = Command::new(program);
     command
         .arg("rollback")
@@ -71,6 +72,7 @@ fn under_systemd(state: &SavedState) -> bool {
         return false;
     }
     let unit = format!("--unit=ivaltctl-rollback-{}", state.service);
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut run = Command::new("/usr/bin/systemd-run");
     run.args(["--quiet", "--collect", "--property=Type=exec", &unit, "--"]);
     run.arg(rollback.get_program()).args(rollback.get_args());
