@@ -11,8 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
+use super::sshd;
 use super::watch::Watch;
-use super::{is_running_sshd, not_read, read, restore_files, sshd};
+use super::write::{is_running_sshd, not_read, read, restore_files};
 use crate::audit::{self, Outcome};
 use crate::check::program;
 use crate::root::Root;
@@ -83,6 +84,7 @@ fn not_started(why: &str) -> Refused {
 
 fn command(service: &str) -> Result<Command, Refused> {
     let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut command = Command::new(program);
     command.arg("rollback").arg(service);
     Ok(command)
@@ -105,6 +107,7 @@ fn silent(command: &mut Command) -> &mut Command {
 fn under_systemd(service: &str) -> Result<Option<String>, Refused> {
     let rollback = command(service)?;
     let unit = format!("{UNIT}-{service}");
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut run = Command::new("/usr/bin/systemd-run");
     run.args(["--quiet", "--collect", "--property=Type=exec"]);
     run.args(["--property=Restart=on-abnormal", "--unit", &unit, "--"]);
