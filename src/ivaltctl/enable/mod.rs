@@ -30,7 +30,7 @@ use crate::terminal::{self, OK};
 use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use confirm::confirm;
 pub use disable::disable;
-pub use rollback::run as rollback;
+pub use rollback::{Unwaited, run as rollback, unwaited};
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 use write::{is_running_sshd, not_written, read, restore, write_all};
 
@@ -149,11 +149,14 @@ fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<()
 }
 
 fn is_as_before(root: &Root, state: &SavedState) -> bool {
-    let as_before = |change: &Change| {
-        read(root, &change.path)
-            .is_ok_and(|now| now == change.before.as_ref().map(|content| content.0.clone()))
-    };
-    state.changes.iter().all(as_before)
+    let mut changes = state.changes.iter();
+    changes.all(|change| is_unwritten(root, change))
+}
+
+/// Whether a file is as it was before.
+fn is_unwritten(root: &Root, change: &Change) -> bool {
+    read(root, &change.path)
+        .is_ok_and(|now| now == change.before.as_ref().map(|content| content.0.clone()))
 }
 
 /// A system as `enable` would make it.

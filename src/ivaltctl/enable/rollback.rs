@@ -5,15 +5,15 @@
 //! the clock and the process ids.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
-use super::sshd;
 use super::watch::Watch;
 use super::write::{is_running_sshd, not_read, read, restore_files};
+use super::{is_unwritten, sshd};
 use crate::audit::{self, Outcome};
 use crate::check::program;
 use crate::root::Root;
@@ -307,6 +307,54 @@ fn put_back_unless_waited_for(root: &Root, service: &str) -> Result<(), Refused>
         }
     }
     Ok(())
+}
+
+/// A service that is pending while nobody waits for the confirmation.
+pub struct Unwaited {
+    pub service: String,
+    /// Its saved state.
+    pub file: PathBuf,
+    /// Those of its files that are still as they were before; not all of them are.
+    pub unwritten: Vec<String>,
+}
+
+/// All of them, and the saved states that cannot be used; nothing is changed, and nobody is waited for.
+pub fn unwaited(root: &Root) -> Vec<Result<Unwaited, (PathBuf, Refused)>> {
+    let of_folder = |refused| vec![Err((PathBuf::from(FOLDER), refused))];
+    let states = match StateDir::open(root) {
+        Ok(states) => states,
+        Err(refused) => return of_folder(refused),
+    };
+    let services = match states.services() {
+        Ok(services) => services.into_iter(),
+        Err(refused) => return of_folder(refused),
+    };
+    let found = services.filter_map(|service| {
+        let found = unwaited_service(root, &states, &service).transpose()?;
+        Some(found.map_err(|refused| (states.path(&service), refused)))
+    });
+    found.collect()
+}
+
+/// Nothing where no file was written yet: then nothing is enabled.
+fn unwaited_service(
+    root: &Root,
+    states: &StateDir,
+    service: &str,
+) -> Result<Option<Unwaited>, Refused> {
+    let Some(state) = pending(states, service)? else {
+        return Ok(None);
+    };
+    let changes = state.changes.iter();
+    let unwritten = changes.filter(|change| is_unwritten(root, change));
+    let unwritten: Vec<_> = unwritten.map(|change| root.shown(&change.path)).collect();
+    let found = Unwaited {
+        service: state.service,
+        file: states.path(service),
+        unwritten,
+    };
+    let is_begun = found.unwritten.len() < state.changes.len();
+    Ok((is_begun && !states.is_waited_for(service)?).then_some(found))
 }
 
 fn why_unconfirmed(state: &SavedState) -> &'static str {
