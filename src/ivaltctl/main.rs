@@ -111,7 +111,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Check(args) => check::run(args, &line.config),
         Command::Users(args) => Ok(users::run(args, &line.config)),
         Command::Enable(args) => Ok(enable::enable(args, &line.config)),
-        Command::Confirm(args) => Ok(enable::confirm(args)),
+        Command::Confirm(args) => Ok(enable::confirm(args, &line.config)),
         Command::Disable(args) => Ok(enable::disable(args)),
         Command::Rollback { service } => enable::rollback(service.as_deref()),
         Command::Verify(args) => verify::run(args, &line.config),

@@ -37,10 +37,10 @@ fn not_waiting(state: &Unwaited) -> Finding {
         "{service} {begun}; only a part of it is written, not {}",
         state.unwritten.join(", ")
     );
-    // With sshd's settings alone it takes a password where a key was enough, and asks nobody for iVALT.
-    let severity = match service.as_str() {
-        "sshd" => Severity::LocksOut,
-        _ => Severity::Warning,
+    // With sshd's settings alone a key is no longer enough, and whoever has no password cannot log in.
+    let severity = match state.unwritten.iter().any(|file| file == "/etc/pam.d/sshd") {
+        true => Severity::LocksOut,
+        false => Severity::Warning,
     };
     finding(severity, "rollback-not-waiting", &state.file, what, disable)
 }

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{
-    Notice, is_running_sshd, make_missing_folder, not_read, put, read, reload, restore_files,
-};
+use super::write::{Notice, edited, is_running_sshd, not_read, read, reload, restore, write};
 use super::{
     ask_unless, bytes_of, changed_meanwhile, event, refuse_unless_possible, service_json,
     service_name, sshd, system,
@@ -139,7 +137,7 @@ fn restore_all(
         present.push((path, bytes));
     }
     for (at, state) in enabled.iter().enumerate() {
-        match restore_files(root, state).and_then(|()| reload_restored(root, state)) {
+        match restore(root, state, reload_restored).and_then(|reloaded| reloaded) {
             Ok(notice) => output.notices(notice.as_deref()),
             Err(Refused(why)) => {
                 return Err(undo(root, &enabled[..=at], &present, &why, output));
@@ -161,17 +159,13 @@ fn undo(
     why: &str,
     output: &mut Output,
 ) -> Refused {
+    let was = |change: &Change| {
+        let mut files = present.iter();
+        files.find_map(|(path, bytes)| bytes.as_deref().filter(|_| *path == change.path))
+    };
     let done = restored
         .iter()
-        .try_for_each(|state| make_missing_folder(root, state));
-    let mut files = present.iter();
-    let done =
-        done.and_then(|()| files.try_for_each(|(path, bytes)| put(root, path, bytes.as_deref())));
-    let done = done.and_then(|()| {
-        restored
-            .iter()
-            .try_for_each(|state| reload(root, state).map(drop))
-    });
+        .try_for_each(|state| write(root, state, was).map(drop));
     let outcome = match done {
         Ok(()) => Outcome::PutBack(why),
         Err(_) => Outcome::Failed(why),
@@ -203,15 +197,7 @@ fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
 
 /// What was edited since `enable` is not thrown away: it is shown.
 fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Result<(), Refused> {
-    let mut edited = Vec::new();
-    for change in &state.changes {
-        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
-        let ours = now.as_deref() == Some(change.after.0.as_slice());
-        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
-        if !ours && !before {
-            edited.push((change, now.unwrap_or_default()));
-        }
-    }
+    let edited = edited(root, state)?;
     if edited.is_empty() {
         return Ok(());
     }

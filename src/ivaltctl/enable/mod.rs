@@ -32,7 +32,7 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use rollback::{Unwaited, run as rollback, unwaited};
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
-use write::{is_running_sshd, not_written, read, restore, write_all};
+use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
 /// Enables iVALT for a service.
 pub fn enable(args: &EnableArgs, config: &Path) -> Exit {
@@ -253,21 +253,24 @@ fn apply(
         }
         Err(Refused(why)) => why,
     };
-    Err(Refused(
-        match restore(root, state).and_then(|_| states.forget(&state.service)) {
-            Ok(()) => {
-                if begun {
-                    event.record(Outcome::PutBack(&why));
-                }
-                format!("{why}; everything was put back")
+    Err(Refused(match put_back(states, root, state) {
+        Ok(()) => {
+            if begun {
+                event.record(Outcome::PutBack(&why));
             }
-            Err(Refused(worse)) => {
-                event.record(Outcome::Failed(&why));
-                output.set("changed", true);
-                format!("{why}; and it could not be put back: {worse}")
-            }
-        },
-    ))
+            format!("{why}; everything was put back")
+        }
+        Err(Refused(worse)) => {
+            event.record(Outcome::Failed(&why));
+            output.set("changed", true);
+            format!("{why}; and it could not be put back: {worse}")
+        }
+    }))
+}
+
+fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+    restore(root, state, reload)??;
+    states.forget(&state.service)
 }
 
 /// What the system log says of it.

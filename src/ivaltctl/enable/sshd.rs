@@ -60,10 +60,10 @@ pub fn reload(root: &Root) -> Result<Option<String>, Refused> {
 ///
 /// # Errors
 /// It runs, and does not have the new settings.
-pub fn reload_if_running(root: &Root) -> Result<(), Refused> {
+pub fn reload_if_running(root: &Root) -> Result<Option<String>, Refused> {
     let runs =
         sshd_program::is_installed() && Listener::find(&effective(root))? != Found::NotRunning;
-    if runs { reload(root).map(drop) } else { Ok(()) }
+    if runs { reload(root) } else { Ok(None) }
 }
 
 /// Refuses where [`reload`] would not know what to reload.

@@ -1,15 +1,27 @@
 //! Writes the files of a change, puts them back, and has a running sshd read them.
+//!
+//! No state between, on the disk or in a running sshd, is more open than before and after; what a power cut leaves at the
+//! next start of the system, where nothing is put back:
+//!
+//! | on the disk | key or password, then iVALT | key, then iVALT, where PAM asks for iVALT in the password's place |
+//! | --- | --- | --- |
+//! | nothing, or only the saved state | as before | as before |
+//! | pam.d alone | first of all: a key, where that was enough; by password nobody without a token | never: a token alone would let in |
+//! | sshd's settings alone | never: a password alone would let in, also where only keys did | first of all: key and password |
+//! | both | as enabled | as enabled |
+//!
+//! The way back goes through the same states. With the rollback at the start of the system each of them is as before.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::saved_state::SavedState;
+use super::saved_state::{Change, SavedState};
 use super::sshd;
 use crate::root::Root;
-use crate::{Refused, system_error};
+use crate::{Refused, check, pam_stack, system_error};
 
-/// The folder of a new file, which `restore_files` removes again.
-pub fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// The folder of a new file, which [`restore`] removes again.
+fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
     let Some(folder) = &state.folder else {
         return Ok(());
     };
@@ -26,33 +38,87 @@ pub type Notice = Option<String>;
 /// # Errors
 /// Some of it may be written.
 pub fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    make_missing_folder(root, state)?;
-    for change in &state.changes {
-        put(root, &change.path, Some(&change.after.0))?;
-    }
-    reload(root, state)
+    write(root, state, |change| Some(&change.after.0))
 }
 
-/// What was there before.
+/// The same with other bytes, or without a file.
 ///
 /// # Errors
-/// Some of it may be restored.
-pub fn restore(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    restore_files(root, state)?;
-    reload(root, state)
+/// Some of it may be written.
+pub fn write<'a>(
+    root: &Root,
+    state: &'a SavedState,
+    wanted: impl Fn(&'a Change) -> Option<&'a [u8]>,
+) -> Result<Notice, Refused> {
+    make_missing_folder(root, state)?;
+    let put_all = |part: Part| {
+        let mut changes = state.changes.iter().filter(|change| part(change));
+        changes.try_for_each(|change| put(root, &change.path, wanted(change)))
+    };
+    if only_adds(state) {
+        put_all(is_of_pam)?;
+    }
+    put_all(is_of_sshd)?;
+    let notice = reload(root, state)?;
+    if !only_adds(state) {
+        put_all(is_of_pam)?;
+    }
+    Ok(notice)
 }
 
-/// In reverse order, so that PAM never asks for a token while sshd cannot carry one.
-pub fn restore_files(root: &Root, state: &SavedState) -> Result<(), Refused> {
-    for change in state.changes.iter().rev() {
-        let before = change.before.as_ref().map(|content| content.0.as_slice());
-        put(root, &change.path, before)?;
+/// What was there before, in the reverse order; what `reload` returns. Where that fails, pam.d is put back all the same:
+/// nobody stays locked out for it.
+///
+/// # Errors
+/// A file cannot be written; some of them may be restored.
+pub fn restore(
+    root: &Root,
+    state: &SavedState,
+    reload: impl FnOnce(&Root, &SavedState) -> Result<Notice, Refused>,
+) -> Result<Result<Notice, Refused>, Refused> {
+    let put_back = |part: Part| {
+        let mut changes = state.changes.iter().rev().filter(|change| part(change));
+        changes.try_for_each(|change| {
+            let before = change.before.as_ref().map(|content| content.0.as_slice());
+            put(root, &change.path, before)
+        })
+    };
+    if !only_adds(state) {
+        put_back(is_of_pam)?;
+    }
+    put_back(is_of_sshd)?;
+    let reloaded = reload(root, state);
+    if only_adds(state) {
+        put_back(is_of_pam)?;
     }
     if let Some(folder) = &state.folder {
         // Others may have put files there.
         let _ = root.remove_folder(folder);
     }
-    Ok(())
+    Ok(reloaded)
+}
+
+type Part = fn(&Change) -> bool;
+
+pub fn is_of_pam(change: &Change) -> bool {
+    change.path.starts_with(pam_stack::PAM_D)
+}
+
+fn is_of_sshd(change: &Change) -> bool {
+    !is_of_pam(change)
+}
+
+/// Whether PAM asks for all that it asked for before, and for iVALT; else iVALT is in the password's place.
+fn only_adds(state: &SavedState) -> bool {
+    let mut of_pam = state.changes.iter().filter(|change| is_of_pam(change));
+    let key_line = check::KEY_LINE.as_bytes();
+    of_pam.any(|change| {
+        change
+            .after
+            .0
+            .split(|byte| *byte == b'\n')
+            .any(|line| line == key_line)
+    })
 }
 
 /// sshd alone has settings of its own that changed; all other services read pam.d at every login.
@@ -90,6 +156,26 @@ pub fn not_written(root: &Root, path: &Path, error: &io::Error) -> Refused {
 
 pub fn not_read(root: &Root, path: &Path, error: &io::Error) -> Refused {
     system_error::problem(Path::new(&root.shown(path)), "cannot be read", error).into()
+}
+
+/// The files that are neither as `enable` wrote them nor as before, and what is in them.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn edited<'a>(
+    root: &Root,
+    state: &'a SavedState,
+) -> Result<Vec<(&'a Change, Vec<u8>)>, Refused> {
+    let mut edited = Vec::new();
+    for change in &state.changes {
+        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
+        let ours = now.as_deref() == Some(change.after.0.as_slice());
+        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
+        if !ours && !before {
+            edited.push((change, now.unwrap_or_default()));
+        }
+    }
+    Ok(edited)
 }
 
 /// Nothing where there is no such file.
