@@ -81,6 +81,8 @@ by_terminal() {
     local mark=$log_mark
     at_terminal_of alice "$1"
     log_mark=$mark
+    # Bob may as well, as a member of the group sudo.
+    types 'Choose identity' 1
     types 'Password:' "$alice_password"
     wait_for "the end of $1" on_screen 'status [0-9]'
     console_closes
