@@ -64,8 +64,6 @@ untouched_case() {
 others_work() {
     start_recording
     by_terminal 'pkexec whoami' root
-    by_terminal 'run0 whoami' root
-    by_terminal 'machinectl --quiet shell root@.host /usr/bin/whoami' root
     run_captured 0 systemd-run --quiet --wait --pipe --uid=alice whoami
     expect_captured alice
     rm -f /home/alice/by-cron
