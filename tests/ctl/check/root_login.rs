@@ -42,7 +42,8 @@ fn root_is_barred_where_sshd_takes_no_answer_of_roots() {
         (
             "with another name",
             |s| {
-                s.append("etc/passwd", "toor:x:0:0::/var/toor:/bin/sh\n")
+                s.append("etc/shadow", "toor:*:1::::::\n")
+                    .append("etc/passwd", "toor:x:0:0::/var/toor:/bin/sh\n")
                     .write("var/toor/.ssh/authorized_keys", "ssh-ed25519 AAAA root\n")
             },
             BARRED,
