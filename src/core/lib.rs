@@ -25,7 +25,6 @@
 //! | [`sys`] | what std has no safe function for: name look-up, threads, poll, memory, accounts; the only `unsafe` here |
 #![deny(unsafe_code)]
 #![deny(
-    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::dbg_macro,
@@ -34,6 +33,7 @@
 #![cfg_attr(
     not(test),
     deny(
+        clippy::disallowed_methods,
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::panic,

@@ -11,6 +11,8 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::system_error;
+
 /// The label by which SELinux lets sshd read the file.
 const LABEL: &str = "security.selinux";
 
@@ -98,12 +100,12 @@ impl Folder {
     }
 
     /// Replaces the file `name` by `bytes`, by a rename (rename(2) is atomic): a reader, or the next boot after a power
-    /// cut, finds the old one or the new one. It has the owner, mode and SELinux label of the old file; a new one is
-    /// root's, with `new_mode`. Only one process at a time may do this for a file: what a killed one left is removed.
-    /// `last_check` may still refuse, just before the rename.
+    /// cut, finds the old one or the new one; once this has returned, the new one. It has the owner, mode and SELinux
+    /// label of the old file; a new one is root's, with `new_mode`. Only one process at a time may do this for a file:
+    /// what a killed one left is removed. `last_check` may still refuse, just before the rename.
     ///
     /// # Errors
-    /// Nothing has changed then.
+    /// Nothing has changed then; unless the folder could not be synced, which the error says.
     pub fn replace(
         &self,
         name: &OsStr,
@@ -118,28 +120,37 @@ impl Folder {
             .and_then(|()| last_check())
             .and_then(|()| rename());
         if done.is_err() {
-            let _ = self.remove(&new);
+            let _ = self.unlink(&new);
             return done;
         }
-        // Without this the name may still be the old file's after a power cut; the change itself can no longer fail.
-        let _ = self.0.sync_all();
-        Ok(())
+        self.sync_changed()
     }
 
-    /// Removes a file, or a link itself.
+    /// Removes a file, or a link itself; after a power cut, it does not come back.
     ///
     /// # Errors
-    /// As unlink(2).
+    /// As unlink(2); or it is removed, and the folder could not be synced.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
-        rustix::fs::unlinkat(&self.0, in_folder(name)?, AtFlags::empty())?;
-        let _ = self.0.sync_all();
-        Ok(())
+        self.unlink(name)?;
+        self.sync_changed()
+    }
+
+    /// Makes sure that the file `name`, or that there is none, outlasts a power cut: whoever changed it may have been
+    /// killed before that.
+    ///
+    /// # Errors
+    /// As fsync(2).
+    pub fn sync(&self, name: &OsStr) -> io::Result<()> {
+        if let Ok(file) = self.open_file(name, OFlags::RDONLY, 0) {
+            file.sync_all().map_err(|error| not_synced(&error))?;
+        }
+        self.sync_changed()
     }
 
     /// Makes a folder in it, with this mode whatever the umask; nothing where there is something of that name.
     ///
     /// # Errors
-    /// As mkdir(2).
+    /// As mkdir(2); or it is made, and could not be synced.
     pub fn make_folder(&self, name: &OsStr, mode: u32) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.0, in_folder(name)?, Mode::from_raw_mode(mode)) {
             Err(Errno::EXIST) => return Ok(()),
@@ -147,21 +158,41 @@ impl Folder {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = File::from(rustix::fs::openat(&self.0, name, flags, Mode::empty())?);
-        made.set_permissions(Permissions::from_mode(mode))
+        made.set_permissions(Permissions::from_mode(mode))?;
+        Self(made).sync_changed()?;
+        self.sync_changed()
     }
 
     /// Removes a folder in it that is empty.
     ///
     /// # Errors
-    /// As rmdir(2).
+    /// As rmdir(2); or it is removed, and this one could not be synced.
     pub fn remove_folder(&self, name: &OsStr) -> io::Result<()> {
         rustix::fs::unlinkat(&self.0, in_folder(name)?, AtFlags::REMOVEDIR)?;
-        let _ = self.0.sync_all();
-        Ok(())
+        self.sync_changed()
+    }
+
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.0,
+            in_folder(name)?,
+            AtFlags::empty(),
+        )?)
+    }
+
+    /// Until a folder is synced, a power cut may undo what was changed in it. The change is made, whatever comes of
+    /// this; whoever must not build on one that does not last hears of it.
+    fn sync_changed(&self) -> io::Result<()> {
+        match self.0.sync_all() {
+            // fsync(2): a file system that cannot sync a folder, such as CIFS, says so; there is no other way to do it.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            Err(error) => Err(not_synced(&error)),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn write(&self, name: &OsStr, new: &OsStr, bytes: &[u8], new_mode: u32) -> io::Result<()> {
-        match self.remove(new) {
+        match self.unlink(new) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let what = format!(
                     "{} beside it cannot be removed: {error}",
@@ -206,6 +237,13 @@ pub fn sibling(name: &OsStr, what: &str) -> OsString {
     sibling.push(".");
     sibling.push(what);
     sibling
+}
+
+fn not_synced(error: &io::Error) -> io::Error {
+    let why = system_error::reason(error);
+    io::Error::other(format!(
+        "it cannot be synced ({why}): the change is made, and a power cut may undo it; look for errors of that disk: dmesg"
+    ))
 }
 
 /// A name that leads nowhere else.

@@ -21,6 +21,7 @@
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod api;
 mod audit;
@@ -108,7 +109,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Check(args) => check::run(args, &line.config),
         Command::Users(args) => Ok(users::run(args, &line.config)),
         Command::Enable(args) => Ok(enable::enable(args, &line.config)),
-        Command::Confirm(args) => Ok(enable::confirm(args)),
+        Command::Confirm(args) => Ok(enable::confirm(args, &line.config)),
         Command::Disable(args) => Ok(enable::disable(args)),
         Command::Rollback { service } => enable::wait(service),
         Command::Verify(args) => verify::run(args, &line.config),

@@ -387,6 +387,18 @@ impl Root {
         folder.remove(name)
     }
 
+    /// See [`Folder::sync`].
+    ///
+    /// # Errors
+    /// As fsync(2).
+    pub fn sync(&self, path: &Path) -> io::Result<()> {
+        match self.parent(path) {
+            Ok((folder, name)) => folder.sync(name),
+            // Then there is nothing that could be lost.
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Makes a folder, see [`Folder::make_folder`].
     ///
     /// # Errors

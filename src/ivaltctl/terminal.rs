@@ -127,6 +127,7 @@ impl ProgressHint {
             return Self(None);
         }
         let (done, waiting) = mpsc::channel();
+        #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
         let printer = thread::spawn(move || {
             if waiting.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
                 return;

@@ -31,6 +31,7 @@ pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> 
         return None;
     }
     let program = places.iter().find(|place| Path::new(place).exists())?;
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -55,6 +56,7 @@ pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> 
 /// A program whose pipe is full would not end.
 fn reader(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, printed) = mpsc::channel();
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     thread::spawn(move || {
         let mut text = Vec::new();
         if pipe.read_to_end(&mut text).is_ok() {

@@ -67,6 +67,7 @@ fn from_line(line: &str) -> Option<String> {
 }
 
 fn from_environment(root: &Root) -> Option<ProxySetting> {
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut values = NAMES.iter().filter_map(|name| std::env::var(name).ok());
     let proxy = root
         .is_this_machine()

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use similar::TextDiff;
 
 use super::pam::{self, HEADER, PAM_LINE, password_line};
-use super::read;
 use super::saved_state::{Change, Content};
+use super::write::read;
 use crate::Refused;
 use crate::check::{self, services_with_ivalt};
 use crate::finding::Finding;

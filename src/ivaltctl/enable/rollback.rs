@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::saved_state::{Phase, SavedState, StateDir};
-use super::{not_read, read, reload, restore_files};
+use super::write::{Notice, not_read, read, reload, restore};
 use crate::audit::{self, Outcome};
 use crate::root::Root;
 use crate::system_error::reason;
@@ -53,6 +53,7 @@ fn not_started(why: &str) -> Refused {
 
 fn command(state: &SavedState) -> Result<Command, Refused> {
     let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut command = Command::new(program);
     command
         .arg("rollback")
@@ -71,6 +72,7 @@ fn under_systemd(state: &SavedState) -> bool {
         return false;
     }
     let unit = format!("--unit=ivaltctl-rollback-{}", state.service);
+    #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut run = Command::new("/usr/bin/systemd-run");
     run.args(["--quiet", "--collect", "--property=Type=exec", &unit, "--"]);
     run.arg(rollback.get_program()).args(rollback.get_args());
@@ -109,8 +111,8 @@ pub fn wait(service: &str) -> Result<Exit, Refused> {
 /// tried for a day.
 fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
     let log = event(root, state);
-    if with_retry(&log, || rollback(root, state))? {
-        with_retry(&log, || reload(root, state))?;
+    if let Some(reloaded) = with_retry(&log, || rollback(root, state))? {
+        reloaded.or_else(|_| with_retry(&log, || reload(root, state)))?;
         log.record(Outcome::Done);
     }
     Ok(Exit::Done)
@@ -142,12 +144,12 @@ fn is_pending(root: &Root, state: &SavedState) -> bool {
     now.map_or(true, |now| now.as_ref() == Some(state))
 }
 
-/// Whether there was anything to roll back. Also where a file was edited meanwhile: nobody has confirmed that a login
+/// What a running sshd said to it, if there was anything to roll back. Also where a file was edited meanwhile: nobody has confirmed that a login
 /// works with it. The edited version is kept.
-fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
+fn rollback(root: &Root, state: &SavedState) -> Result<Option<Result<Notice, Refused>>, Refused> {
     let states = StateDir::create(root)?.lock()?;
     if states.load(&state.service)?.as_ref() != Some(state) {
-        return Ok(false);
+        return Ok(None);
     }
     for change in &state.changes {
         let now = read(root, &change.path);
@@ -158,10 +160,10 @@ fn rollback(root: &Root, state: &SavedState) -> Result<bool, Refused> {
             states.keep(&change.path, &now)?;
         }
     }
-    restore_files(root, state)?;
+    let reloaded = restore(root, state, reload)?;
     states.save(&SavedState {
         phase: Phase::RolledBack,
         ..state.clone()
     })?;
-    Ok(true)
+    Ok(Some(reloaded))
 }

@@ -1,16 +1,19 @@
 //! `check` and `enable` read pam.d alike: what one sees, the other sees.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::plan;
-use super::saved_state::Change;
+use super::saved_state::{Change, SavedState};
+use super::{plan, write};
 use crate::check::services_with_ivalt;
 use crate::pam_stack::{self, ModuleKind, RuleType};
 use crate::root::Root;
+use crate::sshd_config::SshdConfig;
 use crate::{Refused, check};
 
 const DEBIAN: (&str, &str) = ("/etc/os-release", "ID=debian\n");
@@ -18,7 +21,7 @@ const SUSE: (&str, &str) = ("/etc/os-release", "ID=opensuse-tumbleweed\n");
 const UNIX: &str = "auth required pam_unix.so\n";
 
 /// A system below a folder.
-fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
+pub fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
     let dir = TempDir::new().unwrap();
     for (path, text) in files {
         let path = dir.path().join(path.trim_start_matches('/'));
@@ -744,4 +747,157 @@ fn a_password_module_that_does_not_end_the_stack_is_left_to_the_administrator() 
     assert!(why.contains("write requisite in the line"), "{why}");
     let (lines, ..) = sshd(&root("requisite"));
     assert_eq!(lines, [AFTER_KEY, "auth requisite pam_unix.so", IVALT]);
+}
+
+/// The factors of one login that succeeds.
+type Way = BTreeSet<&'static str>;
+
+/// How people get in by ssh: with sshd's settings of one system and pam.d of another.
+fn ways_in(settings: &Root, pam_d: &Root) -> BTreeSet<Way> {
+    let config = SshdConfig::read(settings, false).unwrap();
+    let words = |keyword: &str, default: &str| match config.outside(keyword) {
+        Some(setting) => setting.arguments.clone(),
+        None => vec![default.to_owned()],
+    };
+    let methods = words("authenticationmethods", "any");
+    let mut lists: Vec<Vec<&str>> = methods
+        .iter()
+        .map(|list| list.split(',').collect())
+        .collect();
+    if methods == ["any"] {
+        lists = ["publickey", "password", "keyboard-interactive"]
+            .map(|one| vec![one])
+            .to_vec();
+    }
+    let is_off = |method: &&str| match *method {
+        "password" => words("passwordauthentication", "yes") == ["no"],
+        "keyboard-interactive" => words("kbdinteractiveauthentication", "yes") == ["no"],
+        _ => false,
+    };
+    lists.retain(|list| !list.iter().any(is_off));
+    lists
+        .iter()
+        .filter_map(|list| way_in(pam_d, list))
+        .collect()
+}
+
+fn way_in(pam_d: &Root, methods: &[&str]) -> Option<Way> {
+    let after_key = methods[0] == "publickey";
+    let mut way = Way::new();
+    for method in methods {
+        let asked = pam_asks(pam_d, after_key);
+        match *method {
+            "publickey" => drop(way.insert("key")),
+            // sshd gives PAM the one password for every prompt.
+            "password" if asked.len() > 1 => return None,
+            _ => way.extend(asked),
+        }
+    }
+    Some(way)
+}
+
+fn pam_asks(pam_d: &Root, after_key: bool) -> Way {
+    let text = pam_d.read(Path::new("/etc/pam.d/sshd")).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    if after_key && lines.contains(&check::KEY_LINE) {
+        return Way::from(["token"]);
+    }
+    let password = [
+        "@include common-auth",
+        "auth       substack     password-auth",
+    ];
+    let asks = [
+        ("password", lines.iter().any(|line| password.contains(line))),
+        ("token", lines.contains(&super::pam::PAM_LINE)),
+    ];
+    asks.into_iter()
+        .filter_map(|(factor, asked)| asked.then_some(factor))
+        .collect()
+}
+
+/// Stops the writes at a file: what is in the way cannot be removed.
+fn in_the_way(dir: &TempDir, change: &Change) -> std::path::PathBuf {
+    let path = dir.path().join(change.path.strip_prefix("/").unwrap());
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let folder = path.with_file_name(format!(".{name}.new"));
+    fs::create_dir(&folder).unwrap();
+    folder
+}
+
+/// Every state that a power cut can leave while `enable` writes, and while the files are put back.
+fn states_between(dir: &TempDir, root: &Root, state: &SavedState) -> Vec<Root> {
+    let path = |root: &Root, change: &Change| (change.path.clone(), root.read(&change.path).ok());
+    let mut between = Vec::new();
+    for back in [false, true] {
+        for change in &state.changes {
+            let folder = in_the_way(dir, change);
+            let stopped = match back {
+                false => write::write_all(root, state).map(drop),
+                true => write::restore(root, state, |_, _| Ok(None)).map(drop),
+            };
+            assert!(stopped.is_err(), "{:?} is not written", change.path);
+            let files = state.changes.iter().map(|change| path(root, change));
+            let seen = files.fold(root.clone(), |seen, (path, text)| match text {
+                Some(text) => seen.with(&path, text),
+                None => seen,
+            });
+            between.push(seen);
+            fs::remove_dir(folder).unwrap();
+            match back {
+                false => drop(write::restore(root, state, |_, _| Ok(None)).unwrap()),
+                true => drop(write::write_all(root, state).unwrap()),
+            }
+        }
+        if !back {
+            write::write_all(root, state).unwrap();
+        }
+    }
+    between
+}
+
+/// Neither on the disk nor in an sshd that still runs with the settings before.
+#[test]
+fn nothing_between_two_writes_is_more_open_than_before_and_after() {
+    let debian = ("/etc/pam.d/sshd", "@include common-auth\n");
+    let common = (
+        "/etc/pam.d/common-auth",
+        "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_permit.so\n",
+    );
+    let fedora = ("/etc/pam.d/sshd", "auth       substack     password-auth\n");
+    let shared = ("/etc/pam.d/password-auth", SUFFICIENT);
+    let keys = "PasswordAuthentication no\nKbdInteractiveAuthentication no\n";
+    let passwords = "KbdInteractiveAuthentication no\n";
+    let prompts = "PasswordAuthentication no\n";
+    for (id, service, included) in [(DEBIAN, debian, common), (SUSE, fedora, shared)] {
+        for config in [keys, passwords, prompts, ""] {
+            let config = format!("Include /etc/ssh/sshd_config.d/*.conf\n{config}");
+            let (dir, root) = system(&[
+                id,
+                service,
+                included,
+                ("/etc/ssh/sshd_config", &config),
+                // So that putting it back is a write, too.
+                ("/etc/ssh/sshd_config.d/00-ivalt.conf", "# nothing\n"),
+            ]);
+            let state = SavedState::new("sshd", Duration::ZERO, changes(&root, "sshd").unwrap());
+            assert_eq!(state.changes.len(), 2);
+            let after = plan::after(&root, &state.changes);
+            let before = state.changes.iter().fold(root.clone(), |before, change| {
+                before.with(&change.path, root.read(&change.path).unwrap())
+            });
+            let allowed = &ways_in(&before, &before) | &ways_in(&after, &after);
+            let between = states_between(&dir, &root, &state);
+            assert_eq!(between.len(), 4);
+            for state in between {
+                for way in ways_in(&state, &state) {
+                    let as_closed = allowed.iter().any(|allowed| allowed.is_subset(&way));
+                    assert!(
+                        as_closed,
+                        "{}: {config}: {way:?}; allowed: {allowed:?}",
+                        service.1
+                    );
+                }
+            }
+        }
+    }
 }

@@ -157,8 +157,14 @@ impl Locked<'_> {
         self.folder
             .replace(name, text.as_bytes(), 0o600, refuse_if_edited)
             .map_err(|error| {
-                let new = path.with_file_name(sibling(name, "new"));
-                self.file.not_writable(&new, &error)
+                // What the system has no number for is about the file itself.
+                match error.raw_os_error() {
+                    Some(_) => {
+                        let new = path.with_file_name(sibling(name, "new"));
+                        self.file.not_writable(&new, &error)
+                    }
+                    None => self.file.not_writable(path, &error),
+                }
             })
     }
 }

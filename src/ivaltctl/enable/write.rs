@@ -1,0 +1,187 @@
+//! Writes the files of a change, puts them back, and has a running sshd read them.
+//!
+//! No state between, on the disk or in a running sshd, is more open than before and after; what a power cut leaves at the
+//! next start of the system, where nothing is put back:
+//!
+//! | on the disk | key or password, then iVALT | key, then iVALT, where PAM asks for iVALT in the password's place |
+//! | --- | --- | --- |
+//! | nothing, or only the saved state | as before | as before |
+//! | pam.d alone | first of all: a key, where that was enough; by password nobody without a token | never: a token alone would let in |
+//! | sshd's settings alone | never: a password alone would let in, also where only keys did | first of all: key and password |
+//! | both | as enabled | as enabled |
+//!
+//! The way back goes through the same states. With the rollback at the start of the system each of them is as before.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::saved_state::{Change, SavedState};
+use super::sshd;
+use crate::root::Root;
+use crate::{Refused, check, pam_stack, system_error};
+
+/// The folder of a new file, which [`restore`] removes again.
+fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let Some(folder) = &state.folder else {
+        return Ok(());
+    };
+    let made = root.make_folder(folder, 0o755);
+    made.map(drop)
+        .map_err(|error| not_written(root, folder, &error))
+}
+
+/// What an administrator must know.
+pub type Notice = Option<String>;
+
+/// What `enable` changes.
+///
+/// # Errors
+/// Some of it may be written.
+pub fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    write(root, state, |change| Some(&change.after.0))
+}
+
+/// The same with other bytes, or without a file.
+///
+/// # Errors
+/// Some of it may be written.
+pub fn write<'a>(
+    root: &Root,
+    state: &'a SavedState,
+    wanted: impl Fn(&'a Change) -> Option<&'a [u8]>,
+) -> Result<Notice, Refused> {
+    make_missing_folder(root, state)?;
+    let put_all = |part: Part| {
+        let mut changes = state.changes.iter().filter(|change| part(change));
+        changes.try_for_each(|change| put(root, &change.path, wanted(change)))
+    };
+    if only_adds(state) {
+        put_all(is_of_pam)?;
+    }
+    put_all(is_of_sshd)?;
+    let notice = reload(root, state)?;
+    if !only_adds(state) {
+        put_all(is_of_pam)?;
+    }
+    Ok(notice)
+}
+
+/// What was there before, in the reverse order; what `reload` returns. Where that fails, pam.d is put back all the same:
+/// nobody stays locked out for it.
+///
+/// # Errors
+/// A file cannot be written; some of them may be restored.
+pub fn restore(
+    root: &Root,
+    state: &SavedState,
+    reload: impl FnOnce(&Root, &SavedState) -> Result<Notice, Refused>,
+) -> Result<Result<Notice, Refused>, Refused> {
+    let put_back = |part: Part| {
+        let mut changes = state.changes.iter().rev().filter(|change| part(change));
+        changes.try_for_each(|change| {
+            let before = change.before.as_ref().map(|content| content.0.as_slice());
+            put(root, &change.path, before)
+        })
+    };
+    if !only_adds(state) {
+        put_back(is_of_pam)?;
+    }
+    put_back(is_of_sshd)?;
+    let reloaded = reload(root, state);
+    if only_adds(state) {
+        put_back(is_of_pam)?;
+    }
+    if let Some(folder) = &state.folder {
+        // Others may have put files there.
+        let _ = root.remove_folder(folder);
+    }
+    Ok(reloaded)
+}
+
+type Part = fn(&Change) -> bool;
+
+pub fn is_of_pam(change: &Change) -> bool {
+    change.path.starts_with(pam_stack::PAM_D)
+}
+
+fn is_of_sshd(change: &Change) -> bool {
+    !is_of_pam(change)
+}
+
+/// Whether PAM asks for all that it asked for before, and for iVALT; else iVALT is in the password's place.
+fn only_adds(state: &SavedState) -> bool {
+    let mut of_pam = state.changes.iter().filter(|change| is_of_pam(change));
+    let key_line = check::KEY_LINE.as_bytes();
+    of_pam.any(|change| {
+        change
+            .after
+            .0
+            .split(|byte| *byte == b'\n')
+            .any(|line| line == key_line)
+    })
+}
+
+/// sshd alone has settings of its own that changed; all other services read pam.d at every login.
+pub fn reload(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    if is_running_sshd(root, &state.service) {
+        sshd::reload(root)
+    } else {
+        Ok(None)
+    }
+}
+
+pub fn is_running_sshd(root: &Root, service: &str) -> bool {
+    service == "sshd" && root.is_this_machine()
+}
+
+/// Makes these the bytes of a file; with none there is no file. What is so already is only synced: a file that cannot be
+/// written must not stop the rollback of the others.
+pub fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
+    let is_so = read(root, path).is_ok_and(|now| now.as_deref() == wanted);
+    let done = match wanted {
+        _ if is_so => root.sync(path),
+        // Such files may be read by every user.
+        Some(bytes) => root.replace(path, bytes, 0o644),
+        None => match root.remove(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        },
+    };
+    done.map_err(|error| not_written(root, path, &error))
+}
+
+pub fn not_written(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be written", error).into()
+}
+
+pub fn not_read(root: &Root, path: &Path, error: &io::Error) -> Refused {
+    system_error::problem(Path::new(&root.shown(path)), "cannot be read", error).into()
+}
+
+/// The files that are neither as `enable` wrote them nor as before, and what is in them.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn edited<'a>(
+    root: &Root,
+    state: &'a SavedState,
+) -> Result<Vec<(&'a Change, Vec<u8>)>, Refused> {
+    let mut edited = Vec::new();
+    for change in &state.changes {
+        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
+        let ours = now.as_deref() == Some(change.after.0.as_slice());
+        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
+        if !ours && !before {
+            edited.push((change, now.unwrap_or_default()));
+        }
+    }
+    Ok(edited)
+}
+
+/// Nothing where there is no such file.
+pub fn read(root: &Root, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match root.read_bytes(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some),
+    }
+}
