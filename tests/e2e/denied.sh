@@ -165,3 +165,16 @@ allowed_by_policy_not_enrolled_case() {
     expect_log ignore unenrolled sshd bob
     expect_requests 0
 }
+
+# The client keeps back what comes without a prompt; sshd's own setting hides nothing of ours.
+denied_with_another_log_level_case() {
+    token_alone 'LogLevel QUIET'
+    answers '' accept-1
+    run_as visitor ssh bob@localhost whoami
+    expect_seen 'iVALT is not set up for this account.'
+    expect_log deny not-enrolled sshd bob
+    answers '' accept-1
+    run_as visitor ssh -o LogLevel=ERROR bob@localhost whoami
+    ! grep -qF 'iVALT is not set up' "$terminal/output" || fault 'the client showed the sentence'
+    expect_log deny not-enrolled sshd bob
+}
