@@ -357,14 +357,14 @@ enable_sshd_that_cannot_be_reloaded_case() {
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back"
+    expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back"
     expect_untouched
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
     sleep 0.5
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
-    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; systemctl reload ssh"
+    expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; /etc/init.d/ssh reload"
     expect_untouched
     kill "$listener"
 }
@@ -832,7 +832,7 @@ disable_all_is_all_or_none_case() {
     kill -STOP "$listener"
     (sleep 20 && kill -CONT "$listener") &
     run_ivaltctl 1 disable --all --yes
-    expect_captured 'has not done so; its log says why: journalctl -t sshd; systemctl reload ssh; everything was put back: iVALT stays enabled'
+    expect_captured 'has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
     expect_enabled
     wait_for 'the line' grep -qF "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;" <(changes_logged)
