@@ -9,6 +9,11 @@
 destination=${DESTDIR:-} prefix=${PREFIX:-/usr/local} sysconfdir=${SYSCONFDIR:-/etc}
 destination=${destination%/} pam_folder=${PAMDIR:-} release=$target/release
 settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
+unit=ivaltctl-rollback.service
+# Packagers' is /usr/lib. Not below another PREFIX, even where systemd looks there: its folder may not be mounted when
+# systemd reads its units at boot.
+unit_folder=/etc/systemd/system
+[[ $prefix != /usr ]] || unit_folder=/usr/lib/systemd/system
 
 # Mode, source and destination, separated by tabs, one file a line; without the files that administrators edit.
 list_files() {
@@ -40,6 +45,15 @@ list_completions() {
     printf '%s\t%s\n' bash "$prefix/share/bash-completion/completions/ivaltctl" \
         zsh "$prefix/share/zsh/site-functions/_ivaltctl" fish "$prefix/share/fish/vendor_completions.d/ivaltctl.fish"
 }
+
+# Whether systemd is, or may be, the init; a packager's folder has none.
+has_systemd() {
+    [[ -e $destination/usr/lib/systemd/systemd || -e $destination/lib/systemd/systemd ]] ||
+        [[ ! -e $destination/sbin/init && ! -L $destination/sbin/init ]]
+}
+
+# What runs already learns of a unit that was installed or removed.
+reload_systemd() { [[ -n $destination || ! -d /run/systemd/system ]] || systemctl daemon-reload; }
 
 # `find_pam_folder MODULE`: sets $pam_folder to the folder of this module, if it is of the same architecture as ours.
 find_pam_folder() {

@@ -10,6 +10,7 @@ prepare_build() {
     cp "$sandbox/pam_ivalt.so" "$sandbox/target/release/libpam_ivalt.so"
     cp "$sandbox/ivaltctl" "$sandbox/target/release/"
     touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
+    printf '[Service]\nExecStart=/usr/sbin/ivaltctl rollback\n' >"$sandbox/debian/libpam-ivalt.ivaltctl-rollback.service"
     rm -rf "$destdir"
     mkdir "$destdir"
 }
@@ -27,6 +28,7 @@ install_puts_these_files_there_case() {
     diff - <(installed_files) >"$terminal/differences" <<-'END' || fault "$(cat "$terminal/differences")"
 		600 root:root /etc/ivalt/ivalt.toml
 		600 root:root /etc/ivalt/users.toml
+		644 root:root /etc/systemd/system/ivaltctl-rollback.service
 		644 root:root /usr/lib64/security/pam_ivalt.so
 		755 root:root /usr/local/sbin/ivaltctl
 		644 root:root /usr/local/share/bash-completion/completions/ivaltctl
@@ -61,6 +63,32 @@ install_puts_these_files_there_case() {
     [[ -z $(find "$destdir" -type d ! -perm 0755) ]] || fault 'a folder is not 0755'
     cmp -s "$sandbox/pam_ivalt.so" "$destdir/usr/lib64/security/pam_ivalt.so" || fault 'not the module that was built'
     bash -n "$destdir/usr/local/share/bash-completion/completions/ivaltctl" || fault 'the completion is not valid bash'
+    expect_unit etc/systemd/system /usr/local/sbin/ivaltctl
+}
+
+# `expect_unit FOLDER PROGRAM`: enabled there, and runs this ivaltctl.
+expect_unit() {
+    local unit=$destdir/$1/ivaltctl-rollback.service
+    [[ $destdir/$1/sysinit.target.wants/ivaltctl-rollback.service -ef $unit ]] || fault 'the unit is not enabled'
+    grep -qx "ExecStart=$2 rollback" "$unit" || fault "the unit runs: $(cat "$unit")"
+}
+
+# Below /usr as a packager would; and not at all where there is another init.
+install_puts_the_unit_where_systemd_is_case() {
+    prepare_build
+    settings=(PAMDIR=/usr/lib64/security PREFIX=/usr)
+    run_script 0 install
+    expect_unit usr/lib/systemd/system /usr/sbin/ivaltctl
+    run_script 0 uninstall --purge
+    [[ -z $(find "$destdir" -name '*ivalt*') ]] || fault "left: $(find "$destdir" -name '*ivalt*')"
+    install -D /dev/null "$destdir/sbin/init"
+    run_script 0 install
+    [[ -z $(find "$destdir" -name '*.service') ]] || fault 'a unit for another init'
+    # shellcheck disable=SC2016 # no command
+    expect_captured 'no systemd here: a reboot before `ivaltctl confirm` cancels the rollback'
+    install -D /dev/null "$destdir/usr/lib/systemd/systemd"
+    run_script 0 install
+    expect_unit usr/lib/systemd/system /usr/sbin/ivaltctl
 }
 
 install_again_keeps_what_administrators_wrote_case() {
@@ -88,7 +116,9 @@ install_obeys_its_variables_case() {
     run_script 0 install
     [[ -e $destdir/opt/pam/pam_ivalt.so && -e $destdir/opt/ivalt/sbin/ivaltctl && -e $destdir/opt/etc/ivalt/users.toml ]] ||
         fault "elsewhere: $(installed_files)"
-    ! grep -qv ' /opt/' <<<"$(installed_files)" || fault "outside: $(installed_files)"
+    [[ $(installed_files | grep -v ' /opt/') == '644 root:root /etc/systemd/system/ivaltctl-rollback.service' ]] ||
+        fault "outside: $(installed_files)"
+    expect_unit etc/systemd/system /opt/ivalt/sbin/ivaltctl
     expect_captured 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
     run_script 0 uninstall --purge
     [[ -z $(installed_files) ]] || fault "left: $(installed_files)"
@@ -147,10 +177,41 @@ uninstall_removes_its_files_and_keeps_settings_case() {
     expect_captured 'scripts/uninstall --purge removes them too'
     [[ $(installed_files | grep -v /pam.d/) == $'600 root:root /etc/ivalt/ivalt.toml\n600 root:root /etc/ivalt/users.toml' ]] ||
         fault "left: $(installed_files)"
+    [[ -z $(find "$destdir" -xtype l) ]] || fault 'the unit is still enabled'
     run_script 0 uninstall
     run_script 0 uninstall --purge
     [[ ! -e $destdir/etc/ivalt && ! -e $destdir/var/lib/ivalt && -e $destdir/etc/pam.d/sshd ]] || fault 'not purged'
     run_script 0 uninstall --purge
+}
+
+# All that ivaltctl has ever written, and nothing else.
+uninstall_purges_its_own_files_alone_case() {
+    local name
+    prepare_build
+    run_script 0 install
+    for name in users directory accepted hr; do touch "$destdir/etc/ivalt/$name.toml" "$destdir/etc/ivalt"/."$name".toml.{lock,new}; done
+    touch "$destdir/etc/ivalt"/{ca.pem,mine.toml}
+    mkdir -p "$destdir/var/lib/ivalt/recovery/alice" "$destdir/run/ivalt/push"
+    run_script 0 uninstall --purge
+    expect_captured "uninstalled; what is left in $destdir/etc/ivalt is not pam_ivalt's"
+    [[ $(find "$destdir/etc/ivalt" -type f -printf '%f ') =~ ^(ca.pem mine.toml|mine.toml ca.pem)' '$ ]] ||
+        fault "left: $(ls -A "$destdir/etc/ivalt")"
+    [[ ! -e $destdir/var/lib/ivalt && ! -e $destdir/run/ivalt ]] || fault 'not purged'
+}
+
+# The line of pam.d may be missing, as after a power cut between two writes.
+uninstall_refuses_while_a_service_is_pending_case() {
+    prepare_build
+    run_script 0 install
+    mkdir -p "$destdir/var/lib/ivalt"
+    printf '{\n  "service": "sshd",\n  "state": "pending"\n}\n' >"$destdir/var/lib/ivalt/sshd.json"
+    printf '{\n  "service": "su",\n  "state": "confirmed"\n}\n' >"$destdir/var/lib/ivalt/su.json"
+    installed_files >"$sandbox/before"
+    run_script 1 uninstall
+    [[ $(grep -o 'ivaltctl disable .*' "$terminal/captured") == 'ivaltctl disable sshd' ]] || fault "not sshd alone: $(cat "$terminal/captured")"
+    [[ $(installed_files) == "$(cat "$sandbox/before")" ]] || fault "changed: $(installed_files)"
+    rm "$destdir/var/lib/ivalt/sshd.json"
+    run_script 0 uninstall
 }
 
 uninstall_refuses_while_a_service_asks_case() {
@@ -191,7 +252,7 @@ install_while_people_log_in_case() {
     wait "$installer" || fault "the installer ended: $(cat "$sandbox/installing")"
     [[ -z $(unfinished_files) ]] || fault "unfinished files are left: $(unfinished_files)"
     [[ $(stat -c %a /usr/local/sbin/ivaltctl) == 755 ]] || fault 'no ivaltctl'
-    rm -rf /usr/local/sbin/ivaltctl /usr/local/share/doc/pam_ivalt
+    rm -rf /usr/local/sbin/ivaltctl /usr/local/share/doc/pam_ivalt /etc/systemd/system/{,sysinit.target.wants/}ivaltctl-rollback.service
 }
 
 # Named one by one: /usr and /etc are mounts of their own here.

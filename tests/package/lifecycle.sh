@@ -207,15 +207,51 @@ service_removed_since_enabled() {
     apt install "$deb" || die "apt: $(cat "$terminal/captured")"
 }
 
+# All that ivaltctl writes, also what a killed one leaves, and by any name that `synced_users_file` gives.
+write_everything() {
+    local name
+    run_ivaltctl 0 users add visitor +4915112345699
+    for name in accepted directory hr; do touch "/etc/ivalt/$name.toml"; done
+    for name in users accepted hr; do touch /etc/ivalt/."$name".toml.{lock,new}; done
+    touch /etc/ivalt/.users.toml.dpkg-new
+    mkdir -p /var/lib/ivalt/recovery/alice /run/ivalt/push
+    touch /var/lib/ivalt/{.sudo.json.new,etc-pam.d-sudo.edited,recovery/alice/1} /run/ivalt/push/1
+    # As if the ssh server had been purged before, while iVALT was enabled for it.
+    # shellcheck disable=SC2016 # no command
+    echo '# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.' >/etc/ssh/sshd_config.d/00-ivalt.conf
+    touch /etc/ssh/sshd_config.d/.00-ivalt.conf.new
+}
+
+removed_and_purged() {
+    step 'removal keeps settings, users, recovery codes and saved states'
+    write_everything
+    kept_at_removal >"$sandbox/kept"
+    apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    kept_at_removal | diff "$sandbox/kept" - || fault 'something is missing or new'
+    report
+    step "an administrator's own files stay when it is purged, and with them the folder"
+    touch /etc/ivalt/ca.pem /etc/ivalt/mine.toml
+    apt purge libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
+    [[ $(find /etc/ivalt -type f | sort | xargs) == '/etc/ivalt/ca.pem /etc/ivalt/mine.toml' ]] || fault "left: $(ls -lA /etc/ivalt)"
+    report
+    rm /etc/ivalt/ca.pem /etc/ivalt/mine.toml
+    apt install "$deb" || die "apt: $(cat "$terminal/captured")"
+}
+
+kept_at_removal() { find /etc/ivalt /etc/ssh /var/lib/ivalt /run/ivalt -printf '%p %m %s\n' | sort; }
+
 purged() {
+    removed_and_purged
     step 'purged, nothing is left'
+    write_everything
     apt purge libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
     expect_removed
-    expect_gone /etc/ivalt
-    expect_gone /var/lib/ivalt
-    expect_gone /usr/share/doc/libpam-ivalt
+    [[ -z $(left_over) ]] || fault "left: $(left_over)"
     report
 }
+
+# Without the package itself and the checkout, which are mounted below /run.
+left_over() { find /etc /var /run /usr -xdev -path "$sandbox" -prune -o -name '*ivalt*' -print; }
 
 # As autopkgtest would.
 autopkgtest() {
