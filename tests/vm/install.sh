@@ -26,7 +26,7 @@ readme_command() {
         '$ sudo apt install '*)
             on_terminal alice "$command" 'password for alice:' "$alice_password"
             expect_logins_without_ivalt
-            ivalt_settings
+            ivalt_settings 'timeout_seconds = 60'
             ;;
         '# ivaltctl verify alice') on_terminal root "$command" 'iVALT token:' "$(new_token)" ;;
         '# ivaltctl enable sshd') on_terminal root "$command" '\[y/N\]' y ;;
@@ -53,8 +53,7 @@ on_terminal() {
 untouched_case() {
     start_from installed
     guest "$(declare -f others_work by_terminal); others_work
-        ivalt_settings
-        run_ivaltctl 0 users add alice +14155550100
+        write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 enable sudo --yes
         expect_logins_with_ivalt
@@ -93,8 +92,7 @@ purge_leaves_nothing_case() {
     start_from booted
     guest "$(declare -f files_there); files_there >/root/before
         install_package
-        ivalt_settings
-        run_ivaltctl 0 users add alice +14155550100
+        write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
