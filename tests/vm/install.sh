@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # variables of scripts/lib
 # The package in a system that has booted: as README installs it, what keeps working, and what a purge leaves.
 
 # README's commands, from README.md itself. What it says in words is done between them: the API key, the second login.
@@ -81,10 +81,12 @@ by_terminal() {
     local mark=$log_mark
     at_terminal_of alice "$1"
     log_mark=$mark
+    # Bob may as well, as a member of the group sudo.
+    types 'Choose identity' 1
     types 'Password:' "$alice_password"
     wait_for "the end of $1" on_screen 'status [0-9]'
     console_closes
-    grep -qx "$2"$'\r' "$terminal/output" && grep -qx $'status 0\r' "$terminal/output" ||
+    [[ $(grep -cxE $'(status 0|'"$2"$')\r' "$terminal/output") -eq 2 ]] ||
         fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
 }
 
