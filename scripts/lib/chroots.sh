@@ -16,6 +16,8 @@ packages_of() {
         trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
             putty-tools python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
+        trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
+            openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils ;;
         bookworm-build) echo lintian ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
     esac
@@ -72,11 +74,14 @@ from_archive() {
 }
 
 from_chroot() {
-    local folder=$chroots/$2
-    cp -a "$chroots/$1" "$folder"
+    cp -a "$chroots/$1" "$chroots/$2"
+    install_in_chroot "$2"
+}
+
+install_in_chroot() {
     # shellcheck disable=SC2046 # words
-    chroot_with_network "$folder" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
-        -o DPkg::Options::=--force-unsafe-io install $(packages_of "$2")
+    chroot_with_network "$chroots/$1" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+        -o DPkg::Options::=--force-unsafe-io install $(packages_of "$1")
 }
 
 # As usual in a chroot: maintainer scripts start no service.

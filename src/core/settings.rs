@@ -50,6 +50,19 @@ pub struct Api {
     pub client: Option<ClientCredentials>,
 }
 
+impl Api {
+    /// The TCP port the module connects to: the proxy's, or that of `url`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let (url, default) = match &self.proxy {
+            Some(proxy) => (proxy, 80),
+            None => (&self.url, 443),
+        };
+        let uri = url.parse::<Uri>().ok();
+        uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
+    }
+}
+
 /// The host's own credentials for `api/v1/auth`.
 #[derive(Debug)]
 pub struct ClientCredentials {
@@ -753,6 +766,19 @@ mod tests {
             (settings.policy.unenrolled, settings.policy.unavailable),
             (Tolerance::Deny, Tolerance::Deny)
         );
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_proxy_where_there_is_one() {
+        for (lines, port) in [
+            ("", 443),
+            ("url = \"https://h:8443/x\"", 8443),
+            ("proxy = \"http://u:p@[::1]:3128/\"", 3128),
+            ("proxy = \"http://p\"\nurl = \"https://h:8443\"", 80),
+        ] {
+            let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
+            assert_eq!(found.api.port(), port, "{lines}");
+        }
     }
 
     #[test]

@@ -70,6 +70,23 @@ sync_of_enable_and_rollback_case() {
     cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo || fault 'not put back'
 }
 
+# The files, too, which somebody may have edited.
+sync_of_confirm_case() {
+    untouched_system
+    rm /etc/pam.d/sudo-i
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    trace_of 'sudo: iVALT stays enabled' ivaltctl confirm
+    expect_steps <<-'END'
+		sync /etc/pam.d/sudo
+		sync /etc/pam.d
+		sync /var/lib/ivalt/.sudo.json.new
+		rename /var/lib/ivalt/sudo.json
+		sync /var/lib/ivalt
+		say sudo: iVALT stays enabled
+	END
+    run_ivaltctl 0 disable sudo --yes
+}
+
 # Settings of sshd in a folder that is made for them, and removed again.
 sync_of_a_folder_case() {
     untouched_system
@@ -78,11 +95,11 @@ sync_of_a_folder_case() {
     run_ivaltctl 0 confirm
     trace_of 'sshd: iVALT is disabled' ivaltctl disable sshd --yes
     expect_steps <<-'END'
+		remove /etc/ssh/sshd_config.d/00-ivalt.conf
+		sync /etc/ssh/sshd_config.d
 		sync /etc/pam.d/.sshd.new
 		rename /etc/pam.d/sshd
 		sync /etc/pam.d
-		remove /etc/ssh/sshd_config.d/00-ivalt.conf
-		sync /etc/ssh/sshd_config.d
 		remove /etc/ssh/sshd_config.d
 		sync /etc/ssh
 		remove /var/lib/ivalt/sshd.json
@@ -103,7 +120,7 @@ sync_that_fails_is_told_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_captured 1 strace -f -o "$sandbox/trace" -e inject=fsync:error=EIO ivaltctl confirm
-    expect_not_captured 'stays enabled'
+    expect_not_captured 'sudo: iVALT stays enabled'
     run_ivaltctl 0 disable sudo --yes
 }
 

@@ -1,5 +1,7 @@
 //! What the checks look at: a system, the lines that name our module, and the settings these lines name.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub struct Config {
     /// The user who alone can use it, if it is not root's and no service that runs as root names it.
     pub owner: Option<u32>,
     pub settings: Result<Settings, Problem>,
+    /// What was read for them: this file, and that of the API key.
+    pub read: BTreeSet<PathBuf>,
 }
 
 /// Services that run as root wherever they are.
@@ -38,10 +42,12 @@ pub const RUN_AS_ROOT: [&str; 7] = ["sshd", "sudo", "sudo-i", "su", "su-l", "log
 impl Config {
     fn new(root: &Root, path: PathBuf, lines: &[ModuleLine]) -> Self {
         let owner = owner(root, &path, lines);
+        let (settings, read) = load(root, &path, trust_with(owner));
         Self {
-            settings: load(root, &path, trust_with(owner)),
-            owner,
             path,
+            owner,
+            settings,
+            read,
         }
     }
 
@@ -183,10 +189,13 @@ pub fn line_of(root: &Root, file: &Path, key: &str) -> Option<usize> {
     text.lines().position(sets_key).map(|index| index + 1)
 }
 
-fn load(root: &Root, path: &Path, trust: Trust) -> Result<Settings, Problem> {
-    Settings::load_by(path, &|path| {
+fn load(root: &Root, path: &Path, trust: Trust) -> (Result<Settings, Problem>, BTreeSet<PathBuf>) {
+    let read = RefCell::new(BTreeSet::new());
+    let settings = Settings::load_by(path, &|path| {
+        read.borrow_mut().insert(path.to_owned());
         root.read_trusted(trust, path, ReadPermission::OwnerOnly, SMALL)
-    })
+    });
+    (settings, read.into_inner())
 }
 
 #[cfg(test)]

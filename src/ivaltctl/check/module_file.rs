@@ -46,12 +46,8 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 }
 
 fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {
-    let path = if line.module.starts_with('/') {
-        PathBuf::from(&line.module)
-    } else if let Some(folder) = module_folders(root, UNIX).next() {
-        folder.join(&line.module)
-    } else {
-        // A copy of some of a system's files says nothing about the others.
+    // A copy of some of a system's files says nothing about the others.
+    let Some(path) = path(root, line) else {
         return Vec::new();
     };
     if root.exists(&path) {
@@ -59,6 +55,16 @@ fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {
     } else {
         missing(line, &path)
     }
+}
+
+/// The shared object that libpam loads for a line; `None` where the system has no modules at all.
+pub fn path(root: &Root, line: &ModuleLine) -> Option<PathBuf> {
+    if line.module.starts_with('/') {
+        return Some(PathBuf::from(&line.module));
+    }
+    module_folders(root, UNIX)
+        .next()
+        .map(|folder| folder.join(&line.module))
 }
 
 /// The folders libpam may load modules from: those that hold `common`, a module every system has.

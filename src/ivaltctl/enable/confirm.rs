@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{edited, is_of_pam, not_read, read};
+use super::write::{edited, is_of_pam, not_read, not_written, read};
 use super::{event, service_json};
 use crate::audit::Outcome;
 use crate::caller::caller;
@@ -30,7 +30,7 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
     show(&root, &pending, &findings, output);
     let mut refused = Vec::new();
     for state in &mut pending {
-        let judged = judge(&root, state, &findings).and_then(|()| keep(&states, state));
+        let judged = judge(&root, state, &findings).and_then(|()| keep(&root, &states, state));
         match judged {
             Ok(()) => {
                 event("confirm", caller(), &root, state).record(Outcome::Done);
@@ -184,13 +184,17 @@ fn reads(root: &Root, state: &SavedState, file: &Path) -> bool {
     })
 }
 
-/// On the disk before it is said.
-fn keep(states: &LockedStateDir, state: &mut SavedState) -> Result<(), Refused> {
+/// On the disk before it is said; the files, too: an editor, or an `enable` that was killed, may not have synced them.
+fn keep(root: &Root, states: &LockedStateDir, state: &mut SavedState) -> Result<(), Refused> {
     let confirmed = SavedState {
         phase: Phase::Confirmed,
         ..state.clone()
     };
-    let saved = states.save(&confirmed);
+    let synced = state.changes.iter().try_for_each(|change| {
+        let done = root.sync(&change.path);
+        done.map_err(|error| not_written(root, &change.path, &error))
+    });
+    let saved = synced.and_then(|()| states.save(&confirmed));
     saved.map_err(|Refused(why)| {
         let service = &state.service;
         Refused(format!(

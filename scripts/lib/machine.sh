@@ -1,0 +1,174 @@
+# shellcheck shell=bash
+# The virtual machine while it runs: started, asked, reset and cut off by the host. $VM is its folder, see vm.sh.
+#
+# The root shell in the guest and qemu's monitor are pairs of FIFOs in $machine. They last as long as qemu, which has both
+# ends open, and so does what was not read yet.
+
+machine=$TMPDIR/vm
+# Emulated, on a machine with other load, a boot can take minutes.
+guest_seconds=900
+
+# `start_qemu [OPTION…]`. With a cache that the guest must flush: what it has not flushed may be lost by a power cut.
+start_qemu() {
+    local name
+    rm -rf "$machine"
+    mkdir -p "$machine"
+    for name in shell monitor console; do mkfifo "$machine/$name.in" "$machine/$name.out"; done
+    setpriv --pdeathsig KILL qemu-system-x86_64 -name ivalt-test -machine q35 -accel "$(accelerator)" -cpu "$(cpu)" -smp 2 -m 1024 \
+        -no-user-config -nodefaults -display none -kernel "$VM/vmlinuz" -initrd "$VM/initrd.img" \
+        -append 'root=/dev/vda rw console=ttyS0 mitigations=off' \
+        -drive "file=$VM/machine.qcow2,format=qcow2,if=virtio,cache=writeback" \
+        -drive "file=$VM/files.tar,format=raw,if=virtio,readonly=on" \
+        -netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
+        -device virtio-serial-pci -chardev "pipe,id=shell,path=$machine/shell" -device virtserialport,chardev=shell,name=shell \
+        -chardev "pipe,id=console,path=$machine/console" -serial chardev:console \
+        -chardev "pipe,id=monitor,path=$machine/monitor" -mon chardev=monitor "$@" >"$machine/qemu.log" 2>&1 &
+    echo $! >"$machine/pid"
+    # So that bash does not report its end.
+    disown
+    cat "$machine/console.out" >"$machine/console.log" &
+}
+
+accelerator() { cat "$VM/accelerator"; }
+cpu() { if [[ $(accelerator) == kvm ]]; then echo host; else echo max; fi; }
+
+# Cold, from the disk as it is.
+boot() {
+    start_qemu
+    wait_for_boot
+}
+
+# `start_from booted|installed`: the machine as it was then, with the clock of now.
+start_from() {
+    start_qemu -loadvm "$1"
+    run_in_guest "date --set=@$(date +%s) >/dev/null && unpack-files"
+}
+
+# As `reboot` on its command line.
+reboot_guest() {
+    send_to_guest rebooting 'systemctl reboot'
+    wait_for_boot
+}
+
+# As by the button: nothing is stopped or written first.
+reset_guest() {
+    monitor system_reset >/dev/null
+    wait_for_boot
+}
+
+# The machine is off at once; `boot` starts it with what its disk has. What the guest has not written is lost.
+power_cut() {
+    [[ -s $machine/pid ]] || return 0
+    kill -KILL "$(cat "$machine/pid")" 2>/dev/null || true
+    wait_for 'the end of qemu' process_gone "$(cat "$machine/pid")"
+    rm "$machine/pid"
+}
+
+# `guest SCRIPT`: runs it as root in the guest with the functions of tests/vm/fixtures.sh, prints its output and returns
+# its exit status, or 1 if it recorded a fault.
+guest() { run_in_guest ". /run/sandbox/tests/vm/fixtures.sh"$'\n'"$1"; }
+
+# Without these functions. The output ends with a line of a mark, and whatever line was not complete before it.
+run_in_guest() {
+    local mark="end-$RANDOM$RANDOM" line='' held=() deadline=$((SECONDS + guest_seconds))
+    send_to_guest "$mark" "$1"
+    while next_line "$deadline"; do
+        [[ $line != "$mark "* ]] || break
+        [[ ${#held[@]} -eq 0 ]] || printf '%s\n' "${held[0]}"
+        held=("$line")
+    done
+    [[ -z ${held[0]:-} ]] || printf '%s\n' "${held[0]}"
+    [[ $line == "$mark "* ]] || machine_fault "no answer to: $1"
+    return "${line#"$mark "}"
+}
+
+# `send_to_guest MARK SCRIPT`
+send_to_guest() {
+    local LC_ALL=C
+    printf '%d %s\n%s' "${#2}" "$1" "$2" >"$machine/shell.in"
+}
+
+wait_for_boot() {
+    local line='' deadline=$((SECONDS + guest_seconds))
+    while next_line "$deadline"; do
+        [[ $line != 'ready '* ]] || return 0
+    done
+    machine_fault 'it did not boot'
+}
+
+# Sets line to the next one from the guest's shell; fails after the deadline, or if qemu has ended.
+next_line() {
+    local part=''
+    line=''
+    while [[ $SECONDS -lt $1 ]]; do
+        if read -r -t 5 part <>"$machine/shell.out"; then
+            line+=$part
+            return 0
+        fi
+        line+=$part
+        kill -0 "$(cat "$machine/pid")" 2>/dev/null || return 1
+    done
+    return 1
+}
+
+# `monitor COMMAND…`: of qemu's monitor; prints what that answers.
+monitor() {
+    local line
+    printf '%s\ninfo status\n' "$*" >"$machine/monitor.in"
+    while read -r -t "$guest_seconds" line <>"$machine/monitor.out"; do
+        case $line in
+            'VM status: '*) return 0 ;;
+            '(qemu) '* | 'QEMU '*) ;;
+            *) printf '%s\n' "$line" ;;
+        esac
+    done
+    machine_fault "no answer to $*"
+}
+
+machine_fault() {
+    printf 'the virtual machine: %s\n' "$*"
+    cat "$machine/qemu.log"
+    tail -n 30 "$machine/console.log" | tr -d '\r'
+    die "the virtual machine: $*"
+}
+
+# --- snapshots -----------------------------------------------------------------------------------------------------
+
+# `require_snapshot booted|installed CONTENTS COMMAND…`: makes it, by the command and from the one before, unless one of
+# these contents is there.
+require_snapshot() {
+    local name=$1 contents=$2
+    [[ $(cat "$VM/$name.contents" 2>/dev/null) != "$contents" ]] || return 0
+    rm -f "$VM/$name.contents"
+    "${@:3}"
+    guest 'sync'
+    monitor savevm "$name"
+    power_cut
+    echo "$contents" >"$VM/$name.contents"
+}
+
+boot_first_time() {
+    rm -f "$VM"/{machine.qcow2,installed.contents}
+    qemu-img create -q -f qcow2 -b disk -F raw "$VM/machine.qcow2"
+    choose_accelerator
+    [[ -s $machine/pid ]] || boot
+    guest 'systemctl is-system-running --wait >/dev/null || systemctl --failed'
+}
+
+# Where this machine is itself a virtual one, the guest's kernel may hang under KVM.
+choose_accelerator() {
+    echo kvm >"$VM/accelerator"
+    [[ -w /dev/kvm ]] && boots_within 60 && return
+    power_cut
+    echo tcg,thread=multi >"$VM/accelerator"
+}
+
+boots_within() {
+    local guest_seconds=$1
+    (boot) >/dev/null 2>&1
+}
+
+install_first_time() {
+    start_from booted
+    guest install_package
+}

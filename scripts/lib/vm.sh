@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# The virtual machine: Debian 13 as it boots on a server, with systemd, sshd, sudo, polkit and journald, under qemu.
+#
+# Below target/vm: kernel, initrd and disk, and machine.qcow2 with two snapshots of the running machine, in memory and on
+# disk: `booted`, and `installed` with the package under test. Each is made again when what it is made from has changed.
+# qemu is unpacked where the machine lacks it. To make all of it again: rm -rf target/vm.
+
+vm=$target/vm
+
+require_qemu() {
+    local packages
+    mapfile -t packages < <(missing_packages qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils)
+    [[ ${#packages[@]} -gt 0 ]] || return 0
+    unpack_qemu "$(fetch_packages qemu "${packages[@]}")"
+    export PATH="$cache/qemu/wrapped:$PATH"
+}
+
+unpack_qemu() {
+    local folder=$1 qemu=$cache/qemu
+    [[ $(cat "$qemu/unpacked-from" 2>/dev/null) != "$folder" ]] || return 0
+    as_builder rm -rf "$qemu"
+    unpack_packages "$folder" "$qemu"
+    as_builder mkdir "$qemu/wrapped"
+    wrap_qemu qemu-system-x86_64 -L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios"
+    wrap_qemu qemu-img
+    as_builder tee "$qemu/unpacked-from" <<<"$folder" >/dev/null
+}
+
+# `wrap_qemu PROGRAM [ARGUMENT…]`: with the libraries and modules that were unpacked with it.
+wrap_qemu() {
+    local program=$cache/qemu/usr/bin/$1 wrapper=$cache/qemu/wrapped/$1 libraries
+    [[ -x $program ]] || return 0
+    libraries=$(echo "$cache"/qemu/usr/lib/*-linux-gnu)
+    {
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%q QEMU_MODULE_DIR=%q exec' "$libraries" "$libraries/qemu"
+        printf ' %q' "$program" "${@:2}"
+        echo ' "$@"'
+    } | as_builder tee "$wrapper" >/dev/null
+    as_builder chmod 0755 "$wrapper"
+}
+
+# Chroot, disk, kernel and initrd.
+require_vm_image() {
+    local contents
+    require_sandbox
+    fetch_debootstrap
+    prepare_chroot trixie from_archive trixie
+    contents=$(files_of_image | sha256sum | cut -c1-16)
+    prepare_chroot trixie-vm system_of_image trixie "$contents"
+    contents=$(cat "$chroots/trixie-vm.contents")
+    [[ $(cat "$vm/image.contents" 2>/dev/null) != "$contents" ]] || return 0
+    say 'making the image of the virtual machine'
+    rm -rf "$vm"
+    mkdir -p "$vm"
+    cp -L "$chroots/trixie-vm"/{vmlinuz,initrd.img} "$vm/"
+    truncate -s 4G "$vm/disk"
+    PATH="$PATH:/usr/sbin:/sbin" mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$chroots/trixie-vm" "$vm/disk"
+    echo "$contents" >"$vm/image.contents"
+}
+
+files_of_image() {
+    tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 -c tests/vm/{image,set-up-image} tests/package/fixtures.sh \
+        scripts/lib/fixtures.sh
+}
+
+# `system_of_image SUITE HASH NAME`
+system_of_image() {
+    local folder=$chroots/$3
+    cp -a "$chroots/$1" "$folder"
+    cp -r --no-preserve=ownership "$repo/tests/vm/image/." "$folder/"
+    install_in_chroot "$3"
+    mkdir -p "$folder/run/sandbox"
+    cp -r --no-preserve=ownership "$repo"/{scripts,tests,conf} "$folder/run/sandbox/"
+    chroot_with_network "$folder" bash /run/sandbox/tests/vm/set-up-image
+    rm -rf "$folder"/{run,tmp}/*
+}
+
+# What the guest reads from its second disk: the package under test, and the checkout's scripts and tests. A disk whose
+# size a snapshot knows cannot have another one.
+files_for_guest() {
+    local folder=$vm/files
+    rm -rf "$folder"
+    mkdir -p "$folder"/{bin,ivalt,target/package}
+    cp -r --no-preserve=ownership "$repo"/{scripts,conf,tests,debian,README.md} "$folder/"
+    cp "$(package_file "$package_cache")" "$folder/target/package/"
+    install -m 0755 -s "$(helper_file ivalt-stand-in)" "$folder/bin/"
+    chmod -R a+rX "$folder"
+    tar -C "$folder" -cf "$vm/files.tar" .
+    truncate -s 64M "$vm/files.tar"
+    rm -rf "$folder"
+}
+
+# The package that Debian 12 builds runs on Debian 13 as well; a test of `packages` shows that.
+require_package() {
+    local sources
+    sources=$(sources_of_package)
+    fetch_for_package
+    [[ $(cat "$package_cache/sources" "$package_cache/vm-sources" 2>/dev/null) != *"$sources"* ]] || return 0
+    as_builder rm -f "$package_cache/sources"
+    run_child build_package "$package_cache/build"
+    keep_packages "$package_cache/build" "$package_cache"
+    as_builder tee "$package_cache/vm-sources" <<<"$sources" >/dev/null
+}
+
+# Why there can be none, or nothing.
+vm_is_missing() {
+    local suite
+    suite=$(machine_suite)
+    if [[ $(dpkg --print-architecture) != amd64 ]]; then
+        echo 'its Debian is for amd64, which this machine is not'
+    elif [[ $suite != bookworm && $suite != trixie ]]; then
+        echo "it is Debian 13, and what is built on this machine's release may not run there"
+    elif ! command -v qemu-system-x86_64 >/dev/null && ! apt-cache policy qemu-system-x86 | grep -q 'Candidate: [^(]'; then
+        echo 'apt has no qemu-system-x86 for this machine'
+    fi
+}
+
+# Image, package and snapshots.
+require_vm() {
+    require_qemu
+    require_vm_image
+    require_package
+    build_helpers
+    files_for_guest
+    run_with_vm snapshots "$(sha256sum <"$(package_file "$package_cache")")"
+}
+
+# `vm_cases [NAME…]`: these cases of tests/vm, by default all.
+vm_cases() {
+    require_qemu
+    run_with_vm cases "$@"
+}
+
+# `run_with_vm COMMAND…`: of tests/vm/run, in namespaces without a network, with which qemu ends.
+run_with_vm() { in_namespaces -- "$repo/scripts/lib/enter-vm" "$PATH" "$vm" "$TMPDIR" "$repo/tests/vm/run" "$@"; }
