@@ -38,11 +38,13 @@ pub enum Command {
     Enable(EnableArgs),
     Confirm(ConfirmArgs),
     Disable(DisableArgs),
-    /// Wait for the confirmation and undo the change without one; `enable` starts it
+    /// Wait for the confirmation and put the files back without one; `enable` starts it
+    ///
+    /// Without a service: put back whatever is pending and nobody waits for; ivaltctl-rollback.service runs it.
     #[command(hide = true)]
     Rollback {
         /// The service that was enabled
-        service: String,
+        service: Option<String>,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Examples:

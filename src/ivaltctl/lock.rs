@@ -68,16 +68,35 @@ pub fn acquire(folder: &Folder, name: &OsStr, path: &Path, what: &Path) -> Resul
 /// # Errors
 /// See [`NoLock`].
 pub fn refuse_shared(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), NoLock> {
-    let metadata = match folder.open_file(name, OFlags::RDONLY, 0) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened
-            .and_then(|file| file.metadata())
-            .map_err(NoLock::Io)?,
+    unshared(folder, name, path).map(drop)
+}
+
+/// Whether a process has the lock that [`acquire`] gives; nothing is made, and nobody is waited for. Whoever asks holds
+/// a shared lock for a moment: that answers no other question wrongly, and whoever acquires the lock tries again.
+///
+/// # Errors
+/// See [`NoLock`].
+pub fn is_held(folder: &Folder, name: &OsStr, path: &Path) -> Result<bool, NoLock> {
+    let Some(file) = unshared(folder, name, path)? else {
+        return Ok(false);
     };
-    if is_shared(&metadata) {
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(false),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+        Err((_, errno)) => Err(NoLock::Io(errno.into())),
+    }
+}
+
+/// The file, if it exists and other users cannot hold its lock.
+fn unshared(folder: &Folder, name: &OsStr, path: &Path) -> Result<Option<File>, NoLock> {
+    let file = match folder.open_file(name, OFlags::RDONLY, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(NoLock::Io)?,
+    };
+    if is_shared(&file.metadata().map_err(NoLock::Io)?) {
         return Err(NoLock::Refused(shared(path)));
     }
-    Ok(())
+    Ok(Some(file))
 }
 
 fn is_shared(metadata: &Metadata) -> bool {

@@ -18,6 +18,7 @@
 //! | [`folder`] | changes files in an open folder, atomically |
 //! | [`system_error`] | errors of the system: where, why and the remedy |
 //! | [`enable`] | enables a service, with automatic rollback; confirms and disables |
+//! | [`utc`] | times as RFC 3339 writes them |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
 #![deny(unsafe_code)]
@@ -43,6 +44,7 @@ mod sshd_program;
 mod system_error;
 mod terminal;
 mod users;
+mod utc;
 mod verify;
 
 use std::process::ExitCode;
@@ -111,7 +113,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Enable(args) => Ok(enable::enable(args, &line.config)),
         Command::Confirm(args) => Ok(enable::confirm(args, &line.config)),
         Command::Disable(args) => Ok(enable::disable(args)),
-        Command::Rollback { service } => enable::wait(service),
+        Command::Rollback { service } => enable::rollback(service.as_deref()),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),

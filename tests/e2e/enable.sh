@@ -623,7 +623,25 @@ disable_shows_what_somebody_changed_case() {
     expect_untouched
 }
 
-# README's terminal session is exactly what happens, apart from times.
+# A stand-in for systemd, which runs what it is told to run, and says that every unit is enabled.
+systemd_runs() {
+    printf '%s\n' '#!/bin/bash' 'while [[ $1 != -- ]]; do shift; done' 'setsid "${@:2}" </dev/null >>/run/journal 2>&1 &' >"$sandbox/systemd-run"
+    printf '%s\n' '#!/bin/sh' >"$sandbox/systemctl"
+    chmod 0755 "$sandbox/systemd-run" "$sandbox/systemctl"
+    local program
+    for program in systemd-run systemctl; do
+        [[ -e /usr/bin/$program ]] || : >"/usr/bin/$program"
+        mount --bind "$sandbox/$program" "/usr/bin/$program"
+    done
+    mkdir -p /run/systemd/system
+    : >/run/journal
+}
+systemd_ends() {
+    umount /usr/bin/systemd-run /usr/bin/systemctl
+    rmdir /run/systemd/system
+}
+
+# README's terminal session is exactly what happens, apart from times. (In the sandbox /var is in memory.)
 readme_session_case() {
     untouched_system
     printf '[users]\n' >/etc/ivalt/users.toml
@@ -635,6 +653,7 @@ readme_session_case() {
     sed -n '/^<!-- session -->$/,/^<!-- end of session -->$/p' "$sandbox/README.md" | sed '/^<!--/d; /^```/d' >"$shown"
     grep -q '^# ivaltctl confirm$' "$shown" || fault 'README has no session'
     : >"$happened"
+    systemd_runs
     while read -r command; do
         printf '# %s\n' "$command" >>"$happened"
         # The user types the token at its prompt.
@@ -642,6 +661,9 @@ readme_session_case() {
         bash -c "$command" <<<'accept-1' >>"$happened" 2>&1 || fault "'$command' ended with $?"
     done < <(sed -n 's/^# //p' "$shown")
     sed -i 's/elapsed_ms=[0-9]*/elapsed_ms=182/; s/[[:space:]]*$//' "$shown" "$happened"
+    systemd_ends
+    grep -qx 'a reboot cancels the rollback: .*, since /var/lib/ivalt lies on an overlay' "$happened" || fault "$(cat "$happened")"
+    sed -i '/^a reboot cancels/d; s/put back automatically/&, also if the machine reboots first/' "$happened"
     diff -u "$shown" "$happened" >"$terminal/output" || fault 'README shows something else'
     run_ivaltctl 0 disable sshd --yes
 }
@@ -718,8 +740,9 @@ expect_json() {
 enable_confirm_disable_in_json_case() {
     untouched_system
     local files='"files":["/etc/pam.d/sudo","/etc/pam.d/sudo-i"],"service":"sudo"' time
+    local cancelled='a reboot cancels the rollback: what nobody has confirmed by then stays enabled, since systemd does not run here'
     run_json 0 enable sudo --yes --confirm-within 60s
-    expect_json "{\"changed\":true,\"done\":\"enabled\",\"services\":[{$files,\"state\":\"pending\",\"until\":T}]}"
+    expect_json "{\"changed\":true,\"done\":\"enabled\",\"notices\":[\"$cancelled\"],\"services\":[{$files,\"state\":\"pending\",\"until\":T}]}"
     time=$(sed 's/.*"until":\([0-9]*\).*/\1/' "$terminal/captured")
     [[ $((time - $(date +%s))) -gt 0 && $((time - $(date +%s))) -le 60 ]] || fault "until $time"
     run_json 0 confirm
@@ -733,7 +756,7 @@ enable_confirm_disable_in_json_case() {
     expect_json "{\"changed\":true,\"done\":\"disabled\",\"services\":[{$files,\"state\":\"disabled\",\"until\":null}]}"
     stop_sshd
     run_json 0 enable sshd --yes --confirm-within 60s
-    expect_json '{"changed":true,"done":"enabled","notices":["sshd is not running; it reads its configuration when it starts"],"services":[{"files":["/etc/ssh/sshd_config.d/00-ivalt.conf","/etc/pam.d/sshd"],"service":"sshd","state":"pending","until":T}]}'
+    expect_json "{\"changed\":true,\"done\":\"enabled\",\"notices\":[\"$cancelled\",\"sshd is not running; it reads its configuration when it starts\"],\"services\":[{\"files\":[\"/etc/ssh/sshd_config.d/00-ivalt.conf\",\"/etc/pam.d/sshd\"],\"service\":\"sshd\",\"state\":\"pending\",\"until\":T}]}"
     run_ivaltctl 0 disable sshd --yes
     expect_untouched
 }
@@ -834,4 +857,131 @@ expect_enabled() {
     diff -r "$sandbox/all-enabled/pam.d" /etc/pam.d >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     diff -r "$sandbox/all-enabled/ssh" /etc/ssh >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     [[ $(echo /var/lib/ivalt/*.json) == '/var/lib/ivalt/sshd.json /var/lib/ivalt/sudo.json' ]] || fault "$(ls /var/lib/ivalt)"
+}
+
+# What is pending and nobody waits for is put back at the next start of the system; a process that waits is left alone.
+enable_rollback_without_a_waiter_case() {
+    untouched_system
+    visitor_has_the_key
+    start_recording
+    local by
+    by=$(tester)
+    run_ivaltctl 0 rollback
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    cp -a /etc "$sandbox/pending"
+    run_ivaltctl 0 rollback
+    expect_captured 'sshd: left alone: a process waits for `ivaltctl confirm`'
+    expect_captured 'sudo: left alone: a process waits for `ivaltctl confirm`'
+    diff -r "$sandbox/pending/pam.d" /etc/pam.d || fault 'a living waiter was overruled'
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiters' no_waiter_runs
+    key_is_not_enough
+    sed -i 's/"boot": "[^"]*"/"boot": "an earlier one"/' /var/lib/ivalt/sshd.json
+    run_ivaltctl 0 rollback
+    expect_captured 'sshd: not confirmed before the machine went down; put back: /etc/ssh/sshd_config.d/00-ivalt.conf, /etc/pam.d/sshd'
+    expect_captured 'sudo: not confirmed, and the process that waited has ended; put back: /etc/pam.d/sudo, /etc/pam.d/sudo-i'
+    expect_untouched
+    key_alone_is_enough
+    run_ivaltctl 1 confirm
+    expect_captured 'too late'
+    run_ivaltctl 0 rollback
+    [[ ! -s $terminal/captured ]] || fault "$(cat "$terminal/captured")"
+    expect_changes_logged \
+        "enable service=sudo by=$by outcome=done" \
+        "enable service=sshd by=$by outcome=done" \
+        'rollback service=sshd by=ivaltctl-rollback outcome=done' \
+        'rollback service=sudo by=ivaltctl-rollback outcome=done'
+}
+
+# As after a power cut between two writes; and without a boot id, as older versions saved it.
+enable_rollback_of_half_an_enable_case() {
+    untouched_system
+    visitor_has_the_key
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    cp "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
+    sed -i '/"boot"/d; s/,$/&/' /var/lib/ivalt/sshd.json
+    python3 -c 'import json; p = "/var/lib/ivalt/sshd.json"; s = open(p).read(); s = s.rstrip("} \n,"); open(p, "w").write(s + "}\n")'
+    run_ivaltctl 0 rollback
+    expect_captured 'sshd: not confirmed; put back: '
+    expect_untouched
+    key_alone_is_enough
+    # While the system starts, nothing runs, and sshd may not even be able to test its configuration.
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    stop_sshd
+    echo 'Colour green' >>/etc/ssh/sshd_config
+    run_ivaltctl 0 rollback
+    sed -i '$d' /etc/ssh/sshd_config
+    expect_untouched
+}
+
+# One that cannot be put back keeps no other from it, and is tried again.
+enable_rollback_of_what_it_can_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiters' no_waiter_runs
+    cp -a /var/lib/ivalt "$sandbox/states"
+    echo '{' >/var/lib/ivalt/login.json
+    chmod 0600 /var/lib/ivalt/login.json
+    cp -a /var/lib/ivalt/sudo.json /var/lib/ivalt/copy.json
+    chmod 0644 /var/lib/ivalt/rollback-sshd.lock
+    run_ivaltctl 1 rollback
+    expect_captured 'ivaltctl: copy: /var/lib/ivalt/copy.json: is the saved state of sudo, by another name; inspect it, then move it away'
+    expect_captured 'ivaltctl: login: /var/lib/ivalt/login.json: EOF while parsing'
+    expect_captured 'ivaltctl: sshd: /var/lib/ivalt/rollback-sshd.lock: users other than root may open it, and so could keep ivaltctl waiting; nothing was changed; remove it: rm /var/lib/ivalt/rollback-sshd.lock'
+    expect_captured 'sudo: not confirmed, and the process that waited has ended'
+    diff "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo || fault 'sudo was not put back'
+    rm /var/lib/ivalt/rollback-sshd.lock /var/lib/ivalt/login.json /var/lib/ivalt/copy.json
+    run_ivaltctl 0 rollback
+    expect_untouched
+}
+
+# Whatever comes first, the files and the state say the same.
+enable_rollback_at_the_same_time_case() {
+    untouched_system
+    local try
+    for try in 1 2 3 4 5; do
+        run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+        pkill -KILL -x ivaltctl
+        wait_for 'the end of the waiter' no_waiter_runs
+        ivaltctl rollback >"$sandbox/one" 2>&1 &
+        ivaltctl confirm >"$sandbox/two" 2>&1 &
+        ivaltctl rollback >"$sandbox/three" 2>&1 &
+        wait
+        if grep -q '"state": "confirmed"' /var/lib/ivalt/sudo.json; then
+            grep -q pam_ivalt /etc/pam.d/sudo || fault "try $try: confirmed, and put back"
+            run_ivaltctl 0 disable sudo --yes
+        else
+            grep -q '"state": "put-back"' /var/lib/ivalt/sudo.json || fault "try $try: $(cat "$sandbox"/{one,two,three})"
+            [[ $(cat "$sandbox/one" "$sandbox/three" | grep -c 'put back:') -eq 1 ]] || fault "try $try: put back twice"
+        fi
+        expect_untouched
+    done
+}
+
+# Under systemd the waiter's words go to the journal.
+enable_rollback_says_what_it_does_case() {
+    untouched_system
+    systemd_runs
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'Until when: systemctl status ivaltctl-rollback-sudo'
+    grep -qx 'sudo: waiting for `ivaltctl confirm` until 20[0-9-]*T[0-9:]*Z; without it, everything is put back' /run/journal || fault "$(cat /run/journal)"
+    run_ivaltctl 0 confirm
+    wait_for 'the end of the waiter' no_waiter_runs
+    [[ $(tail -n 1 /run/journal) == 'sudo: confirmed; iVALT stays enabled' ]] || fault "$(cat /run/journal)"
+    run_ivaltctl 0 disable sudo --yes
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 disable sudo --yes
+    wait_for 'the end of the waiter' no_waiter_runs
+    [[ $(tail -n 1 /run/journal) == 'sudo: disabled; nothing is left to put back' ]] || fault "$(cat /run/journal)"
+    run_ivaltctl 0 enable sudo --yes --confirm-within 1s
+    wait_for 'the end of the waiter' no_waiter_runs
+    [[ $(tail -n 1 /run/journal) == 'sudo: not confirmed in time; put back: /etc/pam.d/sudo, /etc/pam.d/sudo-i' ]] || fault "$(cat /run/journal)"
+    systemd_ends
+    expect_untouched
 }

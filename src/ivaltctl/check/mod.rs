@@ -11,6 +11,7 @@
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
 //! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`rollback`] | what `enable` has begun and nobody has confirmed |
 //! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
 //!
@@ -28,6 +29,7 @@ mod module_file;
 mod online;
 pub mod program;
 mod proxy;
+mod rollback;
 mod selinux;
 mod services;
 mod settings;
@@ -101,7 +103,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 12] = [
+    let checks: [Check; 13] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -114,6 +116,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings,
         clock::findings,
         log::findings,
+        rollback::findings,
     ];
     let found = checks.map(|check| derived(context.root, || check(context)));
     let mut findings = with_own_files(context.root, found.concat());

@@ -11,6 +11,7 @@ mod plan;
 mod rollback;
 mod saved_state;
 mod sshd;
+mod watch;
 mod write;
 
 use std::path::Path;
@@ -29,7 +30,7 @@ use crate::terminal::{self, OK};
 use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use confirm::confirm;
 pub use disable::disable;
-pub use rollback::wait;
+pub use rollback::{Unwaited, run as rollback, unwaited};
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
@@ -55,11 +56,15 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
         output.findings(&findings);
     }
     output.notices(plan.notice);
+    let cancelled = rollback::cancelled_by_reboot(&root);
+    output.notices(cancelled.as_deref());
     let mut state = SavedState::new(service, args.confirm_within, plan.changes);
     state.folder = plan::missing_folder(&root, &state.changes);
-    if !root.is_this_machine() {
-        state.phase = Phase::Confirmed;
+    match root.is_this_machine() {
+        true => state.boot = saved_state::boot_id(),
+        false => state.phase = Phase::Confirmed,
     }
+    let mut unit = None;
     refuse_unless_possible(&states, &root, &state)?;
     if !output.dry_run {
         ask_unless(args.yes)?;
@@ -69,9 +74,12 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
         }
         state.until = SystemTime::now() + args.confirm_within;
         states.save(&state)?;
-        apply(&states, &root, &state, output)?;
+        unit = apply(&states, &root, &state, output)?;
     }
     report_enabled(&state, args, output);
+    if state.phase == Phase::Pending && !output.dry_run {
+        report_rollback(cancelled.is_none(), unit, output);
+    }
     Ok(())
 }
 
@@ -141,11 +149,14 @@ fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<()
 }
 
 fn is_as_before(root: &Root, state: &SavedState) -> bool {
-    let as_before = |change: &Change| {
-        read(root, &change.path)
-            .is_ok_and(|now| now == change.before.as_ref().map(|content| content.0.clone()))
-    };
-    state.changes.iter().all(as_before)
+    let mut changes = state.changes.iter();
+    changes.all(|change| is_unwritten(root, change))
+}
+
+/// Whether a file is as it was before.
+fn is_unwritten(root: &Root, change: &Change) -> bool {
+    read(root, &change.path)
+        .is_ok_and(|now| now == change.before.as_ref().map(|content| content.0.clone()))
 }
 
 /// A system as `enable` would make it.
@@ -223,21 +234,22 @@ fn bytes_of(content: &Option<Content>) -> &[u8] {
     content.as_ref().map_or(&[], |content| &content.0)
 }
 
-/// From here on, whatever ends this process, the rollback is there.
+/// From here on, whatever ends this process, the rollback is there. Where systemd runs it, its unit is returned.
 fn apply(
     states: &LockedStateDir,
     root: &Root,
     state: &SavedState,
     output: &mut Output,
-) -> Result<(), Refused> {
+) -> Result<Option<String>, Refused> {
     let event = event("enable", caller(), root, state);
-    let started = start_rollback(root, state);
+    let started = start_rollback(states, root, state);
     let begun = started.is_ok();
-    let why = match started.and_then(|()| write_all(root, state)) {
-        Ok(notice) => {
+    let done = started.and_then(|unit| Ok((unit, write_all(root, state)?)));
+    let why = match done {
+        Ok((unit, notice)) => {
             event.record(Outcome::Done);
             output.notices(notice.as_deref());
-            return Ok(());
+            return Ok(unit);
         }
         Err(Refused(why)) => why,
     };
@@ -271,11 +283,15 @@ fn event<'a>(command: &'a str, by: String, root: &Root, state: &SavedState) -> a
     }
 }
 
-fn start_rollback(root: &Root, state: &SavedState) -> Result<(), Refused> {
+fn start_rollback(
+    states: &StateDir,
+    root: &Root,
+    state: &SavedState,
+) -> Result<Option<String>, Refused> {
     if root.is_this_machine() {
-        rollback::start(state)
+        rollback::start(states, state)
     } else {
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -309,13 +325,22 @@ fn report_enabled(state: &SavedState, args: &EnableArgs, output: &mut Output) {
     };
     let what = format!("{service}: iVALT is enabled for {time}");
     output.done("enabled", terminal::styled(OK, what));
-    if ends {
-        output.line(
-            "Keep this session open. Log in from a second one; if that works: ivaltctl confirm",
-        );
-        output.line(
-            "Without it, everything is put back automatically, unless the machine reboots first.",
-        );
+}
+
+/// `unit` waits for the confirmation, where systemd runs it.
+fn report_rollback(survives_reboot: bool, unit: Option<String>, output: &Output) {
+    output
+        .line("Keep this session open. Log in from a second one; if that works: ivaltctl confirm");
+    let reboot = if survives_reboot {
+        ", also if the machine reboots first"
+    } else {
+        ""
+    };
+    output.line(format!(
+        "Without it, everything is put back automatically{reboot}."
+    ));
+    if let Some(unit) = unit {
+        output.line(format!("Until when: systemctl status {unit}"));
     }
 }
 

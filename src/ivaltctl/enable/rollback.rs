@@ -1,47 +1,78 @@
-//! The process that rolls everything back unless it is confirmed. It outlives the terminal and the connection from
-//! which `enable` was called.
+//! Puts back what nobody confirms: the process that waits for the confirmation, which outlives the terminal and the
+//! connection from which `enable` was called, and at the next start of the system whatever it could not put back.
+//!
+//! Whoever waits holds a lock from before the first change until it ends. So it is known whether anybody waits, whatever
+//! the clock and the process ids.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::saved_state::{Phase, SavedState, StateDir};
-use super::write::{Notice, not_read, read, reload, restore};
+use super::saved_state::{FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
+use super::watch::Watch;
+use super::write::{Notice, is_running_sshd, not_read, read, restore};
+use super::{is_unwritten, sshd};
 use crate::audit::{self, Outcome};
+use crate::check::program;
 use crate::root::Root;
 use crate::system_error::reason;
+use crate::utc::utc;
 use crate::{Exit, Refused, terminal};
 
-/// What the waiting process prints once it no longer depends on its parent.
-const READY: &str = "waiting";
+/// The unit that puts back at the next start of the system; those that wait have its name, and the service's.
+const UNIT: &str = "ivaltctl-rollback";
+/// How long the process that waits may take to begin, and one that no longer has anything to wait for to end.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Starts it, and returns once it no longer depends on this process.
+/// Starts the process that waits for the confirmation of a state, and returns once it waits: it no longer depends on
+/// this process then. Where systemd runs it, the name of its unit is returned.
 ///
 /// # Errors
 /// It could not be started; then there must be no change.
-pub fn start(state: &SavedState) -> Result<(), Refused> {
-    if under_systemd(state) {
-        return Ok(());
+pub fn start(states: &StateDir, state: &SavedState) -> Result<Option<String>, Refused> {
+    let service = &state.service;
+    // It has nothing to wait for any more, and ends.
+    if !within(TIMEOUT, || Ok(!states.is_waited_for(service)?))? {
+        return Err(not_started("the one of an earlier `enable` does not end"));
     }
-    let mut child = command(state)?
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| not_started(&reason(&error)))?;
-    let mut line = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        let read = BufReader::new(stdout).read_line(&mut line);
-        read.map_err(|error| not_started(&reason(&error)))?;
+    let unit = under_systemd(service)?;
+    let mut child = match unit {
+        Some(_) => None,
+        None => Some(spawn(service)?),
+    };
+    let waits = within(TIMEOUT, || {
+        let ended = child.as_mut().is_some_and(has_ended);
+        match states.is_waited_for(service)? {
+            false if ended => Err(not_started("it ended at once")),
+            waits => Ok(waits),
+        }
+    })?;
+    match waits {
+        true => Ok(unit),
+        // Without a saved state it ends when it begins at last.
+        false => Err(not_started("it does not begin to wait")),
     }
-    if line.trim_end() == READY {
-        return Ok(());
+}
+
+/// Whether something becomes so in time.
+fn within(
+    time: Duration,
+    mut is_so: impl FnMut() -> Result<bool, Refused>,
+) -> Result<bool, Refused> {
+    let begin = Instant::now();
+    while !is_so()? {
+        if begin.elapsed() > time {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(10));
     }
-    let _ = child.kill();
-    let _ = child.wait();
-    Err(not_started("it ended at once"))
+    Ok(true)
+}
+
+fn has_ended(child: &mut Child) -> bool {
+    child.try_wait().is_ok_and(|status| status.is_some())
 }
 
 fn not_started(why: &str) -> Refused {
@@ -51,106 +82,318 @@ fn not_started(why: &str) -> Refused {
     ))
 }
 
-fn command(state: &SavedState) -> Result<Command, Refused> {
+fn command(service: &str) -> Result<Command, Refused> {
     let program = std::env::current_exe().map_err(|error| not_started(&reason(&error)))?;
     #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut command = Command::new(program);
-    command
-        .arg("rollback")
-        .arg(&state.service)
-        .current_dir("/")
-        .env_clear();
+    command.arg("rollback").arg(service);
     Ok(command)
 }
 
+fn spawn(service: &str) -> Result<Child, Refused> {
+    let mut command = command(service)?;
+    let command = command.current_dir("/").env_clear();
+    let child = silent(command).spawn();
+    child.map_err(|error| not_started(&reason(&error)))
+}
+
+fn silent(command: &mut Command) -> &mut Command {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null())
+}
+
 /// logind may kill what a session leaves behind (`KillUserProcesses`); a service of systemd's own is not the session's.
-fn under_systemd(state: &SavedState) -> bool {
-    let Ok(rollback) = command(state) else {
-        return false;
-    };
-    if !Path::new("/run/systemd/system").exists() {
-        return false;
-    }
-    let unit = format!("--unit=ivaltctl-rollback-{}", state.service);
+/// If it is killed, as where memory runs out, systemd starts it again, and it waits until the same time.
+fn under_systemd(service: &str) -> Result<Option<String>, Refused> {
+    let rollback = command(service)?;
+    let unit = format!("{UNIT}-{service}");
     #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut run = Command::new("/usr/bin/systemd-run");
-    run.args(["--quiet", "--collect", "--property=Type=exec", &unit, "--"]);
+    run.args(["--quiet", "--collect", "--property=Type=exec"]);
+    run.args(["--property=Restart=on-abnormal", "--unit", &unit, "--"]);
     run.arg(rollback.get_program()).args(rollback.get_args());
-    run.stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    run.status().is_ok_and(|status| status.success())
+    silent(&mut run);
+    let mut runs = || run.status().is_ok_and(|status| status.success());
+    // The unit of an earlier one goes away soon after its process.
+    let begun = is_systemd_running() && (0..5).any(|_| runs() || pause());
+    Ok(begun.then_some(unit))
 }
 
-/// `ivaltctl rollback SERVICE`: waits for the confirmation, and rolls back when it does not come.
-pub fn wait(service: &str) -> Result<Exit, Refused> {
+fn pause() -> bool {
+    sleep(Duration::from_millis(200));
+    false
+}
+
+/// As sd_booted(3).
+fn is_systemd_running() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+/// Why the next start of the system would not put back what is pending, if it would not.
+pub fn cancelled_by_reboot(root: &Root) -> Option<String> {
+    const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
+    let unit = format!("{UNIT}.service");
+    let is_enabled = || program::output(root, &SYSTEMCTL, &["is-enabled", &unit]).is_some();
+    let why = if !root.is_this_machine() {
+        return None;
+    } else if !is_systemd_running() {
+        "systemd does not run here".to_owned()
+    } else if !is_enabled() {
+        format!("{unit} is not enabled; to change that: systemctl enable {unit}")
+    } else {
+        format!("{FOLDER} lies on {}", volatile_file_system()?)
+    };
+    Some(format!(
+        "a reboot cancels the rollback: what nobody has confirmed by then stays enabled, since {why}"
+    ))
+}
+
+/// What the saved states would be on, if that may not survive a reboot.
+fn volatile_file_system() -> Option<&'static str> {
+    let mut folders = Path::new(FOLDER).ancestors();
+    let found = folders.find_map(|folder| rustix::fs::statfs(folder).ok())?;
+    match found.f_type {
+        libc::TMPFS_MAGIC => Some("tmpfs"),
+        libc::OVERLAYFS_SUPER_MAGIC => Some("an overlay"),
+        _ => None,
+    }
+}
+
+/// `ivaltctl rollback SERVICE`: waits for the confirmation, and puts back when it does not come.
+/// `ivaltctl rollback`: puts back whatever is pending and nobody waits for.
+pub fn run(service: Option<&str>) -> Result<Exit, Refused> {
+    let root = Root::this_machine()?;
+    match service {
+        Some(service) => wait(&root, service),
+        None => put_back_all(&root),
+    }
+}
+
+fn wait(root: &Root, service: &str) -> Result<Exit, Refused> {
     // Fails where systemd has done it already.
     let _ = nix::unistd::setsid();
-    let root = Root::this_machine()?;
-    let state = StateDir::open(&root)?.load(service)?;
-    let Some(state) = state.filter(|state| state.phase == Phase::Pending) else {
+    let states = StateDir::open(root)?;
+    let Some(state) = pending(&states, service)? else {
         return Ok(Exit::Done);
     };
-    terminal::print(READY);
-    let remaining = state
-        .until
-        .duration_since(SystemTime::now())
-        .unwrap_or_default();
+    let _waiting = states.wait_for(service)?;
+    let until = utc(state.until);
+    say(
+        service,
+        format_args!(
+            "waiting for `ivaltctl confirm` until {until}; without it, everything is put back"
+        ),
+    );
+    let remaining = state.until.duration_since(SystemTime::now());
     // A clock that is not set while it runs.
-    let deadline = Instant::now() + remaining;
-    while Instant::now() < deadline {
-        if !is_pending(&root, &state) {
-            return Ok(Exit::Done);
+    let deadline = Instant::now() + remaining.unwrap_or_default();
+    let mut watch = Watch::new();
+    while !is_over(root, &state) {
+        match deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => return put_back_in_the_end(root, &state),
+            left => watch.sleep(left),
         }
-        sleep(Duration::from_millis(200).min(deadline.saturating_duration_since(Instant::now())));
-    }
-    rollback_with_retry(&root, &state)
-}
-
-/// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
-/// tried for a day.
-fn rollback_with_retry(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    let log = event(root, state);
-    if let Some(reloaded) = with_retry(&log, || rollback(root, state))? {
-        reloaded.or_else(|_| with_retry(&log, || reload(root, state)))?;
-        log.record(Outcome::Done);
     }
     Ok(Exit::Done)
 }
 
-fn with_retry<T>(
-    log: &audit::Change,
-    attempt: impl Fn() -> Result<T, Refused>,
-) -> Result<T, Refused> {
-    const TRIES: u32 = 24 * 60 * 6;
-    for left in (1..TRIES).rev() {
-        match attempt() {
-            Ok(done) => return Ok(done),
-            Err(Refused(why)) if left == TRIES - 1 => log.record(Outcome::Failed(&why)),
-            Err(_) => {}
-        }
-        sleep(Duration::from_secs(10));
-    }
-    attempt()
+fn pending(states: &StateDir, service: &str) -> Result<Option<SavedState>, Refused> {
+    let state = states.load(service)?;
+    Ok(state.filter(|state| state.phase == Phase::Pending))
 }
 
-fn event<'a>(root: &Root, state: &SavedState) -> audit::Change<'a> {
-    super::event("rollback", audit::TIMEOUT.to_owned(), root, state)
+/// What the journal has of it, where systemd runs this.
+fn say(service: &str, what: impl Display) {
+    terminal::print(format_args!("{service}: {what}"));
 }
 
-/// A state that cannot be read just now confirms nothing.
-fn is_pending(root: &Root, state: &SavedState) -> bool {
+/// Whether a state is no longer what is pending, and why. One that cannot be read just now confirms nothing.
+fn is_over(root: &Root, state: &SavedState) -> bool {
     let now = StateDir::open(root).and_then(|states| states.load(&state.service));
-    now.map_or(true, |now| now.as_ref() == Some(state))
+    let now = match now {
+        Err(_) => return false,
+        Ok(now) if now.as_ref() == Some(state) => return false,
+        Ok(now) => now.map(|now| now.phase),
+    };
+    let why = match now {
+        Some(Phase::Confirmed) => "confirmed; iVALT stays enabled",
+        Some(Phase::RolledBack) => "put back by another process",
+        Some(Phase::Pending) => "enabled anew, for which another process waits",
+        None => "disabled; nothing is left to put back",
+    };
+    say(&state.service, why);
+    true
 }
 
-/// What a running sshd said to it, if there was anything to roll back. Also where a file was edited meanwhile: nobody has confirmed that a login
-/// works with it. The edited version is kept.
-fn rollback(root: &Root, state: &SavedState) -> Result<Option<Result<Notice, Refused>>, Refused> {
-    let states = StateDir::create(root)?.lock()?;
-    if states.load(&state.service)?.as_ref() != Some(state) {
-        return Ok(None);
+/// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
+/// tried for a day.
+fn put_back_in_the_end(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let begin = Instant::now();
+    let mut is_first = true;
+    loop {
+        let Err(Refused(why)) = put_back_in_time(root, state) else {
+            return Ok(Exit::Done);
+        };
+        if is_first {
+            event(root, state, audit::TIMEOUT).record(Outcome::Failed(&why));
+            say(
+                &state.service,
+                format_args!("cannot be put back yet: {why}"),
+            );
+        }
+        is_first = false;
+        if begin.elapsed() > DAY {
+            return Err(Refused(why));
+        }
+        for _ in 0..10 {
+            sleep(Duration::from_secs(1));
+            if is_over(root, state) {
+                return Ok(Exit::Done);
+            }
+        }
     }
+}
+
+fn event<'a>(root: &Root, state: &SavedState, by: &str) -> audit::Change<'a> {
+    super::event("rollback", by.to_owned(), root, state)
+}
+
+fn put_back_in_time(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let states = StateDir::create(root)?.lock()?;
+    if is_over(root, state) {
+        return Ok(());
+    }
+    put_back(&states, root, state, "not confirmed in time")?;
+    event(root, state, audit::TIMEOUT).record(Outcome::Done);
+    Ok(())
+}
+
+/// One that cannot be put back keeps no other from it.
+fn put_back_all(root: &Root) -> Result<Exit, Refused> {
+    let mut exit = Exit::Done;
+    for service in StateDir::open(root)?.services()? {
+        if let Err(Refused(why)) = put_back_unless_waited_for(root, &service) {
+            terminal::print_error(format_args!("{service}: {why}"));
+            exit = Exit::Refused;
+        }
+    }
+    Ok(exit)
+}
+
+/// Where nothing is pending, nothing is written: the file system may be read-only.
+fn put_back_unless_waited_for(root: &Root, service: &str) -> Result<(), Refused> {
+    if pending(&StateDir::open(root)?, service)?.is_none() {
+        return Ok(());
+    }
+    // Until its process waits, `enable` holds this lock.
+    let states = StateDir::create(root)?.lock()?;
+    let Some(state) = pending(&states, service)? else {
+        return Ok(());
+    };
+    if states.is_waited_for(service)? {
+        say(
+            service,
+            "left alone: a process waits for `ivaltctl confirm`",
+        );
+        return Ok(());
+    }
+    let log = event(root, &state, UNIT);
+    match put_back(&states, root, &state, why_unconfirmed(&state)) {
+        Ok(()) => log.record(Outcome::Done),
+        Err(Refused(why)) => {
+            log.record(Outcome::Failed(&why));
+            return Err(Refused(why));
+        }
+    }
+    Ok(())
+}
+
+/// A service that is pending while nobody waits for the confirmation.
+pub struct Unwaited {
+    pub service: String,
+    /// Its saved state.
+    pub file: PathBuf,
+    /// Those of its files that are still as they were before; not all of them are.
+    pub unwritten: Vec<String>,
+}
+
+/// All of them, and the saved states that cannot be used; nothing is changed, and nobody is waited for.
+pub fn unwaited(root: &Root) -> Vec<Result<Unwaited, (PathBuf, Refused)>> {
+    let of_folder = |refused| vec![Err((PathBuf::from(FOLDER), refused))];
+    let states = match StateDir::open(root) {
+        Ok(states) => states,
+        Err(refused) => return of_folder(refused),
+    };
+    let services = match states.services() {
+        Ok(services) => services.into_iter(),
+        Err(refused) => return of_folder(refused),
+    };
+    let found = services.filter_map(|service| {
+        let found = unwaited_service(root, &states, &service).transpose()?;
+        Some(found.map_err(|refused| (states.path(&service), refused)))
+    });
+    found.collect()
+}
+
+/// Nothing where no file was written yet: then nothing is enabled.
+fn unwaited_service(
+    root: &Root,
+    states: &StateDir,
+    service: &str,
+) -> Result<Option<Unwaited>, Refused> {
+    let Some(state) = pending(states, service)? else {
+        return Ok(None);
+    };
+    let changes = state.changes.iter();
+    let unwritten = changes.filter(|change| is_unwritten(root, change));
+    let unwritten: Vec<_> = unwritten.map(|change| root.shown(&change.path)).collect();
+    let found = Unwaited {
+        service: state.service,
+        file: states.path(service),
+        unwritten,
+    };
+    let is_begun = found.unwritten.len() < state.changes.len();
+    Ok((is_begun && !states.is_waited_for(service)?).then_some(found))
+}
+
+fn why_unconfirmed(state: &SavedState) -> &'static str {
+    match &state.boot {
+        None => "not confirmed",
+        boot if *boot == boot_id() => "not confirmed, and the process that waited has ended",
+        Some(_) => "not confirmed before the machine went down",
+    }
+}
+
+/// Also where a file was edited meanwhile: nobody has confirmed that a login works with it. The edited version is kept.
+/// It stays pending until a running sshd has its settings of before.
+fn put_back(
+    states: &LockedStateDir,
+    root: &Root,
+    state: &SavedState,
+    why: &str,
+) -> Result<(), Refused> {
+    keep_edited(states, root, state)?;
+    restore(root, state, reload_if_running)??;
+    states.save(&SavedState {
+        phase: Phase::RolledBack,
+        ..state.clone()
+    })?;
+    let files = state.changes.iter().map(|change| root.shown(&change.path));
+    let files = files.collect::<Vec<_>>().join(", ");
+    say(&state.service, format_args!("{why}; put back: {files}"));
+    Ok(())
+}
+
+/// While the system starts, sshd may not even be able to test its configuration.
+fn reload_if_running(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
+    match is_running_sshd(root, &state.service) {
+        true => sshd::reload_if_running(root),
+        false => Ok(None),
+    }
+}
+
+fn keep_edited(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
     for change in &state.changes {
         let now = read(root, &change.path);
         let now = now
@@ -160,10 +403,5 @@ fn rollback(root: &Root, state: &SavedState) -> Result<Option<Result<Notice, Ref
             states.keep(&change.path, &now)?;
         }
     }
-    let reloaded = restore(root, state, reload)?;
-    states.save(&SavedState {
-        phase: Phase::RolledBack,
-        ..state.clone()
-    })?;
-    Ok(Some(reloaded))
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What `enable` changed, saved below /var/lib/ivalt until `disable`: one file a service, written before anything else.
 
 use std::ffi::OsStr;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use ivalt_core::problem::ProblemKind;
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 
 /// Where states are saved: root's alone.
-const FOLDER: &str = "/var/lib/ivalt";
+pub const FOLDER: &str = "/var/lib/ivalt";
 /// Not the name that older versions gave it: theirs could be opened, and so held, by every user.
 const LOCK: &str = "exclusive.lock";
 
@@ -37,6 +37,10 @@ pub struct SavedState {
     /// The folder that `enable` makes for one of them, if it was missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// The boot in which it was enabled, for sentences alone: a restart that keeps the kernel keeps its id, too. States
+    /// of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 /// How far an `enable` has come.
@@ -96,8 +100,15 @@ impl SavedState {
             until: SystemTime::now() + within,
             changes,
             folder: None,
+            boot: None,
         }
     }
+}
+
+/// The id that the kernel drew when it started, see random(4).
+pub fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim_end().to_owned())
 }
 
 /// The folder of saved states.
@@ -181,9 +192,18 @@ impl StateDir {
     /// # Errors
     /// It exists and cannot be read or trusted.
     pub fn load(&self, service: &str) -> Result<Option<SavedState>, Refused> {
-        match &self.folder {
-            Some(folder) => self.read(folder, OsStr::new(&file(service))),
-            None => Ok(None),
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let state = self.read(folder, OsStr::new(&file(service)))?;
+        match state {
+            // A copy must not be put back once more.
+            Some(state) if state.service != service => Err(Refused(format!(
+                "{}: is the saved state of {}, by another name; inspect it, then move it away",
+                self.path(service).display(),
+                state.service
+            ))),
+            state => Ok(state),
         }
     }
 
@@ -192,20 +212,54 @@ impl StateDir {
     /// # Errors
     /// One of them cannot be read or trusted.
     pub fn all(&self) -> Result<Vec<SavedState>, Refused> {
-        let mut states = Vec::new();
-        let Some(folder) = &self.folder else {
-            return Ok(states);
-        };
-        let names = folder
-            .names()
-            .map_err(|error| cannot_be_used(FOLDER, &error))?;
-        for name in names {
-            if Path::new(&name).extension() == Some(OsStr::new("json")) {
-                states.extend(self.read(folder, &name)?);
-            }
-        }
-        states.sort_by(|one: &SavedState, other| one.service.cmp(&other.service));
-        Ok(states)
+        let services = self.services()?;
+        let states = services.iter().map(|service| self.load(service));
+        Ok(states
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// The services that have one, sorted.
+    ///
+    /// # Errors
+    /// As readdir(3).
+    pub fn services(&self) -> Result<Vec<String>, Refused> {
+        let names = self.folder.as_ref().map_or(Ok(Vec::new()), Folder::names);
+        let names = names.map_err(|error| cannot_be_used(FOLDER, &error))?;
+        let names = names.iter().filter_map(|name| name.to_str());
+        let services = names.filter_map(|name| name.strip_suffix(".json"));
+        let mut services: Vec<_> = services.map(str::to_owned).collect();
+        services.sort();
+        Ok(services)
+    }
+
+    /// Where the state of a service is, for sentences alone.
+    pub fn path(&self, service: &str) -> PathBuf {
+        self.path.join(file(service))
+    }
+
+    /// Held by the one process that waits for the confirmation of a service, as long as it lives.
+    ///
+    /// # Errors
+    /// Another process waits; or the folder cannot be written.
+    pub fn wait_for(&self, service: &str) -> Result<Lock, Refused> {
+        let name = waiters_lock(service);
+        let path = self.path.join(&name);
+        let lock = lock::acquire(self.folder()?, OsStr::new(&name), &path, &path);
+        lock.map_err(|why| no_lock(&path, why))
+    }
+
+    /// Whether a process waits for the confirmation of a service.
+    ///
+    /// # Errors
+    /// Others may hold its lock, or it cannot be read.
+    pub fn is_waited_for(&self, service: &str) -> Result<bool, Refused> {
+        let name = waiters_lock(service);
+        let path = self.path.join(&name);
+        let held = lock::is_held(self.folder()?, OsStr::new(&name), &path);
+        held.map_err(|why| no_lock(&path, why))
     }
 
     /// Only what `enable` itself wrote is put back: root's, and closed to others.
@@ -242,6 +296,10 @@ fn no_lock(path: &Path, why: NoLock) -> Refused {
 
 fn file(service: &str) -> String {
     format!("{service}.json")
+}
+
+fn waiters_lock(service: &str) -> String {
+    format!("rollback-{service}.lock")
 }
 
 impl std::ops::Deref for LockedStateDir {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use crate::caller::caller;
 use crate::command_line::CheckArgs;
@@ -17,6 +18,7 @@ use crate::output::Output;
 use crate::root::Root;
 use crate::system_error;
 use crate::users::file::UsersFile;
+use crate::utc::utc;
 use crate::{Exit, Refused, enable, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::trusted_file::{ReadPermission, SMALL};
@@ -231,7 +233,7 @@ fn accept(
         let about = found.iter().any(|finding| record.is_about(finding));
         !about || found.iter().any(|finding| record.fits(finding))
     });
-    let (by, when) = (caller(), record::now());
+    let (by, when) = (caller(), utc(SystemTime::now()));
     records.extend(
         new.iter()
             .map(|finding| Record::new(finding, &by, &when, because)),

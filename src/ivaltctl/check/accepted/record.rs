@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use x509_parser::prelude::ASN1Time;
 
 use crate::check::sshd::FROM_FILES;
 use crate::finding::{Accepted, Finding};
@@ -62,19 +61,6 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>, Problem> {
 pub fn text(records: &[Record]) -> String {
     let tables = records.iter().map(Record::table);
     HEADER.to_owned() + &tables.collect::<String>()
-}
-
-/// `2026-11-26T06:20:00Z`, as RFC 3339 writes it.
-pub fn now() -> String {
-    let now = ASN1Time::now().to_datetime();
-    let (date, time) = (now.date(), now.time());
-    let (hour, minute, second) = time.as_hms();
-    format!(
-        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day()
-    )
 }
 
 /// Whether a finding can be accepted at all: everything it was derived from could be read and understood.
