@@ -5,8 +5,8 @@ shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/s
     scripts/lib/enter-bench scripts/lib/enter-sandbox scripts/lib/askpass tests/e2e/run
     tests/hosts/run tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
 
-shell_scripts+=(scripts/lib/enter-vm tests/vm/run tests/vm/set-up-image tests/vm/set-up-guest
-    tests/vm/image/usr/local/sbin/serial-shell tests/vm/image/usr/local/sbin/unpack-files)
+shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-image tests/vm/set-up-guest
+    tests/vm/image/usr/local/sbin/serial-shell tests/vm/image/usr/local/sbin/unpack-files "$repo"/tests/vm/*.sh)
 
 # Those of the package, some of which are plain sh.
 shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot tests/package/run debian/tests/verdicts

@@ -3,6 +3,8 @@
 # with what is expected.
 
 faults=() keyboard=/dev/null
+# How long a command of `run_as` may take.
+run_seconds=60
 
 # `answers PASSWORD TOKEN…`: for the prompts of the next command. Where none is left, the prompt is closed.
 answers() {
@@ -29,7 +31,7 @@ run_as() {
     status=0 elapsed=$(milliseconds)
     setsid --wait setpriv --reuid="$account" --regid="$account" --init-groups --reset-env \
         env -C "/home/$account" SSH_ASKPASS="$sandbox/scripts/lib/askpass" SSH_ASKPASS_REQUIRE=force \
-        SUDO_ASKPASS="$sandbox/scripts/lib/askpass" timeout 60 "$@" <"$keyboard" >"$terminal/output" 2>&1 || status=$?
+        SUDO_ASKPASS="$sandbox/scripts/lib/askpass" timeout "$run_seconds" "$@" <"$keyboard" >"$terminal/output" 2>&1 || status=$?
     elapsed=$(($(milliseconds) - elapsed))
 }
 

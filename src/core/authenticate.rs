@@ -8,11 +8,12 @@ use crate::arguments::{Arguments, Debug, FirstPass};
 use crate::conversation::{Application, Unshown, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
+use crate::only_after::has_proof;
 use crate::problem::{Problem, reason};
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::settings::{Method, Settings, Tolerance};
-use crate::sys::Platform;
+use crate::sys::{Account, Platform};
 use crate::token::Tokens;
 use crate::trusted_file::Trust;
 use crate::users::{self, Entry, Mobile};
@@ -24,8 +25,8 @@ pub struct Context {
     pub trust: Trust,
     /// What a connection needs.
     pub platform: Platform,
-    /// The name that the password database returns for another.
-    pub account_name: fn(&[u8]) -> io::Result<Option<Vec<u8>>>,
+    /// The account that the password database has for a name.
+    pub account: fn(&[u8]) -> io::Result<Option<Account>>,
 }
 
 /// Decides one call and leaves all there is to say about it in `report`. The user is told of a denial.
@@ -64,7 +65,7 @@ fn decide(
     let tokens = Tokens::new(arguments.first_pass, &settings, application.password()?);
     let mut call = Call {
         settings: &settings,
-        trust: context.trust,
+        context,
         client,
         tokens,
         debug: arguments.debug,
@@ -73,7 +74,7 @@ fn decide(
     let mut entry = call.find_user(application)?;
     call.begin_with(unshown);
     if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
-        match call.entry_by_another_spelling(context.account_name)? {
+        match call.entry_by_another_spelling()? {
             Some(bad) => entry = bad,
             None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
         }
@@ -97,7 +98,7 @@ fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<()
 /// What the steps of one call share.
 struct Call<'a> {
     settings: &'a Settings,
-    trust: Trust,
+    context: Context,
     client: Client,
     tokens: Tokens<'a>,
     debug: Debug,
@@ -110,7 +111,7 @@ impl Call<'_> {
         // Should the look-up fail, nothing of another user's is left.
         self.report.mobile.clear();
         let (path, format) = (&self.settings.users_file, self.settings.token.mobile_format);
-        let entry = users::look_up(path, self.trust, &self.report.user, format)?;
+        let entry = users::look_up(path, self.context.trust, &self.report.user, format)?;
         self.report.mobile = match &entry {
             Entry::Enrolled(mobile) | Entry::Disabled(mobile) => mobile.masked(),
             Entry::Absent | Entry::Bad(_) => String::new(),
@@ -127,18 +128,16 @@ impl Call<'_> {
 
     /// Before a policy ignores those without an entry: the same account may be enrolled by a name that is spelled
     /// otherwise, here or in the password database.
-    fn entry_by_another_spelling(
-        &self,
-        account_name: fn(&[u8]) -> io::Result<Option<Vec<u8>>>,
-    ) -> Result<Option<Entry>, Denial> {
+    fn entry_by_another_spelling(&self) -> Result<Option<Entry>, Denial> {
         let user = &self.report.user;
-        let own = account_name(user).map_err(|error| {
+        let own = (self.context.account)(user).map_err(|error| {
             let cause = format!("password database: {}", reason(&error));
             Denial(Refusal::Misconfigured, cause)
         })?;
-        let names = [user, own.as_ref().unwrap_or(user)].map(Vec::as_slice);
+        let own = own.as_ref().map_or(user, |account| &account.name);
+        let names = [user, own].map(Vec::as_slice);
         let path = &self.settings.users_file;
-        let spelling = users::other_spelling(path, self.trust, &names)?;
+        let spelling = users::other_spelling(path, self.context.trust, &names)?;
         Ok(spelling.map(|spelling| {
             let what = format!(
                 "there is an entry for \"{spelling}\", and names are compared byte for byte"
@@ -153,7 +152,7 @@ impl Call<'_> {
         let path = &self.settings.users_file;
         let mut cause = format!("no entry in {}", path.display());
         let names = [self.report.user.as_slice()];
-        if let Ok(Some(spelling)) = users::other_spelling(path, self.trust, &names) {
+        if let Ok(Some(spelling)) = users::other_spelling(path, self.context.trust, &names) {
             cause +=
                 &format!("; there is one for \"{spelling}\", and names are compared byte for byte");
         }
@@ -169,7 +168,7 @@ impl Call<'_> {
         loop {
             let Denial(refusal, cause) = match self.attempt(application, &mut entry) {
                 Ok(proof) => return Ok(Decision::Allow(proof)),
-                Err(denial) => denial,
+                Err(denial) => self.with_reason_for_root(denial, application),
             };
             let ignored = self.settings.policy.unavailable == Tolerance::Ignore;
             if refusal == Refusal::Unavailable && ignored {
@@ -181,6 +180,24 @@ impl Call<'_> {
             }
             self.explain_in_prompt(refusal);
         }
+    }
+
+    /// After a key sshd sends its dummy only for root: everybody else whom it denies does not get past the key.
+    fn with_reason_for_root(&self, denial: Denial, application: &mut dyn Application) -> Denial {
+        let Denial(Refusal::DummyOfSshd, cause) = denial else {
+            return denial;
+        };
+        let is_root = || {
+            let account = (self.context.account)(&self.report.user).ok().flatten();
+            account.is_some_and(|account| account.uid == 0)
+        };
+        if has_proof(&application.ssh_auth_info()) && is_root() {
+            return Denial(
+                Refusal::RootBarredBySshd,
+                format!("{cause} by PermitRootLogin"),
+            );
+        }
+        Denial(Refusal::DummyOfSshd, cause)
     }
 
     /// One try, from the question to iVALT's answer. Users who cannot get in are asked like all others.
@@ -320,7 +337,7 @@ mod tests {
                 look_up: |_, _, _| panic!("no name is looked up for an invalid handle"),
                 spawn: |_| panic!("no thread is started for an invalid handle"),
             },
-            account_name: |_| panic!("no name is looked up for an invalid handle"),
+            account: |_| panic!("no name is looked up for an invalid handle"),
         };
         authenticate(&[&word], &mut Broken, context, &mut report);
         assert_eq!(

@@ -48,6 +48,11 @@ pub trait Application: Conversation {
     /// The handle is broken.
     fn password(&mut self) -> Result<Option<Secret>, ApplicationError>;
 
+    /// `SSH_AUTH_INFO_0` of the PAM environment: which methods of sshd have passed.
+    fn ssh_auth_info(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// The sentence that the last call on the same handle could not show; given once.
     fn take_unshown(&mut self) -> Option<Unshown> {
         None
@@ -99,6 +104,9 @@ pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
         },
         // Another sentence would tell a stranger that sshd denies this account.
         Refusal::DummyOfSshd => "iVALT refused the token.",
+        Refusal::RootBarredBySshd => {
+            "sshd does not let root answer here (PermitRootLogin); iVALT was not asked."
+        }
         Refusal::MalformedToken => "That is not an iVALT token.",
         Refusal::PasswordAsToken => "That is your password, not an iVALT token.",
         Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {

@@ -49,6 +49,9 @@ pub enum Refusal {
     /// The answer is sshd's own, for a login that it has already denied; the same reason in the log, other words for
     /// the user.
     DummyOfSshd,
+    /// The same for root whose key, ticket or host sshd has accepted: a stranger does not get that far, so that root is told
+    /// why.
+    RootBarredBySshd,
     /// The answer is the password that an earlier module took.
     PasswordAsToken,
     /// iVALT refused the token.
@@ -67,7 +70,7 @@ pub enum Refusal {
 
 /// Every decision there is, for the tests that hold documents and code together.
 #[cfg(feature = "testing")]
-pub const DECISIONS: [Decision; 16] = [
+pub const DECISIONS: [Decision; 17] = [
     Decision::Allow(Proof(())),
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
@@ -77,6 +80,7 @@ pub const DECISIONS: [Decision; 16] = [
     Decision::Deny(Refusal::Unanswered),
     Decision::Deny(Refusal::MalformedToken),
     Decision::Deny(Refusal::DummyOfSshd),
+    Decision::Deny(Refusal::RootBarredBySshd),
     Decision::Deny(Refusal::PasswordAsToken),
     Decision::Deny(Refusal::TokenRejected),
     Decision::Deny(Refusal::TriesExhausted),
@@ -116,7 +120,7 @@ impl Refusal {
             Self::Disabled => "disabled",
             Self::BadEntry => "bad-entry",
             Self::Unanswered => "unanswered",
-            Self::MalformedToken | Self::DummyOfSshd => "malformed-token",
+            Self::MalformedToken | Self::DummyOfSshd | Self::RootBarredBySshd => "malformed-token",
             Self::PasswordAsToken => "password-as-token",
             Self::TokenRejected | Self::TriesExhausted => "token-rejected",
             Self::ApiKeyRefused => "api-key-refused",

@@ -28,6 +28,13 @@ impl Turn {
     }
 }
 
+/// Whether sshd has accepted a key, a host or a ticket of the account, which are the methods that it takes from root also
+/// where `PermitRootLogin` is not `yes`.
+pub(crate) fn has_proof(passed: &[u8]) -> bool {
+    let methods = ["publickey", "hostbased", "gssapi-with-mic"];
+    methods.into_iter().any(|method| names(passed, method))
+}
+
 /// One method a line, and behind it what sshd knows of it: `publickey ssh-ed25519 AAAA…`, `keyboard-interactive/pam`.
 fn names(passed: &[u8], method: &str) -> bool {
     let first_word =

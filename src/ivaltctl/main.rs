@@ -40,6 +40,7 @@ mod pam_stack;
 mod root;
 mod sources;
 mod sshd_config;
+mod sshd_listener;
 mod sshd_program;
 mod system_error;
 mod terminal;

@@ -583,7 +583,7 @@ mod tests {
             "users/file.rs",
             "users/import.rs",
             "users/mod.rs",
-            "enable/listener.rs",
+            "sshd_listener.rs",
             "enable/rollback.rs",
             "sshd_program.rs",
             // They ask first whether it is this machine.

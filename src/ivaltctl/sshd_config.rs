@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::version;
 use crate::root::Root;
+pub use pattern::matches_name as matches;
 
 /// Where sshd begins to read.
 pub const CONFIG: &str = "/etc/ssh/sshd_config";

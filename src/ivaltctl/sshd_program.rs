@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::program::{self, Printed};
 use crate::root::Root;
+use crate::sshd_listener;
 
 /// Where distributions install it, here and below `--root` alike.
 pub const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
@@ -22,6 +23,9 @@ const UNIT_FOLDERS: [&str; 3] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+
+/// Where `systemctl enable ssh.socket` makes its link.
+const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
 
 /// Where options are written for them, on Debian, Fedora, and OpenRC.
 const OPTIONS: [&str; 4] = [
@@ -70,20 +74,34 @@ pub fn effective(root: &Root) -> Option<String> {
 }
 
 /// The command by which a system's running sshd reads its configuration anew. The service is `ssh` on Debian and its
-/// kin, and `sshd` elsewhere.
+/// kin, and `sshd` elsewhere. It does not depend on whether sshd runs just now: an accepted finding has it in its fix.
 pub fn reload_command(root: &Root) -> String {
+    command(root, !root.is_this_machine() || sshd_listener::is_systemd())
+}
+
+/// Where ssh.socket is enabled, `reload` would take the socket from sshd; `try-restart` does nothing and succeeds where
+/// there is none to restart.
+fn command(root: &Root, is_systemd: bool) -> String {
     let has = |folder: &str, file: &str| root.names(Path::new(folder)).contains(OsStr::new(file));
-    for name in ["ssh", "sshd"] {
+    let names = ["ssh", "sshd"];
+    let has_unit = |name: &&&str| {
         let unit = format!("{name}.service");
-        if UNIT_FOLDERS.iter().any(|folder| has(folder, &unit)) {
-            return format!("systemctl reload {name}");
-        }
+        UNIT_FOLDERS.iter().any(|folder| has(folder, &unit))
+    };
+    if let Some(name) = names.iter().find(has_unit).filter(|_| is_systemd) {
+        let verb = match has(ENABLED_SOCKETS, &format!("{name}.socket")) {
+            true => "try-restart",
+            false => "reload",
+        };
+        return format!("systemctl {verb} {name}");
     }
-    let mut scripts = ["ssh", "sshd"].into_iter();
-    scripts.find(|name| has("/etc/init.d", name)).map_or(
-        "{ systemctl reload ssh || systemctl reload sshd; }".into(),
-        |name| format!("/etc/init.d/{name} reload"),
-    )
+    if let Some(name) = names.iter().find(|name| has("/etc/init.d", name)) {
+        return format!("/etc/init.d/{name} reload");
+    }
+    match is_systemd {
+        true => "{ systemctl reload ssh || systemctl reload sshd; }".into(),
+        false => "kill -HUP \"$(cat /run/sshd.pid)\"".into(),
+    }
 }
 
 /// Whether keys may come from where its files do not say: the service manager gives sshd options that name them, which
@@ -144,6 +162,14 @@ mod tests {
         );
     }
 
+    fn system_with(files: &[&str]) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::TempDir::new().unwrap();
+        let root = files.iter().fold(Root::new(dir.path()), |root, file| {
+            root.with(Path::new(file), String::new())
+        });
+        (dir, root)
+    }
+
     #[test]
     fn the_command_that_reloads() {
         for (file, expected) in [
@@ -160,10 +186,25 @@ mod tests {
                 "{ systemctl reload ssh || systemctl reload sshd; }",
             ),
         ] {
-            let dir = tempfile::TempDir::new().unwrap();
-            let root = Root::new(dir.path());
-            let root = root.with(Path::new(file), String::new());
+            let (_dir, root) = system_with(&[file]);
             assert_eq!(reload_command(&root), expected, "{file}");
+        }
+    }
+
+    #[test]
+    fn the_command_by_the_way_sshd_runs() {
+        const UNIT: &str = "/lib/systemd/system/ssh.service";
+        const SCRIPT: &str = "/etc/init.d/ssh";
+        const SOCKET: &str = "/etc/systemd/system/sockets.target.wants/ssh.socket";
+        for (files, is_systemd, expected) in [
+            (&[UNIT, SCRIPT][..], true, "systemctl reload ssh"),
+            (&[UNIT, SOCKET], true, "systemctl try-restart ssh"),
+            (&[UNIT, SCRIPT], false, "/etc/init.d/ssh reload"),
+            (&[UNIT], false, "kill -HUP \"$(cat /run/sshd.pid)\""),
+        ] {
+            let (_dir, root) = system_with(files);
+            let found = command(&root, is_systemd);
+            assert_eq!(found, expected, "{files:?}");
         }
     }
 }

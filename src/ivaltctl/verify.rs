@@ -43,7 +43,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
     let context = Context {
         trust: trust(),
         platform: sys::platform(),
-        account_name: sys::account_name,
+        account: sys::account,
     };
     authenticate(&arguments, &mut terminal, context, &mut report);
     let origin = Origin {

@@ -52,20 +52,6 @@ impl PamApplication<'_> {
         self.user_item().ok().flatten().unwrap_or_default()
     }
 
-    /// Which methods of sshd have passed; empty where the application does not say. Of the PAM environment, which the
-    /// application and the modules above fill: that of the process is the caller's choice.
-    pub fn ssh_auth_info(&mut self) -> Vec<u8> {
-        // SAFETY: the handle is libpam's own; the value is NULL or a C string that lives until the variable is set again.
-        unsafe {
-            let value = pam_getenv(self.handle, c"SSH_AUTH_INFO_0".as_ptr());
-            if value.is_null() {
-                Vec::new()
-            } else {
-                CStr::from_ptr(value).to_bytes().to_vec()
-            }
-        }
-    }
-
     /// Asks libpam to wait before the application hears of a denial.
     pub fn ask_for_delay(&mut self) {
         // SAFETY: the handle is libpam's own, valid during the call that passed it (pam_fail_delay(3)).
@@ -159,6 +145,20 @@ impl Application for PamApplication<'_> {
             .get_item::<AuthTok>()
             .map_err(|_| ApplicationError::Broken("libpam refuses PAM_AUTHTOK"))?;
         Ok(password.map(|password| Secret::new(password.as_bytes().to_vec())))
+    }
+
+    /// Which methods of sshd have passed; empty where the application does not say. Of the PAM environment, which the
+    /// application and the modules above fill: that of the process is the caller's choice.
+    fn ssh_auth_info(&mut self) -> Vec<u8> {
+        // SAFETY: the handle is libpam's own; the value is NULL or a C string that lives until the variable is set again.
+        unsafe {
+            let value = pam_getenv(self.handle, c"SSH_AUTH_INFO_0".as_ptr());
+            if value.is_null() {
+                Vec::new()
+            } else {
+                CStr::from_ptr(value).to_bytes().to_vec()
+            }
+        }
     }
 
     fn take_unshown(&mut self) -> Option<Unshown> {

@@ -46,11 +46,12 @@ pub use entry_points::*;
 use application::PamApplication;
 use ivalt_core::arguments::{Arguments, Delay};
 use ivalt_core::authenticate::{Context, authenticate};
+use ivalt_core::conversation::Application;
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
 use ivalt_core::only_after::Turn;
 use ivalt_core::report::Report;
-use ivalt_core::sys::{account_name, effective_uid, platform};
+use ivalt_core::sys::{account, effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
 use panic_guard::{catch_panic, silence_panics};
 
@@ -119,6 +120,7 @@ pub(crate) fn code(decision: Decision, turn: Turn) -> PamResultCode {
             Refusal::Unanswered => PamResultCode::PAM_CONV_ERR,
             Refusal::MalformedToken
             | Refusal::DummyOfSshd
+            | Refusal::RootBarredBySshd
             | Refusal::PasswordAsToken
             | Refusal::TokenRejected => PamResultCode::PAM_AUTH_ERR,
             Refusal::TriesExhausted => PamResultCode::PAM_MAXTRIES,
@@ -135,6 +137,6 @@ fn context() -> Context {
     Context {
         trust: Trust { effective_uid },
         platform: platform(),
-        account_name,
+        account,
     }
 }

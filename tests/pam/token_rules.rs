@@ -142,3 +142,59 @@ fn digits_are_digits() {
     expect(&case.with_settings(&settings).run(), REJECTED);
     assert_eq!(ivalt.tokens(), ["0123456789"]);
 }
+
+/// sshd sends the dummy after a key for nobody but root. Who has proved nothing, and whoever is not root, hears what everybody
+/// hears, as often.
+#[sandbox_test]
+fn root_with_a_key_is_told_that_sshd_keeps_the_answer() {
+    let ivalt = StandIn::start();
+    let dummy = "\x08\n\r\x7fINCORRECT";
+    let call = |user: &str, passed: &str| {
+        let case = Case::against(&ivalt)
+            .users("[users]\nroot = \"+14155550100\"\nalice = \"+14155550101\"\n");
+        let case = case.user(user).pam_env("SSH_AUTH_INFO_0", passed);
+        case.answer(dummy).answer(dummy).answer(dummy).run()
+    };
+    for passed in [
+        "publickey ssh-ed25519 AAAA\n",
+        "hostbased x\n",
+        "gssapi-with-mic x\n",
+    ] {
+        let report = call("root", passed);
+        let line = expect(&report, MALFORMED);
+        let cause =
+            "sshd sent its dummy password; it has already denied this login by PermitRootLogin";
+        assert_eq!(
+            (line.get("cause"), line.get("attempts")),
+            (cause.into(), "1".into())
+        );
+        assert_eq!(report.prompts(), [PROMPT]);
+        let sentence = "sshd does not let root answer here (PermitRootLogin); iVALT was not asked.";
+        assert_eq!(report.told(), [sentence]);
+    }
+    let again = format!("{REFUSED} {PROMPT}");
+    for (user, passed) in [
+        ("root", ""),
+        ("root", "password\n"),
+        ("root", "keyboard-interactive/pam\n"),
+        ("root", "publickey-x\n"),
+        ("alice", "publickey ssh-ed25519 AAAA\n"),
+        ("alice", ""),
+    ] {
+        let report = call(user, passed);
+        let line = expect(&report, MALFORMED);
+        let cause = "sshd sent its dummy password; it has already denied this login";
+        assert_eq!(
+            (line.get("cause"), line.get("attempts")),
+            (cause.into(), "3".into()),
+            "{user} {passed}"
+        );
+        assert_eq!(
+            report.prompts(),
+            [PROMPT, &again, &again],
+            "{user} {passed}"
+        );
+        assert_eq!(report.told(), [REFUSED], "{user} {passed}");
+    }
+    assert_eq!(ivalt.requests().len(), 0);
+}

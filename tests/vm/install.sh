@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # variables of scripts/lib
 # The package in a system that has booted: as README installs it, what keeps working, and what a purge leaves.
 
 # README's commands, from README.md itself. What it says in words is done between them: the API key, the second login.
@@ -26,7 +26,7 @@ readme_command() {
         '$ sudo apt install '*)
             on_terminal alice "$command" 'password for alice:' "$alice_password"
             expect_logins_without_ivalt
-            ivalt_settings
+            ivalt_settings 'timeout_seconds = 60'
             ;;
         '# ivaltctl verify alice') on_terminal root "$command" 'iVALT token:' "$(new_token)" ;;
         '# ivaltctl enable sshd') on_terminal root "$command" '\[y/N\]' y ;;
@@ -53,8 +53,7 @@ on_terminal() {
 untouched_case() {
     start_from installed
     guest "$(declare -f others_work by_terminal); others_work
-        ivalt_settings
-        run_ivaltctl 0 users add alice +14155550100
+        write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 enable sudo --yes
         expect_logins_with_ivalt
@@ -82,10 +81,12 @@ by_terminal() {
     local mark=$log_mark
     at_terminal_of alice "$1"
     log_mark=$mark
+    # Bob may as well, as a member of the group sudo.
+    types 'Choose identity' 1
     types 'Password:' "$alice_password"
     wait_for "the end of $1" on_screen 'status [0-9]'
     console_closes
-    grep -qx "$2"$'\r' "$terminal/output" && grep -qx $'status 0\r' "$terminal/output" ||
+    [[ $(grep -cxE $'(status 0|'"$2"$')\r' "$terminal/output") -eq 2 ]] ||
         fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
 }
 
@@ -93,8 +94,7 @@ purge_leaves_nothing_case() {
     start_from booted
     guest "$(declare -f files_there); files_there >/root/before
         install_package
-        ivalt_settings
-        run_ivaltctl 0 users add alice +14155550100
+        write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes

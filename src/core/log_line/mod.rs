@@ -94,6 +94,7 @@ pub fn level(decision: Decision) -> Level {
             }
             Refusal::MalformedToken
             | Refusal::DummyOfSshd
+            | Refusal::RootBarredBySshd
             | Refusal::TokenRejected
             | Refusal::TriesExhausted => Level::Notice,
             Refusal::PasswordAsToken | Refusal::Unavailable => Level::Warning,

@@ -6,12 +6,20 @@ use std::{io, mem, ptr};
 /// No entry of an account is known to need more, in bytes.
 const LARGEST: usize = 1 << 20;
 
-/// The name in the entry that getpwnam(3) finds for `name`: name services that take other spellings return their own.
-/// `None` if there is no such account.
+/// An entry of the password database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Name services that take other spellings return their own.
+    pub name: Vec<u8>,
+    /// The user id.
+    pub uid: u32,
+}
+
+/// What getpwnam(3) finds for `name`. `None` if there is no such account.
 ///
 /// # Errors
 /// The database cannot be read, or there is no memory for it.
-pub fn account_name(name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+pub fn account(name: &[u8]) -> io::Result<Option<Account>> {
     let Ok(name) = CString::new(name) else {
         return Ok(None);
     };
@@ -34,7 +42,7 @@ pub fn account_name(name: &[u8]) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The error is errno's.
-fn look_up(name: &CStr, buffer: &mut [libc::c_char]) -> Result<Option<Vec<u8>>, libc::c_int> {
+fn look_up(name: &CStr, buffer: &mut [libc::c_char]) -> Result<Option<Account>, libc::c_int> {
     // SAFETY: all of passwd is numbers and pointers. getpwnam_r(3) writes into `entry` and the buffer alone, and if it
     // finds something, the name is a string in the buffer.
     unsafe {
@@ -48,7 +56,10 @@ fn look_up(name: &CStr, buffer: &mut [libc::c_char]) -> Result<Option<Vec<u8>>, 
         );
         match error {
             0 if found.is_null() || entry.pw_name.is_null() => Ok(None),
-            0 => Ok(Some(CStr::from_ptr(entry.pw_name).to_bytes().to_vec())),
+            0 => Ok(Some(Account {
+                name: CStr::from_ptr(entry.pw_name).to_bytes().to_vec(),
+                uid: entry.pw_uid,
+            })),
             error => Err(error),
         }
     }
@@ -61,9 +72,10 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no password database")]
     fn root_is_root_and_nobody_else_is() {
-        assert_eq!(account_name(b"root").unwrap(), Some(b"root".to_vec()));
+        let (name, uid) = (b"root".to_vec(), 0);
+        assert_eq!(account(b"root").unwrap(), Some(Account { name, uid }));
         for name in [&b"no such account"[..], b"", b"ro\0ot", b"\xff"] {
-            assert_eq!(account_name(name).unwrap(), None);
+            assert_eq!(account(name).unwrap(), None);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, mem, ptr};
 
-pub use accounts::account_name;
+pub use accounts::{Account, account};
 use dns::look_up;
 
 /// More than name services, TLS and ureq need together; it is mapped, not touched.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::context::{CheckContext, finding};
 use super::program;
 use crate::finding::{Finding, Severity};
+use crate::root::Root;
 
 /// Clocks of network file systems differ a little.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
@@ -40,7 +41,8 @@ fn behind(context: &CheckContext) -> Vec<Finding> {
          refused and everybody who is asked is denied (unavailable)",
         ahead.as_secs() / 60
     );
-    vec![finding(Severity::Warning, "clock-behind", file, what, FIX)]
+    let fix = fix(context.root);
+    vec![finding(Severity::Warning, "clock-behind", file, what, fix)]
 }
 
 fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
@@ -64,10 +66,28 @@ fn unsynchronised(context: &CheckContext) -> Vec<Finding> {
             "clock-unsynchronised",
             Path::new(""),
             what,
-            FIX,
+            fix(context.root),
         )
     }]
 }
 
-/// The command that keeps a clock right.
-pub const FIX: &str = "timedatectl set-ntp true";
+/// The command that keeps a clock right, by what is installed.
+pub fn fix(root: &Root) -> String {
+    // A fix depends on more files than its finding; of these, its text says enough.
+    root.recorded(|| command(root)).0
+}
+
+fn command(root: &Root) -> String {
+    let has = |unit: &&str| {
+        let folders = ["/usr/lib", "/lib", "/etc"];
+        let path = |folder| PathBuf::from(format!("{folder}/systemd/system/{unit}.service"));
+        folders.map(path).iter().any(|path| root.exists(path))
+    };
+    let others = ["chrony", "chronyd", "ntpsec", "ntpd", "openntpd"];
+    match others.iter().find(|unit| has(unit)) {
+        Some(unit) => format!("systemctl enable --now {unit}"),
+        None if has(&"systemd-timesyncd") => "timedatectl set-ntp true".to_owned(),
+        None if root.exists(Path::new("/etc/debian_version")) => "apt install chrony".to_owned(),
+        None => "install chrony, then: systemctl enable --now chronyd".to_owned(),
+    }
+}

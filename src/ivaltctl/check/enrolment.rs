@@ -7,7 +7,7 @@ use std::path::Path;
 use super::accepted::derived;
 use super::accounts::{self, Account};
 use super::context::{CheckContext, MISCONFIGURED, finding, problem_finding};
-use super::sudo;
+use super::{sshd, sudo};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::users::entries::{self, UserEntry};
@@ -269,7 +269,7 @@ impl UsersCheck<'_> {
         };
         let mut findings: Vec<_> = missing
             .iter()
-            .map(|account| self.not_enrolled(account))
+            .filter_map(|account| self.not_enrolled(account))
             .collect();
         let by_sudo = administrators.iter().any(|account| account.uid != 0);
         if by_sudo && missing.len() == administrators.len() && self.denies_unenrolled() {
@@ -284,9 +284,12 @@ impl UsersCheck<'_> {
     }
 
     /// A disabled user is denied whatever the policy says.
-    fn not_enrolled(&self, account: &Account) -> Finding {
+    fn not_enrolled(&self, account: &Account) -> Option<Finding> {
         let name = quote_log_value(account.name.as_bytes());
-        let services = self.context.services.join(", ");
+        let services = self.services_for(account).join(", ");
+        if services.is_empty() {
+            return None;
+        }
         let (state, fix) = match self.is_disabled(&account.name) {
             true => (
                 "disabled",
@@ -302,7 +305,16 @@ impl UsersCheck<'_> {
             )
         };
         let id = "privileged-not-enrolled";
-        finding(Severity::Warning, id, self.file, what, fix).concerning([&account.name])
+        let found = finding(Severity::Warning, id, self.file, what, fix);
+        Some(found.concerning([&account.name]))
+    }
+
+    /// Those that ask iVALT, and let the account in by its answer.
+    fn services_for(&self, account: &Account) -> Vec<&str> {
+        let services = self.context.services.iter().map(String::as_str);
+        let asks =
+            |service: &&str| *service != "sshd" || sshd::takes_answers_of(self.context, account);
+        services.filter(asks).collect()
     }
 }
 

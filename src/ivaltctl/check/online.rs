@@ -203,8 +203,14 @@ impl ApiCheck<'_> {
              everybody who is asked is denied (unavailable)",
             difference.as_secs() / 60
         );
-        (difference > clock::TOLERANCE)
-            .then(|| self.finding(Severity::Warning, "online-clock", &what, clock::FIX))
+        (difference > clock::TOLERANCE).then(|| {
+            self.finding(
+                Severity::Warning,
+                "online-clock",
+                &what,
+                &clock::fix(self.context.root),
+            )
+        })
     }
 
     /// The one operation that proves this host's key without a user's token.

@@ -5,6 +5,7 @@
 
 mod configuration;
 mod passing;
+mod root_login;
 pub mod version;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use ivalt_core::settings::{Settings, Tolerance};
 use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::{self, Entry};
 pub use passing::{KEY_LINE, KEY_METHODS, KEY_OR_PASSWORD_METHODS};
+pub use root_login::takes_answers_of;
 
 const METHODS: &str = "authenticationmethods";
 /// Read before the files of a package, and by hand alone.
@@ -104,6 +106,9 @@ fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Ve
             _ => found,
         }));
     }
+    findings.extend(derived(context.root, || {
+        root_login::barred(context, configuration)
+    }));
     findings
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{Notice, edited, is_running_sshd, not_read, read, reload, restore, write};
+use super::write::{Notice, edited, not_read, read, reload, restore, write};
 use super::{
     ask_unless, bytes_of, changed_meanwhile, event, refuse_unless_possible, service_json,
     service_name, sshd, system,
@@ -184,15 +184,17 @@ fn undo(
 
 /// An sshd that does not take the files as they were, for a reason that is not ours, would end at a reload.
 fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    let is_sshd = is_running_sshd(root, &state.service) && sshd_program::is_installed();
-    let Some(Refused(why)) = is_sshd.then(|| sshd::test(root).err()).flatten() else {
-        return reload(root, state);
+    let not_told = |error| match sshd::test(root) {
+        Ok(()) => Err(error),
+        Err(Refused(why)) => {
+            let command = sshd_program::reload_command(root);
+            Ok(Some(format!(
+                "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it \
+                 does, it asks for iVALT: correct its configuration, then: sshd -t && {command}"
+            )))
+        }
     };
-    let command = sshd_program::reload_command(root);
-    Ok(Some(format!(
-        "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it does, it \
-         asks for iVALT: correct its configuration, then: sshd -t && {command}"
-    )))
+    reload(root, state).or_else(not_told)
 }
 
 /// What was edited since `enable` is not thrown away: it is shown.

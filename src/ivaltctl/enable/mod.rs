@@ -5,7 +5,6 @@
 
 mod confirm;
 mod disable;
-mod listener;
 mod pam;
 mod plan;
 mod rollback;
@@ -263,14 +262,21 @@ fn apply(
         Err(Refused(worse)) => {
             event.record(Outcome::Failed(&why));
             output.set("changed", true);
-            format!("{why}; and it could not be put back: {worse}")
+            format!("{why}; {worse}")
         }
     }))
 }
 
 fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
-    restore(root, state, reload)??;
-    states.forget(&state.service)
+    let not_put_back =
+        |Refused(why): Refused| Refused(format!("and it could not be put back: {why}"));
+    let reloaded = restore(root, state, reload).map_err(not_put_back)?;
+    reloaded.map_err(|Refused(why)| {
+        Refused(format!(
+            "the files were put back, and sshd may still have the settings that it had: {why}"
+        ))
+    })?;
+    states.forget(&state.service).map_err(not_put_back)
 }
 
 /// What the system log says of it.

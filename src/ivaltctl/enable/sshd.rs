@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::listener::{Found, Listener};
+use crate::check::program;
 use crate::root::Root;
 use crate::sshd_config::{Setting, SshdConfig};
+use crate::sshd_listener::{Found, Listener};
 use crate::sshd_program::Verdict;
 use crate::{Refused, sshd_program};
 
 /// How long sshd has to begin anew; it does so within a second.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
 
 /// `sshd -t`
 ///
@@ -32,8 +35,8 @@ pub fn test(root: &Root) -> Result<(), Refused> {
     }
 }
 
-/// Has a running sshd read its settings, as `systemctl reload ssh` does; connections stay. Where none runs, there is
-/// nothing to reload, and that is returned.
+/// Has a running sshd read its settings; connections stay. Where none runs, nothing is called, not even at early boot, and
+/// what that means is returned.
 ///
 /// # Errors
 /// It runs, and does not have the new settings.
@@ -41,29 +44,25 @@ pub fn reload(root: &Root) -> Result<Option<String>, Refused> {
     if !sshd_program::is_installed() {
         return Ok(Some("sshd is not installed here; nothing to reload".into()));
     }
-    test(root)?;
     let effective = effective(root);
     match Listener::find(&effective)? {
-        Found::Listener(listener) => reload_listener(root, &listener, &effective).map(|()| None),
+        Found::Listener(listener) => {
+            test(root)?;
+            reload_listener(root, &listener, &effective).map(|()| None)
+        }
+        Found::Service(listener, service) => {
+            test(root)?;
+            restart_service(root, &listener, &service, &effective).map(|()| None)
+        }
         Found::NotRunning => Ok(Some(
             "sshd is not running; it reads its configuration when it starts".into(),
         )),
         Found::SocketActivated => Ok(Some(
-            "sshd is started for each connection, and reads its configuration then".into(),
+            "systemd listens and starts sshd for a connection; it reads its configuration then"
+                .into(),
         )),
         Found::Unknown(what) => Err(unknown(root, &what)),
     }
-}
-
-/// As [`reload`], where sshd may not be able to test its configuration, as while the system starts: where none runs,
-/// that does not matter.
-///
-/// # Errors
-/// It runs, and does not have the new settings.
-pub fn reload_if_running(root: &Root) -> Result<Option<String>, Refused> {
-    let runs =
-        sshd_program::is_installed() && Listener::find(&effective(root))? != Found::NotRunning;
-    if runs { reload(root) } else { Ok(None) }
 }
 
 /// Refuses where [`reload`] would not know what to reload.
@@ -97,21 +96,59 @@ fn unknown(root: &Root, what: &str) -> Refused {
 }
 
 fn reload_listener(root: &Root, old: &Listener, effective: &str) -> Result<(), Refused> {
-    let command = sshd_program::reload_command(root);
     let pid = old.pid;
     kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|error| {
+        let command = sshd_program::reload_command(root);
         Refused(format!(
             "sshd (process {pid}) could not be reloaded: {error}; {command}"
         ))
     })?;
+    let is_new = |found| matches!(found, Found::Listener(new) if new.has_begun_anew(old));
+    wait_until(old, effective, &sshd_program::reload_command(root), is_new)
+}
+
+/// Its sessions stay (`KillMode=process`), and so does the socket, in which connections wait meanwhile. Without the order of
+/// units: this may be called by one that ssh.service has to wait for. Without the limit of starts: systemd closes the socket
+/// of a service that is started for the sixth time within ten seconds.
+fn restart_service(
+    root: &Root,
+    old: &Listener,
+    service: &str,
+    effective: &str,
+) -> Result<(), Refused> {
+    let systemctl = |arguments: &[&str]| program::run(root, &SYSTEMCTL, arguments);
+    systemctl(&["reset-failed", service]);
+    let restart = ["--job-mode=ignore-dependencies", "try-restart", service];
+    // A slow machine may take longer than the time limit of programs.
+    if let Some(printed) = systemctl(&restart).filter(|printed| !printed.success) {
+        return Err(Refused(format!(
+            "sshd (process {}) could not be restarted: {}; systemctl try-restart {service}",
+            old.pid,
+            printed.errors.trim()
+        )));
+    }
+    let command = format!("systemctl try-restart {service}");
+    wait_until(old, effective, &command, |found| match found {
+        Found::Service(new, _) => new.pid != old.pid,
+        found => found == Found::SocketActivated,
+    })
+}
+
+fn wait_until(
+    old: &Listener,
+    effective: &str,
+    command: &str,
+    is_new: impl Fn(Found) -> bool,
+) -> Result<(), Refused> {
     let begin = Instant::now();
     while begin.elapsed() < RELOAD_TIMEOUT {
-        match Listener::find(effective)? {
-            Found::Listener(new) if new.has_begun_anew(old) => return Ok(()),
-            _ => sleep(Duration::from_millis(50)),
+        if is_new(Listener::find(effective)?) {
+            return Ok(());
         }
+        sleep(Duration::from_millis(50));
     }
     Err(Refused(format!(
-        "sshd (process {pid}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {command}"
+        "sshd (process {}) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; {command}",
+        old.pid
     )))
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use super::saved_state::{Change, SavedState};
 use super::sshd;
 use crate::root::Root;
-use crate::{Refused, check, pam_stack, system_error};
+use crate::{Refused, check, pam_stack, sshd_program, system_error};
 
 /// The folder of a new file, which [`restore`] removes again.
 fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
@@ -59,6 +59,10 @@ pub fn write<'a>(
         put_all(is_of_pam)?;
     }
     put_all(is_of_sshd)?;
+    // One that is stopped has to start with them.
+    if is_running_sshd(root, &state.service) && sshd_program::is_installed() {
+        sshd::test(root)?;
+    }
     let notice = reload(root, state)?;
     if !only_adds(state) {
         put_all(is_of_pam)?;

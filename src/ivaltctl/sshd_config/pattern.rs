@@ -39,6 +39,19 @@ fn exists(root: &Root, path: &Path) -> bool {
     }
 }
 
+/// A pattern of names as `match_pattern` of OpenSSH's match.c takes it: only `*` and `?` are special.
+pub fn matches_name(pattern: &str, name: &str) -> bool {
+    let mut written = String::new();
+    for c in pattern.chars() {
+        match c {
+            '*' if written.ends_with('*') => {}
+            '*' | '?' => written.push(c),
+            _ => written += &Pattern::escape(&c.to_string()),
+        }
+    }
+    Pattern::new(&written).is_ok_and(|pattern| pattern.matches(name))
+}
+
 /// A pattern that cannot be read is a name.
 fn matches(pattern: &str, name: &str) -> bool {
     let options = MatchOptions {

@@ -82,3 +82,34 @@ fn the_fix_of_a_proxy_is_a_line_of_the_settings() {
         .check()
         .gives("fixed", &[]);
 }
+
+/// `timedatectl set-ntp` fails where nothing is installed that it could start.
+#[test]
+fn the_fix_of_a_clock_fits_what_is_installed() {
+    let fix = |files: &[&str]| {
+        let system = System::healthy();
+        files.iter().for_each(|file| drop(system.write(file, "")));
+        let checked = written_in(&system, USERS, 3600).check();
+        checked.findings()[0]["fix"].as_str().unwrap().to_owned()
+    };
+    let timesyncd = "usr/lib/systemd/system/systemd-timesyncd.service";
+    let (debian, install) = (
+        "etc/debian_version",
+        "install chrony, then: systemctl enable --now chronyd",
+    );
+    assert_eq!(fix(&[]), install);
+    assert_eq!(fix(&[debian]), "apt install chrony");
+    assert_eq!(fix(&[debian, timesyncd]), "timedatectl set-ntp true");
+    assert_eq!(
+        fix(&[debian, timesyncd, "lib/systemd/system/chrony.service"]),
+        "systemctl enable --now chrony"
+    );
+    assert_eq!(
+        fix(&["usr/lib/systemd/system/chronyd.service"]),
+        "systemctl enable --now chronyd"
+    );
+    assert_eq!(
+        fix(&[debian, "usr/lib/systemd/system/ntpsec.service"]),
+        "systemctl enable --now ntpsec"
+    );
+}

@@ -8,6 +8,7 @@ mod hosts;
 mod module_file;
 mod online;
 mod report;
+mod root_login;
 mod services;
 mod settings;
 mod sshd;

@@ -33,6 +33,7 @@ pub struct Configuration {
     pub main: PathBuf,
     /// What a finding must say about where this comes from.
     pub source: &'static str,
+    files: SshdConfig,
 }
 
 impl Configuration {
@@ -58,17 +59,29 @@ impl Configuration {
             }
             None => FROM_FILES,
         };
-        let matches = files.blocks.iter().map(|criteria| {
-            let mut of_block = global.clone();
-            of_block.extend(of_blocks(&files, criteria));
-            (criteria.join(" "), of_block)
-        });
-        Some(Self {
-            matches: matches.collect(),
+        let mut configuration = Self {
+            matches: Vec::new(),
             main: files.main.clone(),
             global,
             source,
-        })
+            files,
+        };
+        let blocks = configuration.blocks().iter();
+        let matches = blocks.map(|criteria| (criteria.join(" "), configuration.meeting(criteria)));
+        configuration.matches = matches.collect();
+        Some(configuration)
+    }
+
+    /// The criteria of each `Match` block, such as `User alice`.
+    pub fn blocks(&self) -> &[Vec<String>] {
+        &self.files.blocks
+    }
+
+    /// For connections that meet these criteria and no others.
+    pub fn meeting(&self, criteria: &[String]) -> Values {
+        let mut values = self.global.clone();
+        values.extend(of_blocks(&self.files, criteria));
+        values
     }
 }
 
