@@ -2,7 +2,7 @@
 # `ivaltctl check --accept` and `--retract` on a system with the real sshd and sudo.
 
 accepted=/etc/ivalt/accepted.toml
-bypass=sshd-methods-bypass:/etc/ssh/sshd_config
+bypass='sshd-methods-bypass:/etc/ssh/sshd_config'
 
 # Members of sftponly log in by key alone, and that is meant.
 sftp_by_key_alone() {

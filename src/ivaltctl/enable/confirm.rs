@@ -26,10 +26,9 @@ pub fn confirm(args: &ConfirmArgs, config: &Path) -> Exit {
 fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
     let root = Root::this_machine()?;
     let states = StateDir::create(&root)?.lock()?;
-    let mut pending = pending(&states)?;
+    let (mut pending, mut refused) = pending(&states)?;
     let findings = check::findings(&root, &system_error::absolute(config)?);
     show(&root, &pending, &findings, output);
-    let mut refused = Vec::new();
     for state in &mut pending {
         let judged = judge(&root, state, &findings).and_then(|()| keep(&root, &states, state));
         match judged {
@@ -52,17 +51,24 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
     }
 }
 
-fn pending(states: &StateDir) -> Result<Vec<SavedState>, Refused> {
-    let (pending, others): (Vec<_>, Vec<_>) = states
-        .all()?
-        .into_iter()
-        .partition(|state| state.phase == Phase::Pending);
-    if !pending.is_empty() {
-        return Ok(pending);
+/// What is pending, and why the saved states of others cannot be used: that stops nobody else.
+fn pending(states: &StateDir) -> Result<(Vec<SavedState>, Vec<String>), Refused> {
+    let mut pending = Vec::new();
+    let mut refused = Vec::new();
+    let mut late = None;
+    for service in states.services()? {
+        match states.load(&service) {
+            Ok(Some(state)) if state.phase == Phase::Pending => pending.push(state),
+            Ok(Some(state)) if state.phase == Phase::RolledBack => late = late.or(Some(service)),
+            Ok(_) => {}
+            Err(Refused(why)) => refused.push(format!("{service}: not confirmed: {why}")),
+        }
     }
-    let late = others.iter().find(|state| state.phase == Phase::RolledBack);
-    Err(Refused(late.map_or("nothing is waiting for a confirmation".into(), |state| {
-        format!("too late: {0} was not confirmed in time, and everything was put back; start again: ivaltctl enable {0}", state.service)
+    if !pending.is_empty() || !refused.is_empty() {
+        return Ok((pending, refused));
+    }
+    Err(Refused(late.map_or("nothing is waiting for a confirmation".into(), |service| {
+        format!("too late: {service} was not confirmed in time, and everything was put back; start again: ivaltctl enable {service}")
     })))
 }
 

@@ -178,3 +178,19 @@ fn a_finding_is_named_and_one_that_is_accepted_or_a_warning_stops_nothing() {
     });
     assert_eq!(judged(&system, &[finding]), Ok(()));
 }
+
+#[test]
+fn a_saved_state_that_cannot_be_used_stops_no_other_service() {
+    let (dir, root, state) = enabled("sudo");
+    let states = StateDir::create(&root).unwrap().lock().unwrap();
+    states.save(&state).unwrap();
+    write(&dir, "/var/lib/ivalt/login.json", "{");
+    let (pending, refused) = pending(&states).unwrap();
+    assert_eq!(pending, [state]);
+    let path = root.shown(Path::new("/var/lib/ivalt/login.json"));
+    assert_eq!(refused.len(), 1);
+    assert!(
+        refused[0].starts_with(&format!("login: not confirmed: {path}: ")),
+        "{refused:?}"
+    );
+}
