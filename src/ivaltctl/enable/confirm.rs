@@ -216,4 +216,4 @@ fn keep(root: &Root, states: &LockedStateDir, state: &mut SavedState) -> Result<
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

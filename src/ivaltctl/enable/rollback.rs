@@ -17,6 +17,7 @@ use super::write::{not_read, read, reload, restore};
 use crate::audit::{self, Outcome};
 use crate::check::program;
 use crate::root::Root;
+use crate::sshd_listener::is_systemd;
 use crate::system_error::reason;
 use crate::utc::utc;
 use crate::{Exit, Refused, terminal};
@@ -115,18 +116,13 @@ fn under_systemd(service: &str) -> Result<Option<String>, Refused> {
     silent(&mut run);
     let mut runs = || run.status().is_ok_and(|status| status.success());
     // The unit of an earlier one goes away soon after its process.
-    let begun = is_systemd_running() && (0..5).any(|_| runs() || pause());
+    let begun = is_systemd() && (0..5).any(|_| runs() || pause());
     Ok(begun.then_some(unit))
 }
 
 fn pause() -> bool {
     sleep(Duration::from_millis(200));
     false
-}
-
-/// As sd_booted(3).
-fn is_systemd_running() -> bool {
-    Path::new("/run/systemd/system").exists()
 }
 
 /// Why the next start of the system would not put back what is pending, if it would not.
@@ -136,7 +132,7 @@ pub fn cancelled_by_reboot(root: &Root) -> Option<String> {
     let is_enabled = || program::output(root, &SYSTEMCTL, &["is-enabled", &unit]).is_some();
     let why = if !root.is_this_machine() {
         return None;
-    } else if !is_systemd_running() {
+    } else if !is_systemd() {
         "systemd does not run here".to_owned()
     } else if !is_enabled() {
         format!("{unit} is not enabled; to change that: systemctl enable {unit}")
@@ -397,3 +393,6 @@ fn keep_edited(states: &LockedStateDir, root: &Root, state: &SavedState) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

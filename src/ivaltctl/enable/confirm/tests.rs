@@ -11,11 +11,11 @@ use crate::enable::plan;
 use crate::enable::tests::system;
 use crate::finding::{Acceptance, Accepted, Severity};
 
-const PAM: &str = "/etc/pam.d/sshd";
-const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
+pub const PAM: &str = "/etc/pam.d/sshd";
+pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
 
 /// A system with sshd and sudo, enabled.
-fn enabled(service: &str) -> (TempDir, Root, SavedState) {
+pub fn enabled(service: &str) -> (TempDir, Root, SavedState) {
     let include = "@include common-auth\n";
     let (dir, root) = system(&[
         ("/etc/os-release", "ID=debian\n"),
