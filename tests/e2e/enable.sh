@@ -569,6 +569,65 @@ kill_at_every() {
     [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/captured")"
 }
 
+# Killed between any two steps, the sshd that runs and the one after a power cut let nobody in who has less than was enough
+# before or is enough afterwards.
+enable_sshd_is_never_more_open_between_two_writes_case() {
+    untouched_system
+    visitor_has_the_key
+    # Keys alone; from then on also a password and a token.
+    sed -i '1a PasswordAuthentication no' /etc/ssh/sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    reload_sshd
+    never_more_open password token
+    # A key or a password; from then on a key and a token.
+    without_an_end_at_wrong_passwords
+    never_more_open token
+}
+
+# `never_more_open FACTOR…`: none of these alone is enough, neither on the way there nor on the way back.
+never_more_open() {
+    local call number
+    for call in '/^rename' '/^kill$'; do
+        for number in {1..9}; do
+            ! killed_at "$call" "$number" enable sshd --yes --confirm-within 60s || break
+            none_is_enough "enable, killed at $call $number" "$@"
+            # Nothing to disable where it was killed before its first step.
+            capture ivaltctl disable sshd --yes || true
+        done
+        run_ivaltctl 0 confirm
+        [[ $number -gt 1 ]] || fault "enable was never killed at $call"
+        for number in {1..9}; do
+            ! killed_at "$call" "$number" disable sshd --yes || break
+            none_is_enough "disable, killed at $call $number" "$@"
+            capture ivaltctl disable sshd --yes || true
+            run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+        done
+        [[ $number -gt 1 ]] || fault "disable was never killed at $call"
+        expect_untouched --exclude='.*.new'
+    done
+}
+
+# `killed_at SYSTEM_CALL NUMBER ARGUMENT…`: fails if it was.
+killed_at() { capture strace -o /dev/null -e "trace=$1" -e "inject=$1:signal=KILL:when=$2" ivaltctl "${@:3}"; }
+
+# `none_is_enough WHEN FACTOR…`
+none_is_enough() {
+    local sshd factor
+    for sshd in 'the sshd that runs' 'the sshd of the next start'; do
+        for factor in "${@:2}"; do
+            case $factor in
+                password) answers "$alice_password" ;;
+                token) answers accept-1 accept-2 ;;
+            esac
+            run_as visitor ssh alice@localhost whoami
+            [[ $status -eq 255 ]] || fault "$1: for $sshd a $factor alone is enough"
+        done
+        stop_sshd
+        /usr/sbin/sshd
+        wait_for sshd test -s /run/sshd.pid
+    done
+}
+
 # With the change nobody could log in, so nothing is changed.
 enable_refuses_what_would_lock_out_case() {
     untouched_system
@@ -625,6 +684,7 @@ disable_shows_what_somebody_changed_case() {
 
 # A stand-in for systemd, which runs what it is told to run, and says that every unit is enabled.
 systemd_runs() {
+    # shellcheck disable=SC2016 # for the other shell
     printf '%s\n' '#!/bin/bash' 'while [[ $1 != -- ]]; do shift; done' 'setsid "${@:2}" </dev/null >>/run/journal 2>&1 &' >"$sandbox/systemd-run"
     printf '%s\n' '#!/bin/sh' >"$sandbox/systemctl"
     chmod 0755 "$sandbox/systemd-run" "$sandbox/systemctl"
@@ -761,6 +821,98 @@ enable_confirm_disable_in_json_case() {
     expect_untouched
 }
 
+# A power cut between two writes, somebody's copy, or a rollback that is under way: that service stays pending, the others
+# are confirmed.
+confirm_refuses_what_is_as_before_case() {
+    untouched_system
+    local by
+    by=$(tester)
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    cp "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
+    start_recording
+    run_json 1 confirm
+    # shellcheck disable=SC2016 # no command
+    local why='sshd: not confirmed: /etc/pam.d/sshd is as it was before `ivaltctl enable`; put everything back: ivaltctl disable sshd; then begin again: ivaltctl enable sshd'
+    expect_json "{\"changed\":true,\"done\":\"confirmed\",\"refused\":\"$why\",\"services\":[{\"files\":[\"/etc/ssh/sshd_config.d/00-ivalt.conf\",\"/etc/pam.d/sshd\"],\"service\":\"sshd\",\"state\":\"pending\",\"until\":T},{\"files\":[\"/etc/pam.d/sudo\",\"/etc/pam.d/sudo-i\"],\"service\":\"sudo\",\"state\":\"confirmed\",\"until\":null}]}"
+    [[ $(cat "$terminal/errors") == "ivaltctl: $why" ]] || fault "$(cat "$terminal/errors")"
+    expect_changes_logged "confirm service=sudo by=$by outcome=done"
+    run_ivaltctl 1 confirm
+    expect_captured "$why"
+    expect_changes_logged "confirm service=sudo by=$by outcome=done"
+    # What it offers works, with half of the change and with a folder that is gone.
+    run_ivaltctl 0 disable sshd --yes
+    rm -r /etc/ssh/sshd_config.d
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    rm -r /etc/ssh/sshd_config.d
+    run_ivaltctl 1 confirm
+    # shellcheck disable=SC2016 # no command
+    expect_captured 'sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before `ivaltctl enable`; put everything back: ivaltctl disable sshd; then begin again: ivaltctl enable sshd'
+    run_ivaltctl 0 disable sshd --yes
+    mkdir /etc/ssh/sshd_config.d
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 0 confirm
+    expect_captured 'sshd: iVALT stays enabled'
+    run_ivaltctl 0 disable --all --yes
+    expect_untouched
+}
+
+# Refused because of what somebody did to sshd meanwhile; the rollback still comes. Other edits are shown and kept.
+confirm_refuses_what_check_finds_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
+    echo '# a word of my own' >>/etc/pam.d/sudo
+    sed -i '/^UsePAM/s/yes/no/' /etc/ssh/sshd_config.d/00-ivalt.conf
+    run_ivaltctl 1 confirm
+    expect_captured '+# a word of my own'
+    expect_captured '+UsePAM no'
+    expect_captured 'lets in /etc/ssh/sshd_config.d/00-ivalt.conf:2 [sshd-pam-off]'
+    expect_captured 'sudo: iVALT stays enabled'
+    expect_captured 'sshd: not confirmed: somebody is let in or locked out: sshd-pam-off in /etc/ssh/sshd_config.d/00-ivalt.conf:2; fix that as shown above, and run this again, or undo the edits shown above, and put everything back: ivaltctl disable sshd; or, where it is meant: ivaltctl check --accept ID:FILE --because TEXT'
+    grep -q '"pending"' /var/lib/ivalt/sshd.json || fault 'sshd is not pending'
+    grep -q '^# a word of my own$' /etc/pam.d/sudo || fault 'the edit is gone'
+    wait_for 'the end of the waiter' no_waiter_runs
+    run_ivaltctl 1 confirm
+    expect_captured 'too late: sshd was not confirmed in time'
+    sed -i '$d' /etc/pam.d/sudo
+    # The settings are those of --config, as for `enable`.
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    run_ivaltctl 1 confirm --config /etc/ivalt/none.toml
+    expect_captured 'sshd: not confirmed: somebody is let in or locked out: '
+    expect_captured ' in /etc/ivalt/none.toml'
+    run_ivaltctl 0 confirm
+    run_ivaltctl 0 disable --all --yes
+    expect_untouched
+}
+
+# The lock decides: `confirm` is typed while the rollback writes. strace makes each of its renames take a while.
+confirm_while_the_rollback_writes_case() {
+    untouched_system
+    strace -f -o /dev/null -e trace=/^rename -e 'inject=/^rename:delay_enter=2s' \
+        ivaltctl enable sudo --yes --confirm-within 8s >"$terminal/captured" 2>&1 </dev/null &
+    wait_for 'the change' grep -q pam_ivalt /etc/pam.d/sudo-i
+    wait_for 'the first file that is back' one_of_sudo_is_back
+    run_ivaltctl 1 confirm
+    expect_captured 'too late: sudo was not confirmed in time, and everything was put back; start again: ivaltctl enable sudo'
+    wait_for 'the end of the waiter' no_waiter_runs
+    expect_untouched
+}
+one_of_sudo_is_back() {
+    cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo || cmp -s "$sandbox/untouched/pam.d/sudo-i" /etc/pam.d/sudo-i
+}
+
+# What a power cut may undo is not said to stay.
+confirm_that_is_not_on_the_disk_case() {
+    untouched_system
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    capture strace -o /dev/null -P /var/lib/ivalt -e trace=/^fsync -e inject=/^fsync:error=EIO ivaltctl confirm && fault 'confirmed'
+    expect_captured 'sudo: it is not certain that iVALT stays enabled: /var/lib/ivalt/sudo.json: cannot be used: it cannot be synced (Input/output error): the change is made, and a power cut may undo it; look for errors of that disk: dmesg'
+    expect_not_captured 'sudo: iVALT stays enabled'
+    run_ivaltctl 0 disable sudo --yes
+    expect_untouched
+}
+
 # Every file and folder: inode, mode, owner, size, and when content and attributes changed.
 facts_of_the_system() {
     find /etc /var/lib -printf '%p %i %m %u:%g %s %T@ %C@\n' | sort
@@ -863,15 +1015,16 @@ expect_enabled() {
 enable_rollback_without_a_waiter_case() {
     untouched_system
     visitor_has_the_key
-    start_recording
-    local by
-    by=$(tester)
     run_ivaltctl 0 rollback
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     cp -a /etc "$sandbox/pending"
+    run_ivaltctl 1 check
+    expect_not_captured rollback-not-waiting
     run_ivaltctl 0 rollback
+    # shellcheck disable=SC2016 # no command
     expect_captured 'sshd: left alone: a process waits for `ivaltctl confirm`'
+    # shellcheck disable=SC2016 # no command
     expect_captured 'sudo: left alone: a process waits for `ivaltctl confirm`'
     diff -r "$sandbox/pending/pam.d" /etc/pam.d || fault 'a living waiter was overruled'
     pkill -KILL -x ivaltctl
@@ -882,16 +1035,13 @@ enable_rollback_without_a_waiter_case() {
     expect_captured 'sshd: not confirmed before the machine went down; put back: /etc/ssh/sshd_config.d/00-ivalt.conf, /etc/pam.d/sshd'
     expect_captured 'sudo: not confirmed, and the process that waited has ended; put back: /etc/pam.d/sudo, /etc/pam.d/sudo-i'
     expect_untouched
+    expect_changes_logged 'rollback service=sshd by=ivaltctl-rollback outcome=done' \
+        'rollback service=sudo by=ivaltctl-rollback outcome=done'
     key_alone_is_enough
     run_ivaltctl 1 confirm
     expect_captured 'too late'
     run_ivaltctl 0 rollback
     [[ ! -s $terminal/captured ]] || fault "$(cat "$terminal/captured")"
-    expect_changes_logged \
-        "enable service=sudo by=$by outcome=done" \
-        "enable service=sshd by=$by outcome=done" \
-        'rollback service=sshd by=ivaltctl-rollback outcome=done' \
-        'rollback service=sudo by=ivaltctl-rollback outcome=done'
 }
 
 # As after a power cut between two writes; and without a boot id, as older versions saved it.
@@ -901,7 +1051,14 @@ enable_rollback_of_half_an_enable_case() {
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     pkill -KILL -x ivaltctl
     wait_for 'the end of the waiter' no_waiter_runs
+    run_ivaltctl 1 check
+    expect_captured 'sshd was enabled and not confirmed, and the process that would put it back has ended: it stays so while the system runs'
+    expect_captured 'fix: where logins work: ivaltctl confirm'
+    expect_captured 'fix: where they do not: ivaltctl disable sshd'
     cp "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
+    run_ivaltctl 2 check
+    expect_captured 'locks out /var/lib/ivalt/sshd.json [rollback-not-waiting]'
+    expect_captured 'only a part of it is written, not /etc/pam.d/sshd'
     sed -i '/"boot"/d; s/,$/&/' /var/lib/ivalt/sshd.json
     python3 -c 'import json; p = "/var/lib/ivalt/sshd.json"; s = open(p).read(); s = s.rstrip("} \n,"); open(p, "w").write(s + "}\n")'
     run_ivaltctl 0 rollback
@@ -930,6 +1087,8 @@ enable_rollback_of_what_it_can_case() {
     chmod 0600 /var/lib/ivalt/login.json
     cp -a /var/lib/ivalt/sudo.json /var/lib/ivalt/copy.json
     chmod 0644 /var/lib/ivalt/rollback-sshd.lock
+    run_ivaltctl 1 check
+    expect_captured 'warning /var/lib/ivalt/login.json [saved-state-unusable]'
     run_ivaltctl 1 rollback
     expect_captured 'ivaltctl: copy: /var/lib/ivalt/copy.json: is the saved state of sudo, by another name; inspect it, then move it away'
     expect_captured 'ivaltctl: login: /var/lib/ivalt/login.json: EOF while parsing'
@@ -970,6 +1129,7 @@ enable_rollback_says_what_it_does_case() {
     systemd_runs
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     expect_captured 'Until when: systemctl status ivaltctl-rollback-sudo'
+    # shellcheck disable=SC2016 # no command
     grep -qx 'sudo: waiting for `ivaltctl confirm` until 20[0-9-]*T[0-9:]*Z; without it, everything is put back' /run/journal || fault "$(cat /run/journal)"
     run_ivaltctl 0 confirm
     wait_for 'the end of the waiter' no_waiter_runs

@@ -189,8 +189,10 @@ uninstall_purges_its_own_files_alone_case() {
     local name
     prepare_build
     run_script 0 install
-    for name in users directory accepted hr; do touch "$destdir/etc/ivalt/$name.toml" "$destdir/etc/ivalt"/."$name".toml.{lock,new}; done
-    touch "$destdir/etc/ivalt"/{ca.pem,mine.toml}
+    for name in users directory accepted hr; do
+        touch "$destdir/etc/ivalt/$name.toml" "$destdir/etc/ivalt/.$name.toml.lock" "$destdir/etc/ivalt/.$name.toml.new"
+    done
+    touch "$destdir/etc/ivalt/ca.pem" "$destdir/etc/ivalt/mine.toml"
     mkdir -p "$destdir/var/lib/ivalt/recovery/alice" "$destdir/run/ivalt/push"
     run_script 0 uninstall --purge
     expect_captured "uninstalled; what is left in $destdir/etc/ivalt is not pam_ivalt's"

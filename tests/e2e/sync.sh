@@ -145,6 +145,23 @@ sync_of_the_installed_module_case() {
 	END
 }
 
+# What the package's own script writes, and what it has pam-auth-update write.
+sync_of_the_postinst_case() {
+    install -D "$sandbox/conf/users.toml" /usr/share/libpam-ivalt/users.toml
+    rm /etc/ivalt/users.toml
+    trace_of 'no such sentence' env DEBIAN_FRONTEND=noninteractive sh "$sandbox/debian/libpam-ivalt.postinst" configure
+    [[ $(tail -n 1 "$sandbox/steps") == 'sync /etc/pam.d' ]] || fault "pam.d is not synced: $(cat "$sandbox/steps")"
+    grep -qx 'sync /etc/pam.d/common-auth' "$sandbox/steps" || fault 'common-auth is not synced'
+    grep -E '/etc/ivalt|^sync /etc$' "$sandbox/steps" | sponge_into "$sandbox/steps"
+    expect_steps <<-'END'
+		sync /etc/ivalt/.users.toml.dpkg-new
+		rename /etc/ivalt/users.toml
+		sync /etc/ivalt
+		sync /etc
+	END
+    cmp -s "$sandbox/conf/users.toml" /etc/ivalt/users.toml || fault 'not the sample'
+}
+
 sponge_into() {
     local text
     text=$(cat)

@@ -33,8 +33,15 @@ installed() {
     expect_same /etc/ivalt/users.toml "$sandbox/conf/users.toml"
     expect_same /etc/ivalt/ivalt.toml "$sandbox/conf/ivalt.toml"
     expect_file "$(module)" 644
+    expect_unit_enabled
     [[ $(ivaltctl --version) == "ivaltctl $version" ]] || fault "ivaltctl is $(ivaltctl --version)"
     report
+}
+
+# By deb-systemd-helper, which needs no systemd that runs.
+expect_unit_enabled() {
+    [[ /etc/systemd/system/sysinit.target.wants/ivaltctl-rollback.service -ef /usr/lib/systemd/system/ivaltctl-rollback.service ]] ||
+        fault "the unit is not enabled: $(find /etc/systemd /usr/lib/systemd -name 'ivaltctl*' 2>&1)"
 }
 
 module() { echo "/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu/security/pam_ivalt.so"; }
@@ -87,8 +94,9 @@ expect_removed() {
 }
 
 installed_again() {
-    step 'installed again, the settings are kept, and nothing is enabled'
+    step 'installed again, the settings are kept, and nothing but the unit is enabled'
     apt install "$deb" || fault "apt: $(cat "$terminal/captured")"
+    expect_unit_enabled
     expect_pam_as_shipped
     expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
     expect_same /etc/ivalt/ivalt.toml "$sandbox/settings/ivalt.toml"

@@ -1,8 +1,9 @@
 //! `ivaltctl confirm`: what `enable` changed stays, service by service, where it is there and nothing is wrong with it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
-use super::saved_state::{Change, LockedStateDir, Phase, SavedState, StateDir};
+use super::saved_state::{Change, FOLDER, LockedStateDir, Phase, SavedState, StateDir};
 use super::write::{edited, is_of_pam, not_read, not_written, read};
 use super::{event, service_json};
 use crate::audit::Outcome;
@@ -159,7 +160,7 @@ fn stops(root: &Root, state: &SavedState, finding: &Finding) -> bool {
     finding.is_dangerous() && !is_of_others(root, state, finding)
 }
 
-/// Whether a finding is in a file that only other services read: in pam.d, of sshd or of sudo.
+/// Whether a finding is in a file that only other services read, in pam.d, of sshd or of sudo, or in their saved state.
 fn is_of_others(root: &Root, state: &SavedState, finding: &Finding) -> bool {
     let Some(file) = &finding.file else {
         return false;
@@ -167,6 +168,9 @@ fn is_of_others(root: &Root, state: &SavedState, finding: &Finding) -> bool {
     let is_below = |folders: &[&str]| folders.iter().any(|folder| file.starts_with(folder));
     if is_below(&FOLDERS) {
         return !reads(root, state, file);
+    }
+    if is_below(&[FOLDER]) {
+        return file.file_stem() != Some(OsStr::new(&state.service));
     }
     if is_below(&["/etc/ssh", "/usr/etc/ssh"]) {
         return state.service != "sshd";

@@ -190,7 +190,8 @@ fn reload_restored(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
             let command = sshd_program::reload_command(root);
             Ok(Some(format!(
                 "{why}; the files are as they were before, and sshd was not told to read them, since it would end; until it \
-                 does, it asks for iVALT: correct its configuration, then: sshd -t && {command}"
+                 does, it has the settings of `enable` while PAM does not ask for iVALT, so a password alone may be enough: \
+                 correct its configuration, then: sshd -t && {command}"
             )))
         }
     };

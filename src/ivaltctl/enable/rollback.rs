@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::is_unwritten;
 use super::saved_state::{FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
 use super::watch::Watch;
-use super::write::{Notice, is_running_sshd, not_read, read, restore};
-use super::{is_unwritten, sshd};
+use super::write::{not_read, read, reload, restore};
 use crate::audit::{self, Outcome};
 use crate::check::program;
 use crate::root::Root;
@@ -374,7 +374,7 @@ fn put_back(
     why: &str,
 ) -> Result<(), Refused> {
     keep_edited(states, root, state)?;
-    restore(root, state, reload_if_running)??;
+    restore(root, state, reload)??;
     states.save(&SavedState {
         phase: Phase::RolledBack,
         ..state.clone()
@@ -383,14 +383,6 @@ fn put_back(
     let files = files.collect::<Vec<_>>().join(", ");
     say(&state.service, format_args!("{why}; put back: {files}"));
     Ok(())
-}
-
-/// While the system starts, sshd may not even be able to test its configuration.
-fn reload_if_running(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    match is_running_sshd(root, &state.service) {
-        true => sshd::reload_if_running(root),
-        false => Ok(None),
-    }
 }
 
 fn keep_edited(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {

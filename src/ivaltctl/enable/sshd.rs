@@ -65,17 +65,6 @@ pub fn reload(root: &Root) -> Result<Option<String>, Refused> {
     }
 }
 
-/// As [`reload`], where sshd may not be able to test its configuration, as while the system starts: where none runs,
-/// that does not matter.
-///
-/// # Errors
-/// It runs, and does not have the new settings.
-pub fn reload_if_running(root: &Root) -> Result<Option<String>, Refused> {
-    let runs =
-        sshd_program::is_installed() && Listener::find(&effective(root))? != Found::NotRunning;
-    if runs { reload(root) } else { Ok(None) }
-}
-
 /// Refuses where [`reload`] would not know what to reload.
 ///
 /// # Errors

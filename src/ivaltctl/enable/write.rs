@@ -10,7 +10,8 @@
 //! | sshd's settings alone | never: a password alone would let in, also where only keys did | first of all: key and password |
 //! | both | as enabled | as enabled |
 //!
-//! The way back goes through the same states. With the rollback at the start of the system each of them is as before.
+//! The way back goes through the same states. What waits for a confirmation is as before once the start of the system has
+//! rolled it back; what a `disable` has left, another puts back.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;

@@ -143,6 +143,7 @@ fn a_finding_stops_the_services_that_it_concerns() {
         (Some("/usr/lib/pam.d/login"), &[]),
         (Some("/etc/ssh/sshd_config"), &["sshd"]),
         (Some("/usr/etc/ssh/sshd_config"), &["sshd"]),
+        (Some("/var/lib/ivalt/sshd.json"), &["sshd"]),
         (Some("/etc/sudoers"), &["sudo"]),
         (Some("/etc/sudoers.d/90-cloud"), &["sudo"]),
     ] {

@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# Every way sshd runs on Debian: `ivaltctl enable`, `confirm`, `disable` and the rollback are in force at once, and a
+# session that was open before stays.
+
+ssh_service_case() { sshd_runs_by 'systemctl is-active ssh.service'; }
+
+# Debian 13's own, which is Debian 12's: Accept=no. One sshd takes all connections, with systemd's socket.
+ssh_socket_case() {
+    sshd_runs_by 'systemctl disable --now ssh.service
+        systemctl enable --now ssh.socket'
+}
+
+# As after a boot with both enabled: systemd gives the socket to ssh.service at its start.
+ssh_socket_and_service_case() {
+    sshd_runs_by 'systemctl stop ssh.service
+        systemctl enable --now ssh.socket
+        systemctl start ssh.service'
+}
+
+# Debian 11's ssh.socket: a process for each connection.
+ssh_socket_for_each_connection_case() {
+    sshd_runs_by 'systemctl disable --now ssh.service
+        cp /usr/lib/systemd/system/sshd@.service /etc/systemd/system/ssh@.service
+        mkdir /etc/systemd/system/ssh.socket.d
+        printf "[Socket]\nAccept=yes\n" >/etc/systemd/system/ssh.socket.d/accept.conf
+        systemctl daemon-reload
+        systemctl enable --now ssh.socket'
+}
+
+# systemd closes the socket of a service that is started too often; ours do not count.
+sshd_runs_by() {
+    start_from installed
+    guest "$(declare -f way_works expect_session restarts_do_not_count)
+        write_ivalt_settings
+        $1
+        way_works
+        restarts_do_not_count"
+}
+
+way_works() {
+    answers ''
+    run_as visitor ssh -f -i visitor.key -o PreferredAuthentications=publickey alice@localhost 'exec sleep 4321'
+    run_ivaltctl 0 enable sshd --yes
+    expect_logins_with_ivalt
+    expect_session
+    run_ivaltctl 0 confirm
+    expect_captured 'sshd: iVALT stays enabled'
+    expect_logins_with_ivalt
+    run_ivaltctl 0 disable sshd --yes
+    expect_logins_without_ivalt
+    run_ivaltctl 0 enable sshd --yes --confirm-within 30s
+    answers ''
+    by_key alice
+    expect_refused 255
+    wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
+    wait_for 'the end of the waiter' bash -c '! pgrep -x ivaltctl >/dev/null'
+    expect_logins_without_ivalt
+    expect_session
+}
+
+expect_session() { pgrep -u alice -f '^sleep 4321$' >/dev/null || fault 'the session has ended'; }
+
+restarts_do_not_count() {
+    mkdir -p /etc/systemd/system/ssh.service.d
+    printf '[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n' >/etc/systemd/system/ssh.service.d/limit.conf
+    systemctl daemon-reload
+    for _ in 1 2 3; do
+        run_ivaltctl 0 enable sshd --yes
+        run_ivaltctl 0 disable sshd --yes
+    done
+    expect_logins_without_ivalt
+    ! systemctl --quiet is-failed ssh.socket ssh.service || fault "$(systemctl status ssh.socket ssh.service)"
+}
+
+ssh_service_that_is_stopped_case() {
+    start_from installed
+    guest 'write_ivalt_settings
+        systemctl stop ssh.service
+        [[ ! -e /run/sshd ]] || fault "/run/sshd is there"
+        run_ivaltctl 0 enable sshd --yes
+        expect_captured "sshd is not running; it reads its configuration when it starts"
+        run_ivaltctl 0 confirm
+        systemctl start ssh.service
+        expect_logins_with_ivalt
+        systemctl stop ssh.service
+        run_ivaltctl 0 disable sshd --yes
+        expect_captured "sshd is not running; it reads its configuration when it starts"
+        run_ivaltctl 0 enable sshd --yes --confirm-within 5s
+        wait_for "the rollback" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
+        wait_for "the end of the waiter" bash -c "! pgrep -x ivaltctl >/dev/null"
+        systemctl start ssh.service
+        expect_logins_without_ivalt'
+}
+
+# An upgrade starts the unit that puts back what nobody waits for, while sshd runs, which is ordered after that unit.
+ssh_socket_and_the_unit_before_it_case() {
+    start_from installed
+    guest 'write_ivalt_settings
+        systemctl disable --now ssh.service
+        systemctl enable --now ssh.socket
+        run_ivaltctl 0 enable sshd --yes
+        expect_logins_with_ivalt
+        systemctl kill --signal=KILL ivaltctl-rollback-sshd.service
+        wait_for "the end of the waiter" bash -c "! pgrep -x ivaltctl >/dev/null"
+        run_captured 0 systemctl restart ivaltctl-rollback.service
+        expect_logins_without_ivalt'
+}
