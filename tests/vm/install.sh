@@ -97,7 +97,6 @@ purge_leaves_nothing_case() {
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
-        run_ivaltctl 0 check
         apt_get purge libpam-ivalt
         files_there | diff /root/before -
         expect_logins_without_ivalt
@@ -107,6 +106,6 @@ purge_leaves_nothing_case() {
 # But for what dpkg, apt, the journal and other programs note of what was done.
 files_there() {
     find / -xdev \( -path /root/before -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
-        -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune -o -print | sort
+        -o -path '/var/tmp/systemd-private-*' -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune -o -print | sort
     find /etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort
 }
