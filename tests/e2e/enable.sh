@@ -569,6 +569,20 @@ kill_at_every() {
     [[ $kills -gt 0 && $kills -lt 30 ]] || fault "killed $kills times at $1: $(cat "$terminal/captured")"
 }
 
+# All files are written then, and the sshd that runs was not told: what is confirmed is so.
+enable_killed_before_the_reload_and_confirmed_case() {
+    untouched_system
+    visitor_has_the_key
+    ! killed_at '/^kill$' 1 enable sshd --yes --confirm-within 60s || fault 'was not killed'
+    key_alone_is_enough
+    run_ivaltctl 0 confirm
+    expect_captured 'sshd: iVALT stays enabled'
+    key_is_not_enough
+    run_ivaltctl 0 disable sshd --yes
+    expect_untouched
+    key_alone_is_enough
+}
+
 # Killed between any two steps, the sshd that runs and the one after a power cut let nobody in who has less than was enough
 # before or is enough afterwards.
 enable_sshd_is_never_more_open_between_two_writes_case() {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::saved_state::{Change, FOLDER, LockedStateDir, Phase, SavedState, StateDir};
-use super::write::{edited, is_of_pam, not_read, not_written, read};
+use super::write::{edited, is_of_pam, not_read, not_written, read, reload};
 use super::{event, service_json};
 use crate::audit::Outcome;
 use crate::caller::caller;
@@ -30,7 +30,9 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
     let findings = check::findings(&root, &system_error::absolute(config)?);
     show(&root, &pending, &findings, output);
     for state in &mut pending {
-        let judged = judge(&root, state, &findings).and_then(|()| keep(&root, &states, state));
+        let judged = judge(&root, state, &findings)
+            .and_then(|()| reload_once_more(&root, state))
+            .and_then(|()| keep(&root, &states, state));
         match judged {
             Ok(()) => {
                 event("confirm", caller(), &root, state).record(Outcome::Done);
@@ -192,6 +194,17 @@ fn reads(root: &Root, state: &SavedState, file: &Path) -> bool {
         let (_, read) = root.recorded(|| pam_stack::read(root, name).map(drop));
         read.files.contains_key(file)
     })
+}
+
+/// An `enable` that was killed may have written the files and told nobody: then the sshd that runs asks for no iVALT.
+fn reload_once_more(root: &Root, state: &SavedState) -> Result<(), Refused> {
+    let not_told = |Refused(why)| {
+        Refused(format!(
+            "{}: not confirmed: the sshd that runs may have other settings: {why}; then run this again",
+            state.service
+        ))
+    };
+    reload(root, state).map(drop).map_err(not_told)
 }
 
 /// On the disk before it is said; the files, too: an editor, or an `enable` that was killed, may not have synced them.

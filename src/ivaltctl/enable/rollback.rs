@@ -26,6 +26,7 @@ use crate::{Exit, Refused, terminal};
 const UNIT: &str = "ivaltctl-rollback";
 /// How long the process that waits may take to begin, and one that no longer has anything to wait for to end.
 const TIMEOUT: Duration = Duration::from_secs(15);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Starts the process that waits for the confirmation of a state, and returns once it waits: it no longer depends on
 /// this process then. Where systemd runs it, the name of its unit is returned.
@@ -111,7 +112,9 @@ fn under_systemd(service: &str) -> Result<Option<String>, Refused> {
     #[expect(clippy::disallowed_methods, reason = "not inside another's process")]
     let mut run = Command::new("/usr/bin/systemd-run");
     run.args(["--quiet", "--collect", "--property=Type=exec"]);
-    run.args(["--property=Restart=on-abnormal", "--unit", &unit, "--"]);
+    run.args(["--property=Restart=on-abnormal", "--unit", &unit]);
+    // `systemctl isolate` stops whatever the other target does not want.
+    run.args(["--property=IgnoreOnIsolate=yes", "--"]);
     run.arg(rollback.get_program()).args(rollback.get_args());
     silent(&mut run);
     let mut runs = || run.status().is_ok_and(|status| status.success());
@@ -180,9 +183,8 @@ fn wait(root: &Root, service: &str) -> Result<Exit, Refused> {
             "waiting for `ivaltctl confirm` until {until}; without it, everything is put back"
         ),
     );
-    let remaining = state.until.duration_since(SystemTime::now());
     // A clock that is not set while it runs.
-    let deadline = Instant::now() + remaining.unwrap_or_default();
+    let deadline = Instant::now() + remaining(state.until, SystemTime::now());
     let mut watch = Watch::new();
     while !is_over(root, &state) {
         match deadline.saturating_duration_since(Instant::now()) {
@@ -191,6 +193,12 @@ fn wait(root: &Root, service: &str) -> Result<Exit, Refused> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// No `enable` waits for more than a day: where systemd starts this again, the clock may have been set back by years.
+fn remaining(until: SystemTime, now: SystemTime) -> Duration {
+    let remaining = until.duration_since(now).unwrap_or_default();
+    remaining.min(DAY)
 }
 
 fn pending(states: &StateDir, service: &str) -> Result<Option<SavedState>, Refused> {
@@ -224,7 +232,6 @@ fn is_over(root: &Root, state: &SavedState) -> bool {
 /// A full disk, a second ivaltctl or an sshd_config that somebody broke must not keep administrators locked out: it is
 /// tried for a day.
 fn put_back_in_the_end(root: &Root, state: &SavedState) -> Result<Exit, Refused> {
-    const DAY: Duration = Duration::from_secs(24 * 3600);
     let begin = Instant::now();
     let mut is_first = true;
     loop {

@@ -52,3 +52,16 @@ fn what_was_edited_is_kept_and_the_files_are_as_before() {
     let phase = states.load("sshd").ok().flatten().map(|state| state.phase);
     assert_eq!(phase, Some(Phase::RolledBack));
 }
+
+#[test]
+fn a_clock_that_was_set_back_makes_nobody_wait_for_years() {
+    let now = SystemTime::now();
+    let minute = Duration::from_secs(60);
+    for (until, expected) in [
+        (now + minute, minute),
+        (now - minute, Duration::ZERO),
+        (now + 4 * 365 * DAY, DAY),
+    ] {
+        assert_eq!(remaining(until, now), expected);
+    }
+}
