@@ -64,11 +64,12 @@ sockets_accept_no_case() {
     expect_restarts 0
     key_is_not_enough
     ivaltctl_inside 0 confirm
+    expect_restarts 1
     start_session
     local service
     service=$(cat "$manager/main")
     ivaltctl_inside 0 disable sshd --yes
-    expect_restarts 1
+    expect_restarts 2
     [[ $(cat "$manager/main") != "$service" ]] || fault 'no other sshd'
     expect_untouched
     key_alone_is_enough
