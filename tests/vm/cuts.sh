@@ -19,7 +19,7 @@ cut_during_users_add_case() {
     guest "$in_cuts; write_ivalt_settings; sync"
     cut_during users user1 20
     boot
-    guest "$in_cuts; expect_put_back_before_sshd; expect_users $(ended 'user[0-9]*'); expect_logins_without_ivalt"
+    guest "$in_cuts; expect_users $(ended 'user[0-9]*'); expect_logins_without_ivalt"
 }
 
 cut_during_enable_case() { cut_while_switching enable; }

@@ -85,7 +85,7 @@ expect_users() {
     local number there
     ivaltctl users list >/root/listed || fault "users.toml: $(cat /etc/ivalt/users.toml)"
     [[ $(tail -c 1 /etc/ivalt/users.toml | od -An -c) == *'\n'* ]] || fault 'users.toml has no end'
-    for number in alice carol root ghost; do grep -qw "$number" /root/listed || fault "$number is gone"; done
+    grep -qw alice /root/listed || fault "alice is gone"
     there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
     [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
     echo "$there users, $1 were said"
