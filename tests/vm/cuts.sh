@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # of machine.sh
+# Power cuts at random moments. What the guest has not flushed is lost. More of them: sudo scripts/vm --cuts NUMBER [SEED]
+
+# `cuts NUMBER [SEED]`: each kind in turn; with the same seed, after the same times.
+cuts() {
+    local number seed=${2:-$RANDOM} kinds=(users_add enable confirm disable upgrade install edited)
+    echo "seed $seed"
+    RANDOM=$seed
+    for number in $(seq "$1"); do
+        cut_random=$RANDOM
+        run_case "cut_during_${kinds[(number - 1) % ${#kinds[@]}]}_case"
+        grep -a -e '^cut ' -e '^iVALT is' -e ' were said$' "$TMPDIR/case-output" | sed 's/^/    /'
+    done
+}
+
+cut_during_users_add_case() {
+    start_from installed
+    guest "$in_cuts; write_ivalt_settings; sync"
+    cut_during users user1 20
+    boot
+    guest "$in_cuts; expect_users $(ended 'user[0-9]*'); expect_logins_without_ivalt"
+}
+
+cut_during_enable_case() { cut_while_switching enable; }
+cut_during_confirm_case() { cut_while_switching confirm; }
+cut_during_disable_case() { cut_while_switching disable; }
+
+# `cut_while_switching STEP`: the moment is in this step of enable, confirm, disable, or after it.
+cut_while_switching() {
+    start_from installed
+    guest "$in_cuts; prepare_cut off"
+    cut_during switch "$1" 4
+    boot
+    guest "$in_cuts; expect_put_back_before_sshd; expect_switched $(state_after "$(last_said)")"
+}
+
+state_after() {
+    case $1 in
+        'end confirm') echo on ;;
+        'start confirm' | 'start disable') echo either ;;
+        *) echo off ;;
+    esac
+}
+
+# The same version again; iVALT stays enabled.
+cut_during_upgrade_case() {
+    start_from installed
+    guest "$in_cuts; prepare_cut on"
+    cut_during package package 20
+    boot
+    guest "$in_cuts; expect_put_back_before_sshd; expect_switched on; expect_users 0; expect_package whole; expect_switched on"
+}
+
+cut_during_install_case() {
+    start_from booted
+    guest "$in_cuts; keep_as off; sync"
+    cut_during package package 40
+    boot
+    guest "$in_cuts; expect_switched off; expect_package $(if [[ $(ended package) -gt 0 ]]; then echo whole; else echo whole-or-none; fi)"
+}
+
+# While the time is over and what was edited is kept.
+cut_during_edited_case() {
+    start_from installed
+    guest "$in_cuts; prepare_cut off"
+    cut_during edited edit 6
+    boot
+    guest "$in_cuts; expect_put_back_before_sshd; expect_switched off; $([[ $(ended edit) -eq 0 ]] || echo expect_edited_whole)"
+}
+
+in_cuts='. /run/sandbox/tests/vm/fixtures-cuts.sh'
+
+# `cut_during WORK STEP SECONDS`: cuts the power at a random moment so long after the first start of STEP.
+cut_during() {
+    local delay=$((${cut_random:-$RANDOM} * $3 * 1000 / 32768))
+    guest "systemd-run --quiet --no-block --unit=work bash -c '$in_cuts; work_$1'"
+    until_said "start $2"
+    sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+    power_cut
+    # The rest of what qemu wrote.
+    sleep 0.2
+    cp "$machine/console.log" "$TMPDIR/said"
+    echo "cut $delay ms after the first '$2' began; last: $(last_said)"
+    ! grep -a '^said failed' "$TMPDIR/said"
+}
+
+until_said() {
+    local deadline=$((SECONDS + guest_seconds))
+    until grep -qa "^said $1" "$machine/console.log"; do
+        [[ $SECONDS -lt $deadline ]] || machine_fault "it did not say '$1'"
+        sleep 0.05
+    done
+}
+
+last_said() { tr -d '\r' <"$TMPDIR/said" | sed -n 's/^said \(.*\)$/\1/p' | tail -n 1; }
+# `ended STEP`: how often.
+ended() { tr -d '\r' <"$TMPDIR/said" | grep -cx "said end $1" || true; }

@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# In the guest: what is at work when the power is cut, and what must be there after the next boot.
+# shellcheck source=tests/vm/fixtures.sh
+. /run/sandbox/tests/vm/fixtures.sh
+
+# --- before ----------------------------------------------------------------------------------------------------------
+
+# Keeps what the files are with iVALT disabled and enabled; leaves sshd with iVALT if told `on`.
+prepare_cut() {
+    write_ivalt_settings
+    keep_as off
+    run_ivaltctl 0 enable sshd --yes
+    run_ivaltctl 0 confirm
+    keep_as on
+    [[ $1 == on ]] || run_ivaltctl 0 disable sshd --yes
+    sync
+}
+keep_as() { rm -rf "/root/$1" && mkdir "/root/$1" && cp -a /etc/pam.d /etc/ssh "/root/$1/"; }
+
+# --- at work ---------------------------------------------------------------------------------------------------------
+
+# To the serial console, which the host records: what was said there was said before the cut.
+said() { echo "said $*" >/dev/ttyS0; }
+
+# `doing STEP COMMAND…`
+doing() {
+    said "start $1"
+    "${@:2}" >/dev/null 2>&1 || said "failed $1: $?"
+    said "end $1"
+}
+
+work_users() {
+    local number
+    for number in {100..999}; do doing "user$number" ivaltctl users add "user$number" "+49151000000$number"; done
+}
+
+work_switch() {
+    while true; do
+        doing enable ivaltctl enable sshd --yes --confirm-within 10m
+        doing confirm ivaltctl confirm
+        doing disable ivaltctl disable sshd --yes
+    done
+}
+
+# What an administrator edits meanwhile is kept when the time is over; the editor is as vim, which syncs.
+work_edited() {
+    while true; do
+        doing enable ivaltctl enable sshd --yes --confirm-within 2s
+        doing edit bash -c 'echo "# edited" >>/etc/pam.d/sshd; sync /etc/pam.d/sshd'
+        while pgrep -x ivaltctl >/dev/null; do sleep 0.2; done
+        said 'end rollback'
+    done
+}
+
+work_package() { while true; do doing package dpkg --force-confold -i "$package"; done; }
+
+# --- after the boot --------------------------------------------------------------------------------------------------
+
+# A state that was pending is put back before sshd takes logins.
+expect_put_back_before_sshd() {
+    local rollback sshd
+    wait_for sshd systemctl --quiet is-active ssh
+    [[ $(systemctl is-enabled ivaltctl-rollback) == enabled ]] || fault 'the unit is not enabled'
+    rollback=$(systemctl show --value -p ExecMainExitTimestampMonotonic ivaltctl-rollback)
+    sshd=$(systemctl show --value -p ExecMainStartTimestampMonotonic ssh)
+    [[ $rollback -gt 0 && $rollback -lt $sshd ]] || fault "the rollback ended at $rollback us, sshd started at $sshd us"
+    ! grep -l pending /var/lib/ivalt/*.json 2>/dev/null || fault 'still pending'
+}
+
+# `expect_switched on|off|either`: never between. New files that have no name yet may be left.
+expect_switched() {
+    local found=between state
+    for state in on off; do same_as "$state" && found=$state; done
+    [[ $found == "$1" || $1 == either && $found != between ]] ||
+        fault "$found instead of $1: $(diff -r /root/off/pam.d /etc/pam.d; diff -r /root/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
+    if [[ $found == on ]]; then expect_logins_with_ivalt; else expect_logins_without_ivalt; fi
+    echo "iVALT is $found"
+}
+same_as() {
+    diff -r --exclude='.*.new' "/root/$1/pam.d" /etc/pam.d >/dev/null && diff -r --exclude='.*.new' "/root/$1/ssh" /etc/ssh >/dev/null
+}
+
+# `expect_users LAST`: all up to this number, at most one more, and those of before.
+expect_users() {
+    local number there
+    ivaltctl users list >/root/listed || fault "users.toml: $(cat /etc/ivalt/users.toml)"
+    [[ $(tail -c 1 /etc/ivalt/users.toml | od -An -c) == *'\n'* ]] || fault 'users.toml has no end'
+    grep -qw alice /root/listed || fault "alice is gone"
+    there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
+    [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
+    echo "$there users, $1 were said"
+}
+
+expect_edited_whole() {
+    local edited=/var/lib/ivalt/etc-pam.d-sshd.edited
+    [[ -e $edited ]] || { fault "no $edited" && return; }
+    { cat /root/on/pam.d/sshd && echo '# edited'; } | diff - "$edited" || fault "$edited is not whole"
+}
+
+# `expect_package whole|whole-or-none`: every file of it is as in the package; and it can be installed again.
+expect_package() {
+    local file
+    rm -rf /root/package && dpkg-deb -x "$package" /root/package
+    while read -r file; do
+        if [[ ! -e /$file && $1 == whole-or-none ]]; then continue; fi
+        cmp "/root/package/$file" "/$file" || fault "/$file is not whole"
+    done < <(cd /root/package && find etc usr/sbin usr/lib -type f ! -name ivalt.toml)
+    file=/etc/ivalt/users.toml
+    if [[ $1 == whole-or-none && -e $file ]]; then
+        cmp /usr/share/libpam-ivalt/users.toml "$file" || fault "$file is not whole: $(ls -l "$file")"
+    fi
+    run_captured 0 dpkg --force-confold -i "$package"
+    [[ -s $file ]] || fault "$file is empty"
+}
