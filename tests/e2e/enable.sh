@@ -579,8 +579,11 @@ enable_sshd_is_never_more_open_between_two_writes_case() {
     cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
     reload_sshd
     never_more_open password token
-    # A key or a password; from then on a key and a token.
+    # A key, or a password at PAM's prompt; from then on a key and a token.
     without_an_end_at_wrong_passwords
+    sed -i '/^KbdInteractive/s/no$/yes/' /etc/ssh/sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    reload_sshd
     never_more_open token
 }
 
