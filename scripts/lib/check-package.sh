@@ -21,7 +21,7 @@ build_if_changed() {
     local sources
     sources=$(sources_of_package)
     [[ $(cat "$package_cache/sources" 2>/dev/null) != "$sources" ]] || return 0
-    as_builder rm -f "$package_cache/sources"
+    as_builder rm -f "$package_cache"/{sources,vm-sources}
     run_child build_twice
     keep_packages "$package_cache/build" "$package_cache"
     as_builder mkdir -p "$package_cache/again"

@@ -110,7 +110,7 @@ vm_is_missing() {
         echo 'its Debian is for amd64, which this machine is not'
     elif [[ $suite != bookworm && $suite != trixie ]]; then
         echo "it is Debian 13, and what is built on this machine's release may not run there"
-    elif ! command -v qemu-system-x86_64 >/dev/null && ! apt-cache policy qemu-system-x86 | grep -q 'Candidate: [^(]'; then
+    elif ! command -v qemu-system-x86_64 >/dev/null && [[ $(apt-cache policy qemu-system-x86) != *'Candidate: '[^\(]* ]]; then
         echo 'apt has no qemu-system-x86 for this machine'
     fi
 }

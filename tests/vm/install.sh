@@ -64,8 +64,6 @@ untouched_case() {
 others_work() {
     start_recording
     by_terminal 'pkexec whoami' root
-    by_terminal 'run0 whoami' root
-    by_terminal 'machinectl --quiet shell root@.host /usr/bin/whoami' root
     run_captured 0 systemd-run --quiet --wait --pipe --uid=alice whoami
     expect_captured alice
     rm -f /home/alice/by-cron
@@ -86,7 +84,8 @@ by_terminal() {
     types 'Password:' "$alice_password"
     wait_for "the end of $1" on_screen 'status [0-9]'
     console_closes
-    [[ $(grep -cxE $'(status 0|'"$2"$')\r' "$terminal/output") -eq 2 ]] ||
+    # pkexec writes in colours.
+    [[ $(sed 's/\x1b\[[0-9;]*m//g; s/\r$//' "$terminal/output" | grep -cxE "status 0|$2") -eq 2 ]] ||
         fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
 }
 
@@ -98,7 +97,6 @@ purge_leaves_nothing_case() {
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
-        run_ivaltctl 0 check
         apt_get purge libpam-ivalt
         files_there | diff /root/before -
         expect_logins_without_ivalt

@@ -88,7 +88,9 @@ fn the_fix_of_a_proxy_is_a_line_of_the_settings() {
 fn the_fix_of_a_clock_fits_what_is_installed() {
     let fix = |files: &[&str]| {
         let system = System::healthy();
-        files.iter().for_each(|file| drop(system.write(file, "")));
+        for file in files {
+            system.write(file, "");
+        }
         let checked = written_in(&system, USERS, 3600).check();
         checked.findings()[0]["fix"].as_str().unwrap().to_owned()
     };
