@@ -51,7 +51,7 @@ ivaltctl_inside() { run_captured "$1" inside ivaltctl "${@:2}"; }
 expect_restarts() {
     local expected
     expected=$(for ((i = 0; i < $1; i++)); do printf '%s\n' 'reset-failed ssh.service' '--job-mode=ignore-dependencies try-restart ssh.service'; done)
-    [[ $(cat "$manager/systemctl.log") == "$expected" ]] || fault "systemctl: $(cat "$manager/systemctl.log")"
+    [[ $(grep ' ssh.service$' "$manager/systemctl.log") == "$expected" ]] || fault "systemctl: $(cat "$manager/systemctl.log")"
 }
 
 # ssh.socket of Debian 12, Debian 13 and Ubuntu: nothing is to be told before the first connection; from then on one sshd

@@ -106,6 +106,6 @@ purge_leaves_nothing_case() {
 # But for what dpkg, apt, the journal and other programs note of what was done.
 files_there() {
     find / -xdev \( -path /root/before -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
-        -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune -o -print | sort
+        -o -path '/var/tmp/systemd-private-*' -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune -o -print | sort
     find /etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort
 }
