@@ -453,12 +453,15 @@ enable_sshd_comes_back_although_broken_case() {
     key_is_not_enough
     break_sshd_config
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
-    wait_for 'the state' grep -q put-back /var/lib/ivalt/sshd.json
+    wait_for 'pam.d, too' cmp -s "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
+    # Pending until sshd has its settings of before.
     run_ivaltctl 1 confirm
-    expect_captured 'too late'
+    expect_captured 'sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before'
     kill -0 "$(cat /run/sshd.pid)" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     wait_for 'the end of the waiter' no_waiter_runs
+    run_ivaltctl 1 confirm
+    expect_captured 'too late'
     expect_untouched
     key_alone_is_enough
 }
@@ -593,8 +596,11 @@ enable_sshd_is_never_more_open_between_two_writes_case() {
     cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
     reload_sshd
     never_more_open password token
-    # A key or a password; from then on a key and a token.
+    # A key, or a password at PAM's prompt; from then on a key and a token.
     without_an_end_at_wrong_passwords
+    sed -i '/^KbdInteractive/s/no$/yes/' /etc/ssh/sshd_config
+    cp /etc/ssh/sshd_config "$sandbox/untouched/ssh/"
+    reload_sshd
     never_more_open token
 }
 
