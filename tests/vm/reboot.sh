@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# What nobody has confirmed when the machine goes down is put back when it starts again, before anybody can log in.
+
+# Enabled, and not confirmed, with an hour to do so.
+# shellcheck disable=SC2016 # for the guest
+enable_sshd_for_an_hour='write_ivalt_settings
+    run_ivaltctl 0 enable sshd --yes --confirm-within 1h
+    expect_captured "Without it, everything is put back automatically, also if the machine reboots first."
+    expect_captured "Until when: systemctl status ivaltctl-rollback-sshd"
+    [[ $(systemctl is-active ivaltctl-rollback-sshd) == active ]] || fault "no unit waits"
+    expect_logins_with_ivalt
+    sync'
+
+# Put back by the unit, in this boot, before sshd and the ordinary start of the system; and nothing was dropped for it.
+# shellcheck disable=SC2016 # for the guest
+put_back_before_sshd='expect_logins_without_ivalt
+    systemctl is-active --quiet ssh
+    journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
+    expect_captured "sshd: not confirmed before the machine went down; put back: "
+    ended() { systemctl show --value --property="$2" "$1"; }
+    rollback=$(ended ivaltctl-rollback ExecMainExitTimestampMonotonic)
+    ssh=$(ended ssh ExecMainStartTimestampMonotonic)
+    sysinit=$(ended sysinit.target ActiveEnterTimestampMonotonic)
+    [[ $rollback -gt 0 && $rollback -lt $sysinit && $sysinit -lt $ssh ]] || fault "put back at $rollback, sysinit at $sysinit, sshd at $ssh"
+    ! journalctl -b | grep -i "ordering cycle" || fault "an ordering cycle"
+    run_ivaltctl 1 confirm
+    expect_captured "too late"'
+
+rollback_after_a_reboot_case() {
+    start_from installed
+    guest 'systemd-analyze --man=no verify ivaltctl-rollback.service'
+    guest "$enable_sshd_for_an_hour"
+    reboot_guest
+    guest "$put_back_before_sshd"
+}
+
+rollback_after_a_hard_reset_case() {
+    start_from installed
+    guest "$enable_sshd_for_an_hour"
+    reset_guest
+    guest "$put_back_before_sshd"
+}
+
+# Whatever was confirmed stays.
+confirmed_stays_after_a_power_cut_case() {
+    start_from installed
+    guest "$enable_sshd_for_an_hour"
+    guest 'run_ivaltctl 0 confirm'
+    power_cut
+    boot
+    # shellcheck disable=SC2016 # for the guest
+    guest 'expect_logins_with_ivalt
+        journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
+        expect_not_captured "put back"'
+}
+
+# While a process waits, starting the unit, as an upgrade does, changes nothing; and who is killed is started again.
+rollback_leaves_a_waiter_alone_case() {
+    start_from installed
+    guest "$enable_sshd_for_an_hour"
+    # shellcheck disable=SC2016 # for the guest
+    guest 'systemctl restart ivaltctl-rollback
+        expect_logins_with_ivalt
+        old=$(systemctl show --value --property=MainPID ivaltctl-rollback-sshd)
+        kill -KILL "$old"
+        waits_anew() { local now; now=$(systemctl show --value --property=MainPID ivaltctl-rollback-sshd); [[ $now != 0 && $now != "$old" ]]; }
+        wait_for "the next process" waits_anew
+        systemctl restart ivaltctl-rollback-sshd
+        systemctl restart ivaltctl-rollback
+        expect_logins_with_ivalt
+        run_ivaltctl 0 confirm
+        over() { ! systemctl is-active --quiet ivaltctl-rollback-sshd; }
+        wait_for "the end of the unit" over
+        journalctl -u ivaltctl-rollback-sshd --output=cat >"$terminal/captured"
+        expect_captured "sshd: confirmed; iVALT stays enabled"'
+}
+
+# What cannot be put back keeps nobody out, and is tried again.
+rollback_that_fails_at_boot_case() {
+    start_from installed
+    guest "$enable_sshd_for_an_hour"
+    guest 'chmod 0644 /var/lib/ivalt/rollback-sshd.lock && sync'
+    reboot_guest
+    guest 'systemctl is-active --quiet ssh
+        expect_logins_with_ivalt
+        chmod 0600 /var/lib/ivalt/rollback-sshd.lock
+        tried_again() { journalctl -b -u ivaltctl-rollback --output=cat | grep -q "put back: "; }
+        wait_for "the next try" tried_again
+        expect_logins_without_ivalt'
+}
+
+# logind kills all that a session has left behind, and `ivaltctl enable` was called there.
+rollback_after_a_session_that_is_killed_case() {
+    start_from installed
+    guest 'write_ivalt_settings
+        mkdir -p /etc/systemd/logind.conf.d /root/.ssh
+        printf "[Login]\nKillUserProcesses=yes\nKillExcludeUsers=\n" >/etc/systemd/logind.conf.d/kill.conf
+        systemctl restart systemd-logind
+        cat /home/alice/.ssh/authorized_keys >>/root/.ssh/authorized_keys
+        chmod -R go= /root/.ssh
+        answers ""
+        run_as visitor ssh -i visitor.key root@localhost "sleep 4321 & ivaltctl enable sshd --yes --confirm-within 60s"
+        gone() { ! pgrep -x sleep -a | grep -q 4321; }
+        wait_for "the end of the session" gone
+        [[ $(systemctl is-active ivaltctl-rollback-sshd) == active ]] || fault "the rollback was killed, too"
+        wait_for "the rollback" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
+        over() { ! systemctl is-active --quiet ivaltctl-rollback-sshd; }
+        wait_for "the end of the unit" over
+        expect_logins_without_ivalt'
+}
