@@ -65,3 +65,17 @@ fn a_clock_that_was_set_back_makes_nobody_wait_for_years() {
         assert_eq!(remaining(until, now), expected);
     }
 }
+
+/// Nobody stays locked out because sshd could not be told.
+#[test]
+fn files_are_back_although_sshd_was_not_told() {
+    let (_dir, root, state) = enabled("sshd");
+    let told = restore(&root, &state, |_, _| Err(Refused("sshd".into())));
+    assert!(told.unwrap().is_err());
+    assert!(
+        state
+            .changes
+            .iter()
+            .all(|change| is_unwritten(&root, change))
+    );
+}
