@@ -75,10 +75,10 @@ sockets_accept_no_case() {
     key_alone_is_enough
     expect_session
     ivaltctl_inside 0 enable sshd --yes --confirm-within 4s
-    expect_restarts 2
+    expect_restarts 3
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
-    expect_restarts 3
+    expect_restarts 4
     expect_untouched
     key_alone_is_enough
     end_process_namespace
