@@ -100,7 +100,7 @@ ssh_socket_and_the_unit_before_it_case() {
         systemctl enable --now ssh.socket
         run_ivaltctl 0 enable sshd --yes
         expect_logins_with_ivalt
-        systemctl kill --signal=KILL ivaltctl-rollback-sshd.service
+        systemctl stop ivaltctl-rollback-sshd.service
         wait_for "the end of the waiter" bash -c "! pgrep -x ivaltctl >/dev/null"
         run_captured 0 systemctl restart ivaltctl-rollback.service
         expect_logins_without_ivalt'
