@@ -251,7 +251,10 @@ fn a_file_that_comes_or_goes_counts() {
     );
     counts_again(
         |system| fs::remove_file(system.path("/etc/ssh/sshd_config.d/50-sftp.conf")).unwrap(),
-        &["sshd-key-skips: /etc/ssh/sshd_config.d/50-sftp.conf is gone"],
+        &[
+            "privileged-not-enrolled: /etc/ssh/sshd_config.d/50-sftp.conf is gone",
+            "sshd-key-skips: /etc/ssh/sshd_config.d/50-sftp.conf is gone",
+        ],
     );
 }
 
