@@ -15,7 +15,7 @@ prepare_cut() {
     [[ $1 == on ]] || run_ivaltctl 0 disable sshd --yes
     sync
 }
-keep_as() { rm -rf "/root/$1" && mkdir "/root/$1" && cp -a /etc/pam.d /etc/ssh "/root/$1/"; }
+keep_as() { rm -rf "/var/tmp/$1" && mkdir "/var/tmp/$1" && cp -a /etc/pam.d /etc/ssh "/var/tmp/$1/"; }
 
 # --- at work ---------------------------------------------------------------------------------------------------------
 
@@ -72,20 +72,20 @@ expect_switched() {
     local found=between state
     for state in on off; do same_as "$state" && found=$state; done
     [[ $found == "$1" || $1 == either && $found != between ]] ||
-        fault "$found instead of $1: $(diff -r /root/off/pam.d /etc/pam.d; diff -r /root/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
+        fault "$found instead of $1: $(diff -r /var/tmp/off/pam.d /etc/pam.d; diff -r /var/tmp/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
     if [[ $found == on ]]; then expect_logins_with_ivalt; else expect_logins_without_ivalt; fi
     echo "iVALT is $found"
 }
 same_as() {
-    diff -r --exclude='.*.new' "/root/$1/pam.d" /etc/pam.d >/dev/null && diff -r --exclude='.*.new' "/root/$1/ssh" /etc/ssh >/dev/null
+    diff -r --exclude='.*.new' "/var/tmp/$1/pam.d" /etc/pam.d >/dev/null && diff -r --exclude='.*.new' "/var/tmp/$1/ssh" /etc/ssh >/dev/null
 }
 
 # `expect_users LAST`: all up to this number, at most one more, and those of before.
 expect_users() {
     local number there
-    ivaltctl users list >/root/listed || fault "users.toml: $(cat /etc/ivalt/users.toml)"
+    ivaltctl users list >/var/tmp/listed || fault "users.toml: $(cat /etc/ivalt/users.toml)"
     [[ $(tail -c 1 /etc/ivalt/users.toml | od -An -c) == *'\n'* ]] || fault 'users.toml has no end'
-    grep -qw alice /root/listed || fault "alice is gone"
+    grep -qw alice /var/tmp/listed || fault "alice is gone"
     there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
     [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
     echo "$there users, $1 were said"
@@ -94,17 +94,17 @@ expect_users() {
 expect_edited_whole() {
     local edited=/var/lib/ivalt/etc-pam.d-sshd.edited
     [[ -e $edited ]] || { fault "no $edited" && return; }
-    { cat /root/on/pam.d/sshd && echo '# edited'; } | diff - "$edited" || fault "$edited is not whole"
+    { cat /var/tmp/on/pam.d/sshd && echo '# edited'; } | diff - "$edited" || fault "$edited is not whole"
 }
 
 # `expect_package whole|whole-or-none`: every file of it is as in the package; and it can be installed again.
 expect_package() {
     local file
-    rm -rf /root/package && dpkg-deb -x "$package" /root/package
+    rm -rf /var/tmp/package && dpkg-deb -x "$package" /var/tmp/package
     while read -r file; do
         if [[ ! -e /$file && $1 == whole-or-none ]]; then continue; fi
-        cmp "/root/package/$file" "/$file" || fault "/$file is not whole"
-    done < <(cd /root/package && find etc usr/sbin usr/lib -type f ! -name ivalt.toml)
+        cmp "/var/tmp/package/$file" "/$file" || fault "/$file is not whole"
+    done < <(cd /var/tmp/package && find etc usr/sbin usr/lib -type f ! -name ivalt.toml)
     file=/etc/ivalt/users.toml
     if [[ $1 == whole-or-none && -e $file ]]; then
         cmp /usr/share/libpam-ivalt/users.toml "$file" || fault "$file is not whole: $(ls -l "$file")"

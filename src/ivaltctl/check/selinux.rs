@@ -362,7 +362,7 @@ fn with_type(context: &str, name: &str) -> String {
 /// A module of one rule. In an optional block: if an upgrade of the policy drops one of the types, the rule is left out,
 /// where without the block no policy could be built any more.
 fn module(domain: &str, type_of_port: &str) -> String {
-    let file = format!("/root/ivalt-{type_of_port}.cil");
+    let file = format!("ivalt-{type_of_port}.cil");
     format!(
         "echo '(optional ivalt_{type_of_port} (allow {domain} {type_of_port} (tcp_socket (name_connect))))' > {file}\n\
          semodule -i {file}"
@@ -631,7 +631,7 @@ mod tests {
     #[test]
     fn the_remedy_is_one_that_the_policy_has() {
         let rule = "echo '(optional ivalt_http_port_t (allow sshd_session_t http_port_t (tcp_socket (name_connect))))' > \
-                    /root/ivalt-http_port_t.cil\nsemodule -i /root/ivalt-http_port_t.cil";
+                    ivalt-http_port_t.cil\nsemodule -i ivalt-http_port_t.cil";
         for boolean in [None, Some("1 1"), Some("1 0")] {
             let policy = Loaded {
                 boolean,
