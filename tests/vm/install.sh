@@ -91,21 +91,21 @@ by_terminal() {
 
 purge_leaves_nothing_case() {
     start_from booted
-    guest "$(declare -f files_there); files_there >/root/before
+    guest "$(declare -f files_there); files_there >/var/tmp/before
         install_package
         write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
         apt_get purge libpam-ivalt
-        files_there | diff /root/before -
+        files_there | diff /var/tmp/before -
         expect_logins_without_ivalt
         expect_sudo_without_ivalt"
 }
 
 # But for what dpkg, apt, the journal and other programs note of what was done.
 files_there() {
-    find / -xdev \( -path /root/before -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
+    find / -xdev \( -path /var/tmp/before -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt \
         -o -path '/var/tmp/systemd-private-*' -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune -o -print | sort
     find /etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort
 }
