@@ -1088,6 +1088,7 @@ enable_rollback_of_half_an_enable_case() {
     # While the system starts, nothing runs, and sshd may not even be able to test its configuration.
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
     stop_sshd
     echo 'Colour green' >>/etc/ssh/sshd_config
     run_ivaltctl 0 rollback
