@@ -101,6 +101,7 @@ fn keys_of_man() -> BTreeMap<String, Option<toml::Value>> {
         ("[api]", "api."),
         ("[token]", "token."),
         ("[policy]", "policy."),
+        ("[recovery]", "recovery."),
     ] {
         let lines = section(IVALT_TOML_5, title);
         for item in items(&lines, "Cm") {

@@ -215,9 +215,7 @@ fn the_module_has_nothing_of_the_tool() {
         let manifest = read_toml(&format!("src/{package}/Cargo.toml"));
         manifest["dependencies"].as_table().unwrap().clone()
     });
-    // The module has it as part of rustls, whose feature of that name it sets.
-    let is_shared =
-        |name: &&String| core.contains_key(*name) || own.contains_key(*name) || *name == "ring";
+    let is_shared = |name: &&String| core.contains_key(*name) || own.contains_key(*name);
     let of_the_tool: Vec<_> = tool.keys().filter(|name| !is_shared(name)).collect();
     assert!(of_the_tool.len() > 8, "{of_the_tool:?}");
     let module = linked_into_the_module();

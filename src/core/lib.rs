@@ -10,6 +10,7 @@
 //! | `denial` | the only place where errors become reasons |
 //! | [`log_line`] | the one log line |
 //! | [`report`] | what a call leaves for the log |
+//! | [`recovery`] | one-time recovery codes: what they look like, where they are kept |
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
 //! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
 //! | [`users`] | `users.toml`: whose mobile is whose |
@@ -52,6 +53,7 @@ mod denial;
 pub mod log_line;
 pub mod only_after;
 pub mod problem;
+pub mod recovery;
 pub mod report;
 pub mod secret;
 pub mod settings;

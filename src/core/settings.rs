@@ -29,6 +29,8 @@ pub struct Settings {
     pub token: Token,
     /// What happens where the module cannot judge.
     pub policy: Policy,
+    /// What gets in without iVALT.
+    pub recovery: Recovery,
 }
 
 /// `[api]`
@@ -108,6 +110,17 @@ pub struct Policy {
     /// When iVALT cannot be asked.
     #[serde(deserialize_with = "tolerance")]
     pub unavailable: Tolerance,
+}
+
+/// `[recovery]`
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Recovery {
+    /// Whether recovery codes are accepted.
+    pub codes: bool,
+    /// Where they are kept.
+    #[serde(deserialize_with = "absolute_path")]
+    pub directory: PathBuf,
 }
 
 /// `token.method`
@@ -204,6 +217,8 @@ pub struct Enrolment {
     pub users_file: PathBuf,
     /// How a mobile is written.
     pub mobile_format: MobileFormat,
+    /// Where the users' recovery codes are.
+    pub recovery: Recovery,
 }
 
 impl Enrolment {
@@ -224,6 +239,7 @@ impl Enrolment {
         Ok(Self {
             users_file: document.users_file,
             mobile_format: document.token.mobile_format,
+            recovery: document.recovery,
         })
     }
 
@@ -234,6 +250,7 @@ impl Enrolment {
         Self {
             users_file: document.users_file,
             mobile_format: document.token.mobile_format,
+            recovery: document.recovery,
         }
     }
 }
@@ -247,6 +264,7 @@ struct Document {
     api: RawApi,
     token: Token,
     policy: Policy,
+    recovery: Recovery,
 }
 
 #[derive(serde::Deserialize)]
@@ -275,6 +293,7 @@ impl Default for Document {
             api: RawApi::default(),
             token: Token::default(),
             policy: Policy::default(),
+            recovery: Recovery::default(),
         }
     }
 }
@@ -315,6 +334,15 @@ impl Default for Policy {
         Self {
             unenrolled: Tolerance::Deny,
             unavailable: Tolerance::Deny,
+        }
+    }
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            codes: false,
+            directory: "/var/lib/ivalt/recovery".into(),
         }
     }
 }
@@ -392,6 +420,7 @@ impl SettingsText<'_> {
             api,
             token,
             policy,
+            recovery,
         } = document;
         self.lengths(&token)?;
         Ok(Settings {
@@ -399,6 +428,7 @@ impl SettingsText<'_> {
             api: self.api(api, read)?,
             token,
             policy,
+            recovery,
         })
     }
 
@@ -766,6 +796,11 @@ mod tests {
             (settings.policy.unenrolled, settings.policy.unavailable),
             (Tolerance::Deny, Tolerance::Deny)
         );
+        let recovery = settings.recovery;
+        assert_eq!(
+            (recovery.codes, recovery.directory.as_path()),
+            (false, Path::new("/var/lib/ivalt/recovery"))
+        );
     }
 
     #[test]
@@ -805,7 +840,10 @@ mod tests {
             mobile_format = "national"
             [policy]
             unenrolled = "ignore"
-            unavailable = "ignore""#,
+            unavailable = "ignore"
+            [recovery]
+            codes = true
+            directory = "/srv/codes""#,
         )
         .unwrap();
         assert_eq!(settings.users_file, Path::new("/u.toml"));
@@ -844,6 +882,11 @@ mod tests {
             (settings.policy.unenrolled, settings.policy.unavailable),
             (Tolerance::Ignore, Tolerance::Ignore)
         );
+        let recovery = settings.recovery;
+        assert_eq!(
+            (recovery.codes, recovery.directory.as_path()),
+            (true, Path::new("/srv/codes"))
+        );
     }
 
     /// With `{}` for the lines that are tried, and a valid rest.
@@ -864,7 +907,7 @@ mod tests {
             (
                 "",
                 "user_file = \"/x\"",
-                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`",
+                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`",
             ),
             (
                 "",
@@ -1082,9 +1125,24 @@ mod tests {
                 ":4: policy.unavailable: must be \"deny\" or \"ignore\"",
             ),
             (
+                "recovery",
+                "codes = \"yes\"",
+                ":4: recovery.codes: must be a boolean",
+            ),
+            (
+                "recovery",
+                "directory = \"recovery\"",
+                ":4: recovery.directory: must be an absolute path",
+            ),
+            (
+                "recovery",
+                "code = true",
+                ":4: recovery.code: unknown setting; expected `codes` or `directory`",
+            ),
+            (
                 "polices",
                 "x = 1",
-                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`",
+                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`",
             ),
         ] {
             let error = refusal(&with(section, lines));

@@ -49,7 +49,7 @@ impl Settings {
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for wanted in ["", "api", "token", "policy"] {
+        for wanted in ["", "api", "token", "policy", "recovery"] {
             let mut lines = self
                 .keys
                 .iter()

@@ -90,6 +90,7 @@ impl<'a> UserStore<'a> {
         let Enrolment {
             users_file,
             mobile_format,
+            recovery: _,
         } = enrolment(config)?;
         Ok(Self {
             file: UsersFile::new(users_file),

@@ -1,0 +1,4 @@
+//! One-time recovery codes, for when iVALT is away or the phone is lost. No network, and nothing that iVALT hears of.
+
+pub mod code;
+pub mod store;
