@@ -445,7 +445,11 @@ fn seconds(text: &str) -> Option<u64> {
         _ => return None,
     };
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(unit)
+    digits
+        .parse::<u64>()
+        .ok()
+        .filter(|_| plain)?
+        .checked_mul(unit)
 }
 
 /// The shells of Linux logins; clap_complete knows others, too.
@@ -507,7 +511,15 @@ mod tests {
         assert_eq!(lifetime("365d"), days(365));
         assert_eq!(lifetime("48h"), days(2));
         assert_eq!(lifetime("never"), Ok(Lifetime::Never));
-        for text in ["", "0d", "36526d", "1y", "never ", "-1d", "99999999999999999999d"] {
+        for text in [
+            "",
+            "0d",
+            "36526d",
+            "1y",
+            "never ",
+            "-1d",
+            "99999999999999999999d",
+        ] {
             assert!(lifetime(text).is_err(), "{text}");
         }
     }

@@ -18,7 +18,7 @@ use crate::sshd_program::PROGRAMS;
 const CONFIG: &str = "/etc/selinux/config";
 const FOLDER: &str = "/sys/fs/selinux";
 /// Since OpenSSH 9.8 it calls PAM: where Debian, Fedora, openSUSE and Arch install it.
-const SESSION_PROGRAMS: [&str; 4] = [
+pub const SESSION_PROGRAMS: [&str; 4] = [
     "/usr/lib/openssh/sshd-session",
     "/usr/libexec/openssh/sshd-session",
     "/usr/libexec/ssh/sshd-session",
@@ -40,6 +40,9 @@ const BOOLEAN: &str = "authlogin_yubikey";
 const READ: [&str; 3] = ["getattr", "open", "read"];
 /// What dlopen(3) needs of a shared object besides.
 const LOAD: [&str; 5] = ["getattr", "open", "read", "map", "execute"];
+/// What taking a recovery code needs, of the folder it is in and of its file.
+const TAKE_FROM: [&str; 5] = ["search", "read", "open", "write", "remove_name"];
+const TAKE: [&str; 4] = ["getattr", "open", "read", "unlink"];
 /// A flag of an answer: the domain is permissive, so nothing is denied.
 const PERMISSIVE: u32 = 1;
 
@@ -60,6 +63,25 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     Policy::of_sshd(&Selinuxfs)
         .and_then(|policy| policy.judge(&needs, &type_of))
         .unwrap_or_else(|error| vec![not_asked(&error)])
+}
+
+/// The first of these folders and files from which the loaded policy does not let sshd take a recovery code, with its
+/// label and the domain of sshd. A policy that cannot be asked is a finding of [`findings`].
+pub fn keeps_from_codes(context: &CheckContext, paths: &[PathBuf]) -> Option<Mislabelled> {
+    if !context.covers("sshd") || !context.root.is_this_machine() {
+        return None;
+    }
+    let is_enforcing = Selinuxfs.read("enforce").is_ok_and(|text| text == "1");
+    let policy = is_enforcing.then(|| Policy::of_sshd(&Selinuxfs));
+    policy?.ok()?.keeps_from_codes(paths).ok()?
+}
+
+/// A file or folder with a label that keeps sshd from using it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mislabelled {
+    pub path: PathBuf,
+    pub label: String,
+    pub domain: String,
 }
 
 /// The policy of a system that does not run cannot be asked.
@@ -283,6 +305,28 @@ impl<'a> Policy<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// Of folders and files whose names begin with `code-`.
+    fn keeps_from_codes(&self, paths: &[PathBuf]) -> io::Result<Option<Mislabelled>> {
+        for path in paths {
+            let Ok(label) = self.kernel.label(path) else {
+                continue;
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let allowed = match name.starts_with("code-") {
+                true => self.allows(&label, "file", &TAKE)?,
+                false => self.allows(&label, "dir", &TAKE_FROM)?,
+            };
+            if !allowed {
+                return Ok(Some(Mislabelled {
+                    path: path.clone(),
+                    label: type_in(&label).to_owned(),
+                    domain: type_in(&self.domain).to_owned(),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     fn mislabelled(&self, path: &Path, label: &str, consequence: &str) -> Finding {

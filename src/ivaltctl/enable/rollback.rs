@@ -20,7 +20,7 @@ use crate::root::Root;
 use crate::sshd_listener::is_systemd;
 use crate::system_error::reason;
 use crate::utc::utc;
-use crate::{Exit, Refused, terminal};
+use crate::{Exit, Refused, folder, terminal};
 
 /// The unit that puts back at the next start of the system; those that wait have its name, and the service's.
 const UNIT: &str = "ivaltctl-rollback";

@@ -35,7 +35,10 @@ pub fn list(name: Option<&str>, config: &Path, output: &mut Output) -> Result<()
         Some(name) => format!("{name}: has no recovery codes"),
         None => "nobody has recovery codes".to_owned(),
     };
-    output.report(|| text(&rows, &nothing), || rows.iter().map(object).collect());
+    output.report(
+        || text(&rows, &nothing),
+        || rows.iter().map(object).collect(),
+    );
     Ok(())
 }
 
@@ -58,16 +61,21 @@ fn rows(directory: &Path, name: Option<&str>) -> Result<Vec<Row>, Refused> {
 
 /// By number.
 fn rows_of(name: &str, contents: &Contents) -> Vec<Row> {
-    let unused = contents.codes.iter().map(|code| unused(name, contents, code));
+    let unused = contents
+        .codes
+        .iter()
+        .map(|code| unused(name, contents, code));
     let is_gone = |used: &&Use| {
         let mut numbers = contents.codes.iter().map(UnusedCode::number);
         !numbers.any(|number| number == Some(used.number))
     };
-    let used = contents.used.iter().filter(is_gone).map(|used| Row {
+    let used = contents.used.iter().filter(is_gone);
+    // Nobody misses what was revoked.
+    let used = used.filter(|used| used.service != REVOKED).map(|used| Row {
         name: name.to_owned(),
         number: Some(used.number),
         content: None,
-        state: if used.service == REVOKED { "revoked" } else { "used" },
+        state: "used",
         used: Some(used.clone()),
     });
     let mut rows: Vec<_> = unused.chain(used).collect();
@@ -103,7 +111,9 @@ fn text(rows: &[Row], nothing: &str) -> Text {
     for (index, row) in rows.iter().enumerate() {
         let line_end = if index == 0 { "" } else { "\n" };
         let name = visible(&row.name);
-        let number = row.number.map_or("-".to_owned(), |number| number.to_string());
+        let number = row
+            .number
+            .map_or("-".to_owned(), |number| number.to_string());
         let style = if row.state == "unused" { OK } else { WARN };
         text = text
             .then(format_args!("{line_end}{name:<column$}  {number:>4}  "))
@@ -114,20 +124,25 @@ fn text(rows: &[Row], nothing: &str) -> Text {
 }
 
 fn details(row: &Row) -> String {
-    let mut details = String::new();
+    let mut details = Vec::new();
     if let Some(content) = row.content {
         let until = until(content.expires);
         let until = until.split('T').next().unwrap_or_default();
-        details += &format!(", made {}, expires {until}", date(content.made));
+        details.push(format!("made {}, expires {until}", date(content.made)));
     }
     if let Some(used) = &row.used {
+        let word = if row.content.is_some() { "used " } else { "" };
         let when = time(used.time);
-        details += &match used.service.as_str() {
-            REVOKED => format!(", revoked {when}"),
-            service => format!(", used {when} by {service} from {}", rhost(used)),
-        };
+        details.push(match used.service.as_str() {
+            REVOKED => format!("revoked {when}"),
+            service => format!("{word}{when} by {service} from {}", rhost(used)),
+        });
     }
-    details
+    let sign = if row.content.is_some() { ", " } else { " " };
+    match details.is_empty() {
+        true => String::new(),
+        false => format!("{sign}{}", details.join(", ")),
+    }
 }
 
 fn rhost(used: &Use) -> &str {

@@ -5,8 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use rustix::fs::Mode;
-
 use super::revoke::remove;
 use super::sheet::{self, Printed, Sheet};
 use super::store::{Contents, Store, UserFolder, ranges};
@@ -46,6 +44,7 @@ pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), R
     refuse_faults(&store, Some(&user))?;
     let batch = Batch {
         args,
+        config,
         directory: &settings.recovery.directory,
         user: &user,
         made: now(),
@@ -89,7 +88,8 @@ fn refuse_volatile(args: &MakeArgs, directory: &Path) -> Result<(), Refused> {
 
 fn refuse_unenrolled(name: &str, settings: &Enrolment, config: &Path) -> Result<(), Refused> {
     let file = &settings.users_file;
-    let command = |verb: &str| users::command(config, &format!("users {verb} {}", shell_word(name)));
+    let command =
+        |verb: &str| users::command(config, &format!("users {verb} {}", shell_word(name)));
     let entry = look_up(file, trust(), name.as_bytes(), settings.mobile_format)?;
     Err(Refused(match entry {
         Entry::Enrolled(_) => return Ok(()),
@@ -129,6 +129,7 @@ fn user(store: &Store, name: &str, folder: &str) -> Result<UserFolder, Refused> 
 /// The codes that one call makes.
 struct Batch<'a> {
     args: &'a MakeArgs,
+    config: &'a Path,
     directory: &'a Path,
     user: &'a UserFolder,
     made: u64,
@@ -142,6 +143,7 @@ impl Batch<'_> {
         let (files, printed) = written.map_err(|error| not_written(&self.user.path, &error))?;
         let sheet = Sheet {
             name: &self.args.name,
+            config: self.config,
             directory: self.directory,
             made: self.made,
             expires: self.expires(),
@@ -169,16 +171,21 @@ impl Batch<'_> {
         let salt = self.salt(before)?;
         let too_many = || io::Error::other("has given all numbers to codes");
         let first = before.last_number.checked_add(1).ok_or_else(too_many)?;
-        let last = before.last_number.checked_add(self.args.count).ok_or_else(too_many)?;
+        let last = before
+            .last_number
+            .checked_add(self.args.count)
+            .ok_or_else(too_many)?;
         let folder = &self.user.folder;
-        folder.replace(OsStr::new(LAST_NUMBER), last.to_string().as_bytes(), 0o600, || Ok(()))?;
+        folder.replace(
+            OsStr::new(LAST_NUMBER),
+            last.to_string().as_bytes(),
+            0o600,
+            || Ok(()),
+        )?;
         let (mut files, mut printed) = (Vec::new(), Vec::new());
         for number in first..=last {
-            match self.write_one(&salt, number) {
-                Ok((file, code)) => {
-                    files.push(file);
-                    printed.push(Printed { number, code });
-                }
+            match self.write_one(&salt, number, &mut files) {
+                Ok(code) => printed.push(Printed { number, code }),
                 Err(error) => {
                     let _ = remove(self.user, &files, &[]);
                     return Err(error);
@@ -188,7 +195,13 @@ impl Batch<'_> {
         Ok((files, printed))
     }
 
-    fn write_one(&self, salt: &Secret, number: u32) -> io::Result<(OsString, Secret)> {
+    /// `files` names it also where it is written and not synced.
+    fn write_one(
+        &self,
+        salt: &Secret,
+        number: u32,
+        files: &mut Vec<OsString>,
+    ) -> io::Result<Secret> {
         let code = code::generate()?;
         let file = OsString::from(code_file(salt, self.args.name.as_bytes(), &code));
         let content = CodeFile {
@@ -196,10 +209,11 @@ impl Batch<'_> {
             made: self.made,
             expires: self.expires(),
         };
+        files.push(file.clone());
         let folder = &self.user.folder;
         // As a whole or not at all.
         folder.replace(&file, content.text().as_bytes(), 0o600, || Ok(()))?;
-        Ok((file, code::format(&code)))
+        Ok(code::format(&code))
     }
 
     /// Made once: with another one, no code of before could be found. One that a power cut has left empty was never used.
@@ -208,20 +222,27 @@ impl Batch<'_> {
             Some(bytes) if bytes.len() == SALT_LENGTH => return Ok(Secret::new(bytes)),
             Some(_) if before.codes.is_empty() => self.user.folder.remove(OsStr::new(SALT))?,
             None if before.codes.is_empty() => {}
-            _ => return Err(io::Error::other(
-                "has codes, and no usable file named salt, without which none of them can be used; revoke them all first, or \
+            _ => {
+                return Err(io::Error::other(
+                    "has codes, and no usable file named salt, without which none of them can be used; revoke them all first, or \
                  restore that file",
-            )),
+                ));
+            }
         }
         let salt = new_salt()?;
-        self.user.folder.create(OsStr::new(SALT), salt.as_bytes(), 0o600)?;
+        self.user
+            .folder
+            .create(OsStr::new(SALT), salt.as_bytes(), 0o600)?;
         Ok(salt)
     }
 
     /// Those that `--replace` revokes.
     fn replaced(&self, before: &Contents) -> Vec<u32> {
         let codes = before.codes.iter().filter(|_| self.args.replace);
-        codes.filter_map(|code| code.content).map(|code| code.number).collect()
+        codes
+            .filter_map(|code| code.content)
+            .map(|code| code.number)
+            .collect()
     }
 
     /// Only now: whoever cannot print new ones keeps the old ones.
@@ -242,14 +263,20 @@ impl Batch<'_> {
 
     /// Nobody has seen all of them.
     fn take_back(&self, files: &[OsString], numbers: &[u32], error: &io::Error) -> Refused {
-        let cause = format!("the codes cannot be printed: {}", system_error::reason(error));
+        let cause = format!(
+            "the codes cannot be printed: {}",
+            system_error::reason(error)
+        );
         match remove(self.user, files, numbers) {
             Ok(()) => {
                 self.record(numbers, Outcome::PutBack(&cause));
                 Refused(format!("{cause}; they were revoked"))
             }
             Err(again) => {
-                let why = format!("{cause}; and they cannot be revoked: {}", system_error::reason(&again));
+                let why = format!(
+                    "{cause}; and they cannot be revoked: {}",
+                    system_error::reason(&again)
+                );
                 self.record(numbers, Outcome::Failed(&why));
                 Refused(why)
             }
@@ -277,7 +304,11 @@ fn warn(root: &Root, settings: &Enrolment, config: &Path) {
             config.display()
         ));
     }
-    warnings.extend(recovery_warnings(root, config, &settings.recovery.directory));
+    warnings.extend(recovery_warnings(
+        root,
+        config,
+        &settings.recovery.directory,
+    ));
     for warning in warnings {
         terminal::print_error(format_args!("warning: {}", visible(&warning)));
     }

@@ -69,10 +69,11 @@ fn lock(store: &Store) -> Result<Lock, Refused> {
 
 /// Refuses what the module would not use, or what others may have written.
 fn refuse_faults(store: &Store, user: Option<&UserFolder>) -> Result<(), Refused> {
-    let faults = store.faults().map_err(|error| not_read(&store.path, &error))?;
-    let concerns = |path: &Path| {
-        path == store.path || user.is_some_and(|user| path.starts_with(&user.path))
-    };
+    let faults = store
+        .faults()
+        .map_err(|error| not_read(&store.path, &error))?;
+    let concerns =
+        |path: &Path| path == store.path || user.is_some_and(|user| path.starts_with(&user.path));
     match faults.into_iter().find(|fault| concerns(&fault.path)) {
         None => Ok(()),
         Some(fault) => Err(Refused(format!(
@@ -94,11 +95,7 @@ fn not_written(path: &Path, error: &io::Error) -> Refused {
 }
 
 /// The fields of a line in the system log.
-fn fields<'a>(
-    name: &str,
-    numbers: &[u32],
-    directory: &Path,
-) -> Vec<(&'a str, String)> {
+fn fields<'a>(name: &str, numbers: &[u32], directory: &Path) -> Vec<(&'a str, String)> {
     let mut fields = vec![
         ("user", name.to_owned()),
         ("numbers", store::ranges(numbers, "-", ",")),

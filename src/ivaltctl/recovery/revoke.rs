@@ -34,7 +34,9 @@ pub fn revoke(
         true => None,
         false => Some(lock(&store)?),
     };
-    let user = store.user(name).map_err(|error| not_read(&store.path, &error))?;
+    let user = store
+        .user(name)
+        .map_err(|error| not_read(&store.path, &error))?;
     let Some(user) = user else {
         return nothing_to_revoke(name, which, output);
     };
@@ -53,7 +55,12 @@ fn chosen<'a>(
     contents: &'a Contents,
     which: Option<&[u32]>,
 ) -> Result<Vec<&'a UnusedCode>, Refused> {
-    let has = |number: &u32| contents.codes.iter().any(|code| code.number() == Some(*number));
+    let has = |number: &u32| {
+        contents
+            .codes
+            .iter()
+            .any(|code| code.number() == Some(*number))
+    };
     if let Some(missing) = which.and_then(|numbers| numbers.iter().find(|number| !has(number))) {
         return Err(not_there(name, *missing));
     }
@@ -135,7 +142,9 @@ pub fn remove(user: &UserFolder, files: &[OsString], numbers: &[u32]) -> io::Res
     let line = |number: &u32| Use::new(*number, now(), REVOKED.as_bytes(), b"").line();
     let lines: String = numbers.iter().map(line).collect();
     if !lines.is_empty() {
-        let _ = user.folder.append(OsStr::new(USED), lines.as_bytes(), 0o600);
+        let _ = user
+            .folder
+            .append(OsStr::new(USED), lines.as_bytes(), 0o600);
     }
     Ok(())
 }
@@ -148,7 +157,9 @@ pub fn has_codes(root: &Root, directory: &Path, name: &str) -> Result<bool, Refu
     let Some(store) = open(root, directory)? else {
         return Ok(false);
     };
-    let user = store.user(name).map_err(|error| not_read(&store.path, &error))?;
+    let user = store
+        .user(name)
+        .map_err(|error| not_read(&store.path, &error))?;
     let has = user.map_or(Ok(false), |user| user.has_codes());
     has.map_err(|error| not_read(&store.path, &error))
 }
@@ -163,7 +174,9 @@ pub fn forget(root: &Root, directory: &Path, name: &str) -> Result<usize, Refuse
         return Ok(0);
     };
     let _lock = lock(&store)?;
-    let user = store.user(name).map_err(|error| not_read(&store.path, &error))?;
+    let user = store
+        .user(name)
+        .map_err(|error| not_read(&store.path, &error))?;
     user.map_or(Ok(0), |user| {
         let deleted = delete(&store, &user, name);
         deleted.map_err(|error| not_written(&user.path, &error))
@@ -172,7 +185,10 @@ pub fn forget(root: &Root, directory: &Path, name: &str) -> Result<usize, Refuse
 
 fn delete(store: &Store, user: &UserFolder, name: &str) -> io::Result<usize> {
     let mut names = user.folder.names()?;
-    let is_code = |name: &OsString| name.to_str().is_some_and(ivalt_core::recovery::store::is_code_file);
+    let is_code = |name: &OsString| {
+        name.to_str()
+            .is_some_and(ivalt_core::recovery::store::is_code_file)
+    };
     let codes: Vec<_> = names.iter().filter(|name| is_code(name)).cloned().collect();
     remove(user, &codes, &[])?;
     names.retain(|name| !is_code(name));

@@ -10,6 +10,7 @@ use crate::output::Output;
 use crate::root::Root;
 use crate::system_error::shell_word;
 use crate::terminal::visible;
+use crate::users;
 use crate::utc::utc;
 use ivalt_core::secret::Secret;
 
@@ -24,6 +25,7 @@ pub struct Printed {
 #[derive(Debug)]
 pub struct Sheet<'a> {
     pub name: &'a str,
+    pub config: &'a Path,
     pub directory: &'a Path,
     pub made: u64,
     pub expires: Option<u64>,
@@ -64,16 +66,24 @@ pub fn until(expires: Option<u64>) -> String {
 
 /// `2026-11-26`
 pub fn date(seconds: u64) -> String {
-    time(seconds).split('T').next().unwrap_or_default().to_owned()
+    time(seconds)
+        .split('T')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn text(sheet: &Sheet) -> Secret {
     let (name, host) = (visible(sheet.name), visible(&host()));
     let until = match sheet.expires {
-        Some(expires) => format!("until {} (UTC)", time(expires).replace(['T', 'Z'], " ").trim()),
+        Some(expires) => format!(
+            "until {} (UTC)",
+            time(expires).replace(['T', 'Z'], " ").trim()
+        ),
         None => "without an end".to_owned(),
     };
-    let revoke = format!("ivaltctl recovery revoke {}", visible(&shell_word(sheet.name)));
+    let revoke = format!("recovery revoke {}", shell_word(sheet.name));
+    let revoke = visible(&users::command(sheet.config, &revoke));
     let first = sheet.codes.first().map_or(1, |printed| printed.number);
     let mut lines = format!(
         "Recovery codes\n\n  account   {name}\n  host      {host}\n  made      {}\n  good      {until}\n\n",

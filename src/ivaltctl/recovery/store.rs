@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -214,7 +213,9 @@ impl UserFolder {
                 contents.codes.push(UnusedCode { file, content });
             }
         }
-        contents.codes.sort_by_key(|code| (code.number(), code.file.clone()));
+        contents
+            .codes
+            .sort_by_key(|code| (code.number(), code.file.clone()));
         contents.last_number = self.last_number(&contents)?;
         Ok(contents)
     }
@@ -249,7 +250,9 @@ impl UserFolder {
     /// As readdir(3).
     pub fn has_codes(&self) -> io::Result<bool> {
         let names = self.folder.names()?;
-        Ok(names.iter().any(|name| name.to_str().is_some_and(is_code_file)))
+        Ok(names
+            .iter()
+            .any(|name| name.to_str().is_some_and(is_code_file)))
     }
 
     /// The key of the names of its codes.
@@ -295,11 +298,6 @@ pub fn ranges(numbers: &[u32], dash: &str, comma: &str) -> String {
         _ => format!("{first}{dash}{last}"),
     });
     shown.collect::<Vec<_>>().join(comma)
-}
-
-/// Of a name in the store, for sentences.
-pub fn shown(name: &OsStr) -> String {
-    String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
 #[cfg(test)]

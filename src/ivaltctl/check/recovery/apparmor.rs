@@ -7,6 +7,8 @@ use std::path::Path;
 
 use glob::Pattern;
 
+use crate::check::selinux::SESSION_PROGRAMS;
+
 const FOLDER: &str = "/sys/kernel/security/apparmor";
 /// The class of questions about files.
 const FILE: u8 = 2;
@@ -100,21 +102,20 @@ pub fn forbidding(kernel: &dyn Kernel, service: &str, store: &Path) -> Option<St
 
 /// The programs that call PAM as this service, by their usual places.
 fn programs(service: &str) -> Vec<String> {
-    let names: &[&str] = match service {
+    let name = match service {
         "sshd" => {
-            return ["/usr/sbin/sshd"]
-                .into_iter()
-                .chain(crate::check::SESSION_PROGRAMS)
+            let session = SESSION_PROGRAMS.into_iter();
+            return session
+                .chain(["/usr/sbin/sshd"])
                 .map(str::to_owned)
                 .collect();
         }
-        "sudo-i" => &["sudo"],
-        "su-l" => &["su"],
-        other => &[other],
+        "sudo-i" => "sudo",
+        "su-l" => "su",
+        other => other,
     };
-    let places = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"];
-    let of_place = |place: &&str| names.iter().map(move |name| format!("{place}{name}"));
-    places.iter().flat_map(|place| of_place(&place).collect::<Vec<_>>()).collect()
+    let places = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"].into_iter();
+    places.map(|place| format!("{place}{name}")).collect()
 }
 
 /// Whether an attachment such as `/usr/{,s}bin/ssh*` holds for a program.
@@ -178,7 +179,10 @@ mod tests {
     fn a_profile_that_enforces_and_does_not_let_unlink() {
         let sshd = "/usr/sbin/sshd";
         for allowed in [0, READ, DELETE, 0x1b] {
-            assert!(judged("sshd", (sshd, sshd, "enforce", allowed)), "{allowed:x}");
+            assert!(
+                judged("sshd", (sshd, sshd, "enforce", allowed)),
+                "{allowed:x}"
+            );
             assert!(judged("sshd", (sshd, sshd, "kill", allowed)));
             assert!(!judged("sshd", (sshd, sshd, "complain", allowed)));
             assert!(!judged("sshd", (sshd, sshd, "unconfined", allowed)));

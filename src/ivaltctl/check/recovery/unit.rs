@@ -47,8 +47,17 @@ fn is_same(one: &Forbids, other: &Forbids) -> bool {
 /// What runs the program that calls PAM as this service. sudo and su run in the session of whoever calls them.
 fn units(service: &str) -> Vec<String> {
     let known: &[&str] = match service {
-        "sshd" => &["ssh.service", "sshd.service", "ssh@.service", "sshd@.service"],
-        "login" => &["getty@.service", "serial-getty@.service", "console-getty.service"],
+        "sshd" => &[
+            "ssh.service",
+            "sshd.service",
+            "ssh@.service",
+            "sshd@.service",
+        ],
+        "login" => &[
+            "getty@.service",
+            "serial-getty@.service",
+            "console-getty.service",
+        ],
         "polkit-1" => &["polkit-agent-helper@.service"],
         "sudo" | "sudo-i" | "su" | "su-l" => &[],
         other => return vec![format!("{other}.service")],
@@ -123,7 +132,11 @@ impl Unit {
         if value.is_empty() {
             mounts.clear();
         }
-        let prefix = if name == "StateDirectory" { "/var/lib/" } else { "" };
+        let prefix = if name == "StateDirectory" {
+            "/var/lib/"
+        } else {
+            ""
+        };
         let paths = words(value).into_iter().map(|word| {
             let path = word.trim_start_matches(['-', '+']);
             // SOURCE:DESTINATION:OPTIONS of the bind mounts; what follows the path of a tmpfs are its options.
@@ -139,11 +152,15 @@ impl Unit {
     /// The innermost mount decides; below a hidden one there is none.
     fn forbids(&self, unit: &str, folder: &Path) -> Option<Forbids> {
         let all = self.of_lists.values().flatten().chain(&self.of_system);
-        let mut around: Vec<&Mount> = all.filter(|mount| folder.starts_with(&mount.path)).collect();
+        let mut around: Vec<&Mount> = all
+            .filter(|mount| folder.starts_with(&mount.path))
+            .collect();
         around.sort_by_key(|mount| (mount.path.components().count(), mount.access));
         let hidden = around.iter().find(|mount| mount.access == Access::Hidden);
         let innermost = around.last().map(|last| last.path.clone());
-        let of_innermost = around.iter().find(|mount| Some(&mount.path) == innermost.as_ref());
+        let of_innermost = around
+            .iter()
+            .find(|mount| Some(&mount.path) == innermost.as_ref());
         let decides = hidden.or(of_innermost)?;
         if decides.access == Access::Writable {
             return None;
@@ -258,7 +275,10 @@ mod tests {
         let shown = |found: Forbids| {
             let end = if found.can_be_lifted { "" } else { " (final)" };
             let file = found.file.display();
-            format!("{} {file}:{} {}{end}", found.unit, found.line, found.setting)
+            format!(
+                "{} {file}:{} {}{end}",
+                found.unit, found.line, found.setting
+            )
         };
         found.into_iter().map(shown).collect()
     }
@@ -268,7 +288,9 @@ mod tests {
         let unit = "usr/lib/systemd/system/ssh.service";
         let found = judged("sshd", &[(unit, &text)]).into_iter();
         let begin = format!("ssh.service /{unit}:");
-        found.map(|line| line.strip_prefix(&begin).unwrap().to_owned()).collect()
+        found
+            .map(|line| line.strip_prefix(&begin).unwrap().to_owned())
+            .collect()
     }
 
     #[test]
@@ -307,8 +329,14 @@ mod tests {
                 "InaccessiblePaths=/var\nReadWritePaths=/var/lib/ivalt\n",
                 "4 InaccessiblePaths=/var (final)",
             ),
-            ("TemporaryFileSystem=/var/lib:ro\n", "4 TemporaryFileSystem=/var/lib:ro (final)"),
-            ("BindReadOnlyPaths=/srv:/var/lib\n", "4 BindReadOnlyPaths=/srv:/var/lib"),
+            (
+                "TemporaryFileSystem=/var/lib:ro\n",
+                "4 TemporaryFileSystem=/var/lib:ro (final)",
+            ),
+            (
+                "BindReadOnlyPaths=/srv:/var/lib\n",
+                "4 BindReadOnlyPaths=/srv:/var/lib",
+            ),
         ] {
             assert_eq!(of_ssh(settings), [expected], "{settings}");
         }
@@ -322,7 +350,8 @@ mod tests {
             "usr/lib/systemd/system/ssh.service.d/10-a.conf",
             "etc/systemd/system/ssh.service.d/20-b.conf",
         );
-        let found = "ssh.service /usr/lib/systemd/system/ssh.service.d/10-a.conf:2 ProtectSystem=strict";
+        let found =
+            "ssh.service /usr/lib/systemd/system/ssh.service.d/10-a.conf:2 ProtectSystem=strict";
         assert_eq!(judged("sshd", &[vendor, (early, strict)]), [found]);
         let nothing: [&str; 0] = [];
         let off = (late, "[Service]\nProtectSystem=off\n");
