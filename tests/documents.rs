@@ -277,7 +277,7 @@ fn the_fragments_for_pam_are_those_of_the_man_page() {
     }
 }
 
-/// No other package can make a `Proof`; within `ivalt_core` only `authenticate` does, once.
+/// No other package can make a `Proof`; within `ivalt_core` each kind of it is made once.
 #[test]
 fn success_and_ignore_have_one_producer_each() {
     let mut sources = files_below(&support::checkout().join("src"));
@@ -315,10 +315,22 @@ fn success_and_ignore_have_one_producer_each() {
     );
     assert_eq!(made_in("Self::PassedOver"), [("only_after.rs", 1)]);
     assert_eq!(made_in("Self::AfterMethod"), [("only_after.rs", 1)]);
-    assert_eq!(made_in("Proof(()"), [("decision.rs", 2)]);
+    // Those of the list of all decisions, and what reads them; then what makes them.
+    assert_eq!(made_in("Proof(Kind::"), [("decision.rs", 4)]);
+    assert_eq!(made_in("Self(Kind::"), [("decision.rs", 2)]);
     assert_eq!(
         made_in("of_validated_token"),
         [("authenticate.rs", 1), ("decision.rs", 1)]
+    );
+    assert_eq!(
+        made_in("of_recovery_code"),
+        [("decision.rs", 1), ("take.rs", 1)]
+    );
+    // Recovery codes are for logins: no command of the tool takes one.
+    assert_eq!(made_in("takes_codes_for: Some"), [("lib.rs", 1)]);
+    assert_eq!(
+        made_in("takes_codes_for: None"),
+        [("authenticate.rs", 1), ("verify.rs", 1)]
     );
 }
 

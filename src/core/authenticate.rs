@@ -2,14 +2,19 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::time::SystemTime;
 
 use crate::api::{Answer, Client, Exchange};
 use crate::arguments::{Arguments, Debug, FirstPass};
 use crate::conversation::{Application, Unshown, sentence};
 use crate::decision::{Decision, Proof, Refusal, Tolerated};
 use crate::denial::Denial;
+use crate::log_line::Origin;
 use crate::only_after::has_proof;
 use crate::problem::{Problem, reason};
+use crate::recovery::code::{self, Code};
+use crate::recovery::store::Use;
+use crate::recovery::{NotTaken, take};
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::settings::{Method, Settings, Tolerance};
@@ -20,13 +25,16 @@ use crate::users::{self, Entry, Mobile};
 
 /// What a call needs of the process it runs in.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// Whose files are trusted.
     pub trust: Trust,
     /// What a connection needs.
     pub platform: Platform,
     /// The account that the password database has for a name.
     pub account: fn(&[u8]) -> io::Result<Option<Account>>,
+    /// Only for logins: recovery codes are taken, and this is whom the record of a used one names. `None` where they are
+    /// refused unused.
+    pub takes_codes_for: Option<&'a Origin>,
 }
 
 /// Decides one call and leaves all there is to say about it in `report`. The user is told of a denial.
@@ -38,10 +46,11 @@ pub fn authenticate(
 ) {
     let unshown = application.take_unshown();
     let decision = decide(words, application, context, unshown, report);
-    report.decision = decision.unwrap_or_else(|Denial(refusal, cause)| {
+    let decision = decision.unwrap_or_else(|Denial(refusal, cause)| {
         report.cause = cause;
         Decision::Deny(refusal)
     });
+    report.decide(decision);
     report.append_steps_to_cause();
     if let Decision::Deny(refusal) = report.decision {
         if let Some(sentence) = sentence(refusal, &report.code, &report.detail) {
@@ -98,7 +107,7 @@ fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<()
 /// What the steps of one call share.
 struct Call<'a> {
     settings: &'a Settings,
-    context: Context,
+    context: Context<'a>,
     client: Client,
     tokens: Tokens<'a>,
     debug: Debug,
@@ -212,9 +221,12 @@ impl Call<'_> {
         let mut token = self.tokens.next(application)?;
         self.report.steps.clear();
         self.report.attempts += 1;
+        let code = self.tokens.read_code(&token);
         let mut face = match self.settings.token.method {
-            Method::Token => None,
-            Method::TokenAndFace => Some(self.tokens.face(application)?),
+            Method::TokenAndFace if code == code::Answer::Other => {
+                Some(self.tokens.face(application)?)
+            }
+            Method::Token | Method::TokenAndFace => None,
         };
         self.report.attempts += u64::from(face.is_some());
         // The application may have changed the user while it asked.
@@ -225,12 +237,44 @@ impl Call<'_> {
             return Err(self.not_enrolled());
         }
         let mobile = self.mobile(entry)?;
-        let user = &self.report.user;
-        self.tokens.check_auth_token(&mut token, user)?;
-        face.as_mut()
-            .map_or(Ok(()), |face| self.tokens.check_face_token(face, user))?;
+        self.tokens.check_answer(&mut token, &self.report.user)?;
+        match code {
+            code::Answer::Code(code) => return self.take(&code, application),
+            code::Answer::Mistyped(why) => {
+                return Err(Denial(Refusal::CodeMistyped, why.to_owned()));
+            }
+            code::Answer::Other => {}
+        }
+        self.tokens.check_auth_token(&token)?;
+        if let Some(face) = &mut face {
+            self.tokens.check_answer(face, &self.report.user)?;
+            self.tokens.check_face_token(face)?;
+        }
         self.client.check_roots()?;
         self.validate(mobile, token, face)
+    }
+
+    /// Uses a recovery code up. Whatever fails, it never ends as `Unavailable`, which a policy may tolerate.
+    fn take(&mut self, code: &Code, application: &mut dyn Application) -> Result<Proof, Denial> {
+        self.report.code_detail.clear();
+        let Some(origin) = self.context.takes_codes_for else {
+            let cause = "recovery codes are taken in logins alone; not spent".to_owned();
+            return Err(Denial(Refusal::CodeNotTakenHere, cause));
+        };
+        let (directory, user) = (&self.settings.recovery.directory, &self.report.user);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(u64::MAX, |since| since.as_secs());
+        let taken = take(directory, self.context.trust, user, code, now).inspect_err(|not| {
+            if let NotTaken::Expired(number) = not {
+                self.report.code_detail = format!("code {number}");
+            }
+        })?;
+        taken.record(&Use::new(taken.number, now, &origin.service, &origin.rhost));
+        let left = taken.left.map(|left| format!(", {left} left"));
+        let left = left.unwrap_or_default();
+        self.report.code_detail = format!("code {}{left}", taken.number);
+        application.inform(&format!("Recovery code {} accepted{left}.", taken.number));
+        Ok(taken.proof)
     }
 
     fn mobile<'e>(&self, entry: &'e Entry) -> Result<&'e Mobile, Denial> {
@@ -338,6 +382,7 @@ mod tests {
                 spawn: |_| panic!("no thread is started for an invalid handle"),
             },
             account: |_| panic!("no name is looked up for an invalid handle"),
+            takes_codes_for: None,
         };
         authenticate(&[&word], &mut Broken, context, &mut report);
         assert_eq!(

@@ -32,6 +32,11 @@ pub trait Conversation {
 
     /// Says why it ends; whether the user sees it does not matter, and under sudo nobody does: sudo wants silence.
     fn tell(&mut self, sentence: &str);
+
+    /// Says what is no error, likewise.
+    fn inform(&mut self, sentence: &str) {
+        self.tell(sentence);
+    }
 }
 
 /// The application that wants a user authenticated, beyond its conversation.
@@ -108,6 +113,11 @@ pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
             "sshd does not let root answer here (PermitRootLogin); iVALT was not asked."
         }
         Refusal::MalformedToken => "That is not an iVALT token.",
+        Refusal::CodeMistyped => "That recovery code has a typing error.",
+        Refusal::CodeRefused | Refusal::CodeTriesExhausted => {
+            "That recovery code is unknown, used or expired."
+        }
+        Refusal::CodeNotTakenHere => "Recovery codes are not taken here; this one is not spent.",
         Refusal::PasswordAsToken => "That is your password, not an iVALT token.",
         Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {
             "iVALT is not set up for this account."

@@ -1,7 +1,7 @@
 //! What one call decides, and why. No input, no output, no PAM numbers.
 
 /// The end of every call. A call starts as a failure; `Allow` and each `Ignore` are made in one place each, all in
-/// `authenticate`.
+/// `authenticate`. Each kind of [`Proof`] is made in one place, too.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -13,14 +13,31 @@ pub enum Decision {
     Deny(Refusal),
 }
 
-/// That iVALT verified the token for this user's mobile, and where asked for the face. No other package can make one.
+/// That a user is who they say they are. No other package can make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proof(());
+pub struct Proof(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Token,
+    RecoveryCode,
+}
 
 impl Proof {
-    /// Of a token, and where asked for a face, that iVALT has just accepted.
+    /// Of a token, and where asked for a face, that iVALT has just accepted for this user's mobile.
     pub(crate) fn of_validated_token() -> Self {
-        Self(())
+        Self(Kind::Token)
+    }
+
+    /// Of an unused recovery code of this user, which nobody can use any more.
+    pub(crate) fn of_recovery_code() -> Self {
+        Self(Kind::RecoveryCode)
+    }
+
+    /// Whether it is one that iVALT knows nothing of.
+    #[must_use]
+    pub fn is_recovery_code(self) -> bool {
+        self.0 == Kind::RecoveryCode
     }
 }
 
@@ -58,6 +75,14 @@ pub enum Refusal {
     TokenRejected,
     /// iVALT refused the last of several tokens; the same reason in the log, another PAM code.
     TriesExhausted,
+    /// Meant as a recovery code, and typed wrong; the same reason in the log as for what cannot be a token.
+    CodeMistyped,
+    /// A recovery code, and not an unused one of this user.
+    CodeRefused,
+    /// The same of the last of several answers; the same reason in the log, another PAM code.
+    CodeTriesExhausted,
+    /// A recovery code where none are taken, which leaves it unused; the same reason in the log.
+    CodeNotTakenHere,
     /// iVALT refused this host's API key.
     ApiKeyRefused,
     /// iVALT could not be asked, or did not answer in its own format.
@@ -70,8 +95,9 @@ pub enum Refusal {
 
 /// Every decision there is, for the tests that hold documents and code together.
 #[cfg(feature = "testing")]
-pub const DECISIONS: [Decision; 17] = [
-    Decision::Allow(Proof(())),
+pub const DECISIONS: [Decision; 22] = [
+    Decision::Allow(Proof(Kind::Token)),
+    Decision::Allow(Proof(Kind::RecoveryCode)),
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
     Decision::Deny(Refusal::NotEnrolled),
@@ -84,6 +110,10 @@ pub const DECISIONS: [Decision; 17] = [
     Decision::Deny(Refusal::PasswordAsToken),
     Decision::Deny(Refusal::TokenRejected),
     Decision::Deny(Refusal::TriesExhausted),
+    Decision::Deny(Refusal::CodeMistyped),
+    Decision::Deny(Refusal::CodeRefused),
+    Decision::Deny(Refusal::CodeTriesExhausted),
+    Decision::Deny(Refusal::CodeNotTakenHere),
     Decision::Deny(Refusal::ApiKeyRefused),
     Decision::Deny(Refusal::Unavailable),
     Decision::Deny(Refusal::Misconfigured),
@@ -105,10 +135,21 @@ impl Decision {
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Allow(_) => "verified",
+            Self::Allow(Proof(Kind::Token)) => "verified",
+            Self::Allow(Proof(Kind::RecoveryCode)) => "recovery-code",
             Self::Ignore(Tolerated::Unenrolled) => "unenrolled",
             Self::Ignore(Tolerated::Unavailable) => "unavailable",
             Self::Deny(refusal) => refusal.reason(),
+        }
+    }
+
+    /// Whether it is about a recovery code, of which iVALT has heard nothing.
+    #[must_use]
+    pub fn is_about_a_code(self) -> bool {
+        match self {
+            Self::Allow(proof) => proof.is_recovery_code(),
+            Self::Ignore(_) => false,
+            Self::Deny(refusal) => refusal.reason() == "recovery-code-refused",
         }
     }
 }
@@ -120,9 +161,15 @@ impl Refusal {
             Self::Disabled => "disabled",
             Self::BadEntry => "bad-entry",
             Self::Unanswered => "unanswered",
-            Self::MalformedToken | Self::DummyOfSshd | Self::RootBarredBySshd => "malformed-token",
+            Self::MalformedToken
+            | Self::DummyOfSshd
+            | Self::RootBarredBySshd
+            | Self::CodeMistyped => "malformed-token",
             Self::PasswordAsToken => "password-as-token",
             Self::TokenRejected | Self::TriesExhausted => "token-rejected",
+            Self::CodeRefused | Self::CodeTriesExhausted | Self::CodeNotTakenHere => {
+                "recovery-code-refused"
+            }
             Self::ApiKeyRefused => "api-key-refused",
             Self::Unavailable => "unavailable",
             Self::Misconfigured => "misconfigured",

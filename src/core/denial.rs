@@ -4,6 +4,7 @@ use crate::arguments::BadArgument;
 use crate::conversation::{ApplicationError, NoAnswer};
 use crate::decision::Refusal;
 use crate::problem::Problem;
+use crate::recovery::NotTaken;
 
 /// How a call ends badly, or one attempt of it: the reason, and the cause in words for the log.
 #[derive(Debug)]
@@ -24,6 +25,18 @@ impl From<BadArgument> for Denial {
 impl From<Problem> for Denial {
     fn from(problem: Problem) -> Self {
         Self(Refusal::Misconfigured, problem.to_string())
+    }
+}
+
+impl From<NotTaken> for Denial {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Unknown(cause) => Self(Refusal::CodeRefused, cause),
+            NotTaken::Expired(number) => {
+                Self(Refusal::CodeRefused, format!("code {number} has expired"))
+            }
+            NotTaken::Fault(problem) => problem.into(),
+        }
     }
 }
 

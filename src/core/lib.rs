@@ -8,9 +8,9 @@
 //! | [`authenticate`] | one call, from its beginning to its decision: read this first |
 //! | `token` | where tokens come from, and which answers are worth sending |
 //! | `denial` | the only place where errors become reasons |
+//! | [`recovery`] | one-time recovery codes: what they look like, where they are kept, how one is used up |
 //! | [`log_line`] | the one log line |
 //! | [`report`] | what a call leaves for the log |
-//! | [`recovery`] | one-time recovery codes: what they look like, where they are kept |
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
 //! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
 //! | [`users`] | `users.toml`: whose mobile is whose |

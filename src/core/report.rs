@@ -21,6 +21,8 @@ pub struct Report {
     pub code: String,
     /// Its detail, foreign text.
     pub detail: String,
+    /// What is known of the last recovery code: its number, and how many are left.
+    pub code_detail: String,
     /// What failed, in our words.
     pub cause: String,
     /// How long each step of the last try took, for `debug`.
@@ -42,6 +44,7 @@ impl Default for Report {
             http: None,
             code: String::new(),
             detail: String::new(),
+            code_detail: String::new(),
             cause: String::new(),
             steps: String::new(),
             attempts: 0,
@@ -68,6 +71,16 @@ impl Report {
             self.steps = exchange.steps;
         }
         exchange.answer
+    }
+
+    /// Of a recovery code iVALT has heard nothing: what it said of an earlier token is not about this decision.
+    pub(crate) fn decide(&mut self, decision: Decision) {
+        self.decision = decision;
+        if decision.is_about_a_code() {
+            self.http = None;
+            self.code.clear();
+            self.detail = std::mem::take(&mut self.code_detail);
+        }
     }
 
     pub(crate) fn append_steps_to_cause(&mut self) {

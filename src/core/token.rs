@@ -6,6 +6,7 @@ use crate::arguments::FirstPass;
 use crate::conversation::{Conversation, Echo, FACE_PROMPT};
 use crate::decision::Refusal;
 use crate::denial::Denial;
+use crate::recovery::code;
 use crate::secret::Secret;
 use crate::settings::{Charset, Settings};
 use crate::user_name::folded;
@@ -85,14 +86,23 @@ impl<'a> Tokens<'a> {
         Ok(answer)
     }
 
-    /// Refuses to send what is not an auth token. A token is sent without the white space around it.
-    pub fn check_auth_token(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
+    /// What the answer is by its form. Where no recovery codes are accepted, none has that form.
+    pub fn read_code(&self, answer: &Secret) -> code::Answer {
+        if self.settings.recovery.codes {
+            code::read(answer)
+        } else {
+            code::Answer::Other
+        }
+    }
+
+    /// Refuses to send what is not an auth token; it has been checked to be an answer of the user's.
+    pub fn check_auth_token(&self, answer: &Secret) -> Result<(), Denial> {
         let rules = &self.settings.token;
         let format = TokenFormat {
             length: rules.min_length.get_ref().get()..=rules.max_length.get(),
             charset: rules.charset,
         };
-        self.check_token(answer, user, &format)?;
+        format.check(answer.as_bytes())?;
         if self.sent.contains(answer) {
             // A token may be good for one use: it is not sent twice, and iVALT has refused it already.
             return Err(Denial(
@@ -103,21 +113,21 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    /// Settings speak of the auth token; iVALT does not document the format of a face token.
-    pub fn check_face_token(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
+    /// The same of a face token. Settings speak of the auth token; iVALT does not document the format of this one.
+    pub fn check_face_token(&self, answer: &Secret) -> Result<(), Denial> {
+        if self.read_code(answer) != code::Answer::Other {
+            let cause = "a recovery code, which belongs at the first prompt; not sent, not spent";
+            return Err(Denial(Refusal::MalformedToken, cause.to_owned()));
+        }
         let format = TokenFormat {
             length: 1..=4096,
             charset: Charset::Visible,
         };
-        self.check_token(answer, user, &format)
+        format.check(answer.as_bytes())
     }
 
-    fn check_token(
-        &self,
-        answer: &mut Secret,
-        user: &[u8],
-        format: &TokenFormat,
-    ) -> Result<(), Denial> {
+    /// Refuses what the user has not given as a token or a code, and takes off the white space around it.
+    pub fn check_answer(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
         if is_dummy_of_sshd(answer.as_bytes()) {
             return Err(Denial(
                 Refusal::DummyOfSshd,
@@ -131,7 +141,7 @@ impl<'a> Tokens<'a> {
         if is_name_of(user, answer) {
             return Err(Denial(Refusal::MalformedToken, USER_NAME.to_owned()));
         }
-        format.check(answer.as_bytes())
+        Ok(())
     }
 
     fn is_password(&self, answer: &Secret) -> bool {
@@ -149,6 +159,8 @@ impl<'a> Tokens<'a> {
             Refusal::MalformedToken,
             Refusal::DummyOfSshd,
             Refusal::TokenRejected,
+            Refusal::CodeMistyped,
+            Refusal::CodeRefused,
         ];
         self.prompts_left > 0 && again.contains(&refusal)
     }
@@ -163,6 +175,7 @@ impl<'a> Tokens<'a> {
         let several = self.first_pass != FirstPass::Use && self.settings.token.attempts.get() > 1;
         match refusal {
             Refusal::TokenRejected if several => Refusal::TriesExhausted,
+            Refusal::CodeRefused if several => Refusal::CodeTriesExhausted,
             other => other,
         }
     }

@@ -108,6 +108,22 @@ impl Trust {
         }
     }
 
+    /// Whether an open directory is such that nobody else can put anything into it or take anything out.
+    ///
+    /// # Errors
+    /// The path, what is wrong and the command that fixes it.
+    pub fn judge_folder(self, path: &Path, metadata: &Metadata) -> Result<(), Problem> {
+        let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+        if owner != 0 && owner != self.effective_uid {
+            return Err(self.foreign(path, owner, ReadPermission::OwnerOnly));
+        }
+        if mode & 0o077 != 0 {
+            let what = format!("is open to group or others (mode {mode:04o})");
+            return Err(untrusted(path, what).run(format!("chmod 0700 {}", path.display())));
+        }
+        Ok(())
+    }
+
     fn foreign(self, path: &Path, owner: u32, permission: ReadPermission) -> Problem {
         let (shown, uid) = (path.display(), self.effective_uid);
         if uid == 0 {

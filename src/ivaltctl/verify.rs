@@ -44,6 +44,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         trust: trust(),
         platform: sys::platform(),
         account: sys::account,
+        takes_codes_for: None,
     };
     authenticate(&arguments, &mut terminal, context, &mut report);
     let origin = Origin {

@@ -4,7 +4,9 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
-use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON};
+use ::pam::constants::{
+    PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_TEXT_INFO, PamMessageStyle,
+};
 use ::pam::conv::Conv;
 use ::pam::items::{AuthTok, Item, RHost, RUser, Service, Tty, User};
 use ::pam::module::{PamHandle, PamResult};
@@ -57,6 +59,17 @@ impl PamApplication<'_> {
         // SAFETY: the handle is libpam's own, valid during the call that passed it (pam_fail_delay(3)).
         // It can only fail where there is no memory; then there is no delay.
         unsafe { pam_fail_delay(self.handle, FAIL_DELAY_MICROSECONDS) };
+    }
+
+    fn say(&mut self, style: PamMessageStyle, sentence: &str) {
+        if self.silent {
+            self.keep(sentence);
+            return;
+        }
+        if let Ok(Some(conversation)) = self.handle.get_item::<Conv>() {
+            // Applications are free to refuse messages.
+            let _ = conversation.send(style, sentence);
+        }
     }
 
     /// For the next call on this handle; libpam frees it with the handle. Without memory the sentence is lost.
@@ -116,14 +129,11 @@ impl Conversation for PamApplication<'_> {
     }
 
     fn tell(&mut self, sentence: &str) {
-        if self.silent {
-            self.keep(sentence);
-            return;
-        }
-        if let Ok(Some(conversation)) = self.handle.get_item::<Conv>() {
-            // Applications are free to refuse messages.
-            let _ = conversation.send(PAM_ERROR_MSG, sentence);
-        }
+        self.say(PAM_ERROR_MSG, sentence);
+    }
+
+    fn inform(&mut self, sentence: &str) {
+        self.say(PAM_TEXT_INFO, sentence);
     }
 }
 

@@ -67,7 +67,7 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
         turn = Turn::of(words, &application.ssh_auth_info());
         if turn != Turn::PassedOver {
             (origin, report.user) = (application.origin(), application.known_user());
-            decide(words, &mut application, report);
+            decide(words, &mut application, &origin, report);
         }
     });
     if turn == Turn::PassedOver {
@@ -80,9 +80,14 @@ fn sm_authenticate(handle: &mut PamHandle, words: &[&CStr], flags: PamFlag) -> P
     code(report.decision, turn)
 }
 
-fn decide(words: &[&CStr], application: &mut PamApplication<'_>, report: &mut Report) {
+fn decide(
+    words: &[&CStr],
+    application: &mut PamApplication<'_>,
+    origin: &Origin,
+    report: &mut Report,
+) {
     match memory::for_a_call() {
-        Ok(()) => authenticate(words, application, context(), report),
+        Ok(()) => authenticate(words, application, context(origin), report),
         Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
     }
 }
@@ -121,9 +126,12 @@ pub(crate) fn code(decision: Decision, turn: Turn) -> PamResultCode {
             Refusal::MalformedToken
             | Refusal::DummyOfSshd
             | Refusal::RootBarredBySshd
+            | Refusal::CodeMistyped
+            | Refusal::CodeRefused
+            | Refusal::CodeNotTakenHere
             | Refusal::PasswordAsToken
             | Refusal::TokenRejected => PamResultCode::PAM_AUTH_ERR,
-            Refusal::TriesExhausted => PamResultCode::PAM_MAXTRIES,
+            Refusal::TriesExhausted | Refusal::CodeTriesExhausted => PamResultCode::PAM_MAXTRIES,
             Refusal::ApiKeyRefused | Refusal::Misconfigured => PamResultCode::PAM_SERVICE_ERR,
             Refusal::Unavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
             Refusal::Internal => PamResultCode::PAM_ABORT,
@@ -132,11 +140,12 @@ pub(crate) fn code(decision: Decision, turn: Turn) -> PamResultCode {
 }
 
 /// What `authenticate` needs of this process.
-fn context() -> Context {
+fn context(origin: &Origin) -> Context<'_> {
     let effective_uid = effective_uid();
     Context {
         trust: Trust { effective_uid },
         platform: platform(),
         account,
+        takes_codes_for: Some(origin),
     }
 }

@@ -1,6 +1,7 @@
 //! The module as it is shipped, on the real libpam, against real TLS servers: exact codes, exact lines.
 
 mod bodies;
+mod codes;
 mod conversation;
 mod corrupt;
 mod costs;
@@ -27,6 +28,8 @@ mod only_after;
 mod preconnect;
 mod prompts;
 mod proxies;
+mod recovery;
+mod recovery_store;
 mod requests;
 mod running;
 mod secrets;

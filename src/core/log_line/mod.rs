@@ -86,6 +86,7 @@ pub fn fields<'a>(origin: &'a Origin, report: &'a Report) -> [(&'static str, Cow
 #[must_use]
 pub fn level(decision: Decision) -> Level {
     match decision {
+        Decision::Allow(proof) if proof.is_recovery_code() => Level::Warning,
         Decision::Allow(_) => Level::Info,
         Decision::Ignore(_) => Level::Warning,
         Decision::Deny(refusal) => match refusal {
@@ -95,9 +96,13 @@ pub fn level(decision: Decision) -> Level {
             Refusal::MalformedToken
             | Refusal::DummyOfSshd
             | Refusal::RootBarredBySshd
+            | Refusal::CodeMistyped
             | Refusal::TokenRejected
             | Refusal::TriesExhausted => Level::Notice,
             Refusal::PasswordAsToken | Refusal::Unavailable => Level::Warning,
+            Refusal::CodeRefused | Refusal::CodeTriesExhausted | Refusal::CodeNotTakenHere => {
+                Level::Warning
+            }
             Refusal::ApiKeyRefused | Refusal::Misconfigured => Level::Error,
             Refusal::Internal => Level::Critical,
         },

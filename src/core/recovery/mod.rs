@@ -2,3 +2,6 @@
 
 pub mod code;
 pub mod store;
+mod take;
+
+pub(crate) use take::{NotTaken, take};

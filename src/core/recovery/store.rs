@@ -78,8 +78,10 @@ pub fn new_salt() -> io::Result<Secret> {
     Ok(Secret::new(bytes))
 }
 
-/// The name of a code's file: HMAC-SHA256 (RFC 2104) under the user's salt.
+/// The name of a code's file: HMAC-SHA256 (RFC 2104) under the user's salt. What is left of all of it on the stack is
+/// below the caller's frame.
 #[must_use]
+#[inline(never)]
 pub fn code_file(salt: &Secret, user: &[u8], code: &Code) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
     let mut context = hmac::Context::with_key(&key);

@@ -4,6 +4,8 @@
 use std::collections::TryReserveError;
 use std::ptr;
 
+use zeroize::Zeroize;
+
 use crate::problem::{Problem, ProblemKind};
 
 /// More than a parser takes for whatever does not grow with the file.
@@ -106,6 +108,14 @@ impl SmallBlocks {
     }
 }
 
+/// Writes over what the functions that the caller has called have left on the stack. Cryptographic libraries keep copies
+/// of what they are given there.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut unused = [0xff_u8; 16 << 10];
+    unused.zeroize();
+}
+
 /// Maps and unmaps; `RLIMIT_AS` and `RLIMIT_DATA` count writable mappings whether they are touched or not.
 #[must_use]
 pub fn can_map(size: usize) -> bool {
@@ -120,7 +130,7 @@ pub fn can_map(size: usize) -> bool {
     }
 }
 
-fn soft_limit(resource: libc::__rlimit_resource_t) -> libc::rlim_t {
+pub(super) fn soft_limit(resource: libc::__rlimit_resource_t) -> libc::rlim_t {
     let mut limit = libc::rlimit {
         rlim_cur: libc::RLIM_INFINITY,
         rlim_max: libc::RLIM_INFINITY,

@@ -1,9 +1,10 @@
-//! What is needed of the system and std has no safe function for: name look-up, threads, poll, memory,
+//! What is needed of the system and std has no safe function for: name look-up, threads, poll, memory, directories,
 //! the password database.
 #![allow(unsafe_code)]
 
 mod accounts;
 mod dns;
+pub mod folder;
 pub mod memory;
 
 use std::ffi::{c_int, c_short};
