@@ -507,7 +507,7 @@ mod tests {
 
     #[test]
     fn codes_live_for_days_or_for_ever() {
-        let days = |days| Ok(Lifetime::For(Duration::from_secs(days * 86_400)));
+        let days = |days: u64| Ok(Lifetime::For(Duration::from_secs(days * 86_400)));
         assert_eq!(lifetime("365d"), days(365));
         assert_eq!(lifetime("48h"), days(2));
         assert_eq!(lifetime("never"), Ok(Lifetime::Never));

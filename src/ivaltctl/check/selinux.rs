@@ -14,6 +14,7 @@ use super::{module_file, program};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::sshd_program::PROGRAMS;
+use ivalt_core::recovery::store::is_code_file;
 
 const CONFIG: &str = "/etc/selinux/config";
 const FOLDER: &str = "/sys/fs/selinux";
@@ -307,14 +308,14 @@ impl<'a> Policy<'a> {
         Ok(found)
     }
 
-    /// Of folders and files whose names begin with `code-`.
+    /// Of folders, and files of codes.
     fn keeps_from_codes(&self, paths: &[PathBuf]) -> io::Result<Option<Mislabelled>> {
         for path in paths {
             let Ok(label) = self.kernel.label(path) else {
                 continue;
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let allowed = match name.starts_with("code-") {
+            let allowed = match is_code_file(&name) {
                 true => self.allows(&label, "file", &TAKE)?,
                 false => self.allows(&label, "dir", &TAKE_FROM)?,
             };
@@ -463,6 +464,10 @@ mod tests {
     const SEARCH: u32 = 0x40_0000;
     const READABLE: u32 = 0x4_0012;
     const LOADABLE: u32 = 0x4_4412;
+    const WRITE: u32 = 0x4;
+    const UNLINK: u32 = 0x20;
+    const REMOVE_NAME: u32 = 0x100;
+    const TAKEN: u32 = WRITE | UNLINK | REMOVE_NAME;
     const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
 
     /// As Debian 13 has it.
@@ -531,11 +536,14 @@ mod tests {
                 "class/dir/index" => "7",
                 "class/tcp_socket/index" => "15",
                 "class/tcp_socket/perms/name_connect" | "class/dir/perms/search" => "23",
-                "class/file/perms/read" => "2",
+                "class/dir/perms/write" => "3",
+                "class/file/perms/unlink" => "6",
+                "class/dir/perms/remove_name" => "9",
+                "class/file/perms/read" | "class/dir/perms/read" => "2",
                 "class/file/perms/getattr" => "5",
                 "class/file/perms/map" => "11",
                 "class/file/perms/execute" => "15",
-                "class/file/perms/open" => "19",
+                "class/file/perms/open" | "class/dir/perms/open" => "19",
                 "booleans/authlogin_yubikey" => self.boolean.ok_or(ErrorKind::NotFound)?,
                 other => panic!("{other}"),
             }
@@ -796,6 +804,43 @@ mod tests {
         };
         assert!(asked(&policy).unwrap());
         assert!(!asked(&Older(policy)).unwrap());
+    }
+
+    #[test]
+    fn a_label_from_which_no_code_is_taken() {
+        let code = format!("/var/lib/ivalt/recovery/user-a/code-{}", "0".repeat(64));
+        let store = "/var/lib/ivalt/recovery";
+        let paths: Vec<PathBuf> = [store, "/var/lib/ivalt/recovery/user-a", &code]
+            .map(PathBuf::from)
+            .into();
+        let code: &'static str = code.leak();
+        let judged = |folder: u32, label: &'static str| {
+            let mut policy = red_hat();
+            policy.labels.push([store, "var_auth_t"]);
+            policy
+                .labels
+                .push(["/var/lib/ivalt/recovery/user-a", "var_auth_t"]);
+            policy.labels.push([code, label]);
+            policy.rules.push(("sshd_session_t", "var_auth_t", folder));
+            policy.types.extend(["var_auth_t", "var_lib_t"]);
+            let policy = Policy::of_sshd(&policy).unwrap();
+            policy.keeps_from_codes(&paths).unwrap()
+        };
+        let mislabelled = |path: &str, label: &str| {
+            Some(Mislabelled {
+                path: path.into(),
+                label: label.into(),
+                domain: "sshd_session_t".into(),
+            })
+        };
+        let all = READABLE | SEARCH | TAKEN;
+        assert_eq!(judged(all, "var_auth_t"), None);
+        assert_eq!(judged(all, "var_lib_t"), mislabelled(code, "var_lib_t"));
+        for missing in [WRITE, REMOVE_NAME, UNLINK] {
+            let found = judged(all & !missing, "var_auth_t");
+            let path = if missing == UNLINK { code } else { store };
+            assert_eq!(found, mislabelled(path, "var_auth_t"), "{missing:x}");
+        }
     }
 
     #[test]

@@ -220,14 +220,14 @@ impl Batch<'_> {
     fn salt(&self, before: &Contents) -> io::Result<Secret> {
         match self.user.salt()? {
             Some(bytes) if bytes.len() == SALT_LENGTH => return Ok(Secret::new(bytes)),
-            Some(_) if before.codes.is_empty() => self.user.folder.remove(OsStr::new(SALT))?,
-            None if before.codes.is_empty() => {}
-            _ => {
+            _ if !before.codes.is_empty() && !self.args.replace => {
                 return Err(io::Error::other(
-                    "has codes, and no usable file named salt, without which none of them can be used; revoke them all first, or \
-                 restore that file",
+                    "has codes, and no usable file named salt, without which none of them lets in; restore that file, or make new \
+                     codes with --replace",
                 ));
             }
+            Some(_) => self.user.folder.remove(OsStr::new(SALT))?,
+            None => {}
         }
         let salt = new_salt()?;
         self.user

@@ -374,17 +374,19 @@ fn a_salt_is_made_once() {
         host.refused(
             &["recovery", "make", "alice", "--stdout"],
             &host.short(&format!(
-                "{user}: cannot be written: has codes, and no usable file named salt, without which none of them can be used; \
-                 revoke them all first, or restore that file; nothing was changed"
+                "{user}: cannot be written: has codes, and no usable file named salt, without which none of them lets in; restore \
+                 that file, or make new codes with --replace; nothing was changed"
             )),
         );
     }
+    host.make(&["alice", "--count", "2", "--replace"]);
+    assert_eq!(host.numbers("alice"), [3, 4]);
     // A power cut behind its making has left it empty, and no code.
     host.done(&["recovery", "revoke", "alice", "--all"]);
     File::create(&salt).unwrap();
     host.make(&["alice", "--count", "1"]);
     assert_eq!(fs::read(&salt).unwrap().len(), 32);
-    assert_eq!(host.numbers("alice"), [3]);
+    assert_eq!(host.numbers("alice"), [5]);
 }
 
 #[sandbox_test]
