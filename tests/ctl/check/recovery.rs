@@ -173,7 +173,7 @@ fn a_code_that_has_come_back() {
     assert_eq!(
         what,
         "recovery code 3 of alice was used or revoked before and is there again, as after a restore from a backup or a \
-         snapshot: whoever knows them gets in once more"
+         snapshot: whoever has the sheet gets in once more"
     );
     assert_eq!(fix, "ivaltctl recovery revoke alice 3");
     used(&system, "alice", 7, "ivaltctl");

@@ -290,7 +290,7 @@ fn restored(user: &User) -> Option<Finding> {
     let codes = codes.filter(|code| user.contents.use_of(code.number).is_some());
     let numbers = numbers(codes);
     let what = format!(
-        "{}: {} used or revoked before and {} there again, as after a restore from a backup or a snapshot: whoever knows them \
+        "{} {} used or revoked before and {} there again, as after a restore from a backup or a snapshot: whoever has the sheet \
          gets in once more",
         of(user, &numbers),
         if numbers.len() == 1 { "was" } else { "were" },
