@@ -19,6 +19,8 @@ use ivalt_core::users::prefilter;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
 use support::log_line;
 
+#[path = "properties/recovery.rs"]
+mod recovery;
 #[path = "properties/settings.rs"]
 mod settings;
 

@@ -28,10 +28,13 @@ const FOLDER: &str = "/dev/ivalt";
 pub const CONFIG: &CStr = c"config=/dev/ivalt/ivalt.toml";
 /// Settings that want four to eight digits, hidden, ten times.
 pub const DIGITS: &CStr = c"config=/dev/ivalt/digits.toml";
+/// Settings that accept recovery codes, of which nobody has any.
+pub const CODES: &CStr = c"config=/dev/ivalt/codes.toml";
 const LINES_OF_SETTINGS: &str = "users_file = \"/dev/ivalt/users.toml\"\n[api]\nkey = \"key-Wh1sp3r0ut\"\n\
     url = \"https://127.0.0.1:9/\"\nca_file = \"/dev/ivalt/ca.pem\"\n";
 const RULES_FOR_DIGITS: &str =
     "[token]\ncharset = \"digits\"\nmin_length = 4\nmax_length = 8\necho = false\nattempts = 10\n";
+const CODES_ON: &str = "[recovery]\ncodes = true\ndirectory = \"/dev/ivalt/recovery\"\n";
 const USERS: &str = "[users]\nalice = \"+916283974746\"\n\
     bob = { mobile = \"+14155550100\", enabled = false }\ncarol = 5\n";
 
@@ -128,6 +131,11 @@ fn write_files(shim: &str) -> std::io::Result<()> {
     write(
         "digits.toml",
         &format!("{LINES_OF_SETTINGS}{RULES_FOR_DIGITS}"),
+        0o600,
+    )?;
+    write(
+        "codes.toml",
+        &format!("{LINES_OF_SETTINGS}{CODES_ON}"),
         0o600,
     )?;
     write("users.toml", USERS, 0o600)?;

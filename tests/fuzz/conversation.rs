@@ -1,8 +1,9 @@
 //! What comes back from the conversation: any bytes, none, errors, too much, and another user meanwhile.
 
-use super::application::{CONFIG, DIGITS, perform};
+use super::application::{CODES, CONFIG, DIGITS, perform};
 use super::call::{Call, Reply, Seen, c_string};
 use super::promises::is_name_of;
+use super::recovery::{Meant, read};
 
 /// Records with NUL between them: letters that choose the circumstances, `PAM_USER`, `PAM_AUTHTOK` (a single blank:
 /// not set), then one record for each prompt, whose first byte says what it is.
@@ -31,12 +32,15 @@ pub fn run(input: &[u8]) {
     let delay = !circumstances.chosen(b'n');
     assert_eq!(seen.delayed, delay, "{}", seen.raw);
     circumstances.counts(&seen);
+    if seen.log().reason() == "recovery-code-refused" {
+        assert!(circumstances.takes_codes(), "{}", seen.raw);
+    }
     if seen.log().reason() == "unavailable" {
         circumstances.worth_sending(&seen, password);
     }
 }
 
-/// Letters: `9` settings that want digits, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
+/// Letters: `9` settings that want digits, `c` otherwise those that accept recovery codes, `t` and `u` for `try_first_pass` and `use_first_pass`, `d` debug, `n` no
 /// delay, `m` messages fail, `0` no conversation function, `s` `PAM_SILENT`, `o` `only_after=`, `k` that method has
 /// passed.
 struct Circumstances<'a>(&'a [u8]);
@@ -51,7 +55,11 @@ impl Circumstances<'_> {
     }
 
     fn call(&self) -> Call {
-        let config = if self.chosen(b'9') { DIGITS } else { CONFIG };
+        let config = match (self.chosen(b'9'), self.chosen(b'c')) {
+            (true, _) => DIGITS,
+            (false, true) => CODES,
+            (false, false) => CONFIG,
+        };
         let letters = [
             (b't', c"try_first_pass"),
             (b'u', c"use_first_pass"),
@@ -102,8 +110,14 @@ impl Circumstances<'_> {
         assert!(typed.or(taken).is_some(), "sent: {}", seen.raw);
     }
 
+    fn takes_codes(&self) -> bool {
+        self.chosen(b'c') && !self.chosen(b'9')
+    }
+
     fn fits(&self, token: &[u8]) -> bool {
-        if self.chosen(b'9') {
+        if self.takes_codes() && read(token) != Meant::Otherwise {
+            false
+        } else if self.chosen(b'9') {
             (4..=8).contains(&token.len()) && token.iter().all(u8::is_ascii_digit)
         } else {
             (1..=512).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic)

@@ -10,7 +10,7 @@ use support::log_line::{AUTHPRIV, LogLine, Severity};
 const SECRET: &[u8] = b"Wh1sp3r0ut";
 
 /// Reason, code and level.
-const REASONS: [(&str, c_int, Severity); 10] = [
+const REASONS: [(&str, c_int, Severity); 12] = [
     ("not-enrolled", 10, Severity::Notice),
     ("disabled", 10, Severity::Notice),
     ("bad-entry", 10, Severity::Notice),
@@ -19,6 +19,8 @@ const REASONS: [(&str, c_int, Severity); 10] = [
     ("password-as-token", 7, Severity::Warning),
     ("token-rejected", 7, Severity::Notice),
     ("token-rejected", 11, Severity::Notice),
+    ("recovery-code-refused", 7, Severity::Warning),
+    ("recovery-code-refused", 11, Severity::Warning),
     ("unavailable", 9, Severity::Warning),
     ("misconfigured", 3, Severity::Error),
 ];

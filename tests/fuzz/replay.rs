@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use targets::{answer, application, arguments, conversation, items, settings, users};
+use targets::{answer, application, arguments, conversation, items, recovery, settings, users};
 
 #[path = "mod.rs"]
 mod targets;
@@ -23,6 +23,11 @@ fn answer_replayed() {
 #[test]
 fn settings_replayed() {
     replay("settings", settings::run);
+}
+
+#[test]
+fn recovery_replayed() {
+    replay("recovery", recovery::run);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::str::from_utf8;
 use std::time::Duration;
 
 use super::contains;
-use ivalt_core::settings::{Api, Settings, Token, Tolerance};
+use ivalt_core::settings::{Api, Recovery, Settings, Token, Tolerance};
 use ivalt_core::trusted_file::Trust;
 
 const PATH: &str = "/etc/ivalt/ivalt.toml";
@@ -64,11 +64,12 @@ fn accepted(text: &str, settings: &Settings) {
     let file: toml::Table = text
         .parse()
         .unwrap_or_else(|error| panic!("not TOML: {error}"));
-    let known = ["users_file", "api", "token", "policy"];
+    let known = ["users_file", "api", "token", "policy", "recovery"];
     assert!(file.keys().all(|key| known.contains(&key.as_str())));
     assert!(settings.users_file.is_absolute());
     api_is_as_written(&Section::of(&file, "api"), &settings.api);
     token_is_as_written(&Section::of(&file, "token"), &settings.token);
+    recovery_is_as_written(&Section::of(&file, "recovery"), &settings.recovery);
     let policy = Section::of(&file, "policy");
     for (key, tolerance) in [
         ("unenrolled", settings.policy.unenrolled),
@@ -77,6 +78,14 @@ fn accepted(text: &str, settings: &Settings) {
         let ignore = policy.text(key) == Some("ignore");
         assert_eq!(tolerance == Tolerance::Ignore, ignore, "{key}");
     }
+}
+
+fn recovery_is_as_written(file: &Section, recovery: &Recovery) {
+    let codes = file.value("codes").and_then(toml::Value::as_bool);
+    assert_eq!(recovery.codes, codes.unwrap_or_default());
+    let directory = file.text("directory").unwrap_or("/var/lib/ivalt/recovery");
+    assert_eq!(recovery.directory, Path::new(directory));
+    assert!(recovery.directory.is_absolute());
 }
 
 /// A table of the file, empty where there is none.

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::codes::with_codes;
 use crate::expect::*;
 use support::trace::Trace;
 use support::{Case, SERVICE, StandIn, TempDir, module_path, no_program, sandbox_test};
@@ -72,6 +73,34 @@ fn a_login_asks_little_of_the_kernel() {
         login.system_calls,
         floor.system_calls
     );
+}
+
+/// Hosts without recovery codes pay nothing for them, and with them a token costs the same.
+#[sandbox_test]
+fn recovery_codes_cost_a_token_nothing() {
+    if no_program("strace") {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let calls = |case: &Case| {
+        expect(&case.run(), VERIFIED);
+        let mut names = traced(case.dir(), "reason=verified").names;
+        // Of memory the allocator asks for as it happens to be laid out.
+        names.retain(|name, _| !["brk", "mmap", "munmap", "mremap"].contains(&name.as_str()));
+        names
+    };
+    let without = |case: &Case| case.settings(&ivalt).set("api", "preconnect", false);
+    let case = Case::against(&ivalt).answer("accept-1");
+    let settings = without(&case);
+    let off = case.with_settings(&settings);
+    let (on, codes, _) = with_codes(&ivalt, 1);
+    let directory = codes.directory.to_str().unwrap();
+    let settings =
+        without(&on)
+            .set("recovery", "codes", true)
+            .set("recovery", "directory", directory);
+    let on = on.with_settings(&settings).answer("accept-1");
+    assert_eq!(calls(&on), calls(&off));
 }
 
 #[sandbox_test]

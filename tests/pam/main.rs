@@ -29,6 +29,7 @@ mod preconnect;
 mod prompts;
 mod proxies;
 mod recovery;
+mod recovery_cuts;
 mod recovery_store;
 mod requests;
 mod running;

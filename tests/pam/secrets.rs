@@ -1,5 +1,6 @@
 //! Token, API key, password and whole mobile appear in no log at any level, no message and no error text.
 
+use crate::codes::with_codes;
 use support::server::{Server, answer, trusted_authority};
 use support::{Case, Report, StandIn, sandbox_test};
 
@@ -59,6 +60,51 @@ fn whatever_happens() {
     nothing_of_it("bad entry", &case(&ivalt).users(&users).answer(TOKEN).run());
     let users = format!("[users]\nalice = \"+91{MOBILE}\nbob = 1\n");
     nothing_of_it("no TOML", &case(&ivalt).users(&users).answer(TOKEN).run());
+}
+
+#[sandbox_test]
+fn recovery_codes() {
+    let ivalt = StandIn::start();
+    let (case, codes, texts) = with_codes(&ivalt, 2);
+    let file = codes.file_of("alice", &texts[0]);
+    let hash = file.file_name().unwrap().to_str().unwrap()[5..].to_owned();
+    let text = &texts[0];
+    let nothing_of_it = |name: &str, case: &Case| {
+        let report = case.run();
+        report.log_line();
+        let seen = seen(&report) + &codes.used("alice");
+        let lower = seen.to_ascii_lowercase();
+        for part in [
+            &text[3..12],
+            &text[8..17],
+            &text.replace('-', "")[2..10],
+            &hash[..8],
+        ] {
+            assert!(
+                !lower.contains(&part.to_ascii_lowercase()),
+                "{name} shows {part}: {seen}"
+            );
+        }
+    };
+    let mut case = case.argument("debug");
+    for answer in [
+        format!("{text}0"),
+        text[..text.len() - 1].to_owned(),
+        text[3..20].to_owned(),
+    ] {
+        case.script.answers = vec![answer.as_str().into(); 3];
+        nothing_of_it(&answer, &case);
+    }
+    case.script.answers = vec![text.as_str().into(); 3];
+    let content = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "x").unwrap();
+    nothing_of_it("a file that cannot be used", &case);
+    std::fs::write(&file, content).unwrap();
+    nothing_of_it("accepted", &case);
+    nothing_of_it("refused", &case);
+    assert_eq!(codes.left("alice"), 1);
+    // The shorter one is an ordinary answer, which is sent once.
+    assert_eq!(ivalt.tokens(), [&text[3..20]]);
 }
 
 #[sandbox_test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_int, c_uint, c_void};
+use std::path::Path;
 use std::ptr;
 use std::thread::sleep;
 use std::time::Duration;
@@ -120,6 +121,9 @@ impl User {
     ) -> Result<Option<CString>, Refusal> {
         sleep(Duration::from_millis(reply.delay_ms));
         self.observe_call(style, text);
+        if let Some(file) = &reply.await_file {
+            wait_for(file);
+        }
         for (from, to) in &reply.renames {
             std::fs::rename(from, to).map_err(|_| libpam::PAM_CONV_ERR)?;
         }
@@ -168,6 +172,14 @@ impl User {
         unsafe { libpam::pam_set_item(self.handle, libpam::PAM_USER, name.as_ptr().cast()) };
         self.before
             .set("PAM_USER", name.to_string_lossy().into_owned());
+    }
+}
+
+fn wait_for(file: &Path) {
+    let waits = file.with_extension(std::process::id().to_string());
+    let _ = std::fs::write(waits, "");
+    while !file.exists() {
+        sleep(Duration::from_micros(200));
     }
 }
 

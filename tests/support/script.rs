@@ -133,6 +133,9 @@ pub struct Reply {
     pub set_user: Option<Text>,
     /// How long the user takes.
     pub delay_ms: u64,
+    /// The answer comes when this file is there, for users who all answer at once; each makes one beside it that is named
+    /// by the process, to say that it waits.
+    pub await_file: Option<PathBuf>,
     /// Files put in place of others meanwhile, by rename: `[from, to]`.
     pub renames: Vec<(PathBuf, PathBuf)>,
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Trace {
     /// How many.
     pub system_calls: usize,
+    /// How many of each name.
+    pub names: BTreeMap<String, usize>,
     /// The files themselves, no links.
     pub libraries: BTreeSet<PathBuf>,
 }
@@ -21,6 +23,10 @@ impl Trace {
         let calls = calls(&text);
         Ok(Self {
             system_calls: calls.len(),
+            names: calls.iter().fold(BTreeMap::new(), |mut names, call| {
+                *names.entry(name(call).to_owned()).or_default() += 1;
+                names
+            }),
             libraries: calls.iter().filter_map(|call| library(call)).collect(),
         })
     }
@@ -58,6 +64,11 @@ fn calls(text: &str) -> Vec<String> {
     // Such as the last of every process.
     calls.extend(unfinished.into_values().map(str::to_owned));
     calls
+}
+
+/// `NAME(…) = …`
+fn name(call: &str) -> &str {
+    call.split('(').next().unwrap_or_default()
 }
 
 /// `openat(AT_FDCWD, "/lib/…/libc.so.6", O_RDONLY|O_CLOEXEC) = 3`

@@ -184,6 +184,22 @@ mod tests {
         assert_eq!(text(&code), "rc-0123-4567-89AB-CDEF-YW");
     }
 
+    /// With tests/properties/recovery.rs, which tries it out: what a slip adds to the value, or to the check symbols, is
+    /// never a multiple of the modulus.
+    #[test]
+    fn no_slip_leaves_the_check_symbols_right() {
+        let mut weight = 1;
+        for _ in 0..DATA {
+            for difference in 1..32 {
+                // One symbol; two neighbours among those of the value, then the last one and the first check symbol.
+                for slip in [difference, 31 * difference, 33 * difference] {
+                    assert_ne!(slip * weight % MODULUS, 0);
+                }
+            }
+            weight = weight * 32 % MODULUS;
+        }
+    }
+
     #[test]
     fn a_code_is_what_was_made() {
         let (one, other) = (generate().unwrap(), generate().unwrap());

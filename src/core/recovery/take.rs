@@ -245,3 +245,71 @@ fn judge(trust: Trust, path: &Path, folder: &Folder) -> Result<(), NotTaken> {
 fn untrusted(path: &Path, what: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Untrusted, what).in_file(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::code;
+    use crate::sys::effective_uid;
+    use std::fs::{DirBuilder, Permissions};
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    use std::sync::Barrier;
+    use std::thread;
+
+    const THREADS: u32 = 64;
+    const CODES: u32 = 40;
+
+    fn write(path: &Path, content: &[u8]) {
+        fs::write(path, content).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// As often as there are codes: that of one of them the number comes back, and from all others nothing does.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no openat")]
+    fn of_any_number_at_once_one_takes_a_code() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+        let folder = directory.path().join("user-alice");
+        DirBuilder::new().mode(0o700).create(&folder).unwrap();
+        let salt = store::new_salt().unwrap();
+        write(&folder.join(SALT), salt.as_bytes());
+        let trust = Trust {
+            effective_uid: effective_uid(),
+        };
+        let everybody = Barrier::new(THREADS as usize);
+        for number in 1..=CODES {
+            let code = code::generate().unwrap();
+            let (made, expires) = (1, None);
+            let file = CodeFile {
+                number,
+                made,
+                expires,
+            };
+            let name = store::code_file(&salt, b"alice", &code);
+            write(&folder.join(name), file.text().as_bytes());
+            let numbers: Vec<_> = thread::scope(|scope| {
+                let takes = (0..THREADS).map(|_| {
+                    scope.spawn(|| {
+                        everybody.wait();
+                        take(directory.path(), trust, b"alice", &code, 2)
+                    })
+                });
+                let takes: Vec<_> = takes.collect();
+                takes.into_iter().map(|take| take.join().unwrap()).collect()
+            });
+            let (taken, not_taken): (Vec<_>, Vec<_>) = numbers.into_iter().partition(Result::is_ok);
+            let taken: Vec<_> = taken
+                .into_iter()
+                .map(|taken| taken.unwrap().number)
+                .collect();
+            assert_eq!(taken, [number]);
+            for not_taken in not_taken {
+                assert!(
+                    matches!(not_taken, Err(NotTaken::Unknown(_))),
+                    "{not_taken:?}"
+                );
+            }
+        }
+    }
+}
