@@ -33,6 +33,7 @@ pub struct CommandLine {
 pub enum Command {
     Check(CheckArgs),
     Users(UsersArgs),
+    Recovery(RecoveryArgs),
     Verify(VerifyArgs),
     Api(ApiArgs),
     Enable(EnableArgs),
@@ -190,6 +191,90 @@ pub struct ColumnTitles {
     pub mobile_column: Option<String>,
 }
 
+/// One-time recovery codes, for the day on which iVALT or the phone is away
+///
+/// A code is typed in place of the token, and lets its user in once; with codes = true under [recovery] in the settings.
+/// Exit status: 0 done, 1 refused, nothing changed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl recovery make alice
+  ivaltctl recovery list
+  ivaltctl recovery revoke alice 3 4")]
+pub struct RecoveryArgs {
+    #[command(subcommand)]
+    pub command: RecoveryCommand,
+    /// Report as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecoveryCommand {
+    /// Make codes for a user who is enrolled, and print them once
+    ///
+    /// They are on disk, as hashes, before they are printed; nobody can print them again.
+    #[command(after_help = "Examples:
+  ivaltctl recovery make alice
+  ivaltctl recovery make alice --replace --expires 90d
+  ivaltctl recovery make alice --stdout | lpr")]
+    Make(MakeArgs),
+    /// List codes: their numbers, made, expires, and when and from where they were used
+    #[command(after_help = "Examples:
+  ivaltctl recovery list
+  ivaltctl recovery list alice --json")]
+    List {
+        /// The account; everybody without it
+        name: Option<String>,
+    },
+    /// Revoke codes of a user
+    #[command(after_help = "Examples:
+  ivaltctl recovery revoke alice 3 4
+  ivaltctl recovery revoke alice --all --dry-run",
+        group(ArgGroup::new("which").args(["numbers", "all"]).required(true)))]
+    Revoke {
+        /// The account
+        name: String,
+        /// The numbers of the codes, as the sheet has them
+        #[arg(value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+        numbers: Vec<u32>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// What `recovery make` makes.
+#[derive(Args, Debug)]
+pub struct MakeArgs {
+    /// The account
+    pub name: String,
+    /// How many, 1000 at most
+    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub count: u32,
+    /// How long they can be used: 90d, 12h; or never
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = lifetime)]
+    pub expires: Lifetime,
+    /// Revoke the user's other codes, once the new ones are printed
+    #[arg(long)]
+    pub replace: bool,
+    /// Print them also where no terminal reads
+    #[arg(long)]
+    pub stdout: bool,
+    /// Make them also where the store lies on tmpfs or an overlay, and may be gone after a reboot
+    #[arg(long)]
+    pub volatile: bool,
+}
+
+/// How long a recovery code can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    For(Duration),
+    Never,
+}
+
 /// Enable iVALT for a service, with automatic rollback
 ///
 /// Shows the change and asks for confirmation. Unless `ivaltctl confirm` follows in time, it is rolled back.
@@ -331,21 +416,40 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
+const DAY: u64 = 86_400;
+
 /// `90`, `90s`, `5m`, `1h`: a second at least, a day at most.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a time such as 30s, 5m or 1h, at most a day".to_owned();
-    let digits = text.trim_end_matches(['s', 'm', 'h']);
+    let seconds = seconds(text).filter(|seconds| (1..=DAY).contains(seconds));
+    let seconds = seconds.ok_or("expected a time such as 30s, 5m or 1h, at most a day")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// `90d`, `12h`, `never`: a second at least, a hundred years at most.
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    if text == "never" {
+        return Ok(Lifetime::Never);
+    }
+    let seconds = seconds(text).filter(|seconds| (1..=36_525 * DAY).contains(seconds));
+    let seconds = seconds.ok_or("expected a time such as 365d or 12h, at most 36525d; or never")?;
+    Ok(Lifetime::For(Duration::from_secs(seconds)))
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(['s', 'm', 'h', 'd']);
     let unit = match &text[digits.len()..] {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(wrong()),
+        "d" => DAY,
+        _ => return None,
     };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    match number.checked_mul(unit) {
-        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err(wrong()),
-    }
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .parse::<u64>()
+        .ok()
+        .filter(|_| plain)?
+        .checked_mul(unit)
 }
 
 /// The shells of Linux logins; clap_complete knows others, too.
@@ -383,6 +487,7 @@ mod tests {
         for (text, seconds) in [("1", 1), ("30s", 30), ("5m", 300), ("24h", 86_400)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
         for text in [
             "",
             "0",
@@ -392,10 +497,30 @@ mod tests {
             "-5m",
             "5 m",
             "25h",
-            "1d",
+            "2d",
+            "+5m",
             "99999999999999999999h",
         ] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_live_for_days_or_for_ever() {
+        let days = |days: u64| Ok(Lifetime::For(Duration::from_secs(days * 86_400)));
+        assert_eq!(lifetime("365d"), days(365));
+        assert_eq!(lifetime("48h"), days(2));
+        assert_eq!(lifetime("never"), Ok(Lifetime::Never));
+        for text in [
+            "",
+            "0d",
+            "36526d",
+            "1y",
+            "never ",
+            "-1d",
+            "99999999999999999999d",
+        ] {
+            assert!(lifetime(text).is_err(), "{text}");
         }
     }
 }

@@ -99,6 +99,62 @@ impl Folder {
         Ok(rustix::fs::openat(&self.0, name, flags, mode)?.into())
     }
 
+    /// A folder in it.
+    ///
+    /// # Errors
+    /// As open(2); `ENOTDIR` for a symbolic link and anything else.
+    pub fn open_folder(&self, name: &OsStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.0, in_folder(name)?, flags, Mode::empty())?;
+        Ok(Self(opened.into()))
+    }
+
+    /// Makes a file that must not be there yet, root's, with this mode; once this has returned, it outlasts a power cut.
+    ///
+    /// # Errors
+    /// As open(2) and write(2); a part of it may be left.
+    pub fn create(&self, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let mut new = self.open_file(name, flags, 0o600)?;
+        new.write_all(bytes)?;
+        give_to_root(&new, mode)?;
+        new.sync_all()?;
+        self.sync_changed()
+    }
+
+    /// Adds to a file, which is made, root's with this mode, if it is missing; once this has returned, it outlasts a
+    /// power cut.
+    ///
+    /// # Errors
+    /// As open(2) and write(2); a part of it may be written.
+    pub fn append(&self, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let mut file = self.open_file(name, flags, 0o600)?;
+        file.write_all(bytes)?;
+        give_to_root(&file, mode)?;
+        file.sync_all()?;
+        self.sync_changed()
+    }
+
+    /// Removes several files, and makes sure once that none of them comes back after a power cut. One that is gone
+    /// already is no error.
+    ///
+    /// # Errors
+    /// As unlink(2), at the first that cannot be removed; or they are removed, and the folder could not be synced.
+    pub fn remove_all(&self, names: &[&OsStr]) -> io::Result<()> {
+        for name in names {
+            match self.unlink(name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    // Those before it are gone.
+                    let _ = self.sync_changed();
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        self.sync_changed()
+    }
+
     /// Replaces the file `name` by `bytes`, by a rename (rename(2) is atomic): a reader, or the next boot after a power
     /// cut, finds the old one or the new one; once this has returned, the new one. It has the owner, mode and SELinux
     /// label of the old file; a new one is root's, with `new_mode`. Only one process at a time may do this for a file:
@@ -227,6 +283,17 @@ impl Folder {
         new.set_permissions(Permissions::from_mode(metadata.mode() & 0o777))?;
         keep_label(&old, new);
         Ok(())
+    }
+}
+
+/// What the nearest folder that exists lies on, if that may not survive a reboot.
+pub fn volatile(path: &Path) -> Option<&'static str> {
+    let mut folders = path.ancestors();
+    let found = folders.find_map(|folder| rustix::fs::statfs(folder).ok())?;
+    match found.f_type {
+        libc::TMPFS_MAGIC => Some("tmpfs"),
+        libc::OVERLAYFS_SUPER_MAGIC => Some("an overlay"),
+        _ => None,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`finding`] | something that is wrong, and how to fix it |
 //! | [`check`] | all checks of `ivaltctl check` |
 //! | [`users`] | edits users.toml |
+//! | [`recovery`] | makes, lists and revokes one-time recovery codes |
 //! | [`caller`] | who called the tool |
 //! | [`audit`] | the line in the system log for what a command changed |
 //! | [`output`] | what a command that changes something prints, as lines or as one JSON object |
@@ -37,6 +38,7 @@ mod folder;
 mod lock;
 mod output;
 mod pam_stack;
+mod recovery;
 mod root;
 mod sources;
 mod sshd_config;
@@ -111,6 +113,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
     match &line.command {
         Command::Check(args) => check::run(args, &line.config),
         Command::Users(args) => Ok(users::run(args, &line.config)),
+        Command::Recovery(args) => Ok(recovery::run(args, &line.config)),
         Command::Enable(args) => Ok(enable::enable(args, &line.config)),
         Command::Confirm(args) => Ok(enable::confirm(args, &line.config)),
         Command::Disable(args) => Ok(enable::disable(args)),

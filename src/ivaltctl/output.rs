@@ -1,6 +1,7 @@
 //! What a command prints that changes something: lines for people, or one JSON object for programs. Every such command
 //! has these members: `changed`, `done`, with `--dry-run` also `dry_run`, and `refused` where it is refused.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +10,7 @@ use similar::TextDiff;
 use crate::finding::Finding;
 use crate::terminal::{self, ERROR, OK, Text, WARN};
 use crate::{Exit, Refused, check};
+use ivalt_core::secret::Secret;
 
 /// The output of one command.
 #[derive(Debug)]
@@ -63,6 +65,18 @@ impl Output {
         match self.json.take() {
             Some(_) => terminal::print_json(&object()),
             None => terminal::print(text()),
+        }
+    }
+
+    /// Prints at once what must not be lost: the text, or the object in its place. Nothing else may follow but what
+    /// [`Output::finish`] says of a refusal.
+    ///
+    /// # Errors
+    /// A part of it may be printed then.
+    pub fn deliver(&mut self, text: &Secret) -> io::Result<()> {
+        match self.json.take() {
+            Some(members) => terminal::deliver_json(&Value::Object(members)),
+            None => terminal::deliver(text.as_bytes()),
         }
     }
 

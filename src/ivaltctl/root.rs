@@ -577,6 +577,8 @@ mod tests {
             "root.rs",
             "folder.rs",
             "lock.rs",
+            "terminal.rs",
+            "recovery/store.rs",
             "enable/saved_state.rs",
             // They know no --root, and some look at processes.
             "caller.rs",
@@ -589,6 +591,7 @@ mod tests {
             // They ask first whether it is this machine.
             "check/log.rs",
             "check/program.rs",
+            "check/recovery/apparmor.rs",
             "check/selinux.rs",
         ];
         let source = support::checkout().join("src/ivaltctl");

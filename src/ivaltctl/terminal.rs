@@ -1,7 +1,9 @@
 //! Prompts and output. Secrets come from the terminal without echo, or from standard input, one a line.
 
 use std::fmt::{self, Display};
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -78,6 +80,27 @@ pub fn print_error(text: impl Into<Text>) {
 /// A line for programs; it has the escapes of JSON, and no others.
 pub fn print_json(value: &Value) {
     let _ = writeln!(io::stdout(), "{}", json(value));
+}
+
+/// To standard output, or an error: the reader gets all of it, and on a disk it is there after a power cut.
+///
+/// # Errors
+/// As write(2) and fsync(2).
+pub fn deliver(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    stdout.write_all(bytes)?;
+    match stdout.metadata()?.is_file() {
+        true => stdout.sync_all(),
+        false => Ok(()),
+    }
+}
+
+/// As [`deliver`], for programs.
+///
+/// # Errors
+/// As [`deliver`].
+pub fn deliver_json(value: &Value) -> io::Result<()> {
+    deliver(format!("{}\n", json(value)).as_bytes())
 }
 
 /// JSON need not escape what [`visible`] does: a terminal takes U+009B for the beginning of an escape sequence.

@@ -2,7 +2,7 @@
 
 use crate::tool::ivaltctl;
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["check"],
     &["users"],
@@ -13,6 +13,10 @@ const COMMANDS: [&[&str]; 18] = [
     &["users", "enable"],
     &["users", "disable"],
     &["users", "import"],
+    &["recovery"],
+    &["recovery", "make"],
+    &["recovery", "list"],
+    &["recovery", "revoke"],
     &["verify"],
     &["api"],
     &["api", "validate-token"],

@@ -6,6 +6,7 @@ mod boundary;
 mod check;
 mod command_line;
 mod enable;
+mod recovery;
 mod tool;
 mod users;
 mod verify;

@@ -30,7 +30,7 @@ pub mod script;
 pub mod server;
 mod settings;
 mod stand_in;
-mod terminal;
+pub mod terminal;
 pub mod trace;
 mod words;
 

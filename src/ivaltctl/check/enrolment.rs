@@ -320,7 +320,7 @@ impl UsersCheck<'_> {
 
 /// The accounts that are root or may become it. Those that nobody can log in to are left out: those without a shell,
 /// and root where no password opens it.
-fn privileged(root: &Root) -> Vec<Account> {
+pub fn privileged(root: &Root) -> Vec<Account> {
     let local = accounts::local(root);
     let administrators = sudo::administrators(root, &local).into_iter();
     let administrators: HashSet<_> = administrators.map(|account| &account.name).collect();

@@ -11,6 +11,7 @@
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
 //! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`recovery`] | one-time recovery codes, and whether a login could take one |
 //! | [`rollback`] | what `enable` has begun and nobody has confirmed |
 //! | [`unreadable`] | files that the others could not read |
 //! | [`online`] | iVALT itself, with `--online` |
@@ -29,6 +30,7 @@ mod module_file;
 mod online;
 pub mod program;
 mod proxy;
+mod recovery;
 mod rollback;
 mod selinux;
 mod services;
@@ -53,6 +55,7 @@ pub use accepted::Target;
 use accepted::{derived, with_own_files};
 use context::CheckContext;
 use online::ProbeStep;
+pub use recovery::recovery_warnings;
 pub use services::{ModuleLine, lines_with_ivalt, services_with_ivalt};
 pub use sshd::version::{has_older_prompt_setting, version};
 pub use sshd::{KEY_LINE, KEY_METHODS, KEY_OR_PASSWORD_METHODS, written_methods};
@@ -103,7 +106,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 13] = [
+    let checks: [Check; 14] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -116,6 +119,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings,
         clock::findings,
         log::findings,
+        recovery::findings,
         rollback::findings,
     ];
     let found = checks.map(|check| derived(context.root, || check(context)));

@@ -14,11 +14,12 @@ use super::{module_file, program};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::sshd_program::PROGRAMS;
+use ivalt_core::recovery::store::is_code_file;
 
 const CONFIG: &str = "/etc/selinux/config";
 const FOLDER: &str = "/sys/fs/selinux";
 /// Since OpenSSH 9.8 it calls PAM: where Debian, Fedora, openSUSE and Arch install it.
-const SESSION_PROGRAMS: [&str; 4] = [
+pub const SESSION_PROGRAMS: [&str; 4] = [
     "/usr/lib/openssh/sshd-session",
     "/usr/libexec/openssh/sshd-session",
     "/usr/libexec/ssh/sshd-session",
@@ -40,6 +41,9 @@ const BOOLEAN: &str = "authlogin_yubikey";
 const READ: [&str; 3] = ["getattr", "open", "read"];
 /// What dlopen(3) needs of a shared object besides.
 const LOAD: [&str; 5] = ["getattr", "open", "read", "map", "execute"];
+/// What taking a recovery code needs, of the folder it is in and of its file.
+const TAKE_FROM: [&str; 5] = ["search", "read", "open", "write", "remove_name"];
+const TAKE: [&str; 4] = ["getattr", "open", "read", "unlink"];
 /// A flag of an answer: the domain is permissive, so nothing is denied.
 const PERMISSIVE: u32 = 1;
 
@@ -60,6 +64,25 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     Policy::of_sshd(&Selinuxfs)
         .and_then(|policy| policy.judge(&needs, &type_of))
         .unwrap_or_else(|error| vec![not_asked(&error)])
+}
+
+/// The first of these folders and files from which the loaded policy does not let sshd take a recovery code, with its
+/// label and the domain of sshd. A policy that cannot be asked is a finding of [`findings`].
+pub fn keeps_from_codes(context: &CheckContext, paths: &[PathBuf]) -> Option<Mislabelled> {
+    if !context.covers("sshd") || !context.root.is_this_machine() {
+        return None;
+    }
+    let is_enforcing = Selinuxfs.read("enforce").is_ok_and(|text| text == "1");
+    let policy = is_enforcing.then(|| Policy::of_sshd(&Selinuxfs));
+    policy?.ok()?.keeps_from_codes(paths).ok()?
+}
+
+/// A file or folder with a label that keeps sshd from using it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mislabelled {
+    pub path: PathBuf,
+    pub label: String,
+    pub domain: String,
 }
 
 /// The policy of a system that does not run cannot be asked.
@@ -285,6 +308,28 @@ impl<'a> Policy<'a> {
         Ok(found)
     }
 
+    /// Of folders, and files of codes.
+    fn keeps_from_codes(&self, paths: &[PathBuf]) -> io::Result<Option<Mislabelled>> {
+        for path in paths {
+            let Ok(label) = self.kernel.label(path) else {
+                continue;
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let allowed = match is_code_file(&name) {
+                true => self.allows(&label, "file", &TAKE)?,
+                false => self.allows(&label, "dir", &TAKE_FROM)?,
+            };
+            if !allowed {
+                return Ok(Some(Mislabelled {
+                    path: path.clone(),
+                    label: type_in(&label).to_owned(),
+                    domain: type_in(&self.domain).to_owned(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
     fn mislabelled(&self, path: &Path, label: &str, consequence: &str) -> Finding {
         let what = format!(
             "SELinux does not let sshd ({}) use it, labelled {}: {consequence}",
@@ -419,6 +464,10 @@ mod tests {
     const SEARCH: u32 = 0x40_0000;
     const READABLE: u32 = 0x4_0012;
     const LOADABLE: u32 = 0x4_4412;
+    const WRITE: u32 = 0x4;
+    const UNLINK: u32 = 0x20;
+    const REMOVE_NAME: u32 = 0x100;
+    const TAKEN: u32 = WRITE | UNLINK | REMOVE_NAME;
     const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_ivalt.so";
 
     /// As Debian 13 has it.
@@ -487,11 +536,14 @@ mod tests {
                 "class/dir/index" => "7",
                 "class/tcp_socket/index" => "15",
                 "class/tcp_socket/perms/name_connect" | "class/dir/perms/search" => "23",
-                "class/file/perms/read" => "2",
+                "class/dir/perms/write" => "3",
+                "class/file/perms/unlink" => "6",
+                "class/dir/perms/remove_name" => "9",
+                "class/file/perms/read" | "class/dir/perms/read" => "2",
                 "class/file/perms/getattr" => "5",
                 "class/file/perms/map" => "11",
                 "class/file/perms/execute" => "15",
-                "class/file/perms/open" => "19",
+                "class/file/perms/open" | "class/dir/perms/open" => "19",
                 "booleans/authlogin_yubikey" => self.boolean.ok_or(ErrorKind::NotFound)?,
                 other => panic!("{other}"),
             }
@@ -752,6 +804,43 @@ mod tests {
         };
         assert!(asked(&policy).unwrap());
         assert!(!asked(&Older(policy)).unwrap());
+    }
+
+    #[test]
+    fn a_label_from_which_no_code_is_taken() {
+        let code = format!("/var/lib/ivalt/recovery/user-a/code-{}", "0".repeat(64));
+        let store = "/var/lib/ivalt/recovery";
+        let paths: Vec<PathBuf> = [store, "/var/lib/ivalt/recovery/user-a", &code]
+            .map(PathBuf::from)
+            .into();
+        let code: &'static str = code.leak();
+        let judged = |folder: u32, label: &'static str| {
+            let mut policy = red_hat();
+            policy.labels.push([store, "var_auth_t"]);
+            policy
+                .labels
+                .push(["/var/lib/ivalt/recovery/user-a", "var_auth_t"]);
+            policy.labels.push([code, label]);
+            policy.rules.push(("sshd_session_t", "var_auth_t", folder));
+            policy.types.extend(["var_auth_t", "var_lib_t"]);
+            let policy = Policy::of_sshd(&policy).unwrap();
+            policy.keeps_from_codes(&paths).unwrap()
+        };
+        let mislabelled = |path: &str, label: &str| {
+            Some(Mislabelled {
+                path: path.into(),
+                label: label.into(),
+                domain: "sshd_session_t".into(),
+            })
+        };
+        let all = READABLE | SEARCH | TAKEN;
+        assert_eq!(judged(all, "var_auth_t"), None);
+        assert_eq!(judged(all, "var_lib_t"), mislabelled(code, "var_lib_t"));
+        for missing in [WRITE, REMOVE_NAME, UNLINK] {
+            let found = judged(all & !missing, "var_auth_t");
+            let path = if missing == UNLINK { code } else { store };
+            assert_eq!(found, mislabelled(path, "var_auth_t"), "{missing:x}");
+        }
     }
 
     #[test]

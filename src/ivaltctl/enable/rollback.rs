@@ -20,7 +20,7 @@ use crate::root::Root;
 use crate::sshd_listener::is_systemd;
 use crate::system_error::reason;
 use crate::utc::utc;
-use crate::{Exit, Refused, terminal};
+use crate::{Exit, Refused, folder, terminal};
 
 /// The unit that puts back at the next start of the system; those that wait have its name, and the service's.
 const UNIT: &str = "ivaltctl-rollback";
@@ -140,22 +140,11 @@ pub fn cancelled_by_reboot(root: &Root) -> Option<String> {
     } else if !is_enabled() {
         format!("{unit} is not enabled; to change that: systemctl enable {unit}")
     } else {
-        format!("{FOLDER} lies on {}", volatile_file_system()?)
+        format!("{FOLDER} lies on {}", folder::volatile(Path::new(FOLDER))?)
     };
     Some(format!(
         "a reboot cancels the rollback: what nobody has confirmed by then stays enabled, since {why}"
     ))
-}
-
-/// What the saved states would be on, if that may not survive a reboot.
-fn volatile_file_system() -> Option<&'static str> {
-    let mut folders = Path::new(FOLDER).ancestors();
-    let found = folders.find_map(|folder| rustix::fs::statfs(folder).ok())?;
-    match found.f_type {
-        libc::TMPFS_MAGIC => Some("tmpfs"),
-        libc::OVERLAYFS_SUPER_MAGIC => Some("an overlay"),
-        _ => None,
-    }
 }
 
 /// `ivaltctl rollback SERVICE`: waits for the confirmation, and puts back when it does not come.

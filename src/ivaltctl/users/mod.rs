@@ -17,7 +17,7 @@ mod edit;
 pub mod entries;
 pub mod file;
 mod import;
-mod names;
+pub mod names;
 pub mod number;
 mod report;
 pub mod snapshot;
@@ -30,12 +30,14 @@ mod properties;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::audit::{self, Outcome};
 use super::caller::caller;
 use super::command_line::{ColumnTitles, UsersArgs, UsersCommand};
 use super::output::Output;
+use super::recovery::revoke as recovery;
+use super::root::Root;
 use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
@@ -78,6 +80,8 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
 struct UserStore<'a> {
     file: UsersFile,
     format: MobileFormat,
+    /// Where the users' recovery codes are.
+    codes: PathBuf,
     config: &'a Path,
     dry_run: bool,
 }
@@ -90,11 +94,12 @@ impl<'a> UserStore<'a> {
         let Enrolment {
             users_file,
             mobile_format,
-            recovery: _,
+            recovery,
         } = enrolment(config)?;
         Ok(Self {
             file: UsersFile::new(users_file),
             format: mobile_format,
+            codes: recovery.directory,
             config,
             dry_run: args.dry_run,
         })
@@ -277,6 +282,7 @@ impl<'a> UserStore<'a> {
         let new = change(&text, &before)?;
         let after = self.verify(&before, &new, &selection, expected)?;
         drop(hint);
+        self.refuse_earlier_codes(&before, expected)?;
         if new != text {
             self.write(locked.as_ref(), &new, command, &before, expected)?;
         }
@@ -313,8 +319,17 @@ impl<'a> UserStore<'a> {
         let Some(locked) = locked else {
             return self.file.refuse_too_large(new);
         };
-        locked.replace(new)?;
+        let deleted = self.delete_codes(expected)?;
+        locked.replace(new).map_err(|Refused(why)| match deleted {
+            0 => Refused(why),
+            _ => Refused(format!(
+                "{why}; the recovery codes are deleted all the same"
+            )),
+        })?;
         let mut fields = changed_users(command, before, expected);
+        if deleted > 0 {
+            fields.push(("recovery_codes", deleted.to_string()));
+        }
         let path = self.file.path();
         if path != Enrolment::by_default().users_file {
             fields.push(("file", path.display().to_string()));
@@ -326,6 +341,48 @@ impl<'a> UserStore<'a> {
         };
         change.record(Outcome::Done);
         Ok(())
+    }
+
+    /// Whoever is enrolled anew has no codes of somebody who had the name before, and whose entry was removed by hand.
+    fn refuse_earlier_codes(&self, before: &Snapshot, expected: &Expected) -> Result<(), Refused> {
+        let is_new = |(name, entry): &(&&str, &Entry)| {
+            **entry != Entry::Absent && *before.entry(name) == Entry::Absent
+        };
+        let root = Root::this_machine()?;
+        let mut having = Vec::new();
+        for (name, _) in expected.iter().filter(is_new) {
+            if recovery::has_codes(&root, &self.codes, name)? {
+                having.push(*name);
+            }
+        }
+        having.sort_unstable();
+        let Some(first) = having.first() else {
+            return Ok(());
+        };
+        let who = some_names("", &having)
+            .trim_start_matches("; : ")
+            .to_owned();
+        let revoke = format!("recovery revoke {} --all", shell_word(first));
+        Err(Refused(format!(
+            "{who}: recovery codes of an earlier entry would count again; nothing was changed; revoke them first: {}",
+            command(self.config, &revoke)
+        )))
+    }
+
+    /// Of those who are removed, before they are: returns how many codes they had.
+    fn delete_codes(&self, expected: &Expected) -> Result<usize, Refused> {
+        let gone = expected
+            .iter()
+            .filter(|(_, entry)| **entry == Entry::Absent);
+        let root = Root::this_machine()?;
+        let mut deleted = 0;
+        for (name, _) in gone {
+            deleted += recovery::forget(&root, &self.codes, name).map_err(|Refused(why)| {
+                let disable = self.command("disable", name);
+                Refused(format!("{why}; to deny {name} meanwhile: {disable}"))
+            })?;
+        }
+        Ok(deleted)
     }
 
     /// The text of the file, or that of a new one.
@@ -450,15 +507,7 @@ impl<'a> UserStore<'a> {
 
     /// A command of this tool, quoted for a shell.
     fn command(&self, verb: &str, name: &str) -> String {
-        let config = if self.config == Path::new(DEFAULT_CONFIG) {
-            String::new()
-        } else {
-            format!(
-                "--config {} ",
-                shell_word(&self.config.display().to_string())
-            )
-        };
-        format!("ivaltctl {config}users {verb} {}", shell_word(name))
+        command(self.config, &format!("users {verb} {}", shell_word(name)))
     }
 
     fn report_warnings(&self, warnings: &Warnings, output: &mut Output) {
@@ -472,8 +521,17 @@ impl<'a> UserStore<'a> {
     }
 }
 
+/// A command of this tool about these settings.
+pub fn command(config: &Path, words: &str) -> String {
+    let config = match config == Path::new(DEFAULT_CONFIG) {
+        true => String::new(),
+        false => format!("--config {} ", shell_word(&config.display().to_string())),
+    };
+    format!("ivaltctl {config}{words}")
+}
+
 /// The settings need not be complete; right after the installation they need not exist.
-fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
+pub fn enrolment(config: &Path) -> Result<Enrolment, Refused> {
     require_permission(config)?;
     let missing =
         matches!(fs::symlink_metadata(config), Err(error) if error.kind() == ErrorKind::NotFound);

@@ -1,0 +1,392 @@
+//! Whether the unit in which systemd runs a service lets it write below a folder, systemd.exec(5).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::root::Root;
+
+/// Where unit files are; of two with one name, the first counts (systemd.unit(5)).
+const FOLDERS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// A setting by which a unit keeps its processes from writing to a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbids {
+    pub unit: String,
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// `ProtectSystem=strict`
+    pub setting: String,
+    /// A `ReadWritePaths=` of the folder itself would lift it.
+    pub can_be_lifted: bool,
+}
+
+/// The settings of the units of a service that keep it from writing below `folder`, one a unit.
+pub fn forbidding(root: &Root, service: &str, folder: &Path) -> Vec<Forbids> {
+    let mut found: Vec<Forbids> = Vec::new();
+    for unit in units(service) {
+        let forbids = Unit::read(root, &unit).and_then(|settings| settings.forbids(&unit, folder));
+        let is_new = |forbids: &Forbids| !found.iter().any(|other| is_same(other, forbids));
+        found.extend(forbids.filter(is_new));
+    }
+    found
+}
+
+/// By the two names of one unit.
+fn is_same(one: &Forbids, other: &Forbids) -> bool {
+    (&one.file, one.line) == (&other.file, other.line)
+}
+
+/// What runs the program that calls PAM as this service. sudo and su run in the session of whoever calls them.
+fn units(service: &str) -> Vec<String> {
+    let known: &[&str] = match service {
+        "sshd" => &[
+            "ssh.service",
+            "sshd.service",
+            "ssh@.service",
+            "sshd@.service",
+        ],
+        "login" => &[
+            "getty@.service",
+            "serial-getty@.service",
+            "console-getty.service",
+        ],
+        "polkit-1" => &["polkit-agent-helper@.service"],
+        "sudo" | "sudo-i" | "su" | "su-l" => &[],
+        other => return vec![format!("{other}.service")],
+    };
+    known.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// How a unit's processes see a path. Of two for one path the first counts: systemd sorts them so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Access {
+    Hidden,
+    ReadOnly,
+    Writable,
+}
+
+struct Mount {
+    path: PathBuf,
+    access: Access,
+    place: Option<(PathBuf, usize)>,
+    setting: String,
+}
+
+/// The mounts of a unit.
+#[derive(Default)]
+struct Unit {
+    of_lists: BTreeMap<&'static str, Vec<Mount>>,
+    of_system: Vec<Mount>,
+}
+
+impl Unit {
+    /// `None` where there is no such unit.
+    fn read(root: &Root, unit: &str) -> Option<Self> {
+        let mut fragments = FOLDERS.iter().map(|folder| Path::new(folder).join(unit));
+        let fragment = fragments.find(|path| root.link_metadata(path).is_ok())?;
+        let mut settings = Self::default();
+        for file in [fragment].into_iter().chain(drop_ins(root, unit)) {
+            let text = root.read(&file).unwrap_or_default();
+            settings.read_file(&file, &text);
+        }
+        Some(settings)
+    }
+
+    fn read_file(&mut self, file: &Path, text: &str) {
+        let mut in_service = false;
+        for (line, assignment) in logical_lines(text) {
+            if assignment.starts_with('[') {
+                in_service = assignment == "[Service]";
+            } else if let Some((key, value)) = assignment.split_once('=').filter(|_| in_service) {
+                self.set(key.trim(), value.trim(), file, line);
+            }
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str, file: &Path, line: usize) {
+        let setting = format!("{key}={value}");
+        let mount = |path: PathBuf, access| Mount {
+            path,
+            access,
+            place: Some((file.to_owned(), line)),
+            setting: setting.clone(),
+        };
+        if key == "ProtectSystem" {
+            let mounts = system_paths(value);
+            let mounts = mounts.map(|(path, access)| mount(path.into(), access));
+            self.of_system = mounts.collect();
+            return;
+        }
+        let Some((name, access)) = list(key) else {
+            return;
+        };
+        let mounts = self.of_lists.entry(name).or_default();
+        if value.is_empty() {
+            mounts.clear();
+        }
+        let prefix = if name == "StateDirectory" {
+            "/var/lib/"
+        } else {
+            ""
+        };
+        let paths = words(value).into_iter().map(|word| {
+            let path = word.trim_start_matches(['-', '+']);
+            // SOURCE:DESTINATION:OPTIONS of the bind mounts; what follows the path of a tmpfs are its options.
+            let mut parts = path.split(':');
+            let source = parts.next().unwrap_or_default();
+            let is_bind = name.starts_with("Bind");
+            let shown = parts.next().filter(|_| is_bind).unwrap_or(source);
+            mount(format!("{prefix}{shown}").into(), access)
+        });
+        mounts.extend(paths);
+    }
+
+    /// The innermost mount decides; below a hidden one there is none.
+    fn forbids(&self, unit: &str, folder: &Path) -> Option<Forbids> {
+        let all = self.of_lists.values().flatten().chain(&self.of_system);
+        let mut around: Vec<&Mount> = all
+            .filter(|mount| folder.starts_with(&mount.path))
+            .collect();
+        around.sort_by_key(|mount| (mount.path.components().count(), mount.access));
+        let hidden = around.iter().find(|mount| mount.access == Access::Hidden);
+        let innermost = around.last().map(|last| last.path.clone());
+        let of_innermost = around
+            .iter()
+            .find(|mount| Some(&mount.path) == innermost.as_ref());
+        let decides = hidden.or(of_innermost)?;
+        if decides.access == Access::Writable {
+            return None;
+        }
+        let (file, line) = decides.place.clone()?;
+        Some(Forbids {
+            unit: unit.to_owned(),
+            file,
+            line,
+            setting: decides.setting.clone(),
+            can_be_lifted: decides.access == Access::ReadOnly && decides.path != folder,
+        })
+    }
+}
+
+/// The lists of paths, with the names they had before systemd 231.
+fn list(key: &str) -> Option<(&'static str, Access)> {
+    Some(match key {
+        "ReadWritePaths" | "ReadWriteDirectories" => ("ReadWritePaths", Access::Writable),
+        "ReadOnlyPaths" | "ReadOnlyDirectories" => ("ReadOnlyPaths", Access::ReadOnly),
+        "InaccessiblePaths" | "InaccessibleDirectories" => ("InaccessiblePaths", Access::Hidden),
+        "TemporaryFileSystem" => ("TemporaryFileSystem", Access::Hidden),
+        "BindPaths" => ("BindPaths", Access::Writable),
+        "BindReadOnlyPaths" => ("BindReadOnlyPaths", Access::ReadOnly),
+        "StateDirectory" => ("StateDirectory", Access::Writable),
+        _ => return None,
+    })
+}
+
+/// What `ProtectSystem=` makes read-only, and what it leaves.
+fn system_paths(value: &str) -> impl Iterator<Item = (&'static str, Access)> {
+    const USR: [&str; 3] = ["/usr", "/boot", "/efi"];
+    const LEFT: [&str; 6] = ["/proc", "/sys", "/dev", "/home", "/root", "/run/user"];
+    let (read_only, left): (Vec<_>, &[&str]) = match value {
+        "strict" => (vec!["/"], &LEFT),
+        "full" => ([&USR[..], &["/etc"]].concat(), &[]),
+        "1" | "yes" | "true" | "on" | "y" | "t" => (USR.to_vec(), &[]),
+        _ => (Vec::new(), &[]),
+    };
+    let read_only = read_only.into_iter().map(|path| (path, Access::ReadOnly));
+    read_only.chain(left.iter().map(|path| (*path, Access::Writable)))
+}
+
+/// The files of `UNIT.d` and of `service.d`, in the order in which they count: by name, whatever their folder; of two
+/// with one name, the first folder's.
+fn drop_ins(root: &Root, unit: &str) -> Vec<PathBuf> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for of in [format!("{unit}.d"), "service.d".to_owned()] {
+        for folder in FOLDERS.iter().map(|folder| Path::new(folder).join(&of)) {
+            let names = root.names(&folder).into_iter();
+            for name in names.filter(|name| Path::new(name).extension() == Some("conf".as_ref())) {
+                let file = folder.join(&name);
+                files.entry(name).or_insert(file);
+            }
+        }
+    }
+    files.into_values().collect()
+}
+
+/// Lines with their numbers, without comments; one that ends with a backslash goes on in the next.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with(['#', ';']) || (line.is_empty() && !goes_on) {
+            continue;
+        }
+        let part = line.strip_suffix('\\');
+        match lines.last_mut().filter(|_| goes_on) {
+            Some((_, whole)) => *whole += &format!(" {}", part.unwrap_or(line)),
+            None => lines.push((index + 1, part.unwrap_or(line).to_owned())),
+        }
+        goes_on = part.is_some();
+    }
+    lines
+}
+
+/// Words between white space; quotes hold one together.
+fn words(value: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in value.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().into_iter().for_each(|word| word.push(c)),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    const STORE: &str = "/var/lib/ivalt/recovery";
+
+    /// `FILE:LINE SETTING`, with ` (final)` where no ReadWritePaths= would help.
+    fn judged(service: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let dir = TempDir::new().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let found = forbidding(&Root::new(dir.path()), service, Path::new(STORE));
+        let shown = |found: Forbids| {
+            let end = if found.can_be_lifted { "" } else { " (final)" };
+            let file = found.file.display();
+            format!(
+                "{} {file}:{} {}{end}",
+                found.unit, found.line, found.setting
+            )
+        };
+        found.into_iter().map(shown).collect()
+    }
+
+    fn of_ssh(settings: &str) -> Vec<String> {
+        let text = format!("[Unit]\nProtectSystem=strict\n[Service]\n{settings}");
+        let unit = "usr/lib/systemd/system/ssh.service";
+        let found = judged("sshd", &[(unit, &text)]).into_iter();
+        let begin = format!("ssh.service /{unit}:");
+        found
+            .map(|line| line.strip_prefix(&begin).unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_a_unit_makes_read_only() {
+        let nothing: [&str; 0] = [];
+        for settings in [
+            "ExecStart=/usr/sbin/sshd -D\n",
+            "ProtectSystem=yes\n",
+            "ProtectSystem=full\n",
+            "ProtectSystem=strict\nProtectSystem=no\n",
+            "ProtectSystem=strict\nReadWritePaths=/etc -/var/lib/ivalt\n",
+            "ProtectSystem=strict\nReadWritePaths=/etc \\\n  \"/var/lib\"\n",
+            "ProtectSystem=strict\nStateDirectory=ivalt\n",
+            "ReadOnlyPaths=/var/lib/iv\n",
+            "ReadOnlyPaths=/var\nReadOnlyPaths=\n",
+            "#ReadOnlyPaths=/var\n; ReadOnlyPaths=/var\n",
+            "InaccessiblePaths=-/var/lib/ivalt/recovery/x\n",
+            "TemporaryFileSystem=/tmp:ro\nBindReadOnlyPaths=/var:/mnt\n",
+            "[Install]\nReadOnlyPaths=/var\n",
+        ] {
+            assert_eq!(of_ssh(settings), nothing, "{settings}");
+        }
+        for (settings, expected) in [
+            ("ProtectSystem=strict\n", "4 ProtectSystem=strict"),
+            ("\n# x\nReadOnlyPaths=-/var\n", "6 ReadOnlyPaths=-/var"),
+            ("ReadOnlyDirectories=/\n", "4 ReadOnlyDirectories=/"),
+            (
+                "ReadWritePaths=/var/lib\nReadOnlyPaths=/var/lib/ivalt\n",
+                "5 ReadOnlyPaths=/var/lib/ivalt",
+            ),
+            (
+                "ReadWritePaths=/var/lib/ivalt/recovery\nReadOnlyPaths=/var/lib/ivalt/recovery\n",
+                "5 ReadOnlyPaths=/var/lib/ivalt/recovery (final)",
+            ),
+            (
+                "InaccessiblePaths=/var\nReadWritePaths=/var/lib/ivalt\n",
+                "4 InaccessiblePaths=/var (final)",
+            ),
+            (
+                "TemporaryFileSystem=/var/lib:ro\n",
+                "4 TemporaryFileSystem=/var/lib:ro (final)",
+            ),
+            (
+                "BindReadOnlyPaths=/srv:/var/lib\n",
+                "4 BindReadOnlyPaths=/srv:/var/lib",
+            ),
+        ] {
+            assert_eq!(of_ssh(settings), [expected], "{settings}");
+        }
+    }
+
+    #[test]
+    fn drop_ins_count_by_name_and_a_file_in_etc_replaces_the_vendors() {
+        let vendor = ("usr/lib/systemd/system/ssh.service", "[Service]\n");
+        let strict = "[Service]\nProtectSystem=strict\n";
+        let (early, late) = (
+            "usr/lib/systemd/system/ssh.service.d/10-a.conf",
+            "etc/systemd/system/ssh.service.d/20-b.conf",
+        );
+        let found =
+            "ssh.service /usr/lib/systemd/system/ssh.service.d/10-a.conf:2 ProtectSystem=strict";
+        assert_eq!(judged("sshd", &[vendor, (early, strict)]), [found]);
+        let nothing: [&str; 0] = [];
+        let off = (late, "[Service]\nProtectSystem=off\n");
+        assert_eq!(judged("sshd", &[vendor, (early, strict), off]), nothing);
+        // The same name in /etc hides it.
+        let hidden = ("etc/systemd/system/ssh.service.d/10-a.conf", "");
+        assert_eq!(judged("sshd", &[vendor, (early, strict), hidden]), nothing);
+        let not_read = ("usr/lib/systemd/system/ssh.service.d/10-a.conf~", strict);
+        assert_eq!(judged("sshd", &[vendor, not_read]), nothing);
+        let of_all = ("etc/systemd/system/service.d/x.conf", strict);
+        assert_eq!(judged("sshd", &[vendor, of_all]).len(), 1);
+        let own = ("etc/systemd/system/ssh.service", "[Service]\n");
+        assert_eq!(
+            judged("sshd", &[("lib/systemd/system/ssh.service", strict), own]),
+            nothing
+        );
+        // Drop-ins alone are no unit.
+        assert_eq!(judged("sshd", &[(early, strict)]), nothing);
+    }
+
+    #[test]
+    fn each_service_has_its_units() {
+        let strict = "[Service]\nProtectSystem=strict\n";
+        let at = |unit: &str| format!("usr/lib/systemd/system/{unit}");
+        for (service, unit) in [
+            ("sshd", "sshd@.service"),
+            ("login", "getty@.service"),
+            ("polkit-1", "polkit-agent-helper@.service"),
+            ("vsftpd", "vsftpd.service"),
+        ] {
+            let found = judged(service, &[(&at(unit), strict)]);
+            assert_eq!(found.len(), 1, "{service}");
+            assert!(found[0].starts_with(unit), "{found:?}");
+        }
+        let nothing: [&str; 0] = [];
+        assert_eq!(judged("sudo", &[(&at("sudo.service"), strict)]), nothing);
+    }
+}
