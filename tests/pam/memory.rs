@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::codes::{self, MADE, with_codes};
 use crate::dns::{self, Kind, servers};
 use crate::expect::*;
 use crate::isolation::compiled;
@@ -295,4 +296,23 @@ fn a_panic() {
         (report.code(), report.log_line().reason()),
         (PAM_ABORT, "internal".into())
     );
+}
+
+#[sandbox_test]
+fn recovery_codes() {
+    if no_program("valgrind") {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let (case, codes, texts) = with_codes(&ivalt, 3);
+    codes.add("alice", 4, Some(MADE + 1));
+    let case = case.calls(&[Entry::Authenticate; 3]);
+    let answers = ["rc-", &texts[0], &texts[0], "rc-0", "accept-1", &texts[1]];
+    let case = answers
+        .iter()
+        .fold(case, |case, answer| case.answer(*answer));
+    let settings = codes::settings(&case, &ivalt, &codes).set("api", "timeout_seconds", 30);
+    let report = checked(case.with_settings(&settings));
+    assert_eq!(report.codes(Entry::Authenticate), [PAM_SUCCESS; 3]);
+    assert_eq!(codes.left("alice"), 2);
 }

@@ -40,6 +40,8 @@ struct Wanted {
     mobile_format: Option<(&'static str, MobileFormat)>,
     unenrolled: Option<(&'static str, Tolerance)>,
     unavailable: Option<(&'static str, Tolerance)>,
+    codes: Option<bool>,
+    directory: Option<String>,
 }
 
 const METHODS: [(&str, Method); 2] = [
@@ -95,10 +97,12 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         option::of(select(&TOLERANCES[..])),
         option::of(select(&TOLERANCES[..])),
     );
-    (api, token, policy).prop_map(|(api, token, policy)| {
+    let recovery = (option::of(any::<bool>()), option::of(path()));
+    (api, token, policy, recovery).prop_map(|(api, token, policy, recovery)| {
         let (users_file, url, key, timeout, ca_file, proxy, preconnect, client) = api;
         let (method, prompt, echo, attempts, lengths, charset, mobile_format) = token;
         let (unenrolled, unavailable) = policy;
+        let (codes, directory) = recovery;
         Wanted {
             users_file,
             url,
@@ -117,6 +121,8 @@ fn wanted() -> impl Strategy<Value = Wanted> {
             mobile_format,
             unenrolled,
             unavailable,
+            codes,
+            directory,
         }
     })
 }
@@ -165,6 +171,8 @@ impl Wanted {
             ),
             text("policy", "unenrolled", self.unenrolled.map(|word| word.0)),
             text("policy", "unavailable", self.unavailable.map(|word| word.0)),
+            flag("recovery", "codes", self.codes),
+            text("recovery", "directory", self.directory.as_deref()),
         ];
         entries.into_iter().flatten().collect()
     }
@@ -240,8 +248,8 @@ fn written(entries: &[Entry], styles: &[u8], layout: u8) -> String {
     };
     let end = ["\n", "\r\n", " # \u{e4}\n", "\n\n\t# x\n"][usize::from(styles[0]) % 4];
     let ended = |lines: Vec<String>| lines.join(end) + if lines.is_empty() { "" } else { end };
-    let mut sections = ["api", "token", "policy"].map(|section| (section, of(section)));
-    sections.rotate_left(usize::from(styles[0]) % 3);
+    let mut sections = ["api", "token", "policy", "recovery"].map(|section| (section, of(section)));
+    sections.rotate_left(usize::from(styles[0]) % 4);
     let sections = sections.into_iter().filter(|(_, pairs)| !pairs.is_empty());
     let lines = match layout % 3 {
         0 => sections
@@ -267,7 +275,7 @@ proptest! {
             let entries = wanted.entries();
             (Just(wanted), Just(entries).prop_shuffle())
         }),
-        styles in vec(any::<u8>(), 19),
+        styles in vec(any::<u8>(), 21),
         layout in any::<u8>(),
     ) {
         let text = written(&entries, &styles, layout);
@@ -294,6 +302,9 @@ proptest! {
         prop_assert_eq!(token.mobile_format, wanted.mobile_format.map_or(MobileFormat::E164, |word| word.1));
         prop_assert_eq!(settings.policy.unenrolled, wanted.unenrolled.map_or(Tolerance::Deny, |word| word.1));
         prop_assert_eq!(settings.policy.unavailable, wanted.unavailable.map_or(Tolerance::Deny, |word| word.1));
+        prop_assert_eq!(settings.recovery.codes, wanted.codes.unwrap_or(false));
+        let directory = path(&wanted.directory).or(Some("/var/lib/ivalt/recovery".into()));
+        prop_assert_eq!(Some(settings.recovery.directory), directory);
     }
 }
 
@@ -318,6 +329,7 @@ fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)>
         number("token", "min_length", 4096),
         number("token", "max_length", 4096),
         text("", "users_file", "([^/].{0,20})?"),
+        text("recovery", "directory", "([^/].{0,20})?"),
         text("api", "ca_file", "([^/].{0,20})?"),
         text("api", "key_file", "([^/].{0,20})?"),
         text(
@@ -357,13 +369,18 @@ fn wrong_type() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         ("token", "prompt"),
         ("token", "charset"),
         ("policy", "unavailable"),
+        ("recovery", "directory"),
     ];
     let numbers = [
         ("api", "timeout_seconds"),
         ("token", "attempts"),
         ("token", "max_length"),
     ];
-    let flags = [("api", "preconnect"), ("token", "echo")];
+    let flags = [
+        ("api", "preconnect"),
+        ("token", "echo"),
+        ("recovery", "codes"),
+    ];
     let never = [
         "1.5",
         "[1]",
