@@ -13,8 +13,17 @@ prepare_cut() {
     run_ivaltctl 0 confirm
     keep_as on
     [[ $1 == on ]] || run_ivaltctl 0 disable sshd --yes
-    sync
+    lose_what_is_not_synced
 }
+
+# Nothing is written from now on unless somebody asks for it, so that a cut loses at any moment what a missing fsync can
+# lose, and not only within the 5 to 30 s that Linux takes. And ext4 does no more for a rename than others do.
+lose_what_is_not_synced() {
+    sync
+    sysctl --quiet vm.dirty_writeback_centisecs=0 vm.dirty_expire_centisecs=360000
+    mount -o remount,commit=3600,noauto_da_alloc /
+}
+
 keep_as() { rm -rf "/var/tmp/$1" && mkdir "/var/tmp/$1" && cp -a /etc/pam.d /etc/ssh "/var/tmp/$1/"; }
 
 # --- at work ---------------------------------------------------------------------------------------------------------
@@ -73,7 +82,7 @@ expect_switched() {
     for state in on off; do same_as "$state" && found=$state; done
     [[ $found == "$1" || $1 == either && $found != between ]] ||
         fault "$found instead of $1: $(diff -r /var/tmp/off/pam.d /etc/pam.d; diff -r /var/tmp/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
-    if [[ $found == on ]]; then expect_logins_with_ivalt; else expect_logins_without_ivalt; fi
+    if [[ $found == on ]]; then expect_key not-enough; else expect_key enough; fi
     echo "iVALT is $found"
 }
 same_as() {
