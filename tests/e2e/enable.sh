@@ -4,6 +4,7 @@
 # Debian's own files, before any edit.
 untouched_system() {
     rm -rf /var/lib/ivalt /etc/ssh/sshd_config.d
+    wait_for 'the end of earlier waiters' no_waiter_runs
     pam_service_from tests/e2e/untouched/sshd sshd
     pam_service_from tests/e2e/untouched/sudo sudo
     pam_service_from tests/e2e/untouched/sudo sudo-i
@@ -17,9 +18,15 @@ untouched_system() {
 }
 
 reload_sshd() {
-    kill -HUP "$(cat /run/sshd.pid)"
-    sleep 0.3
+    local before
+    before=$(pid_file)
+    kill -HUP "$(sshd_pid)"
+    wait_for 'the reload of sshd' pid_file_since "$before"
 }
+
+# sshd writes another one once it has read its settings.
+pid_file() { stat -c '%i %z' /run/sshd.pid; }
+pid_file_since() { [[ -s /run/sshd.pid && $(pid_file 2>/dev/null) != "$1" ]]; }
 
 # `expect_untouched [DIFF_OPTION…]`
 expect_untouched() {
@@ -131,7 +138,7 @@ enable_without_a_yes_changes_nothing_case() {
 
 enable_sudo_time_runs_out_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 5s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 10s
     waiter_runs || fault 'no process waits for the time to run out'
     sudo_asks_for_a_token
     wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
@@ -147,7 +154,7 @@ enable_sudo_time_runs_out_case() {
 # A file that was edited meanwhile is rolled back, too; what it was then is kept beside the saved state.
 enable_rollback_keeps_what_was_edited_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 5s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 8s
     echo '# edited meanwhile' >>/etc/pam.d/sudo
     cp /etc/pam.d/sudo "$sandbox/edited"
     wait_for 'the end of the waiter' no_waiter_runs
@@ -261,7 +268,6 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
-    sleep 0.3
     answers '' accept-1
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
@@ -275,7 +281,6 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sshd --yes
     expect_untouched
-    sleep 0.3
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
     expect_no_log
@@ -329,7 +334,7 @@ enable_sshd_without_a_pid_file_case() {
     stop_sshd
     echo 'PidFile none' >>/etc/ssh/sshd_config
     /usr/sbin/sshd
-    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
     key_alone_is_enough
@@ -353,20 +358,21 @@ enable_sshd_that_does_not_run_case() {
 enable_sshd_that_cannot_be_reloaded_case() {
     untouched_system
     local listener
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 20 && kill -CONT "$listener") &
+    (sleep 23 && kill -CONT "$listener") &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
     expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back"
     expect_untouched
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
-    sleep 0.5
+    wait_for 'the other program' port_is_listened_at 22
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
     expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; /etc/init.d/ssh reload"
     expect_untouched
     kill "$listener"
+    wait_for 'the end of the other program' process_gone "$listener"
 }
 
 # As OpenSSH 8.0 has it, without Include: the lines go above all others, and the mode stays.
@@ -395,7 +401,7 @@ enable_sshd_without_its_folder_case() {
     untouched_system
     visitor_has_the_key
     rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
-    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 4s' || fault 'not enabled'
+    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 10s' || fault 'not enabled'
     [[ $(stat -c '%A %U:%G' /etc/ssh/sshd_config.d) == 'drwxr-xr-x root:root' ]] || fault "$(stat /etc/ssh/sshd_config.d)"
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
@@ -426,7 +432,7 @@ disable_sshd_with_a_broken_configuration_case() {
     untouched_system
     visitor_has_the_key
     local listener
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     break_sshd_config
@@ -438,7 +444,7 @@ disable_sshd_with_a_broken_configuration_case() {
     expect_captured "sshd -t: $sshd_words; the files are as they were before, and sshd was not told to read them, since it would end"
     expect_captured 'sshd: iVALT is disabled, the files are as they were before'
     expect_untouched
-    [[ $(cat /run/sshd.pid) == "$listener" ]] || fault 'another sshd'
+    [[ $(sshd_pid) == "$listener" ]] || fault 'another sshd'
     kill -0 "$listener" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     reload_sshd
@@ -449,7 +455,7 @@ disable_sshd_with_a_broken_configuration_case() {
 enable_sshd_comes_back_although_broken_case() {
     untouched_system
     visitor_has_the_key
-    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
     key_is_not_enough
     break_sshd_config
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
@@ -457,7 +463,7 @@ enable_sshd_comes_back_although_broken_case() {
     # Pending until sshd has its settings of before.
     run_ivaltctl 1 confirm
     expect_captured 'sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before'
-    kill -0 "$(cat /run/sshd.pid)" || fault 'sshd has ended'
+    kill -0 "$(sshd_pid)" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     wait_for 'the end of the waiter' no_waiter_runs
     run_ivaltctl 1 confirm
@@ -499,7 +505,6 @@ enable_sshd_where_a_wrong_password_ends_nothing_case() {
     expect_untouched
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     expect_captured 'USERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE'
-    sleep 0.3
     cp /home/visitor/visitor.key "$sandbox/key" && chown visitor: "$sandbox/key"
     answers "$alice_password" accept-1
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
@@ -757,7 +762,7 @@ tester() {
 }
 
 # The messages of ivaltctl since `start_recording`: authpriv.notice, with its name and process id.
-changes_logged() { tail -n "+$((log_mark + 1))" "$log" | sed -n 's/^<85>[A-Z][a-z]* *[0-9]* [0-9:]* ivaltctl\[[0-9]*\]: //p'; }
+changes_logged() { new_log | sed -n 's/^<85>[A-Z][a-z]* *[0-9]* [0-9:]* ivaltctl\[[0-9]*\]: //p'; }
 expect_changes_logged() {
     wait_for "the line '${*: -1}'" last_change_is "${*: -1}"
     [[ $(changes_logged) == "$(printf '%s\n' "$@")" ]] || fault "logged: $(changes_logged)"
@@ -881,7 +886,7 @@ confirm_refuses_what_is_as_before_case() {
 confirm_refuses_what_check_finds_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
-    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 15s
     echo '# a word of my own' >>/etc/pam.d/sudo
     sed -i '/^UsePAM/s/yes/no/' /etc/ssh/sshd_config.d/00-ivalt.conf
     run_ivaltctl 1 confirm
@@ -999,9 +1004,9 @@ disable_all_is_all_or_none_case() {
     rm -rf "$sandbox/all-enabled"
     cp -a /etc "$sandbox/all-enabled"
     start_recording
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 20 && kill -CONT "$listener") &
+    (sleep 23 && kill -CONT "$listener") &
     run_ivaltctl 1 disable --all --yes
     expect_captured 'has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
@@ -1013,7 +1018,7 @@ disable_all_is_all_or_none_case() {
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
-    sleep 0.5
+    wait_for 'the other program' port_is_listened_at 22
     start_recording
     dry_run_changes_nothing 1 disable --all
     run_ivaltctl 1 disable --all --yes

@@ -44,7 +44,7 @@ sync_of_enable_and_rollback_case() {
         wait_for 'the change' grep -q pam_ivalt /etc/pam.d/sudo
         echo '# a word of my own' >>/etc/pam.d/sudo
     ) &
-    trace_of 'sudo: iVALT is enabled' ivaltctl enable sudo --yes --confirm-within 4s
+    trace_of 'sudo: iVALT is enabled' ivaltctl enable sudo --yes --confirm-within 8s
     wait
     expect_steps <<-'END'
 		make /var/lib/ivalt
