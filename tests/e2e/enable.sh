@@ -160,6 +160,16 @@ enable_rollback_keeps_what_was_edited_case() {
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
     cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
+    # So is the next one, beside it.
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    echo '# edited once more' >>/etc/pam.d/sudo
+    run_ivaltctl 0 rollback
+    expect_captured '; /etc/pam.d/sudo was edited, that version is kept: /var/lib/ivalt/etc-pam.d-sudo.edited.2'
+    expect_untouched
+    cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the first one is gone'
+    grep -qx '# edited once more' /var/lib/ivalt/etc-pam.d-sudo.edited.2 || fault 'the second one was not kept'
 }
 
 # `flock_as_alice FILE`: alice holds the lock on it until `release_locks`, if she may open it at all. flock(2) takes a
@@ -707,11 +717,13 @@ disable_shows_what_somebody_changed_case() {
     expect_untouched
 }
 
-# A stand-in for systemd, which runs what it is told to run, and says that every unit is enabled.
+# A stand-in for systemd, which runs what it is told to run, and says of every unit that the next boot starts it.
 systemd_runs() {
     # shellcheck disable=SC2016 # for the other shell
     printf '%s\n' '#!/bin/bash' 'while [[ $1 != -- ]]; do shift; done' 'setsid "${@:2}" </dev/null >>/run/journal 2>&1 &' >"$sandbox/systemd-run"
-    printf '%s\n' '#!/bin/sh' >"$sandbox/systemctl"
+    # shellcheck disable=SC2016 # for the other shell
+    printf '%s\n' '#!/bin/sh' 'cat /run/unit' 'echo "MainPID=$PPID"' >"$sandbox/systemctl"
+    printf '%s\n' LoadState=loaded WantedBy=sysinit.target >/run/unit
     chmod 0755 "$sandbox/systemd-run" "$sandbox/systemctl"
     local program
     for program in systemd-run systemctl; do
@@ -720,6 +732,29 @@ systemd_runs() {
     done
     mkdir -p /run/systemd/system
     : >/run/journal
+}
+# What `enable` says comes from what systemd has, wherever the unit was enabled.
+enable_says_whether_a_reboot_cancels_the_rollback_case() {
+    untouched_system
+    systemd_runs
+    mount -t ramfs ramfs /var/lib
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'Without it, everything is put back automatically, also if the machine reboots first.'
+    expect_not_captured 'a reboot cancels the rollback'
+    run_ivaltctl 0 disable sudo --yes
+    printf '%s\n' LoadState=loaded WantedBy= >/run/unit
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'stays enabled, since ivaltctl-rollback.service is not enabled; to change that: systemctl enable ivaltctl-rollback.service'
+    expect_captured 'Without it, everything is put back automatically.'
+    run_ivaltctl 0 disable sudo --yes
+    printf '%s\n' LoadState=bad-setting WantedBy=sysinit.target >/run/unit
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'stays enabled, since systemd does not have ivaltctl-rollback.service (bad-setting); see: systemctl status ivaltctl-rollback.service'
+    run_ivaltctl 0 disable sudo --yes
+    wait_for 'the end of the waiter' no_waiter_runs
+    umount /var/lib
+    systemd_ends
+    expect_untouched
 }
 systemd_ends() {
     umount /usr/bin/systemd-run /usr/bin/systemctl
@@ -934,6 +969,15 @@ confirm_that_is_not_on_the_disk_case() {
     capture strace -o /dev/null -P /var/lib/ivalt -e trace=/^fsync -e inject=/^fsync:error=EIO ivaltctl confirm && fault 'confirmed'
     expect_captured 'sudo: it is not certain that iVALT stays enabled: /var/lib/ivalt/sudo.json: cannot be used: it cannot be synced (Input/output error): the change is made, and a power cut may undo it; look for errors of that disk: dmesg'
     expect_not_captured 'sudo: iVALT stays enabled'
+    # The truth is that it is confirmed, for now.
+    run_ivaltctl 1 confirm
+    expect_captured 'nothing is waiting for a confirmation'
+    run_ivaltctl 0 disable sudo --yes
+    expect_untouched
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    capture strace -o /dev/null -P /var/lib/ivalt -e trace=/^fsync -e inject=/^fsync:error=EIO ivaltctl confirm --json && fault 'confirmed'
+    expect_captured '{"changed":true,"done":"nothing","refused":"sudo: it is not certain that iVALT stays enabled: '
+    expect_captured '"state":"confirmed","until":null}'
     run_ivaltctl 0 disable sudo --yes
     expect_untouched
 }
@@ -1124,6 +1168,54 @@ enable_rollback_of_what_it_can_case() {
     rm /var/lib/ivalt/rollback-sshd.lock /var/lib/ivalt/login.json /var/lib/ivalt/copy.json
     run_ivaltctl 0 rollback
     expect_untouched
+}
+
+# As the unit does, every half minute: it goes on, and the log gets a line less and less often.
+enable_rollback_that_fails_again_and_again_case() {
+    local retries lines=() by
+    untouched_system
+    systemd_runs
+    by=$(tester)
+    start_recording
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    mount --bind /etc/pam.d /etc/pam.d
+    mount -o remount,bind,ro /etc/pam.d
+    for retries in {0..9}; do
+        echo "NRestarts=$retries" >/run/unit
+        run_ivaltctl 1 rollback
+        expect_captured 'sudo: /etc/pam.d/sudo-i: cannot be written: '
+    done
+    # By hand, always.
+    echo MainPID=0 >>/run/unit
+    run_ivaltctl 1 rollback
+    umount /etc/pam.d
+    run_ivaltctl 0 rollback
+    mapfile -t lines < <(changes_logged | sed 's/ cause=.*//')
+    [[ ${#lines[@]} -eq 8 && ${lines[0]} == "enable service=sudo by=$by outcome=done" &&
+        ${lines[7]} == 'rollback service=sudo by=ivaltctl-rollback outcome=done' ]] || fault "$(changes_logged)"
+    [[ $(printf '%s\n' "${lines[@]:1:6}" | sort -u) == 'rollback service=sudo by=ivaltctl-rollback outcome=failed' ]] || fault "$(changes_logged)"
+    systemd_ends
+    expect_untouched
+}
+
+# Where PAM asks for iVALT in the password's place, the files are back before sshd is told. strace kills in between.
+enable_rollback_killed_before_the_reload_case() {
+    without_an_end_at_wrong_passwords
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    ! killed_at '/^kill$' 1 rollback || fault 'was not killed'
+    expect_untouched
+    run_ivaltctl 1 check
+    expect_captured 'warning /var/lib/ivalt/sshd.json [rollback-not-waiting]'
+    expect_captured 'before it told the sshd that runs: that may still ask for iVALT and refuse a key alone'
+    run_ivaltctl 0 disable sshd --yes
+    run_ivaltctl 1 check
+    expect_not_captured rollback-not-waiting
+    visitor_has_the_key
+    key_alone_is_enough
 }
 
 # Whatever comes first, the files and the state say the same.
