@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Store;
-use support::no_root;
+use support::{ivaltctl_path, no_root, release_is_tested};
 
 fn start(store: &Store, words: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_ivaltctl"))
+    Command::new(ivaltctl_path())
         .arg("--config")
         .arg(store.config())
         .arg("users")
@@ -178,10 +178,10 @@ fn a_lock_that_is_a_link_or_of_another_user_is_refused() {
 
 /// Every entry is parsed, which a program that is not optimised does slowly; there, comments make up the size.
 fn as_large_as_can_be(spare: usize) -> String {
-    let users = if cfg!(debug_assertions) {
-        20_000
-    } else {
+    let users = if release_is_tested() {
         2_500_000
+    } else {
+        20_000
     };
     let mut text = many(users);
     let comment = format!("# {}\n", "x".repeat(1020));
