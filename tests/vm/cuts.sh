@@ -16,7 +16,7 @@ cuts() {
 
 cut_during_users_add_case() {
     start_from installed
-    guest "$in_cuts; write_ivalt_settings; lose_what_is_not_synced"
+    guest "$in_cuts; write_ivalt_settings; lose_what_is_not_synced noauto_da_alloc"
     cut_during users user1 8
     boot
     guest "$in_cuts; expect_users $(ended 'user[0-9]*')"
@@ -29,7 +29,7 @@ cut_during_disable_case() { cut_while_switching disable; }
 # `cut_while_switching STEP`: the moment is in this step of enable, confirm, disable, or after it.
 cut_while_switching() {
     start_from installed
-    guest "$in_cuts; prepare_cut off"
+    guest "$in_cuts; prepare_cut off noauto_da_alloc"
     cut_during switch "$1" 4
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched $(state_after "$(last_said)")"
@@ -63,7 +63,7 @@ cut_during_install_case() {
 # While the time is over and what was edited is kept.
 cut_during_edited_case() {
     start_from installed
-    guest "$in_cuts; prepare_cut off"
+    guest "$in_cuts; prepare_cut off noauto_da_alloc"
     cut_during edited edit 6
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched off; $([[ $(ended edit) -eq 0 ]] || echo expect_edited_whole)"

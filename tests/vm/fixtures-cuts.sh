@@ -5,7 +5,8 @@
 
 # --- before ----------------------------------------------------------------------------------------------------------
 
-# Keeps what the files are with iVALT disabled and enabled; leaves sshd with iVALT if told `on`.
+# `prepare_cut on|off [OPTION]`: keeps what the files are with iVALT disabled and enabled; leaves sshd with iVALT if told
+# `on`.
 prepare_cut() {
     write_ivalt_settings
     keep_as off
@@ -13,15 +14,16 @@ prepare_cut() {
     run_ivaltctl 0 confirm
     keep_as on
     [[ $1 == on ]] || run_ivaltctl 0 disable sshd --yes
-    lose_what_is_not_synced
+    lose_what_is_not_synced "${@:2}"
 }
 
 # Nothing is written from now on unless somebody asks for it, so that a cut loses at any moment what a missing fsync can
-# lose, and not only within the 5 to 30 s that Linux takes. And ext4 does no more for a rename than others do.
+# lose, and not only within the 5 to 30 s that Linux takes. With noauto_da_alloc ext4 writes no file because it is renamed,
+# as others do not; dpkg and pam-auth-update rely on that.
 lose_what_is_not_synced() {
     sync
     sysctl --quiet vm.dirty_writeback_centisecs=0 vm.dirty_expire_centisecs=360000
-    mount -o remount,commit=3600,noauto_da_alloc /
+    mount -o "remount,commit=3600${1:+,$1}" /
 }
 
 keep_as() { rm -rf "/var/tmp/$1" && mkdir "/var/tmp/$1" && cp -a /etc/pam.d /etc/ssh "/var/tmp/$1/"; }

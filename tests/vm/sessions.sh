@@ -47,7 +47,7 @@ answer_polkit() {
     types 'Password:' "$alice_password"
     wait_for "the end of $1" on_screen "end $1: [0-9]"
     # In colours.
-    tr -d '\r' <"$terminal/output" | sed "1,/begin $1/d; s/\x1b\[[0-9;]*m//g; s/\x1b\][^\x07\x1b]*\(\x07\|\x1b\\\\\\)//g" |
+    tr -d '\r' <"$terminal/output" | sed "1,\\|begin $1|d; s/\x1b\[[0-9;]*m//g; s/\x1b\][^\x07\x1b]*\(\x07\|\x1b\\\\\\)//g" |
         grep -qx root || fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5 | cat -v)"
     on_screen "end $1: 0" || fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5 | cat -v)"
 }
