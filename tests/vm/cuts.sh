@@ -60,6 +60,17 @@ cut_during_install_case() {
     guest "$in_cuts; expect_switched off; expect_package $(if [[ $(ended package) -gt 0 ]]; then echo whole; else echo whole-or-none; fi)"
 }
 
+# All that maintainer scripts wrote is on the disk then, whatever the file system does with a rename.
+cut_after_install_case() {
+    start_from booted
+    guest "$in_cuts; keep_as off; lose_what_is_not_synced noauto_da_alloc"
+    begin_work package
+    until_said 'end package'
+    cut_power
+    boot
+    guest "$in_cuts; expect_switched off; expect_record_of_pam; expect_package whole"
+}
+
 # While the time is over and what was edited is kept.
 cut_during_edited_case() {
     start_from installed
@@ -74,14 +85,20 @@ in_cuts='. /run/sandbox/tests/vm/fixtures-cuts.sh'
 # `cut_during WORK STEP SECONDS`: cuts the power at a random moment so long after the first start of STEP.
 cut_during() {
     local delay=$((${cut_random:-$RANDOM} * $3 * 1000 / 32768))
-    guest "systemd-run --quiet --no-block --unit=work bash -c '$in_cuts; work_$1'"
+    begin_work "$1"
     until_said "start $2"
     sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+    cut_power
+    echo "cut $delay ms after the first '$2' began; last: $(last_said)"
+}
+
+begin_work() { guest "systemd-run --quiet --no-block --unit=work bash -c '$in_cuts; work_$1'"; }
+
+cut_power() {
     power_cut
     # The rest of what qemu wrote.
     sleep 0.2
     cp "$machine/console.log" "$TMPDIR/said"
-    echo "cut $delay ms after the first '$2' began; last: $(last_said)"
     ! grep -a '^said failed' "$TMPDIR/said"
 }
 

@@ -108,6 +108,9 @@ expect_edited_whole() {
     { cat /var/tmp/on/pam.d/sshd && echo '# edited'; } | diff - "$edited" || fault "$edited is not whole"
 }
 
+# pam-auth-update takes common-* for edited where that is lost.
+expect_record_of_pam() { ! find /var/lib/pam -type f -empty | grep . || fault 'the record of pam-auth-update is lost'; }
+
 # `expect_package whole|whole-or-none`: every file of it is as in the package; and it can be installed again.
 expect_package() {
     local file

@@ -26,7 +26,7 @@ readme_command() {
         '$ scripts/package') ;;
         '$ sudo apt install '*)
             on_terminal alice "$command" 'password for alice:' "$alice_password"
-            expect_logins_without_ivalt
+            expect_key enough
             ivalt_settings 'timeout_seconds = 60'
             ;;
         '# ivaltctl verify alice') on_terminal root "$command" 'iVALT token:' "$(new_token)" ;;
@@ -34,7 +34,6 @@ readme_command() {
         '# ivaltctl confirm')
             expect_logins_with_ivalt
             on_terminal root "$command"
-            expect_logins_with_ivalt
             ;;
         *) on_terminal root "$command" ;;
     esac
@@ -43,7 +42,7 @@ readme_command() {
 # Those of conf/README.md, each against the lines that are in the journal then; one of an error first.
 conf_readme_queries() {
     local queries lines
-    chmod 0644 /etc/ivalt/users.toml
+    chmod 0644 /etc/ivalt/ivalt.toml
     answers '' "$(new_token)"
     by_key alice
     expect_log deny misconfigured sshd alice
