@@ -27,6 +27,7 @@ mod warnings;
 #[cfg(test)]
 mod properties;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -65,7 +66,7 @@ pub fn run(args: &UsersArgs, config: &Path) -> Exit {
 
 fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
     let store = UserStore::open(args, config)?;
-    match &args.command {
+    let done = match &args.command {
         UsersCommand::List => store.list(output),
         UsersCommand::Show { name } => store.show(name, output),
         UsersCommand::Add { name, mobile } => store.add(name, mobile, output),
@@ -73,7 +74,11 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
         UsersCommand::Enable { name } => store.set_enabled(name, true, output),
         UsersCommand::Disable { name } => store.set_enabled(name, false, output),
         UsersCommand::Import { file, columns } => store.import(file, columns, output),
+    };
+    if store.is_changed.get() {
+        output.set("changed", true);
     }
+    done
 }
 
 /// Where users are enrolled, and how.
@@ -84,6 +89,8 @@ struct UserStore<'a> {
     codes: PathBuf,
     config: &'a Path,
     dry_run: bool,
+    /// The file is another one now, even if a power cut may undo that.
+    is_changed: Cell<bool>,
 }
 
 /// The entries that the changed users must have afterwards.
@@ -102,6 +109,7 @@ impl<'a> UserStore<'a> {
             codes: recovery.directory,
             config,
             dry_run: args.dry_run,
+            is_changed: Cell::new(false),
         })
     }
 
@@ -320,12 +328,13 @@ impl<'a> UserStore<'a> {
             return self.file.refuse_too_large(new);
         };
         let deleted = self.delete_codes(expected)?;
-        locked.replace(new).map_err(|Refused(why)| match deleted {
+        let synced = locked.replace(new).map_err(|Refused(why)| match deleted {
             0 => Refused(why),
             _ => Refused(format!(
                 "{why}; the recovery codes are deleted all the same"
             )),
         })?;
+        self.is_changed.set(true);
         let mut fields = changed_users(command, before, expected);
         if deleted > 0 {
             fields.push(("recovery_codes", deleted.to_string()));
@@ -340,7 +349,7 @@ impl<'a> UserStore<'a> {
             by: caller(),
         };
         change.record(Outcome::Done);
-        Ok(())
+        synced
     }
 
     /// Whoever is enrolled anew has no codes of somebody who had the name before, and whose entry was removed by hand.
