@@ -257,6 +257,12 @@ impl Call<'_> {
     /// Uses a recovery code up. Whatever fails, it never ends as `Unavailable`, which a policy may tolerate.
     fn take(&mut self, code: &Code, application: &mut dyn Application) -> Result<Proof, Denial> {
         self.report.code_detail.clear();
+        // A prompt may be kept open for days, and there is no iVALT to refuse those who were disabled meanwhile.
+        let entry = self.find_user(application)?;
+        if entry == Entry::Absent {
+            return Err(self.not_enrolled());
+        }
+        self.mobile(&entry)?;
         let Some(origin) = self.context.takes_codes_for else {
             let cause = "recovery codes are taken in logins alone; not spent".to_owned();
             return Err(Denial(Refusal::CodeNotTakenHere, cause));

@@ -119,7 +119,11 @@ impl Trust {
         }
         if mode & 0o077 != 0 {
             let what = format!("is open to group or others (mode {mode:04o})");
-            return Err(untrusted(path, what).run(format!("chmod 0700 {}", path.display())));
+            let fix = format!(
+                "if it holds recovery codes alone, run: chmod 0700 {}",
+                path.display()
+            );
+            return Err(untrusted(path, what).fix(fix));
         }
         Ok(())
     }

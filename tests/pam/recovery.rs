@@ -322,6 +322,35 @@ fn only_enrolled_users_can_use_theirs() {
     assert_eq!((codes.left("alice"), ivalt.requests().len()), (0, 0));
 }
 
+/// No time ends the prompt of su(1).
+#[sandbox_test]
+fn whoever_is_disabled_while_the_prompt_is_open_can_use_none() {
+    let ivalt = StandIn::start();
+    let (mut case, codes, texts) = with_codes(&ivalt, 1);
+    for (entry, row) in [
+        ("", NOT_ENROLLED),
+        (
+            "alice = { mobile = \"+14155550100\", enabled = false }\n",
+            DISABLED,
+        ),
+        ("alice = \"4155550100\"\n", BAD_ENTRY),
+    ] {
+        case = case.users(&support::users(&[("alice", "+916283974746")]));
+        let text = format!("[users]\n{entry}");
+        let new = case.dir().write("new.toml", text, 0o600);
+        case.script.answers = vec![
+            Reply {
+                answer: Some(texts[0].as_str().into()),
+                renames: vec![(new, case.users_file())],
+                ..Reply::default()
+            }
+            .into(),
+        ];
+        expect(&case.run(), row);
+        assert_eq!((codes.left("alice"), ivalt.requests().len()), (1, 0));
+    }
+}
+
 #[sandbox_test]
 fn with_token_and_face_a_code_at_the_first_prompt_ends_the_questions() {
     const FACE: &str = "iVALT face token: ";

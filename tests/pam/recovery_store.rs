@@ -95,7 +95,8 @@ fn wrong_modes() {
             if is_folder {
                 set(path, mode);
                 let cause = format!(
-                    "PATH: is open to group or others (mode {mode:04o}); run: chmod 0700 PATH"
+                    "PATH: is open to group or others (mode {mode:04o}); if it holds recovery codes alone, run: \
+                     chmod 0700 PATH"
                 );
                 fixture.misconfigured(name, shown, &cause);
             }

@@ -39,6 +39,7 @@ pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), R
     refuse_unenrolled(&args.name, &settings, config)?;
     let root = Root::this_machine()?;
     let store = create(&root, &settings.recovery.directory)?;
+    refuse_faults(&store, None)?;
     let _lock = lock(&store)?;
     let user = user(&store, &args.name, &folder)?;
     refuse_faults(&store, Some(&user))?;

@@ -30,6 +30,7 @@ pub fn revoke(
     let Some(store) = open(&root, &directory)? else {
         return nothing_to_revoke(name, which, output);
     };
+    refuse_faults(&store, None)?;
     let _lock = match output.dry_run {
         true => None,
         false => Some(lock(&store)?),
@@ -40,7 +41,6 @@ pub fn revoke(
     let Some(user) = user else {
         return nothing_to_revoke(name, which, output);
     };
-    refuse_faults(&store, None)?;
     let contents = user.read().map_err(|error| not_read(&user.path, &error))?;
     let chosen = chosen(name, &contents, which)?;
     if chosen.is_empty() {

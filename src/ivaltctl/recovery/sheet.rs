@@ -54,9 +54,10 @@ pub fn print(sheet: &Sheet, output: &mut Output) -> io::Result<()> {
     output.deliver(&text(sheet))
 }
 
-/// `2026-11-26T06:20:00Z`
+/// `2026-11-26T06:20:00Z`; what comes after the year 9999 ends with it.
 pub fn time(seconds: u64) -> String {
-    utc(UNIX_EPOCH + Duration::from_secs(seconds))
+    const LAST: u64 = 253_402_300_799;
+    utc(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST)))
 }
 
 /// The same, or `never`.

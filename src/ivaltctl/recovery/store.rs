@@ -20,6 +20,8 @@ use crate::trust;
 pub const REVOKED: &str = "ivaltctl";
 /// By which one ivaltctl at a time changes the store.
 pub const LOCK: &str = "exclusive.lock";
+/// What ext4 has in its top folder, where that is the store.
+const FSCK: &str = "lost+found";
 /// A file of the store is smaller; `used` grows with each code, in bytes.
 const LIMIT: u64 = 16 << 20;
 /// Of folders; files have no bits to execute.
@@ -130,8 +132,13 @@ impl Store {
     /// The store cannot be read.
     pub fn faults(&self) -> io::Result<Vec<Fault>> {
         let mut faults = Vec::new();
-        faults.extend(fault(&self.path, &self.folder.handle().metadata()?, true));
-        for name in sorted(&self.folder)? {
+        let names = sorted(&self.folder)?;
+        let of_store = fault(&self.path, &self.folder.handle().metadata()?, true);
+        faults.extend(of_store.map(|fault| Fault {
+            fix: own_folder(&names).unwrap_or(fault.fix),
+            ..fault
+        }));
+        for name in names.into_iter().filter(|name| name != FSCK) {
             let is_of_user = name.to_str().and_then(user_of_folder).is_some();
             let found = self.folder.metadata(&name)?;
             faults.extend(fault(&self.path.join(&name), &found, is_of_user));
@@ -146,6 +153,17 @@ impl Store {
         }
         Ok(faults)
     }
+}
+
+/// Where there is something else in it, others need the folder as it is: the fix is another store.
+fn own_folder(names: &[OsString]) -> Option<String> {
+    let is_ours = |name: &OsString| {
+        name == LOCK || name == FSCK || name.to_str().and_then(user_of_folder).is_some()
+    };
+    names.iter().any(|name| !is_ours(name)).then(|| {
+        "it holds other things: write under [recovery] in the settings: directory = a folder for recovery codes alone"
+            .to_owned()
+    })
 }
 
 fn sorted(folder: &Folder) -> io::Result<Vec<OsString>> {
@@ -288,7 +306,7 @@ pub fn ranges(numbers: &[u32], dash: &str, comma: &str) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == *number => *last = *number,
+            Some((_, last)) if last.checked_add(1) == Some(*number) => *last = *number,
             _ => ranges.push((*number, *number)),
         }
     }
@@ -311,6 +329,7 @@ mod tests {
             (&[3], "3"),
             (&[3, 4], "3, 4"),
             (&[1, 2, 3, 7, 9, 10, 11], "1 to 3, 7, 9 to 11"),
+            (&[u32::MAX, u32::MAX], "4294967295, 4294967295"),
         ] {
             assert_eq!(ranges(numbers, " to ", ", "), expected);
         }

@@ -73,6 +73,17 @@ fn supplied() -> System {
     system
 }
 
+/// The same of the store itself, whatever else is found.
+#[track_caller]
+fn only_of_store(system: &System) -> (String, String) {
+    let checked = system.check();
+    let path = format!("/{STORE}");
+    let mut findings = checked.findings().iter();
+    let found = findings.find(|one| one["file"] == path.as_str()).unwrap();
+    let text = |key: &str| found[key].as_str().unwrap().to_owned();
+    (text("what"), text("fix"))
+}
+
 /// What the only finding says, and how to fix it.
 #[track_caller]
 fn only(system: &System, expected: &str) -> (String, String) {
@@ -120,6 +131,36 @@ fn somebody_who_administers_has_codes() {
         system.write(&format!("etc/pam.d/{service}"), "@include common-auth\n");
     }
     system.check().gives("nobody is asked", &[]);
+}
+
+#[test]
+fn codes_of_an_administrator_who_cannot_use_them_do_not_count() {
+    let system = accepting();
+    system
+        .replace("etc/group", "sudo:x:27:alice", "sudo:x:27:aaron,alice")
+        .replace(
+            "etc/passwd",
+            "alice:x:",
+            "aaron:x:1005:1005::/:/bin/sh\nalice:x:",
+        );
+    give(&system, "aaron", 1..=10, None);
+    let fix = || {
+        let checked = system.check();
+        let mut findings = checked.findings().iter();
+        let found = findings.find(|one| one["id"] == "recovery-no-administrator");
+        found.expect("it is found")["fix"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(fix(), "ivaltctl recovery make alice");
+    give(&system, "alice", 1..=10, None);
+    let disabled = "alice = { mobile = \"+14155550100\", enabled = false }";
+    system.replace(USERS, "alice = \"+14155550100\"", disabled);
+    assert_eq!(
+        fix(),
+        "enrol or enable one of them, then: ivaltctl recovery make NAME"
+    );
 }
 
 #[test]
@@ -259,6 +300,21 @@ fn everything_in_the_store_is_closed_to_others() {
         assert_eq!(fix, format!("chmod {wanted:04o} /{path}{more}"));
         system.mode(path, wanted).check().gives(path, &[]);
     }
+    // The fix would keep everybody else out of it.
+    let system = supplied();
+    system
+        .mode(STORE, 0o755)
+        .write(&format!("{STORE}/apt/lists"), "");
+    let (_, fix) = only_of_store(&system);
+    assert_eq!(
+        fix,
+        "it holds other things: write under [recovery] in the settings: directory = a folder for recovery codes alone"
+    );
+    // A file system of its own.
+    let system = supplied();
+    let fsck = format!("{STORE}/lost+found");
+    fs::create_dir(system.path(&fsck)).unwrap();
+    system.check().gives("lost+found", &[]);
     for make in [
         |path: &std::path::Path| symlink("/dev/null", path).unwrap(),
         |path: &std::path::Path| {

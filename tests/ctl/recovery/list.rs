@@ -36,6 +36,28 @@ fn host() -> Host {
     host
 }
 
+/// As a damaged disk may have them.
+#[test]
+fn the_largest_numbers_there_are() {
+    let host = Host::new();
+    host.make(&["bob", "--count", "1"]);
+    let end = u64::MAX;
+    for name in ["0", "1"] {
+        let text = format!("number={}\nmade={end}\nexpires={end}\n", u32::MAX);
+        let file = format!("state/recovery/user-bob/code-{}", name.repeat(64));
+        host.folder.write(&file, text, 0o600);
+    }
+    let listed = host.listed("bob");
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed[2]["expires"], "9999-12-31T23:59:59Z");
+    let number = u32::MAX.to_string();
+    let revoked = host.done(&["recovery", "revoke", "bob", &number]);
+    assert_eq!(
+        revoked.stdout,
+        "bob: codes 4294967295, 4294967295 revoked\n"
+    );
+}
+
 #[test]
 fn every_state_of_a_code() {
     let host = host();

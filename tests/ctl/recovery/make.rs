@@ -356,6 +356,29 @@ fn what_others_may_have_written_is_not_used() {
     );
 }
 
+/// Neither locks nor folders are left there, and no command is named that would close it to everybody else.
+#[test]
+fn a_folder_of_something_else_is_no_store() {
+    let host = Host::new();
+    let other = host.folder.path().join("lib");
+    for folder in ["lib", "lib/apt"] {
+        fs::create_dir(host.folder.path().join(folder)).unwrap();
+    }
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    host.settings(true, &other);
+    for words in [
+        &["recovery", "make", "alice", "--stdout"][..],
+        &["recovery", "revoke", "alice", "--all"],
+    ] {
+        host.refused(
+            words,
+            "lib: has the mode 0755 instead of 0700; nothing was changed; it holds other things: write under [recovery] in the \
+             settings: directory = a folder for recovery codes alone",
+        );
+    }
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
+}
+
 /// With another salt, no code of before could be found.
 #[test]
 fn a_salt_is_made_once() {

@@ -55,7 +55,7 @@ pub fn recovery_warnings(root: &Root, config: &Path, directory: &Path) -> Vec<St
     let words = |finding: Finding| {
         let fix = finding.fix.replace('\n', "; ");
         let file = finding.file.unwrap_or_default();
-        format!("{}: {}; to mend it: {fix}", file.display(), finding.what)
+        format!("{}: {}; to fix it: {fix}", file.display(), finding.what)
     };
     found.map(words).collect()
 }
@@ -229,6 +229,15 @@ impl RecoveryCheck<'_> {
 
     /// Whether any of the settings has an entry for the name, disabled or not: who is disabled keeps the codes.
     fn is_enrolled(&self, name: &str) -> bool {
+        self.has_entry(name, |entry| *entry != Entry::Absent)
+    }
+
+    /// Whether any of the settings has an entry with which codes are taken.
+    fn is_enabled(&self, name: &str) -> bool {
+        self.has_entry(name, |entry| matches!(entry, Entry::Enrolled(_)))
+    }
+
+    fn has_entry(&self, name: &str, is_meant: impl Fn(&Entry) -> bool) -> bool {
         let root = self.context.root;
         let entry = |settings: &&Settings| {
             let (file, format) = (&settings.users_file, settings.token.mobile_format);
@@ -240,7 +249,7 @@ impl RecoveryCheck<'_> {
                 return true;
             };
             let entry = look_up_in(file, &bytes, name.as_bytes(), format);
-            entry.is_ok_and(|entry| entry != Entry::Absent)
+            entry.is_ok_and(|entry| is_meant(&entry))
         };
         self.settings.iter().any(entry)
     }
@@ -254,7 +263,7 @@ impl RecoveryCheck<'_> {
         let now = now();
         let has_codes = |name: &str| {
             let mut users = self.users.iter().filter(|user| user.name == name);
-            users.any(|user| user.contents.usable(now).next().is_some())
+            users.any(|user| user.contents.usable(now).next().is_some()) && self.is_enabled(name)
         };
         if administrators.is_empty() || administrators.iter().any(|one| has_codes(&one.name)) {
             return Vec::new();
@@ -265,10 +274,11 @@ impl RecoveryCheck<'_> {
              none of them gets in through the services that ask iVALT",
             some(&names)
         );
-        let name = names
-            .first()
-            .map_or_else(|| "NAME".to_owned(), |name| shell_word(name));
-        let fix = format!("ivaltctl recovery make {name}");
+        let fix = match names.iter().find(|name| self.is_enabled(name)) {
+            Some(name) => format!("ivaltctl recovery make {}", shell_word(name)),
+            // `make` would refuse.
+            None => "enrol or enable one of them, then: ivaltctl recovery make NAME".to_owned(),
+        };
         let id = "recovery-no-administrator";
         vec![warning(id, self.directory, what, fix).concerning(names)]
     }
