@@ -27,6 +27,13 @@ scenario() {
     stop_ivalt
     ssh_unreachable
     sudo_unreachable
+
+    section 'iVALT still cannot be reached, and alice has recovery codes: recovery.codes = true, ivaltctl recovery make alice'
+    make_recovery_codes
+    ssh_recovery_code
+    ssh_recovery_code_again
+    sudo_recovery_code
+    write_ivalt_settings
     start_ivalt
 
     section 'bob has a password and an authorized key, but no entry in users.toml'
@@ -140,6 +147,39 @@ sudo_unreachable() {
     expect_refused 1
     expect_log deny unavailable sudo alice
     report
+}
+
+ssh_recovery_code() {
+    step 'ssh with a recovery code in place of the token gets a shell, without iVALT'
+    answers '' "${recovery_codes[0]}"
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in_by_code alice
+    expect_log allow recovery-code sshd alice
+    report
+}
+
+ssh_recovery_code_again() {
+    step 'ssh with the same code once more does not'
+    answers '' "${recovery_codes[0]}" "${recovery_codes[0]}" "${recovery_codes[0]}"
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    expect_log deny recovery-code-refused sshd alice
+    report
+}
+
+sudo_recovery_code() {
+    step 'sudo with the next code runs the command'
+    answers "$alice_password" "${recovery_codes[1]}"
+    run_as alice sudo -A whoami
+    expect_let_in_by_code root
+    expect_log allow recovery-code sudo alice
+    report
+}
+
+# The output begins with how many codes are left, where the application shows that.
+expect_let_in_by_code() {
+    [[ $status -eq 0 ]] || fault "exit status $status instead of 0"
+    [[ $(tail -n1 "$terminal/output") == "$1" ]] || fault "printed '$(cat "$terminal/output")' instead of '$1'"
 }
 
 ssh_not_enrolled() {

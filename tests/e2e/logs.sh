@@ -52,6 +52,7 @@ a_day_of_logins() {
     start_rsyslog
     good_and_bad_tokens
     denied_users
+    recovery_codes_used
     other_failures
     stop_rsyslog
     cp -p "$auth_log" "$ivalt_log" "$day/"
@@ -78,6 +79,14 @@ denied_users() {
     ivalt_settings '[policy]' 'unenrolled = "ignore"' 'unavailable = "ignore"'
     logs_in 'outcome=ignore reason=unenrolled' bob
     logs_in 'outcome=ignore reason=unavailable' alice http-503
+    write_ivalt_settings
+}
+
+# One code, and the same again.
+recovery_codes_used() {
+    make_recovery_codes
+    logs_in 'outcome=allow reason=recovery-code' alice "${recovery_codes[0]}"
+    denied recovery-code-refused alice "${recovery_codes[0]}" "${recovery_codes[0]}" "${recovery_codes[0]}"
     write_ivalt_settings
 }
 
@@ -114,11 +123,11 @@ expect_counted() {
 }
 
 logs_fail2ban_counts_guesses_only_case() {
-    local wanted='disabled malformed-token malformed-token not-enrolled password-as-token token-rejected' file
+    local wanted='disabled malformed-token malformed-token not-enrolled password-as-token recovery-code-refused token-rejected' file
     a_day_of_logins
     in_other_format "$day/auth.log" >"$day/other-format"
     for file in "$day/auth.log" "$day/ivalt.log" "$day/other-format"; do
-        expect_counted normal "$file" "6 $client"
+        expect_counted normal "$file" "7 $client"
         [[ $(reasons_counted normal "$file") == "$wanted" ]] || fault "counted: $(reasons_counted normal "$file")"
     done
 }
@@ -198,9 +207,9 @@ logs_jail_is_valid_and_disabled_case() {
 logs_rsyslog_writes_our_lines_to_their_own_file_case() {
     a_day_of_logins
     [[ $(stat -c '%a %U:%G' "$day/ivalt.log") == '640 root:adm' ]] || fault "$(stat -c '%a %U:%G' "$day/ivalt.log")"
-    [[ $(wc -l <"$day/ours") -eq 15 ]] || fault "$(wc -l <"$day/ours") lines"
+    [[ $(wc -l <"$day/ours") -eq 17 ]] || fault "$(wc -l <"$day/ours") lines"
     cmp -s "$day/ours" "$day/ivalt.log" || fault "$(diff "$day/ours" "$day/ivalt.log")"
-    [[ $(wc -l <"$day/auth.log") -gt 15 ]] || fault 'no other lines were written'
+    [[ $(wc -l <"$day/auth.log") -gt 17 ]] || fault 'no other lines were written'
 }
 
 # Lines that look like ours but have another facility or position.
@@ -215,16 +224,53 @@ logs_rsyslog_leaves_other_lines_where_they_are_case() {
     [[ $(sed 's/.*: pam_ivalt/pam_ivalt/' "$ivalt_log") == 'pam_ivalt(sshd:auth): the last' ]] || fault "$(cat "$ivalt_log")"
 }
 
+# Takes mails at port 25, as far as rsyslog talks to it, and writes what they are to a file.
+mail_server() {
+    python3 - "$1" <<-'END'
+		import socketserver, sys
+		class Mail(socketserver.StreamRequestHandler):
+		    def handle(self):
+		        say = lambda text: self.wfile.write(text.encode() + b"\r\n")
+		        say("220 ready")
+		        for line in self.rfile:
+		            open(sys.argv[1], "ab").write(line)
+		            words = line.split()
+		            if words[:1] == [b"DATA"]: say("354 go on")
+		            elif words[:1] == [b"QUIT"]: return say("221 bye")
+		            elif words[:1] in ([b"HELO"], [b"EHLO"], [b"MAIL"], [b"RCPT"], [b"."]): say("250 ok")
+		socketserver.TCPServer.allow_reuse_address = True
+		socketserver.TCPServer(("127.0.0.1", 25), Mail).serve_forever()
+	END
+}
+
+logs_rsyslog_mails_each_recovery_code_that_lets_in_case() {
+    local mails=$sandbox/mails server
+    mail_server "$mails" &
+    server=$!
+    install -D -m 0644 "$sandbox/conf/rsyslog.d/31-pam-ivalt-recovery.conf" /etc/rsyslog.d/31-pam-ivalt-recovery.conf
+    start_rsyslog
+    logger -p authpriv.notice -t sshd 'pam_ivalt(sshd:auth): outcome=deny reason=not-enrolled user="x outcome=allow reason=recovery-code user=y"'
+    logger -p user.notice -t sshd 'pam_ivalt(sshd:auth): outcome=allow reason=recovery-code user=nobody'
+    logger -p authpriv.warning -t sshd 'pam_ivalt(sshd:auth): outcome=allow reason=recovery-code user=alice service=sshd'
+    wait_for 'a mail' grep -q 'user=alice' "$mails"
+    stop_rsyslog
+    kill "$server"
+    rm /etc/rsyslog.d/31-pam-ivalt-recovery.conf
+    [[ $(grep -c '^MAIL FROM' "$mails") -eq 1 ]] || fault "$(cat "$mails")"
+    grep -q '^Subject: iVALT: a recovery code was used' "$mails" || fault "$(cat "$mails")"
+    ! grep -q -e user=nobody -e not-enrolled "$mails" || fault "$(cat "$mails")"
+}
+
 # What logcheck would mail.
 mailed() { grep -avEf "$sandbox/conf/logcheck/ignore.d.server/libpam-ivalt" "$1"; }
 
-logs_logcheck_ignores_allow_lines_only_case() {
+logs_logcheck_ignores_what_ivalt_allowed_case() {
     local file
     a_day_of_logins
     in_other_format "$day/ours" >"$day/ours-other-format"
     for file in "$day/ours" "$day/ours-other-format"; do
-        [[ $(grep -c ' outcome=allow ' "$file") -eq 2 ]] || fault 'no allow lines to ignore'
-        diff <(grep -v ' outcome=allow ' "$file") <(mailed "$file") >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+        [[ $(grep -c ' outcome=allow ' "$file") -eq 3 ]] || fault 'no allow lines to ignore'
+        diff <(grep -v ' outcome=allow reason=verified ' "$file") <(mailed "$file") >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     done
     # It ignores only our lines.
     [[ $(mailed "$day/auth.log" | wc -l) -eq $(($(wc -l <"$day/auth.log") - 2)) ]] || fault 'lines of others are missing'
