@@ -228,9 +228,23 @@ sshd_with() {
 }
 
 stop_sshd() {
-    [[ -s /run/sshd.pid ]] || return 0
-    kill "$(cat /run/sshd.pid)"
+    sshd_is_there || return 0
+    kill "$(sshd_pid)"
     wait_for 'the end of sshd' test ! -e /run/sshd.pid
+}
+
+# sshd takes its pid file away when it begins anew, and listens a moment before the next one is there.
+sshd_is_there() { [[ -s /run/sshd.pid ]] || port_is_listened_at 22; }
+sshd_pid() {
+    wait_for "sshd's pid file" test -s /run/sshd.pid
+    cat /run/sshd.pid
+}
+
+# `port_is_listened_at NUMBER`, without connecting.
+port_is_listened_at() {
+    local port
+    port=$(printf '%04X' "$1")
+    grep -qE "^ *[0-9]+: [0-9A-F]+:$port [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
 wait_for() {

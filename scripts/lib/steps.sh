@@ -52,6 +52,7 @@ milliseconds() { date +%s%3N; }
 
 # Log lines and requests are counted from here.
 start_recording() {
+    wait_for 'the log' log_is_written
     log_mark=$(count_lines "$log") request_mark=$(count_lines "$requests")
     : >"$terminal/command"
     : >"$terminal/dialogue"
@@ -64,10 +65,22 @@ show_terminal() {
     for name in command dialogue output; do show_file "$terminal/$name"; done
 }
 
+# All that was logged since, also what was sent a moment ago.
+new_log() {
+    wait_for 'the log' log_is_written
+    tail -n "+$((log_mark + 1))" "$log"
+}
+
+# The sink (`start_log`) sleeps as soon as nothing waits at its socket; where it does not run, nothing is written.
+log_is_written() {
+    local state=S
+    ! read -r _ _ state _ <"/proc/$(cat "$sandbox/log.pid" 2>/dev/null)/stat" || [[ $state != R ]]
+} 2>/dev/null
+
 count_lines() { if [[ -e $1 ]]; then wc -l <"$1"; else echo 0; fi; }
 
 # The module's log lines since the command began, without their priority and time stamp.
-log_lines() { tail -n "+$((log_mark + 1))" "$log" | sed -n 's/^<[0-9]*>[A-Z][a-z]* *[0-9]* [0-9:]* \(.*pam_ivalt(\)/\1/p'; }
+log_lines() { new_log | sed -n 's/^<[0-9]*>[A-Z][a-z]* *[0-9]* [0-9:]* \(.*pam_ivalt(\)/\1/p'; }
 new_requests() { [[ ! -e $requests ]] || tail -n "+$((request_mark + 1))" "$requests"; }
 
 fault() { faults+=("$*"); }

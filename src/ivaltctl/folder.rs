@@ -240,10 +240,28 @@ pub fn sibling(name: &OsStr, what: &str) -> OsString {
 }
 
 fn not_synced(error: &io::Error) -> io::Error {
-    let why = system_error::reason(error);
-    io::Error::other(format!(
-        "it cannot be synced ({why}): the change is made, and a power cut may undo it; look for errors of that disk: dmesg"
-    ))
+    io::Error::other(NotSynced(system_error::reason(error)))
+}
+
+/// What is changed, and not surely on the disk.
+#[derive(Debug)]
+struct NotSynced(String);
+
+impl std::error::Error for NotSynced {}
+
+impl std::fmt::Display for NotSynced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(why) = self;
+        write!(
+            f,
+            "it cannot be synced ({why}): the change is made, and a power cut may undo it; look for errors of that disk: dmesg"
+        )
+    }
+}
+
+/// Whether what [`Folder`] was to change is changed, in spite of this error.
+pub fn is_changed(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<NotSynced>())
 }
 
 /// A name that leads nowhere else.
@@ -286,5 +304,60 @@ mod tests {
         let done = folder.replace(OsStr::new("sudo"), b"new", 0o600, || Ok(()));
         assert!(done.is_ok());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o755);
+    }
+
+    /// The last check sees the new file whole and the old one in its place; refused, nothing of the new one stays.
+    #[test]
+    fn the_last_check_is_just_before_the_rename() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (path, new) = (dir.path().join("sudo"), dir.path().join(".sudo.new"));
+        fs::write(&path, "old").unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let name = OsStr::new("sudo");
+        let refused = folder.replace(name, b"new", 0o600, || {
+            assert_eq!(fs::read_to_string(&path)?, "old");
+            assert_eq!(fs::read_to_string(&new)?, "new");
+            Err(io::Error::other("edited"))
+        });
+        assert_eq!(refused.unwrap_err().to_string(), "edited");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert!(!new.exists());
+    }
+
+    #[test]
+    fn the_label_is_that_of_the_old_file() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("sudo");
+        fs::write(&path, "old").unwrap();
+        let label = b"system_u:object_r:etc_t:s0\0";
+        let none = rustix::fs::XattrFlags::empty();
+        if let Err(error) = rustix::fs::setxattr(&path, LABEL, label, none) {
+            // Root alone may, where the file system has such attributes.
+            eprintln!("SKIPPED the_label_is_that_of_the_old_file: {error}");
+            return;
+        }
+        let folder = Folder::open(dir.path()).unwrap();
+        let done = folder.replace(OsStr::new("sudo"), b"new", 0o600, || Ok(()));
+        assert!(done.is_ok());
+        let mut kept = [0_u8; 100];
+        let length = rustix::fs::getxattr(&path, LABEL, &mut kept).unwrap();
+        assert_eq!(&kept[..length], label);
+    }
+
+    /// fsync(2) says `EINVAL` of a device, as a file system does that cannot sync folders.
+    #[test]
+    fn what_cannot_be_synced_is_no_fault_and_what_fails_is_said() {
+        let unable = Folder::from(File::open("/dev/null").unwrap());
+        assert!(unable.sync_changed().is_ok());
+        assert!(unable.sync(OsStr::new("sudo")).is_ok());
+        let failed = not_synced(&Errno::IO.into());
+        assert!(is_changed(&failed));
+        assert!(!is_changed(&Errno::IO.into()));
+        assert!(!is_changed(&io::Error::other(failed.to_string())));
+        assert_eq!(
+            failed.to_string(),
+            "it cannot be synced (Input/output error): the change is made, and a power cut may undo it; look for errors of \
+             that disk: dmesg"
+        );
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::check::{IVALT, MODULE, SSHD, System, USERS};
 use crate::tool::{self, Called, called};
-use support::{TempDir, no_root};
+use support::{TempDir, ivaltctl_path, no_root};
 
 /// In every file outside; nothing that is printed may have it.
 const CANARY: &str = "CANARY-OF-THE-HOST";
@@ -200,7 +200,8 @@ fn states(folder: &Path) -> Vec<State> {
 fn ivaltctl(system: &System, words: &[&str]) -> Called {
     let mut command = Command::new("timeout");
     command
-        .args(["300", env!("CARGO_BIN_EXE_ivaltctl")])
+        .arg("300")
+        .arg(ivaltctl_path())
         .args(words)
         .arg("--root")
         .arg(system.path(""));
@@ -804,7 +805,7 @@ fn a_kernel_without_openat2() {
     let dir = system.path("").display().to_string();
     for errno in [libc::ENOSYS, libc::EPERM] {
         let run = |words: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+            let mut command = Command::new(ivaltctl_path());
             command.args(words).env_clear().stdin(Stdio::null());
             // SAFETY: prctl(2) alone is called between fork and exec.
             unsafe { command.pre_exec(move || without_openat2(errno)) };

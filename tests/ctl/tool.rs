@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::sandbox;
+use support::{ivaltctl_path, sandbox};
 
 /// What one call came to.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn finish(mut command: Command, typed: &str) -> Called {
 }
 
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+    let mut command = Command::new(ivaltctl_path());
     command
         .args(words)
         .stdin(Stdio::piped())

@@ -4,6 +4,7 @@
 # Debian's own files, before any edit.
 untouched_system() {
     rm -rf /var/lib/ivalt /etc/ssh/sshd_config.d
+    wait_for 'the end of earlier waiters' no_waiter_runs
     pam_service_from tests/e2e/untouched/sshd sshd
     pam_service_from tests/e2e/untouched/sudo sudo
     pam_service_from tests/e2e/untouched/sudo sudo-i
@@ -17,9 +18,15 @@ untouched_system() {
 }
 
 reload_sshd() {
-    kill -HUP "$(cat /run/sshd.pid)"
-    sleep 0.3
+    local before
+    before=$(pid_file)
+    kill -HUP "$(sshd_pid)"
+    wait_for 'the reload of sshd' pid_file_since "$before"
 }
+
+# sshd writes another one once it has read its settings.
+pid_file() { stat -c '%i %z' /run/sshd.pid; }
+pid_file_since() { [[ -s /run/sshd.pid && $(pid_file 2>/dev/null) != "$1" ]]; }
 
 # `expect_untouched [DIFF_OPTION…]`
 expect_untouched() {
@@ -131,7 +138,7 @@ enable_without_a_yes_changes_nothing_case() {
 
 enable_sudo_time_runs_out_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 5s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 10s
     waiter_runs || fault 'no process waits for the time to run out'
     sudo_asks_for_a_token
     wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
@@ -147,12 +154,22 @@ enable_sudo_time_runs_out_case() {
 # A file that was edited meanwhile is rolled back, too; what it was then is kept beside the saved state.
 enable_rollback_keeps_what_was_edited_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 5s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 8s
     echo '# edited meanwhile' >>/etc/pam.d/sudo
     cp /etc/pam.d/sudo "$sandbox/edited"
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
     cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
+    # So is the next one, beside it.
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    echo '# edited once more' >>/etc/pam.d/sudo
+    run_ivaltctl 0 rollback
+    expect_captured '; /etc/pam.d/sudo was edited, that version is kept: /var/lib/ivalt/etc-pam.d-sudo.edited.2'
+    expect_untouched
+    cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the first one is gone'
+    grep -qx '# edited once more' /var/lib/ivalt/etc-pam.d-sudo.edited.2 || fault 'the second one was not kept'
 }
 
 # `flock_as_alice FILE`: alice holds the lock on it until `release_locks`, if she may open it at all. flock(2) takes a
@@ -261,7 +278,6 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
-    sleep 0.3
     answers '' accept-1
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
@@ -275,7 +291,6 @@ enable_sshd_asks_key_holders_and_password_holders_case() {
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sshd --yes
     expect_untouched
-    sleep 0.3
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
     expect_let_in alice
     expect_no_log
@@ -329,7 +344,7 @@ enable_sshd_without_a_pid_file_case() {
     stop_sshd
     echo 'PidFile none' >>/etc/ssh/sshd_config
     /usr/sbin/sshd
-    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
     key_alone_is_enough
@@ -353,20 +368,21 @@ enable_sshd_that_does_not_run_case() {
 enable_sshd_that_cannot_be_reloaded_case() {
     untouched_system
     local listener
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 20 && kill -CONT "$listener") &
+    (sleep 23 && kill -CONT "$listener") &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
     expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back"
     expect_untouched
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
-    sleep 0.5
+    wait_for 'the other program' port_is_listened_at 22
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
     expect_captured "what listens on port 22 is not sshd, so it is not clear what must reload sshd's configuration; /etc/init.d/ssh reload"
     expect_untouched
     kill "$listener"
+    wait_for 'the end of the other program' process_gone "$listener"
 }
 
 # As OpenSSH 8.0 has it, without Include: the lines go above all others, and the mode stays.
@@ -395,7 +411,7 @@ enable_sshd_without_its_folder_case() {
     untouched_system
     visitor_has_the_key
     rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
-    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 4s' || fault 'not enabled'
+    capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 10s' || fault 'not enabled'
     [[ $(stat -c '%A %U:%G' /etc/ssh/sshd_config.d) == 'drwxr-xr-x root:root' ]] || fault "$(stat /etc/ssh/sshd_config.d)"
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
@@ -426,7 +442,7 @@ disable_sshd_with_a_broken_configuration_case() {
     untouched_system
     visitor_has_the_key
     local listener
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     break_sshd_config
@@ -438,7 +454,7 @@ disable_sshd_with_a_broken_configuration_case() {
     expect_captured "sshd -t: $sshd_words; the files are as they were before, and sshd was not told to read them, since it would end"
     expect_captured 'sshd: iVALT is disabled, the files are as they were before'
     expect_untouched
-    [[ $(cat /run/sshd.pid) == "$listener" ]] || fault 'another sshd'
+    [[ $(sshd_pid) == "$listener" ]] || fault 'another sshd'
     kill -0 "$listener" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     reload_sshd
@@ -449,7 +465,7 @@ disable_sshd_with_a_broken_configuration_case() {
 enable_sshd_comes_back_although_broken_case() {
     untouched_system
     visitor_has_the_key
-    run_ivaltctl 0 enable sshd --yes --confirm-within 4s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
     key_is_not_enough
     break_sshd_config
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
@@ -457,7 +473,7 @@ enable_sshd_comes_back_although_broken_case() {
     # Pending until sshd has its settings of before.
     run_ivaltctl 1 confirm
     expect_captured 'sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before'
-    kill -0 "$(cat /run/sshd.pid)" || fault 'sshd has ended'
+    kill -0 "$(sshd_pid)" || fault 'sshd has ended'
     sed -i 1d /etc/ssh/sshd_config
     wait_for 'the end of the waiter' no_waiter_runs
     run_ivaltctl 1 confirm
@@ -499,7 +515,6 @@ enable_sshd_where_a_wrong_password_ends_nothing_case() {
     expect_untouched
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     expect_captured 'USERS WITHOUT AN SSH KEY CANNOT LOG IN BY SSH AFTER THIS CHANGE'
-    sleep 0.3
     cp /home/visitor/visitor.key "$sandbox/key" && chown visitor: "$sandbox/key"
     answers "$alice_password" accept-1
     run_as visitor ssh -i "$sandbox/key" alice@localhost whoami
@@ -702,11 +717,13 @@ disable_shows_what_somebody_changed_case() {
     expect_untouched
 }
 
-# A stand-in for systemd, which runs what it is told to run, and says that every unit is enabled.
+# A stand-in for systemd, which runs what it is told to run, and says of every unit that the next boot starts it.
 systemd_runs() {
     # shellcheck disable=SC2016 # for the other shell
     printf '%s\n' '#!/bin/bash' 'while [[ $1 != -- ]]; do shift; done' 'setsid "${@:2}" </dev/null >>/run/journal 2>&1 &' >"$sandbox/systemd-run"
-    printf '%s\n' '#!/bin/sh' >"$sandbox/systemctl"
+    # shellcheck disable=SC2016 # for the other shell
+    printf '%s\n' '#!/bin/sh' 'cat /run/unit' 'echo "MainPID=$PPID"' >"$sandbox/systemctl"
+    printf '%s\n' LoadState=loaded WantedBy=sysinit.target >/run/unit
     chmod 0755 "$sandbox/systemd-run" "$sandbox/systemctl"
     local program
     for program in systemd-run systemctl; do
@@ -715,6 +732,29 @@ systemd_runs() {
     done
     mkdir -p /run/systemd/system
     : >/run/journal
+}
+# What `enable` says comes from what systemd has, wherever the unit was enabled.
+enable_says_whether_a_reboot_cancels_the_rollback_case() {
+    untouched_system
+    systemd_runs
+    mount -t ramfs ramfs /var/lib
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'Without it, everything is put back automatically, also if the machine reboots first.'
+    expect_not_captured 'a reboot cancels the rollback'
+    run_ivaltctl 0 disable sudo --yes
+    printf '%s\n' LoadState=loaded WantedBy= >/run/unit
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'stays enabled, since ivaltctl-rollback.service is not enabled; to change that: systemctl enable ivaltctl-rollback.service'
+    expect_captured 'Without it, everything is put back automatically.'
+    run_ivaltctl 0 disable sudo --yes
+    printf '%s\n' LoadState=bad-setting WantedBy=sysinit.target >/run/unit
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    expect_captured 'stays enabled, since systemd does not have ivaltctl-rollback.service (bad-setting); see: systemctl status ivaltctl-rollback.service'
+    run_ivaltctl 0 disable sudo --yes
+    wait_for 'the end of the waiter' no_waiter_runs
+    umount /var/lib
+    systemd_ends
+    expect_untouched
 }
 systemd_ends() {
     umount /usr/bin/systemd-run /usr/bin/systemctl
@@ -757,7 +797,7 @@ tester() {
 }
 
 # The messages of ivaltctl since `start_recording`: authpriv.notice, with its name and process id.
-changes_logged() { tail -n "+$((log_mark + 1))" "$log" | sed -n 's/^<85>[A-Z][a-z]* *[0-9]* [0-9:]* ivaltctl\[[0-9]*\]: //p'; }
+changes_logged() { new_log | sed -n 's/^<85>[A-Z][a-z]* *[0-9]* [0-9:]* ivaltctl\[[0-9]*\]: //p'; }
 expect_changes_logged() {
     wait_for "the line '${*: -1}'" last_change_is "${*: -1}"
     [[ $(changes_logged) == "$(printf '%s\n' "$@")" ]] || fault "logged: $(changes_logged)"
@@ -881,7 +921,7 @@ confirm_refuses_what_is_as_before_case() {
 confirm_refuses_what_check_finds_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
-    run_ivaltctl 0 enable sshd --yes --confirm-within 10s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 15s
     echo '# a word of my own' >>/etc/pam.d/sudo
     sed -i '/^UsePAM/s/yes/no/' /etc/ssh/sshd_config.d/00-ivalt.conf
     run_ivaltctl 1 confirm
@@ -929,6 +969,15 @@ confirm_that_is_not_on_the_disk_case() {
     capture strace -o /dev/null -P /var/lib/ivalt -e trace=/^fsync -e inject=/^fsync:error=EIO ivaltctl confirm && fault 'confirmed'
     expect_captured 'sudo: it is not certain that iVALT stays enabled: /var/lib/ivalt/sudo.json: cannot be used: it cannot be synced (Input/output error): the change is made, and a power cut may undo it; look for errors of that disk: dmesg'
     expect_not_captured 'sudo: iVALT stays enabled'
+    # The truth is that it is confirmed, for now.
+    run_ivaltctl 1 confirm
+    expect_captured 'nothing is waiting for a confirmation'
+    run_ivaltctl 0 disable sudo --yes
+    expect_untouched
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    capture strace -o /dev/null -P /var/lib/ivalt -e trace=/^fsync -e inject=/^fsync:error=EIO ivaltctl confirm --json && fault 'confirmed'
+    expect_captured '{"changed":true,"done":"nothing","refused":"sudo: it is not certain that iVALT stays enabled: '
+    expect_captured '"state":"confirmed","until":null}'
     run_ivaltctl 0 disable sudo --yes
     expect_untouched
 }
@@ -999,9 +1048,9 @@ disable_all_is_all_or_none_case() {
     rm -rf "$sandbox/all-enabled"
     cp -a /etc "$sandbox/all-enabled"
     start_recording
-    listener=$(cat /run/sshd.pid)
+    listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 20 && kill -CONT "$listener") &
+    (sleep 23 && kill -CONT "$listener") &
     run_ivaltctl 1 disable --all --yes
     expect_captured 'has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
@@ -1013,7 +1062,7 @@ disable_all_is_all_or_none_case() {
     stop_sshd
     setsid python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 22)); time.sleep(60)' &
     listener=$!
-    sleep 0.5
+    wait_for 'the other program' port_is_listened_at 22
     start_recording
     dry_run_changes_nothing 1 disable --all
     run_ivaltctl 1 disable --all --yes
@@ -1119,6 +1168,54 @@ enable_rollback_of_what_it_can_case() {
     rm /var/lib/ivalt/rollback-sshd.lock /var/lib/ivalt/login.json /var/lib/ivalt/copy.json
     run_ivaltctl 0 rollback
     expect_untouched
+}
+
+# As the unit does, every half minute: it goes on, and the log gets a line less and less often.
+enable_rollback_that_fails_again_and_again_case() {
+    local retries lines=() by
+    untouched_system
+    systemd_runs
+    by=$(tester)
+    start_recording
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    mount --bind /etc/pam.d /etc/pam.d
+    mount -o remount,bind,ro /etc/pam.d
+    for retries in {0..9}; do
+        echo "NRestarts=$retries" >/run/unit
+        run_ivaltctl 1 rollback
+        expect_captured 'sudo: /etc/pam.d/sudo-i: cannot be written: '
+    done
+    # By hand, always.
+    echo MainPID=0 >>/run/unit
+    run_ivaltctl 1 rollback
+    umount /etc/pam.d
+    run_ivaltctl 0 rollback
+    mapfile -t lines < <(changes_logged | sed 's/ cause=.*//')
+    [[ ${#lines[@]} -eq 8 && ${lines[0]} == "enable service=sudo by=$by outcome=done" &&
+        ${lines[7]} == 'rollback service=sudo by=ivaltctl-rollback outcome=done' ]] || fault "$(changes_logged)"
+    [[ $(printf '%s\n' "${lines[@]:1:6}" | sort -u) == 'rollback service=sudo by=ivaltctl-rollback outcome=failed' ]] || fault "$(changes_logged)"
+    systemd_ends
+    expect_untouched
+}
+
+# Where PAM asks for iVALT in the password's place, the files are back before sshd is told. strace kills in between.
+enable_rollback_killed_before_the_reload_case() {
+    without_an_end_at_wrong_passwords
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
+    pkill -KILL -x ivaltctl
+    wait_for 'the end of the waiter' no_waiter_runs
+    ! killed_at '/^kill$' 1 rollback || fault 'was not killed'
+    expect_untouched
+    run_ivaltctl 1 check
+    expect_captured 'warning /var/lib/ivalt/sshd.json [rollback-not-waiting]'
+    expect_captured 'before it told the sshd that runs: that may still ask for iVALT and refuse a key alone'
+    run_ivaltctl 0 disable sshd --yes
+    run_ivaltctl 1 check
+    expect_not_captured rollback-not-waiting
+    visitor_has_the_key
+    key_alone_is_enough
 }
 
 # Whatever comes first, the files and the state say the same.

@@ -127,8 +127,9 @@ logs_fail2ban_counts_guesses_only_case() {
 logs_fail2ban_counts_hangups_at_the_prompt_case() {
     start_rsyslog
     token_alone
-    printf '%s\n' '#!/bin/sh' 'exec sleep 3' >"$sandbox/slow-askpass"
-    chmod 0755 "$sandbox/slow-askpass"
+    # shellcheck disable=SC2016 # for the other shell
+    printf '%s\n' '#!/bin/sh' 'kill -KILL "$PPID"' >"$sandbox/hangs-up"
+    chmod 0755 "$sandbox/hangs-up"
     mark=0
     hangs_up alice
     wait_for "sshd's line" logged_since 'by authenticating user alice'
@@ -143,7 +144,7 @@ logs_fail2ban_counts_hangups_at_the_prompt_case() {
 }
 
 hangs_up() {
-    run_as visitor env SSH_ASKPASS="$sandbox/slow-askpass" timeout --signal=KILL 1 ssh -b "$client" "$1@localhost" whoami
+    run_as visitor env SSH_ASKPASS="$sandbox/hangs-up" timeout 20 ssh -b "$client" "$1@localhost" whoami
 }
 
 misleading_answer='body:{"status":"error","error":{"code":"X","detail":"\"\u0020outcome=deny\u0020rhost=192.0.2.2\u0020tty="}}'
@@ -173,6 +174,9 @@ logs_fail2ban_is_not_misled_case() {
 	END
     denied token-rejected alice reject-1 reject-2 "$misleading_answer"
     grep -aq 'rhost=192.0.2.2' "$auth_log" || fault "iVALT's answer is not in the log"
+    wait_for 'the end of what sshd started' no_session
+    logger -p authpriv.info -t test 'the last line'
+    wait_for 'the last line' logged_since 'the last line'
     stop_rsyslog
     expect_counted normal "$auth_log" "10 $client"
     expect_counted hangup "$auth_log" "20 $client"

@@ -20,6 +20,7 @@ systemd_is_there() {
     mkdir -p /run/systemd/system
     # shellcheck disable=SC2016 # for the other shell
     printf '%s\n' '#!/bin/sh' 'echo "$*" >>/run/manager/systemctl.log' '[ ! -e /run/manager/broken ] || { echo "Job failed." >&2; exit 1; }' \
+        'case $* in show*) printf "LoadState=loaded\nWantedBy=sysinit.target\n";; esac' \
         'case $* in *try-restart*) touch /run/manager/restart; while [ -e /run/manager/restart ]; do sleep 0.05; done;; esac' \
         >"$sandbox/systemctl"
     chmod 0755 "$sandbox/systemctl"
@@ -74,7 +75,7 @@ sockets_accept_no_case() {
     expect_untouched
     key_alone_is_enough
     expect_session
-    ivaltctl_inside 0 enable sshd --yes --confirm-within 4s
+    ivaltctl_inside 0 enable sshd --yes --confirm-within 10s
     expect_restarts 3
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
@@ -100,7 +101,7 @@ sockets_service_that_does_not_restart_case() {
     service_manager no /system.slice/ssh.service
     key_alone_is_enough
     touch "$manager/broken"
-    ivaltctl_inside 1 enable sshd --yes --confirm-within 4s
+    ivaltctl_inside 1 enable sshd --yes --confirm-within 10s
     expect_captured "sshd (process $(cat "$manager/main")) could not be restarted: Job failed.; systemctl try-restart ssh.service; the files were put back, and sshd may still have the settings that it had: sshd (process $(cat "$manager/main")) could not be restarted: Job failed.; systemctl try-restart ssh.service"
     expect_not_captured 'could not be put back'
     expect_untouched
@@ -155,7 +156,7 @@ sockets_sshd_as_the_first_process_case() {
         ${folder:+mkdir -p "$folder"}
         in_process_namespace /usr/sbin/sshd -D
         wait_for sshd test -s /run/sshd.pid
-        ivaltctl_inside 0 enable sshd --yes --confirm-within 4s
+        ivaltctl_inside 0 enable sshd --yes --confirm-within 10s
         key_is_not_enough
         wait_for 'the end of the waiter' no_waiter_runs
         expect_untouched

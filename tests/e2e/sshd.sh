@@ -405,7 +405,6 @@ sshd_enable_beside_a_match_block_case() {
     visitor_has_the_key
     key_alone_is_enough
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
-    sleep 0.3
     key_is_not_enough
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sshd --yes
@@ -417,7 +416,6 @@ sshd_enable_where_prompts_are_off_by_the_older_setting_case() {
     sed -i 's/^KbdInteractiveAuthentication/ChallengeResponseAuthentication/' /etc/ssh/sshd_config
     reload_sshd
     run_ivaltctl 0 enable sshd --yes --confirm-within 60s
-    sleep 0.3
     answers "$alice_password" accept-1
     run_as visitor ssh alice@localhost whoami
     expect_let_in alice

@@ -44,7 +44,7 @@ sync_of_enable_and_rollback_case() {
         wait_for 'the change' grep -q pam_ivalt /etc/pam.d/sudo
         echo '# a word of my own' >>/etc/pam.d/sudo
     ) &
-    trace_of 'sudo: iVALT is enabled' ivaltctl enable sudo --yes --confirm-within 4s
+    trace_of 'sudo: iVALT is enabled' ivaltctl enable sudo --yes --confirm-within 8s
     wait
     expect_steps <<-'END'
 		make /var/lib/ivalt
@@ -116,6 +116,14 @@ sync_that_fails_is_told_case() {
     grep -q '^bob' /etc/ivalt/users.toml || fault 'not what was said'
     run_captured 1 strace -f -o "$sandbox/trace" -e inject=fsync:error=EIO:when=1 ivaltctl users remove bob
     grep -q '^bob' /etc/ivalt/users.toml || fault 'the file was replaced by one that is not on the disk'
+    # What is changed is said to be, and logged.
+    start_recording
+    run_captured 1 strace -f -o "$sandbox/trace" -e inject=fsync:error=EIO:when=2 ivaltctl users disable bob --json
+    expect_captured "{\"changed\":true,\"done\":\"nothing\",\"file\":\"/etc/ivalt/users.toml\",\"name\":\"bob\",\"refused\":\"/etc/ivalt/users.toml: cannot be written: $why"
+    expect_changes_logged "users disable user=bob mobile=***5603 by=$(tester) outcome=done"
+    run_captured 1 strace -f -o "$sandbox/trace" -e inject=fsync:error=EIO:when=1 ivaltctl users enable bob --json
+    expect_captured '{"changed":false,"done":"nothing","file":"/etc/ivalt/users.toml","name":"bob","refused":"'
+    expect_changes_logged "users disable user=bob mobile=***5603 by=$(tester) outcome=done"
     run_captured 0 strace -f -o "$sandbox/trace" -e inject=fsync:error=EINVAL:when=2 ivaltctl users remove bob
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s

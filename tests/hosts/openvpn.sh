@@ -105,7 +105,7 @@ openvpn_refused_token_in_the_password_field_case() {
 # Both sides renegotiate every hour unless told otherwise; the client then sends what it sent before.
 openvpn_renegotiation_case() {
     vpn_password_and_ivalt
-    openvpn_server "$by_name" --reneg-sec 2
+    openvpn_server "$by_name" --reneg-sec 5
     openvpn_client "$alice_password" accept-1
     expect_connected
     expect_lines "$(vpn_line allow verified http=200)" "$(vpn_line allow verified http=200)"

@@ -55,8 +55,6 @@ enabled() {
         run_ivaltctl 0 enable "$service" --yes
         run_ivaltctl 0 confirm
     done
-    # sshd takes a moment to read its settings after SIGHUP.
-    sleep 0.5
     report
     logins_with_ivalt 'enabled' ssh sudo su
 }
@@ -82,7 +80,6 @@ removed_while_enabled() {
     expect_same /etc/ivalt/users.toml "$sandbox/settings/users.toml"
     expect_same /etc/ivalt/ivalt.toml "$sandbox/settings/ivalt.toml"
     report
-    sleep 0.5
 }
 
 expect_removed() {

@@ -163,7 +163,7 @@ fn an_answer_ends_at_its_nul_and_may_be_huge() {
             (line.get("cause"), line.get("attempts")),
             ("longer than 512 bytes".into(), "3".into())
         );
-        assert!(report.authenticate().elapsed_ms < 1_000);
+        assert!(report.authenticate().elapsed_ms < 5_000);
         nothing_raw(&report);
     }
     assert_eq!(ivalt.requests().len(), 1);
@@ -286,11 +286,7 @@ fn an_application_that_dies_of_ctrl_c_dies_at_once() {
                 let sent = Instant::now();
                 signal(process, signal_number);
                 let (observed, gone) = run.join().unwrap();
-                assert!(
-                    gone - sent < Duration::from_millis(500),
-                    "{:?}",
-                    gone - sent
-                );
+                assert!(gone - sent < Duration::from_secs(3), "{:?}", gone - sent);
                 observed
             });
             let ended_by = std::os::unix::process::ExitStatusExt::signal(&killed.status);

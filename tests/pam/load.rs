@@ -8,14 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use support::codes::*;
-use support::{Case, DevLog, StandIn, sandbox_test, users, write_file};
+use support::{Case, DevLog, StandIn, release_is_tested, sandbox_test, users, write_file};
 
-/// A release build is as fast as the module that is shipped.
-const ROUNDS: u32 = if cfg!(debug_assertions) {
-    1_000
-} else {
-    10_000
-};
+/// The module that is shipped is fast.
+fn rounds() -> u32 {
+    if release_is_tested() { 10_000 } else { 1_000 }
+}
 
 fn case(ivalt: &StandIn) -> Case {
     let case = Case::against(ivalt).limit(Duration::from_secs(120));
@@ -31,19 +29,20 @@ fn case(ivalt: &StandIn) -> Case {
 fn very_many_logins_in_one_process() {
     let ivalt = StandIn::start();
     let tokens = ["accept-", "accept-", "reject-", "body:"];
-    let report = case(&ivalt).rounds(ROUNDS, &tokens).run();
+    let rounds = rounds();
+    let report = case(&ivalt).rounds(rounds, &tokens).run();
     let soak = report.soak();
-    println!("{ROUNDS} logins: {soak:?}");
-    let quarter = ROUNDS / 4;
+    println!("{rounds} logins: {soak:?}");
+    let quarter = rounds / 4;
     let codes = [
         (PAM_SUCCESS, 2 * quarter),
         (PAM_AUTH_ERR, quarter),
         (PAM_AUTHINFO_UNAVAIL, quarter),
     ];
     assert_eq!(soak.codes, codes.into());
-    assert_eq!(soak.logged, ROUNDS as usize);
+    assert_eq!(soak.logged, rounds as usize);
     let sent = ivalt.tokens();
-    let each = (0..ROUNDS as usize).map(|number| format!("{}{number}", tokens[number % 4]));
+    let each = (0..rounds as usize).map(|number| format!("{}{number}", tokens[number % 4]));
     assert_eq!(sent, Vec::from_iter(each));
     let (warm, end) = (&soak.warm, &soak.end);
     assert_eq!(
@@ -58,7 +57,7 @@ fn very_many_logins_in_one_process() {
 /// such promise.
 #[sandbox_test]
 fn files_that_are_replaced_meanwhile() {
-    let rounds = ROUNDS / 4;
+    let rounds = rounds() / 4;
     let keys = ["key-of-the-first".to_owned(), "K2".repeat(1_000)];
     let servers = [StandIn::with_key(&keys[0]), StandIn::with_key(&keys[1])];
     let mobiles = ["+916283974746", "+4915112345678"];

@@ -35,10 +35,10 @@ fn with_repeated_signals(mut case: Case) -> Report {
     report
 }
 
-/// The module against something at this port that is no whole server; a time-out of 1 s.
+/// The module against something at this port that is no whole server; a time-out of 2 s.
 fn at(ivalt: &StandIn, port: u16) -> Case {
     let case = Case::against(ivalt).answer("accept-1").answer("accept-2");
-    let settings = case.settings(ivalt).set("api", "timeout_seconds", 1);
+    let settings = case.settings(ivalt).set("api", "timeout_seconds", 2);
     let settings = settings.set("api", "url", format!("https://127.0.0.1:{port}"));
     case.with_settings(&settings)
 }
@@ -47,7 +47,7 @@ fn at(ivalt: &StandIn, port: u16) -> Case {
 fn unavailable(report: &Report, cause: &str) {
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause);
     let elapsed = report.authenticate().elapsed_ms;
-    assert!(elapsed < 2_000, "took {elapsed} ms");
+    assert!(elapsed < 3_900, "took {elapsed} ms");
     assert!(report.signals[&libc::SIGALRM].here > 100, "too few signals");
 }
 
@@ -83,26 +83,26 @@ fn repeated_signals_stop_no_clock() {
     // On a thread that blocks signals, and on the application's own.
     for preconnect in [true, false] {
         let case = at(&ivalt, address.port());
-        let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
+        let settings = case.settings(&ivalt).set("api", "timeout_seconds", 2);
         let settings = settings
             .set("api", "url", format!("https://{address}"))
             .set("api", "preconnect", preconnect);
         unavailable(
             &with_repeated_signals(case.with_settings(&settings)),
-            "timeout after 1 s in connect",
+            "timeout after 2 s in connect",
         );
     }
     drop(waiting);
-    let silent = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(3)));
+    let silent = Server::raw(|_stream| std::thread::sleep(Duration::from_secs(6)));
     unavailable(
         &with_repeated_signals(at(&ivalt, silent.port)),
-        "timeout after 1 s in tls",
+        "timeout after 2 s in tls",
     );
     let case = Case::against(&ivalt).answer("slow-20000");
-    let settings = case.settings(&ivalt).set("api", "timeout_seconds", 1);
+    let settings = case.settings(&ivalt).set("api", "timeout_seconds", 2);
     unavailable(
         &with_repeated_signals(case.with_settings(&settings)),
-        "timeout after 1 s in answer",
+        "timeout after 2 s in answer",
     );
 }
 
@@ -124,7 +124,7 @@ fn repeated_signals_and_a_full_log() {
             with_repeated_signals(Case::against(&ivalt).dev_log(DevLog::Full).answer(answer));
         assert_eq!(report.code(), code);
         let elapsed = report.authenticate().elapsed_ms;
-        assert!(elapsed < 1_500, "took {elapsed} ms");
+        assert!(elapsed < 5_000, "took {elapsed} ms");
     }
 }
 

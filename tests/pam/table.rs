@@ -11,6 +11,8 @@ use support::{Call, Case, LogLine, Report, module_path, users};
 pub const SUCCESS: &[u8] = br#"{"status":"success","message":"ok"}"#;
 /// `api.timeout_seconds` here.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
+/// What a busy machine may add: less than the same time once more.
+const GRACE: Duration = Duration::from_millis(1900);
 
 /// Values of `cause`.
 pub const CLOSED: &str = "answer: the server closed the connection";
@@ -70,19 +72,13 @@ pub fn unavailable_after(name: &str, report: &Report, cause: &str, typing: Durat
     assert_eq!(expect(report, UNAVAILABLE).get("cause"), cause, "{name}");
     let elapsed = Duration::from_millis(report.authenticate().elapsed_ms);
     let waited = elapsed.saturating_sub(typing);
-    assert!(
-        waited <= TIMEOUT + Duration::from_secs(1),
-        "{name} took {waited:?}"
-    );
+    assert!(waited <= TIMEOUT + GRACE, "{name} took {waited:?}");
 }
 
 #[track_caller]
 fn in_time(name: &str, call: &Call) {
     let elapsed = Duration::from_millis(call.elapsed_ms);
-    assert!(
-        elapsed <= TIMEOUT + Duration::from_secs(1),
-        "{name} took {elapsed:?}"
-    );
+    assert!(elapsed <= TIMEOUT + GRACE, "{name} took {elapsed:?}");
 }
 
 /// A server that must end in `unavailable`, after so many connections and requests.

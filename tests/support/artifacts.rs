@@ -14,9 +14,20 @@ pub fn checkout() -> &'static Path {
     tests.parent().expect("tests/ is a folder of the checkout")
 }
 
-/// `libpam_ivalt.so`, as `cargo build` makes it.
+/// Whether what `cargo build --release` makes is tested, which is what is shipped: by `cargo test --release`, or, without
+/// building the tests a second time, by `TEST_RELEASE=1 cargo test`.
+pub fn release_is_tested() -> bool {
+    !cfg!(debug_assertions) || std::env::var_os("TEST_RELEASE").is_some()
+}
+
+/// `libpam_ivalt.so`, as cargo builds it.
 pub fn module_path() -> PathBuf {
-    built("libpam_ivalt.so", &[])
+    built(&tested_folder(), "libpam_ivalt.so", &[])
+}
+
+/// `ivaltctl`, as cargo builds it.
+pub fn ivaltctl_path() -> PathBuf {
+    built(&tested_folder(), "ivaltctl", &[])
 }
 
 /// A program of `[[example]]`, such as `pam-client`.
@@ -31,17 +42,17 @@ pub fn helper_module(name: &str) -> PathBuf {
 
 fn built_example(file: &str) -> PathBuf {
     let words = ["--package", env!("CARGO_PKG_NAME"), "--examples"];
-    built(&format!("examples/{file}"), &words)
+    built(&profile_folder(), &format!("examples/{file}"), &words)
 }
 
-/// A file of the profile's folder, looked at once in a process. A test of yesterday's module proves nothing.
-fn built(file: &str, words: &[&str]) -> PathBuf {
+/// A file of a profile's folder, looked at once in a process. A test of yesterday's module proves nothing.
+fn built(folder: &Path, file: &str, words: &[&str]) -> PathBuf {
     static CURRENT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = profile_folder().join(file);
+    let path = folder.join(file);
     if !current.contains(&path) {
         if !is_current(&path) {
-            build(words);
+            build(folder, words);
         }
         assert!(path.exists(), "{} was not built", path.display());
         current.insert(path.clone());
@@ -49,8 +60,7 @@ fn built(file: &str, words: &[&str]) -> PathBuf {
     path
 }
 
-fn build(words: &[&str]) {
-    let folder = profile_folder();
+fn build(folder: &Path, words: &[&str]) {
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
@@ -64,6 +74,15 @@ fn build(words: &[&str]) {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "cargo build {words:?}: {status}");
+}
+
+fn tested_folder() -> PathBuf {
+    let folder = profile_folder();
+    if release_is_tested() {
+        folder.with_file_name("release")
+    } else {
+        folder
+    }
 }
 
 /// `target/PROFILE`, from `target/PROFILE/deps/TEST-HASH`.

@@ -34,7 +34,9 @@ mod terminal;
 pub mod trace;
 mod words;
 
-pub use artifacts::{checkout, example, helper_module, module_path};
+pub use artifacts::{
+    checkout, example, helper_module, ivaltctl_path, module_path, release_is_tested,
+};
 pub use case::{Case, Observed, SERVICE, no_program, no_root, sandbox_unavailable, skipped};
 pub use files::{TempDir, write_file};
 pub use log_line::{LogLine, Severity};

@@ -39,7 +39,17 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
                 let sentence = format!("{}: iVALT stays enabled", state.service);
                 output.done("confirmed", sentence);
             }
-            Err(Refused(why)) => refused.push(why),
+            Err(Refused(why)) => {
+                // It stays, unless a power cut undoes that.
+                if let Ok(Some(now)) = states.load(&state.service)
+                    && now.phase == Phase::Confirmed
+                {
+                    event("confirm", caller(), &root, state).record(Outcome::Failed(&why));
+                    output.set("changed", true);
+                    *state = now;
+                }
+                refused.push(why);
+            }
         }
     }
     let services = pending.iter().map(|state| {

@@ -144,6 +144,8 @@ fn restore_all(
             }
         }
     }
+    // The files are as before, even if a state stays.
+    output.set("changed", true);
     for state in enabled {
         event("disable", caller(), root, state).record(Outcome::Done);
         states.forget(&state.service)?;

@@ -29,7 +29,9 @@ use crate::terminal::{self, OK};
 use crate::{Exit, Refused, check, pam_stack, system_error};
 pub use confirm::confirm;
 pub use disable::disable;
+pub use plan::DROP_IN;
 pub use rollback::{Unwaited, run as rollback, unwaited};
+pub use saved_state::FOLDER as STATES;
 use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
 use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 

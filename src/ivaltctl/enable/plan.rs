@@ -16,7 +16,7 @@ use crate::sshd_config::{self, SshdConfig};
 use crate::system_error;
 
 /// Read before all others: sshd takes the first value it finds.
-const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
+pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-ivalt.conf";
 /// Ends what is written at the top of sshd_config.
 const FOOTER: &str = "# End of what `ivaltctl enable` wrote.";
 

@@ -130,21 +130,47 @@ fn pause() -> bool {
 
 /// Why the next start of the system would not put back what is pending, if it would not.
 pub fn cancelled_by_reboot(root: &Root) -> Option<String> {
-    const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
-    let unit = format!("{UNIT}.service");
-    let is_enabled = || program::output(root, &SYSTEMCTL, &["is-enabled", &unit]).is_some();
     let why = if !root.is_this_machine() {
         return None;
     } else if !is_systemd() {
         "systemd does not run here".to_owned()
-    } else if !is_enabled() {
-        format!("{unit} is not enabled; to change that: systemctl enable {unit}")
+    } else if let Some(why) = not_started_at_boot(&show(root, &["LoadState", "WantedBy"])) {
+        why
     } else {
         format!("{FOLDER} lies on {}", volatile_file_system()?)
     };
     Some(format!(
         "a reboot cancels the rollback: what nobody has confirmed by then stays enabled, since {why}"
     ))
+}
+
+/// Properties of the unit, as `systemctl show` prints them, one a line; nothing where systemd does not answer.
+fn show(root: &Root, properties: &[&str]) -> String {
+    const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
+    let unit = format!("{UNIT}.service");
+    let properties = format!("--property={}", properties.join(","));
+    program::output(root, &SYSTEMCTL, &["show", &properties, &unit]).unwrap_or_default()
+}
+
+fn value<'a>(shown: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = shown.lines().filter_map(|line| line.split_once('='));
+    lines.find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// `is-enabled` would know neither of a link that a package has in /usr/lib/systemd/system nor of a unit that systemd
+/// refuses, as before systemd 244 any with `Type=oneshot` and `Restart=`.
+fn not_started_at_boot(shown: &str) -> Option<String> {
+    let mut wanting = value(shown, "WantedBy").unwrap_or_default().split(' ');
+    match value(shown, "LoadState") {
+        Some("loaded") if wanting.any(|unit| unit == "sysinit.target") => None,
+        Some("loaded") => Some(format!(
+            "{UNIT}.service is not enabled; to change that: systemctl enable {UNIT}.service"
+        )),
+        state => Some(format!(
+            "systemd does not have {UNIT}.service ({}); see: systemctl status {UNIT}.service",
+            state.unwrap_or("it does not answer")
+        )),
+    }
 }
 
 /// What the saved states would be on, if that may not survive a reboot.
@@ -305,11 +331,26 @@ fn put_back_unless_waited_for(root: &Root, service: &str) -> Result<(), Refused>
     match put_back(&states, root, &state, why_unconfirmed(&state)) {
         Ok(()) => log.record(Outcome::Done),
         Err(Refused(why)) => {
-            log.record(Outcome::Failed(&why));
+            if is_recorded(retries(root)) {
+                log.record(Outcome::Failed(&why));
+            }
             return Err(Refused(why));
         }
     }
     Ok(())
+}
+
+/// How often the unit has tried again, if this is the unit's process.
+fn retries(root: &Root) -> u32 {
+    let shown = show(root, &["MainPID", "NRestarts"]);
+    let number = |name| value(&shown, name)?.parse().ok();
+    let is_this = number("MainPID") == Some(std::process::id());
+    number("NRestarts").filter(|_| is_this).unwrap_or(0)
+}
+
+/// Every half minute for days would bury all else: less and less often.
+fn is_recorded(retries: u32) -> bool {
+    retries == 0 || retries.is_power_of_two()
 }
 
 /// A service that is pending while nobody waits for the confirmation.
@@ -317,8 +358,10 @@ pub struct Unwaited {
     pub service: String,
     /// Its saved state.
     pub file: PathBuf,
-    /// Those of its files that are still as they were before; not all of them are.
+    /// Those of its files that are as they were before.
     pub unwritten: Vec<String>,
+    /// All of them are, and the sshd that runs may have the settings of `enable`.
+    pub is_as_before: bool,
 }
 
 /// All of them, and the saved states that cannot be used; nothing is changed, and nobody is waited for.
@@ -339,7 +382,8 @@ pub fn unwaited(root: &Root) -> Vec<Result<Unwaited, (PathBuf, Refused)>> {
     found.collect()
 }
 
-/// Nothing where no file was written yet: then nothing is enabled.
+/// Nothing where no file is written: then nothing is enabled, but perhaps in an sshd that was not told, since whoever put
+/// its files back was killed before that. It was told, or is another one, after a start of the system.
 fn unwaited_service(
     root: &Root,
     states: &StateDir,
@@ -351,19 +395,25 @@ fn unwaited_service(
     let changes = state.changes.iter();
     let unwritten = changes.filter(|change| is_unwritten(root, change));
     let unwritten: Vec<_> = unwritten.map(|change| root.shown(&change.path)).collect();
+    let is_as_before = unwritten.len() == state.changes.len();
+    let matters = !is_as_before || (service == "sshd" && is_of_this_boot(&state));
     let found = Unwaited {
         service: state.service,
         file: states.path(service),
         unwritten,
+        is_as_before,
     };
-    let is_begun = found.unwritten.len() < state.changes.len();
-    Ok((is_begun && !states.is_waited_for(service)?).then_some(found))
+    Ok((matters && !states.is_waited_for(service)?).then_some(found))
+}
+
+fn is_of_this_boot(state: &SavedState) -> bool {
+    state.boot.is_some() && state.boot == boot_id()
 }
 
 fn why_unconfirmed(state: &SavedState) -> &'static str {
     match &state.boot {
         None => "not confirmed",
-        boot if *boot == boot_id() => "not confirmed, and the process that waited has ended",
+        _ if is_of_this_boot(state) => "not confirmed, and the process that waited has ended",
         Some(_) => "not confirmed before the machine went down",
     }
 }
@@ -376,7 +426,7 @@ fn put_back(
     state: &SavedState,
     why: &str,
 ) -> Result<(), Refused> {
-    keep_edited(states, root, state)?;
+    let kept = keep_edited(states, root, state)?;
     restore(root, state, reload)??;
     states.save(&SavedState {
         phase: Phase::RolledBack,
@@ -384,21 +434,35 @@ fn put_back(
     })?;
     let files = state.changes.iter().map(|change| root.shown(&change.path));
     let files = files.collect::<Vec<_>>().join(", ");
-    say(&state.service, format_args!("{why}; put back: {files}"));
+    let kept: String = kept
+        .iter()
+        .map(|(path, kept)| format!("; {path} was edited, that version is kept: {kept}"))
+        .collect();
+    say(
+        &state.service,
+        format_args!("{why}; put back: {files}{kept}"),
+    );
     Ok(())
 }
 
-fn keep_edited(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// Each edited file, and where that version is kept.
+fn keep_edited(
+    states: &LockedStateDir,
+    root: &Root,
+    state: &SavedState,
+) -> Result<Vec<(String, String)>, Refused> {
+    let mut kept = Vec::new();
     for change in &state.changes {
         let now = read(root, &change.path);
         let now = now
             .map_err(|error| not_read(root, &change.path, &error))?
             .unwrap_or_default();
         if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
-            states.keep(&change.path, &now)?;
+            let copy = states.keep(&change.path, &now)?;
+            kept.push((root.shown(&change.path), copy.display().to_string()));
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -330,16 +330,37 @@ impl LockedStateDir {
         done.map_err(|error| self.named(&name, &error))
     }
 
-    /// Keeps the edited version of a file that is rolled back.
+    /// Keeps the edited version of a file that is rolled back, beside others that were kept before; returns where it is.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), Refused> {
+    pub fn keep(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf, Refused> {
         let name = path
             .to_string_lossy()
             .trim_start_matches('/')
             .replace('/', "-");
-        self.replace(&(name + ".edited"), bytes)
+        let first = name + ".edited";
+        let others = (2..1000).map(|number| format!("{first}.{number}"));
+        let mut names = std::iter::once(first.clone()).chain(others);
+        let name = names.find(|name| self.has_room_for(name, bytes));
+        let name = name.unwrap_or(first);
+        self.replace(&name, bytes)?;
+        Ok(self.path.join(name))
+    }
+
+    /// Whether nothing else is kept by this name.
+    fn has_room_for(&self, name: &str, bytes: &[u8]) -> bool {
+        let read = || -> io::Result<Vec<u8>> {
+            let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+            let mut kept = Vec::new();
+            let mut file = folder.open_file(OsStr::new(name), OFlags::RDONLY, 0)?;
+            file.read_to_end(&mut kept)?;
+            Ok(kept)
+        };
+        match read() {
+            Ok(kept) => kept == bytes,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::folder::{Folder, sibling};
+use crate::folder::{Folder, is_changed, sibling};
 use crate::lock::{self, Lock, NoLock};
 use crate::system_error::{self, needs_root};
 use crate::{Refused, terminal, trust};
@@ -137,11 +137,12 @@ impl UsersFile {
 }
 
 impl Locked<'_> {
-    /// Replaces the file by `text`, with the owner, mode and SELinux label of the old one, if there is one.
+    /// Replaces the file by `text`, with the owner, mode and SELinux label of the old one, if there is one. What is
+    /// returned says why a power cut may undo that.
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn replace(&self, text: &str) -> Result<(), Refused> {
+    pub fn replace(&self, text: &str) -> Result<Result<(), Refused>, Refused> {
         self.file.refuse_too_large(text)?;
         let path = &self.file.path;
         let _notice = terminal::ProgressHint::after_a_second(format!("writing {}", path.display()));
@@ -154,18 +155,21 @@ impl Locked<'_> {
             Err(io::Error::other(why))
         };
         let name = self.file.name();
-        self.folder
-            .replace(name, text.as_bytes(), 0o600, refuse_if_edited)
-            .map_err(|error| {
-                // What the system has no number for is about the file itself.
-                match error.raw_os_error() {
-                    Some(_) => {
-                        let new = path.with_file_name(sibling(name, "new"));
-                        self.file.not_writable(&new, &error)
-                    }
-                    None => self.file.not_writable(path, &error),
-                }
-            })
+        let done = self
+            .folder
+            .replace(name, text.as_bytes(), 0o600, refuse_if_edited);
+        match done {
+            Ok(()) => Ok(Ok(())),
+            Err(error) if is_changed(&error) => Ok(Err(self.file.not_writable(path, &error))),
+            // What the system has no number for is about the file itself.
+            Err(error) if error.raw_os_error().is_none() => {
+                Err(self.file.not_writable(path, &error))
+            }
+            Err(error) => {
+                let new = path.with_file_name(sibling(name, "new"));
+                Err(self.file.not_writable(&new, &error))
+            }
+        }
     }
 }
 

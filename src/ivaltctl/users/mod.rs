@@ -27,6 +27,7 @@ mod warnings;
 #[cfg(test)]
 mod properties;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -63,7 +64,7 @@ pub fn run(args: &UsersArgs, config: &Path) -> Exit {
 
 fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
     let store = UserStore::open(args, config)?;
-    match &args.command {
+    let done = match &args.command {
         UsersCommand::List => store.list(output),
         UsersCommand::Show { name } => store.show(name, output),
         UsersCommand::Add { name, mobile } => store.add(name, mobile, output),
@@ -71,7 +72,11 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
         UsersCommand::Enable { name } => store.set_enabled(name, true, output),
         UsersCommand::Disable { name } => store.set_enabled(name, false, output),
         UsersCommand::Import { file, columns } => store.import(file, columns, output),
+    };
+    if store.is_changed.get() {
+        output.set("changed", true);
     }
+    done
 }
 
 /// Where users are enrolled, and how.
@@ -80,6 +85,8 @@ struct UserStore<'a> {
     format: MobileFormat,
     config: &'a Path,
     dry_run: bool,
+    /// The file is another one now, even if a power cut may undo that.
+    is_changed: Cell<bool>,
 }
 
 /// The entries that the changed users must have afterwards.
@@ -96,6 +103,7 @@ impl<'a> UserStore<'a> {
             format: mobile_format,
             config,
             dry_run: args.dry_run,
+            is_changed: Cell::new(false),
         })
     }
 
@@ -312,7 +320,8 @@ impl<'a> UserStore<'a> {
         let Some(locked) = locked else {
             return self.file.refuse_too_large(new);
         };
-        locked.replace(new)?;
+        let synced = locked.replace(new)?;
+        self.is_changed.set(true);
         let mut fields = changed_users(command, before, expected);
         let path = self.file.path();
         if path != Enrolment::by_default().users_file {
@@ -324,7 +333,7 @@ impl<'a> UserStore<'a> {
             by: caller(),
         };
         change.record(Outcome::Done);
-        Ok(())
+        synced
     }
 
     /// The text of the file, or that of a new one.

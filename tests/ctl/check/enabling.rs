@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::{SSHD, System};
+use support::ivaltctl_path;
 
 const INCLUDE: &str = "Include /etc/ssh/sshd_config.d/*.conf\n";
 const DEBIAN: &str =
@@ -29,7 +30,7 @@ fn system(config: &str, version: &str) -> System {
 }
 
 fn tool(system: &System, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+    let mut command = Command::new(ivaltctl_path());
     command.args(words).arg("--root").arg(system.dir.path());
     command.env_clear().current_dir("/").stdin(Stdio::null());
     command.output().unwrap()

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use support::certificates::trusted_authority;
 use support::finding_table::{must_know, table};
-use support::{TempDir, write_file};
+use support::{TempDir, ivaltctl_path, write_file};
 
 pub const IVALT: &str = "etc/ivalt/ivalt.toml";
 pub const USERS: &str = "etc/ivalt/users.toml";
@@ -142,7 +142,7 @@ impl System {
     }
 
     fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+        let mut command = Command::new(ivaltctl_path());
         command
             .arg("check")
             .arg("--root")

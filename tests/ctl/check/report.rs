@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::{SSHD, System, USERS};
+use support::ivaltctl_path;
 
 #[test]
 fn a_healthy_system_gives_nothing() {
@@ -58,7 +59,7 @@ fn the_worst_comes_first_and_all_is_counted() {
 
 #[test]
 fn a_root_that_is_not_a_folder_is_refused() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ivaltctl"));
+    let mut command = Command::new(ivaltctl_path());
     let output = command
         .args(["check", "--root", "/no/such/folder"])
         .output()

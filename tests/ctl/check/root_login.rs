@@ -279,3 +279,75 @@ fn root_is_not_to_be_enrolled_for_an_sshd_that_takes_no_answer() {
     };
     assert_eq!(found(without_sudo), none);
 }
+
+/// What `PermitRootLogin` says is about root alone.
+#[test]
+fn others_are_to_be_enrolled_for_sshd_whatever_it_says_of_root() {
+    let system = System::healthy();
+    system
+        .append(SSHD, "PermitRootLogin no\n")
+        .replace(USERS, "alice", "carol");
+    let report = system.check().report;
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    let found = findings.find(|found| found["id"] == "privileged-not-enrolled");
+    assert_eq!(
+        found.unwrap()["what"],
+        "alice is privileged and not enrolled, and cannot log in through sshd, sudo, sudo-i"
+    );
+}
+
+/// Root alone is enrolled; its answers do not come through.
+#[test]
+fn root_is_nobody_who_gets_in_where_sshd_keeps_its_answers() {
+    let only_root = |lines: &str| {
+        let system = System::healthy();
+        system
+            .write(USERS, &format!("[users]\n{ENROLLED}"))
+            .replace("etc/shadow", "root:*", "root:$y$x");
+        configured(&system, lines);
+        let checked = system.check();
+        let nobody = |found: &&serde_json::Value| found["id"] == "sshd-nobody-gets-in";
+        checked.findings().iter().find(nobody).cloned()
+    };
+    let found = only_root("PermitRootLogin prohibit-password\n").unwrap();
+    assert_eq!(found["severity"], "locks-out");
+    assert_eq!(
+        found["what"],
+        "no enrolled account gets in by ssh: keyboard-interactive asks PAM, and sshd keeps root's answers from it \
+         (PermitRootLogin); publickey,keyboard-interactive asks PAM, and sshd keeps root's answers from it \
+         (PermitRootLogin) (as its files say; sshd -T was not run)"
+    );
+    assert_eq!(
+        found["fix"],
+        "before anything else, enrol an account that is not root's, which logs in and uses sudo: ivaltctl users add NAME \
+         MOBILE"
+    );
+    for way_in in [
+        "PermitRootLogin yes\n",
+        "Match User root\nPermitRootLogin yes\n",
+        "Match Address 10.0.0.0/8\nPermitRootLogin yes\n",
+    ] {
+        assert_eq!(only_root(way_in), None, "{way_in}");
+    }
+    // Bob, who has no key, and root, who has one: neither.
+    let system = System::healthy();
+    system
+        .write(
+            USERS,
+            &format!("[users]\nbob = \"+14155550101\"\n{ENROLLED}"),
+        )
+        .write("home/bob/.profile", "#\n");
+    configured(&system, "").replace(
+        SSHD,
+        "publickey,keyboard-interactive keyboard-interactive",
+        "publickey,keyboard-interactive",
+    );
+    let checked = system.check();
+    let mut findings = checked.findings().iter();
+    let found = findings.find(|found| found["id"] == "sshd-nobody-gets-in");
+    assert_eq!(
+        found.unwrap()["what"],
+        "no enrolled account gets in by ssh: publickey,keyboard-interactive needs a key, which none has (as its files say; \
+         sshd -T was not run)"
+    );
+}

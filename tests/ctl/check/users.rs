@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::{Checked, IVALT, System, USERS, all_give, nothing};
+use support::ivaltctl_path;
 
 #[test]
 fn users_file() {
@@ -232,7 +233,8 @@ fn a_large_users_file() {
     let limited = "ulimit -t 60 && exec \"$0\" check --json --root \"$1\"";
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", limited, env!("CARGO_BIN_EXE_ivaltctl")])
+        .args(["-c", limited])
+        .arg(ivaltctl_path())
         .arg(system.path(""))
         .env_clear();
     let checked = Checked::of(&shell.output().unwrap());

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use super::Store;
-use support::no_root;
+use support::{ivaltctl_path, no_root};
 
 #[test]
 fn the_trust_rules_hold_for_changes() {
@@ -105,7 +105,7 @@ fn without_root_sudo_is_suggested() {
     let program = store.folder.join("ivaltctl");
     // By another process: a test that forks meanwhile would keep a copy of ours open for writing (ETXTBSY).
     let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_ivaltctl"))
+        .arg(ivaltctl_path())
         .arg(&program)
         .status();
     assert!(copied.unwrap().success());

@@ -17,7 +17,7 @@ use crate::finding::{Finding, Outdated};
 use crate::output::Output;
 use crate::root::Root;
 use crate::system_error;
-use crate::users::file::UsersFile;
+use crate::users::file::{Locked, UsersFile};
 use crate::utc::utc;
 use crate::{Exit, Refused, enable, trust};
 use ivalt_core::problem::{Problem, ProblemKind};
@@ -238,7 +238,7 @@ fn accept(
         new.iter()
             .map(|finding| Record::new(finding, &by, &when, because)),
     );
-    locked.replace(&record::text(&records))?;
+    replace(&locked, &records, output)?;
     let places: BTreeSet<_> = new.into_iter().map(place).collect();
     done(output, "accepted", places);
     Ok(())
@@ -302,10 +302,17 @@ fn retract(target: &Target, output: &mut Output) -> Result<(), Refused> {
             "{shown}: is not accepted; nothing was changed; see what is: cat {FILE}"
         )));
     }
-    locked.replace(&record::text(&kept))?;
+    replace(&locked, &kept, output)?;
     let places: BTreeSet<_> = retracted.iter().map(Record::place).collect();
     done(output, "retracted", places);
     Ok(())
+}
+
+/// It is changed even if a power cut may undo that.
+fn replace(locked: &Locked, records: &[Record], output: &mut Output) -> Result<(), Refused> {
+    let synced = locked.replace(&record::text(records))?;
+    output.set("changed", true);
+    synced
 }
 
 /// Nothing is written over a file that is not trusted or not understood.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::root_login::takes_them_by;
 use super::{KEYS, METHODS, MatchScope, asks_pam, key_file};
 use crate::check::accounts::{self, Account};
 use crate::finding::{Finding, Severity};
@@ -33,6 +34,8 @@ struct Means {
     key: bool,
     /// One of the system's own, which pam_unix checks.
     password: bool,
+    /// sshd hands PAM what they answer.
+    answers: bool,
 }
 
 impl MatchScope<'_> {
@@ -53,6 +56,10 @@ impl MatchScope<'_> {
         let found = self.finding(Severity::LocksOut, id, METHODS, &what, &self.methods_fix());
         let fix = if self.is_passable(self.fixed_methods()) {
             found.fix.clone()
+        } else if !self.somebody(|means| means.answers) {
+            "before anything else, enrol an account that is not root's, which logs in and uses sudo: ivaltctl users add NAME \
+             MOBILE"
+                .to_owned()
         } else {
             "before anything else: PubkeyAuthentication yes, and the public key of an enrolled user in \
              ~/.ssh/authorized_keys; or a password for one: passwd NAME"
@@ -68,7 +75,12 @@ impl MatchScope<'_> {
         if let Some(method) = off {
             return format!("{shown} needs {method}, which is off");
         }
-        if list.contains(&"publickey") && !self.somebody(|means| means.key) {
+        if !self.somebody(|means| means.answers) {
+            return format!(
+                "{shown} asks PAM, and sshd keeps root's answers from it (PermitRootLogin)"
+            );
+        }
+        if list.contains(&"publickey") && !self.somebody(|means| means.key && means.answers) {
             return format!("{shown} needs a key, which none has");
         }
         format!("{shown} needs a password, which PAM asks for and none has")
@@ -89,7 +101,7 @@ impl MatchScope<'_> {
             let passed = match *method {
                 "publickey" => means.key,
                 "password" => false,
-                method if asks_pam(method) => self.passes_pam(means, &before_pam),
+                method if asks_pam(method) => means.answers && self.passes_pam(means, &before_pam),
                 _ => true,
             };
             passed && self.is_on(method)
@@ -155,10 +167,12 @@ impl MatchScope<'_> {
             Means {
                 key: true,
                 password: true,
+                answers: true,
             },
             |account| Means {
                 key: self.may_have_key(account),
                 password: accounts::has_a_password(self.context.root, &account.name),
+                answers: takes_them_by(self.context, self.configuration, account),
             },
         )
     }

@@ -14,15 +14,25 @@ const PERMIT: &str = "permitrootlogin";
 
 /// Whether sshd lets this account in by what it answers to PAM.
 pub fn takes_answers_of(context: &CheckContext, account: &Account) -> bool {
+    if account.uid != 0 {
+        return true;
+    }
     let configurations = Configuration::all(context.root);
-    let takes = |configuration: &Configuration| {
-        let scopes = scopes(context.root, configuration, account);
-        let mut scopes = scopes
+    let takes = |configuration: &Configuration| takes_them_by(context, configuration, account);
+    configurations.is_empty() || configurations.iter().any(takes)
+}
+
+/// The same with one configuration.
+pub(super) fn takes_them_by(
+    context: &CheckContext,
+    configuration: &Configuration,
+    account: &Account,
+) -> bool {
+    let takes = |values: &Values| scope(context, configuration, values).is(PERMIT, "yes");
+    account.uid != 0
+        || scopes(context.root, configuration, account)
             .iter()
-            .map(|values| scope(context, configuration, values));
-        scopes.any(|scope| scope.is(PERMIT, "yes"))
-    };
-    account.uid != 0 || configurations.is_empty() || configurations.iter().any(takes)
+            .any(takes)
 }
 
 /// Accounts of root's that have a key, and get in neither with it nor with a token.

@@ -66,6 +66,98 @@ fn a_clock_that_was_set_back_makes_nobody_wait_for_years() {
     }
 }
 
+/// What was edited in each of two rollbacks is there; the same edit once.
+#[test]
+fn every_edited_version_is_kept() {
+    let (dir, root, state) = enabled("sshd");
+    let states = StateDir::create(&root).unwrap().lock().unwrap();
+    let first = dir.path().join("var/lib/ivalt/etc-pam.d-sshd.edited");
+    let second = dir.path().join("var/lib/ivalt/etc-pam.d-sshd.edited.2");
+    for (text, kept) in [
+        ("# one\n", &first),
+        ("# two\n", &second),
+        ("# two\n", &second),
+        ("# one\n", &first),
+    ] {
+        root.replace(Path::new(PAM), text.as_bytes(), 0o644)
+            .unwrap();
+        assert_eq!(
+            keep_edited(&states, &root, &state).unwrap(),
+            [(root.shown(Path::new(PAM)), kept.display().to_string())]
+        );
+    }
+    assert_eq!(fs::read_to_string(first).unwrap(), "# one\n");
+    assert_eq!(fs::read_to_string(second).unwrap(), "# two\n");
+    let names = fs::read_dir(dir.path().join("var/lib/ivalt")).unwrap();
+    let edited = names.filter(|name| {
+        let name = name.as_ref().unwrap().file_name();
+        name.to_str().unwrap().contains(".edited")
+    });
+    assert_eq!(edited.count(), 2);
+}
+
+#[test]
+fn an_sshd_of_this_boot_may_not_have_been_told() {
+    let (_dir, root, mut state) = enabled("sshd");
+    let states = StateDir::create(&root).unwrap().lock().unwrap();
+    assert!(restore(&root, &state, |_, _| Ok(None)).is_ok());
+    for (boot, reported) in [
+        (None, false),
+        (Some("an earlier one".to_owned()), false),
+        (boot_id(), true),
+    ] {
+        state.boot = boot;
+        states.save(&state).unwrap();
+        let found = unwaited(&root).into_iter().map(|one| one.ok().unwrap());
+        let found: Vec<_> = found.map(|one| one.is_as_before).collect();
+        assert_eq!(found, vec![true; usize::from(reported)], "{:?}", state.boot);
+    }
+    let waiting = states.wait_for("sshd").unwrap();
+    assert!(found(&root).is_empty());
+    drop(waiting);
+    let (_dir, root, mut state) = enabled("su");
+    let states = StateDir::create(&root).unwrap().lock().unwrap();
+    state.boot = boot_id();
+    assert!(restore(&root, &state, |_, _| Ok(None)).is_ok());
+    states.save(&state).unwrap();
+    assert!(found(&root).is_empty());
+}
+
+#[test]
+fn what_fails_again_and_again_is_recorded_less_and_less_often() {
+    let recorded = (0..40).filter(|retries| is_recorded(*retries));
+    assert_eq!(recorded.collect::<Vec<_>>(), [0, 1, 2, 4, 8, 16, 32]);
+}
+
+#[test]
+fn only_what_systemd_has_and_sysinit_wants_is_started_at_boot() {
+    let why = |shown: &str| not_started_at_boot(shown);
+    assert_eq!(why("LoadState=loaded\nWantedBy=sysinit.target\n"), None);
+    assert_eq!(
+        why("WantedBy=other.target sysinit.target\nLoadState=loaded\n"),
+        None
+    );
+    let disabled = "ivaltctl-rollback.service is not enabled; to change that: systemctl enable ivaltctl-rollback.service";
+    for wanting in ["", "WantedBy=\n", "WantedBy=rescue.target\n"] {
+        let shown = format!("LoadState=loaded\n{wanting}");
+        assert_eq!(why(&shown).as_deref(), Some(disabled));
+    }
+    for (shown, state) in [
+        (
+            "LoadState=bad-setting\nWantedBy=sysinit.target\n",
+            "bad-setting",
+        ),
+        ("LoadState=masked\nWantedBy=\n", "masked"),
+        ("LoadState=not-found\n", "not-found"),
+        ("", "it does not answer"),
+    ] {
+        let expected = format!(
+            "systemd does not have ivaltctl-rollback.service ({state}); see: systemctl status ivaltctl-rollback.service"
+        );
+        assert_eq!(why(shown), Some(expected));
+    }
+}
+
 /// Nobody stays locked out because sshd could not be told.
 #[test]
 fn files_are_back_although_sshd_was_not_told() {

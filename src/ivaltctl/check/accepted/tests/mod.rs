@@ -192,8 +192,6 @@ fn every_byte_of_a_file_it_came_from_counts() {
     counts_again(
         |system| system.append(SSHD, "#"),
         &[
-            // sshd's settings say whether root's answers reach PAM at all.
-            "privileged-not-enrolled: /etc/ssh/sshd_config has changed",
             "sshd-key-skips: /etc/ssh/sshd_config has changed",
             "sshd-methods-bypass: /etc/ssh/sshd_config has changed",
         ],
@@ -237,7 +235,6 @@ fn a_file_that_comes_or_goes_counts() {
     counts_again(
         |system| system.write("/etc/ssh/sshd_config.d/90-new.conf", ""),
         &[
-            "privileged-not-enrolled: /etc/ssh/sshd_config.d/90-new.conf is new",
             "sshd-key-skips: /etc/ssh/sshd_config.d/90-new.conf is new",
             "sshd-methods-bypass: /etc/ssh/sshd_config.d/90-new.conf is new",
         ],
@@ -251,10 +248,7 @@ fn a_file_that_comes_or_goes_counts() {
     );
     counts_again(
         |system| fs::remove_file(system.path("/etc/ssh/sshd_config.d/50-sftp.conf")).unwrap(),
-        &[
-            "privileged-not-enrolled: /etc/ssh/sshd_config.d/50-sftp.conf is gone",
-            "sshd-key-skips: /etc/ssh/sshd_config.d/50-sftp.conf is gone",
-        ],
+        &["sshd-key-skips: /etc/ssh/sshd_config.d/50-sftp.conf is gone"],
     );
 }
 
@@ -293,7 +287,6 @@ fn its_text_counts() {
     counts_again(
         |system| system.replace("/etc/ssh/sshd_config.d/50-sftp.conf", "sftponly", "staff"),
         &[
-            "privileged-not-enrolled: /etc/ssh/sshd_config.d/50-sftp.conf has changed",
             "sshd-key-skips: /etc/ssh/sshd_config.d/50-sftp.conf has changed",
             "sshd-methods-bypass: its text has changed, /etc/ssh/sshd_config.d/50-sftp.conf has changed",
         ],
