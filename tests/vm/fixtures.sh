@@ -19,7 +19,6 @@ print_faults() {
 
 # The machine is slow, and the host may be busy.
 run_seconds=600
-sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
 
 write_ivalt_settings() {
     install -d /etc/ivalt
