@@ -112,6 +112,23 @@ expect_logins_with_ivalt() {
     expect_refused 255
 }
 
+# `expect_key enough|not-enough`: one way of logging in is enough where only the moment matters, because a login takes
+# seconds here.
+expect_key() {
+    answers ''
+    by_key alice
+    if [[ $1 == enough ]]; then
+        expect_in alice
+        expect_no_log
+    else
+        expect_refused 255
+        answers '' "$(new_token)"
+        by_key alice
+        expect_in alice
+        expect_log allow verified sshd alice
+    fi
+}
+
 expect_sudo_without_ivalt() {
     answers "$alice_password"
     run_as alice sudo -A whoami

@@ -4,7 +4,8 @@
 # README's commands, from README.md itself. What it says in words is done between them: the API key, the second login.
 readme_install_case() {
     start_from booted
-    guest "$(declare -f readme_commands follow_readme readme_command on_terminal); follow_readme"
+    guest "$(declare -f readme_commands follow_readme readme_command on_terminal); follow_readme
+        $(declare -f conf_readme_queries printed_by expect_lines); conf_readme_queries"
 }
 
 readme_commands() { sed -n '/^## Install/,/^## A login/{s/ *  # .*//; /^[$#] [a-z]/p}' "$repo/README.md"; }
@@ -25,7 +26,7 @@ readme_command() {
         '$ scripts/package') ;;
         '$ sudo apt install '*)
             on_terminal alice "$command" 'password for alice:' "$alice_password"
-            expect_logins_without_ivalt
+            expect_key enough
             ivalt_settings 'timeout_seconds = 60'
             ;;
         '# ivaltctl verify alice') on_terminal root "$command" 'iVALT token:' "$(new_token)" ;;
@@ -33,11 +34,34 @@ readme_command() {
         '# ivaltctl confirm')
             expect_logins_with_ivalt
             on_terminal root "$command"
-            expect_logins_with_ivalt
             ;;
         *) on_terminal root "$command" ;;
     esac
 }
+
+# Those of conf/README.md, each against the lines that are in the journal then; one of an error first.
+conf_readme_queries() {
+    local queries lines
+    chmod 0644 /etc/ivalt/ivalt.toml
+    answers '' "$(new_token)"
+    by_key alice
+    expect_log deny misconfigured sshd alice
+    lines=$(journalctl -b --quiet --output=cat SYSLOG_FACILITY=10 | grep '^pam_ivalt(')
+    # shellcheck disable=SC2016 # no command
+    mapfile -t queries < <(sed -n 's/^# \(journalctl .*[^ ]\)  *# .*/\1/p; s/^# \(journalctl .*-o json .*\)/\1/p
+        s/^A day of logins by outcome: `\(.*\)`.$/\1/p' "$repo/conf/README.md")
+    [[ ${#queries[@]} -eq 4 ]] || fault "${#queries[@]} queries instead of 4: ${queries[*]}"
+    printed_by 0 | expect_lines "$(grep ' outcome=deny ' <<<"$lines")"
+    printed_by 1 | expect_lines "$(grep ' reason=misconfigured ' <<<"$lines")"
+    printed_by 2 | sed -E 's/.*"MESSAGE":"(([^"\\]|\\.)*)".*/\1/; s/\\(.)/\1/g' | expect_lines "$lines"
+    printed_by 3 | awk '{ print $2, $3, $4; n += $1 } END { print n }' | expect_lines "$(
+        grep -o '^[^ ]* outcome=[a-z]* reason=[a-z-]*' <<<"$lines" | sort -u
+        wc -l <<<"$lines"
+    )"
+}
+
+printed_by() { bash -c "${queries[$1]}" | sed 's/^[A-Z][a-z][a-z] .*\]: pam_ivalt/pam_ivalt/'; }
+expect_lines() { diff - <(printf '%s\n' "$1") || exit 1; }
 
 # `on_terminal ACCOUNT COMMAND [PROMPT ANSWER]`: it must end with status 0.
 on_terminal() {
@@ -47,46 +71,6 @@ on_terminal() {
     wait_for "the end of $2" on_screen 'status [0-9]'
     console_closes
     grep -qx $'status 0\r' "$terminal/output" || fault "$2: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
-}
-
-# What asks polkit, and what starts without a login, is as before.
-untouched_case() {
-    start_from installed
-    guest "$(declare -f others_work by_terminal); others_work
-        write_ivalt_settings
-        run_ivaltctl 0 enable sshd --yes
-        run_ivaltctl 0 enable sudo --yes
-        expect_logins_with_ivalt
-        expect_sudo_with_ivalt
-        others_work"
-}
-
-others_work() {
-    start_recording
-    by_terminal 'pkexec whoami' root
-    run_captured 0 systemd-run --quiet --wait --pipe --uid=alice whoami
-    expect_captured alice
-    rm -f /home/alice/by-cron
-    printf '* * * * * alice whoami >/home/alice/by-cron\n' >/etc/cron.d/test
-    wait_for 'what cron starts' test -s /home/alice/by-cron
-    rm /etc/cron.d/test
-    [[ $(cat /home/alice/by-cron) == alice ]] || fault "cron ran it as $(cat /home/alice/by-cron)"
-    expect_no_log
-}
-
-# `by_terminal COMMAND OUTPUT`: alice runs it and is asked for her password alone.
-by_terminal() {
-    local mark=$log_mark
-    at_terminal_of alice "$1"
-    log_mark=$mark
-    # Bob may as well, as a member of the group sudo.
-    types 'Choose identity' 1
-    types 'Password:' "$alice_password"
-    wait_for "the end of $1" on_screen 'status [0-9]'
-    console_closes
-    # pkexec writes in colours.
-    [[ $(sed 's/\x1b\[[0-9;]*m//g; s/\r$//' "$terminal/output" | grep -cxE "status 0|$2") -eq 2 ]] ||
-        fault "$1: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
 }
 
 purge_leaves_nothing_case() {
