@@ -32,13 +32,17 @@ write_ivalt_settings() {
     chmod 0600 /etc/ivalt/*.toml
 }
 
+# Without a process, of which each takes a part of what the machine can do.
+pause() { read -r -t "$1" -u "$silent" || true; }
+exec {silent}<> <(:)
+
 # Ten minutes.
 wait_for() {
     local what=$1 deadline=$((SECONDS + 600))
     shift
     until "$@"; do
         [[ $SECONDS -lt $deadline ]] || die "timeout: waiting for $what"
-        sleep 0.1
+        pause 0.2
     done
 }
 
