@@ -19,7 +19,11 @@ print_faults() {
 
 # The machine is slow, and the host may be busy.
 run_seconds=600
-sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
+if ! grep -qx 'ConnectTimeout 600' /etc/ssh/ssh_config; then
+    sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
+    # A cut of the power would leave it empty.
+    sync /etc/ssh/ssh_config /etc/ssh
+fi
 
 write_ivalt_settings() {
     install -d /etc/ivalt
