@@ -85,7 +85,7 @@ expect_switched() {
     [[ $found == "$1" || $1 == either && $found != between ]] ||
         fault "$found instead of $1: $(diff -r /var/tmp/off/pam.d /etc/pam.d; diff -r /var/tmp/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
     if [[ $found == on ]]; then expect_key not-enough; else expect_key enough; fi
-    echo "iVALT is $found"
+    echo "note: iVALT is $found"
 }
 same_as() {
     diff -r --exclude='.*.new' "/var/tmp/$1/pam.d" /etc/pam.d >/dev/null && diff -r --exclude='.*.new' "/var/tmp/$1/ssh" /etc/ssh >/dev/null
@@ -99,7 +99,7 @@ expect_users() {
     grep -qw alice /var/tmp/listed || fault "alice is gone"
     there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
     [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
-    echo "$there users, $1 were said"
+    echo "note: $there users, $1 were said"
 }
 
 expect_edited_whole() {
