@@ -135,11 +135,12 @@ ivalt_settings() {
         "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
 }
 
-# Has logins take recovery codes, and makes ten for alice: `recovery_codes`. The sandbox's /var is an overlay.
+# Has logins take recovery codes, and makes ten for alice: `codes_of_alice`. The sandbox's /var is an overlay.
 make_recovery_codes() {
     printf '[recovery]\ncodes = true\n' >>/etc/ivalt/ivalt.toml
     ivaltctl recovery make alice --stdout --volatile --replace >"$sandbox/sheet" || die 'no recovery codes'
-    mapfile -t recovery_codes < <(sed -n 's/^ *[0-9]\{1,\} *\(rc-[0-9A-Z-]*\)$/\1/p' "$sandbox/sheet")
+    # shellcheck disable=SC2034 # for those who call it
+    mapfile -t codes_of_alice < <(sed -n 's/^ *[0-9]\{1,\} *\(rc-[0-9A-Z-]*\)$/\1/p' "$sandbox/sheet")
 }
 
 # When sshd says that no method is left (PAM_MAXTRIES), the client would still ask for a password that sshd never

@@ -6,7 +6,7 @@ shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/s
     tests/hosts/run tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
 
 shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-image tests/vm/set-up-guest
-    tests/vm/image/usr/local/sbin/serial-shell tests/vm/image/usr/local/sbin/unpack-files "$repo"/tests/vm/*.sh)
+    tests/vm/image/usr/local/sbin/{serial-shell,unpack-files} tests/vm/image/etc/initramfs-tools/hooks/tests "$repo"/tests/vm/*.sh)
 
 # Those of the package, some of which are plain sh.
 shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot tests/package/run debian/tests/verdicts

@@ -151,7 +151,7 @@ sudo_unreachable() {
 
 ssh_recovery_code() {
     step 'ssh with a recovery code in place of the token gets a shell, without iVALT'
-    answers '' "${recovery_codes[0]}"
+    answers '' "${codes_of_alice[0]}"
     run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_let_in_by_code alice
     expect_log allow recovery-code sshd alice
@@ -160,7 +160,7 @@ ssh_recovery_code() {
 
 ssh_recovery_code_again() {
     step 'ssh with the same code once more does not'
-    answers '' "${recovery_codes[0]}" "${recovery_codes[0]}" "${recovery_codes[0]}"
+    answers '' "${codes_of_alice[0]}" "${codes_of_alice[0]}" "${codes_of_alice[0]}"
     run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_refused 255
     expect_log deny recovery-code-refused sshd alice
@@ -169,7 +169,7 @@ ssh_recovery_code_again() {
 
 sudo_recovery_code() {
     step 'sudo with the next code runs the command'
-    answers "$alice_password" "${recovery_codes[1]}"
+    answers "$alice_password" "${codes_of_alice[1]}"
     run_as alice sudo -A whoami
     expect_let_in_by_code root
     expect_log allow recovery-code sudo alice

@@ -106,20 +106,21 @@ expect_not_captured() { ! grep -qF -- "$1" "$terminal/captured" || fault "printe
 
 # `expect_log OUTCOME REASON SERVICE USER`: exactly one line of the module, with these values.
 expect_log() {
-    local wanted="outcome=$1 reason=$2 user=$4 service=$3 "
+    local wanted="outcome=$1 reason=$2 user=$4 service=$3 " logged=''
     wait_for_log
-    [[ $(log_lines | wc -l) -eq 1 ]] || fault "$(log_lines | wc -l) log lines of the module instead of one"
-    grep -qF "pam_ivalt($3:auth): $wanted" <<<"$(log_lines)" || fault "no log line with '$wanted'"
+    [[ $(grep -c . <<<"$logged") -eq 1 ]] || fault "$(grep -c . <<<"$logged") log lines of the module instead of one"
+    grep -qF "pam_ivalt($3:auth): $wanted" <<<"$logged" || fault "no log line with '$wanted'"
 }
 
 # The fields of that line, from "outcome=" to the end, match this expression.
 expect_the_line() { grep -qxE "$1" <<<"$(log_lines | sed 's/.*:auth): //')" || fault "the log line is not: $1"; }
 
-# The sink writes a moment after the module has sent.
+# Sets logged. The sink writes a moment after the module has sent.
 wait_for_log() {
     local _
     for _ in {1..200}; do
-        [[ -z $(log_lines) ]] || return 0
+        logged=$(log_lines)
+        [[ -z $logged ]] || return 0
         sleep 0.05
     done
 }

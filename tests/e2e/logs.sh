@@ -85,8 +85,8 @@ denied_users() {
 # One code, and the same again.
 recovery_codes_used() {
     make_recovery_codes
-    logs_in 'outcome=allow reason=recovery-code' alice "${recovery_codes[0]}"
-    denied recovery-code-refused alice "${recovery_codes[0]}" "${recovery_codes[0]}" "${recovery_codes[0]}"
+    logs_in 'outcome=allow reason=recovery-code' alice "${codes_of_alice[0]}"
+    denied recovery-code-refused alice "${codes_of_alice[0]}" "${codes_of_alice[0]}" "${codes_of_alice[0]}"
     write_ivalt_settings
 }
 

@@ -6,6 +6,7 @@ recovery_store=/var/lib/ivalt/recovery
 
 # `recovery_codes NAME COUNT`: settings that accept codes, and so many for this user, in $codes.
 recovery_codes() {
+    rm -rf "$recovery_store"
     ivalt_settings '[recovery]' 'codes = true'
     make_codes "$@" --volatile
 }
@@ -79,7 +80,7 @@ recovery_code_while_codes_are_off_case() {
 
 recovery_codes_are_their_users_alone_case() {
     recovery_codes alice 1
-    run_captured 1 ivaltctl recovery make bob --stdout
+    run_captured 1 ivaltctl recovery make bob --stdout --volatile
     expect_captured bob
     token_alone
     local account

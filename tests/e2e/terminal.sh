@@ -38,7 +38,7 @@ terminal_ctrl_c_while_sudo_asks_a_dead_name_server_case() {
     at_terminal_of alice 'sudo whoami'
     types 'password for alice:' "$alice_password"
     types 'iVALT token:' accept-1
-    presses iVALT "$ctrl_c"
+    presses_once_read accept-1 "$ctrl_c"
     expect_back_within 4500 1
     name_server_is_gone
     expect_log deny unavailable sudo alice
@@ -78,7 +78,7 @@ terminal_ctrl_c_while_su_asks_a_dead_name_server_case() {
     at_terminal_of bob 'su alice -c whoami'
     types 'Password:' "$alice_password"
     types 'iVALT token:' accept-1
-    presses iVALT "$ctrl_c"
+    presses_once_read accept-1 "$ctrl_c"
     expect_back_within 4000 130
     name_server_is_gone
     expect_no_log
@@ -172,6 +172,19 @@ presses() {
     sleep 0.1
     pressed=$(milliseconds)
     printf '%s' "$2" >&9
+}
+
+# `presses_once_read LINE KEY`: Ctrl-C would throw away a line that the program has not read yet.
+presses_once_read() {
+    wait_for "'$1' on the screen" on_screen "$1"
+    wait_for 'the end of what was typed' everything_is_read
+    presses "$1" "$2"
+}
+
+# What the program at the terminal could still read, see tty_ioctl(4), FIONREAD.
+everything_is_read() {
+    perl -e 'for (@ARGV) { my $left = pack("i", 0); open(my $tty, "<", $_) or next;
+        ioctl($tty, 0x541B, $left) or next; exit 1 if unpack("i", $left) }' /dev/pts/[0-9]*
 }
 
 presses_while_ivalt_is_asked() {

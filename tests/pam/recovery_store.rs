@@ -59,6 +59,9 @@ impl Fixture {
     }
 }
 
+/// Puts something in this place.
+type Make<'a> = &'a dyn Fn(&Path);
+
 /// A value of the log line.
 fn cut(text: &str) -> &str {
     &text[..text.len().min(256)]
@@ -168,7 +171,7 @@ fn what_is_no_regular_file() {
     };
     let folder = |path: &Path| fs::create_dir(path).unwrap();
     let file = |path: &Path| fs::write(path, "").unwrap();
-    let kinds: [(&str, &dyn Fn(&Path)); 4] = [
+    let kinds: [(&str, Make); 4] = [
         ("a FIFO", &fifo),
         ("a socket", &socket),
         ("a folder", &folder),
@@ -296,7 +299,7 @@ fn a_record_that_cannot_be_written() {
     let fifo = |path: &Path| {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     };
-    let kinds: [&dyn Fn(&Path); 4] = [&link, &hard, &folder, &fifo];
+    let kinds: [Make; 4] = [&link, &hard, &folder, &fifo];
     for make in kinds {
         let fixture = Fixture::new(&ivalt);
         make(&fixture.codes.folder("alice").join("used"));

@@ -56,11 +56,25 @@ work_switch() {
 # What an administrator edits meanwhile is kept when the time is over; the editor is as vim, which syncs.
 work_edited() {
     while true; do
-        doing enable ivaltctl enable sshd --yes --confirm-within 2s
-        doing edit bash -c 'echo "# edited" >>/etc/pam.d/sshd; sync /etc/pam.d/sshd'
+        doing enable ivaltctl enable sshd --yes --confirm-within 4s
+        said 'start edit'
+        if edit_in_time; then said 'end edit'; fi
         while pgrep -x ivaltctl >/dev/null; do sleep 0.2; done
         said 'end rollback'
     done
+}
+
+# Fails where the time is over and the file was put back before or meanwhile: then there is nothing to keep.
+edit_in_time() {
+    local file=/etc/pam.d/sshd edited=1
+    exec 3>>"$file"
+    if grep -q pam_ivalt /proc/self/fd/3; then
+        echo '# edited' >&3
+        sync /proc/self/fd/3
+        grep -qx '# edited' "$file" && edited=0
+    fi
+    exec 3>&-
+    return "$edited"
 }
 
 work_package() { while true; do doing package dpkg --force-confold -i "$package"; done; }
@@ -85,7 +99,7 @@ expect_switched() {
     [[ $found == "$1" || $1 == either && $found != between ]] ||
         fault "$found instead of $1: $(diff -r /var/tmp/off/pam.d /etc/pam.d; diff -r /var/tmp/off/ssh /etc/ssh; ls -l /var/lib/ivalt)"
     if [[ $found == on ]]; then expect_key not-enough; else expect_key enough; fi
-    echo "iVALT is $found"
+    echo "note: iVALT is $found"
 }
 same_as() {
     diff -r --exclude='.*.new' "/var/tmp/$1/pam.d" /etc/pam.d >/dev/null && diff -r --exclude='.*.new' "/var/tmp/$1/ssh" /etc/ssh >/dev/null
@@ -99,7 +113,7 @@ expect_users() {
     grep -qw alice /var/tmp/listed || fault "alice is gone"
     there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
     [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
-    echo "$there users, $1 were said"
+    echo "note: $there users, $1 were said"
 }
 
 expect_edited_whole() {

@@ -19,7 +19,11 @@ print_faults() {
 
 # The machine is slow, and the host may be busy.
 run_seconds=600
-sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
+if ! grep -qx 'ConnectTimeout 600' /etc/ssh/ssh_config; then
+    sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
+    # A cut of the power would leave it empty.
+    sync /etc/ssh/ssh_config /etc/ssh
+fi
 
 write_ivalt_settings() {
     install -d /etc/ivalt
@@ -28,13 +32,17 @@ write_ivalt_settings() {
     chmod 0600 /etc/ivalt/*.toml
 }
 
+# Without a process, of which each takes a part of what the machine can do.
+pause() { read -r -t "$1" -u "$silent" || true; }
+exec {silent}<> <(:)
+
 # Ten minutes.
 wait_for() {
     local what=$1 deadline=$((SECONDS + 600))
     shift
     until "$@"; do
         [[ $SECONDS -lt $deadline ]] || die "timeout: waiting for $what"
-        sleep 0.1
+        pause 0.2
     done
 }
 

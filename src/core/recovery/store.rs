@@ -272,6 +272,29 @@ mod tests {
         }
     }
 
+    /// Of the 16 KiB below this frame.
+    fn is_on_the_stack(text: &[u8]) -> bool {
+        use std::os::unix::fs::FileExt;
+        let here = 0_u8;
+        let mut below = vec![0; 16 << 10];
+        let start = (&raw const here).addr() - below.len();
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut below, start as u64).unwrap();
+        below.windows(text.len()).any(|part| part == text)
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no such stack")]
+    fn what_the_hash_leaves_on_the_stack_is_wiped() {
+        let code = code::generate().unwrap();
+        let salt = new_salt().unwrap();
+        let _ = code_file(&salt, b"alice", &code);
+        assert!(is_on_the_stack(code.symbols()), "the test looks elsewhere");
+        let _ = code_file(&salt, b"alice", &code);
+        crate::sys::memory::wipe_stack();
+        assert!(!is_on_the_stack(code.symbols()));
+    }
+
     #[test]
     fn what_a_code_file_holds() {
         for (file, text) in [
