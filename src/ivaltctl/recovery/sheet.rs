@@ -81,13 +81,13 @@ fn text(sheet: &Sheet) -> Secret {
             "until {} (UTC)",
             time(expires).replace(['T', 'Z'], " ").trim()
         ),
-        None => "without an end".to_owned(),
+        None => "without limit".to_owned(),
     };
     let revoke = format!("recovery revoke {}", shell_word(sheet.name));
     let revoke = visible(&users::command(sheet.config, &revoke));
     let first = sheet.codes.first().map_or(1, |printed| printed.number);
     let mut lines = format!(
-        "Recovery codes\n\n  account   {name}\n  host      {host}\n  made      {}\n  good      {until}\n\n",
+        "Recovery codes\n\n  account   {name}\n  host      {host}\n  made      {}\n  valid     {until}\n\n",
         date(sheet.made)
     )
     .into_bytes();
@@ -100,11 +100,11 @@ fn text(sheet: &Sheet) -> Secret {
     }
     let usage = format!(
         "\nHow to use one: type it where you are asked for the iVALT token, after password or\n\
-         key as ever. Capital letters and dashes do not matter. Each code lets {name} in once,\n\
-         on {host} alone, also while iVALT is up: cross it out.\n\
+         key as usual. Capital letters and dashes do not matter. Each code lets {name} in once,\n\
+         on {host} only, also while iVALT is up: cross it out.\n\
          \n\
          Keep this sheet as you keep a key. Nobody can print these codes again. If it is lost,\n\
-         or somebody may have read it:\n  {revoke} --all\nOne code alone:\n  {revoke} {first}\n"
+         or somebody may have read it:\n  {revoke} --all\nOne of them only:\n  {revoke} {first}\n"
     );
     lines.extend(usage.bytes());
     Secret::new(lines)

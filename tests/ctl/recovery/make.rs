@@ -16,19 +16,19 @@ const SHEET: &str = "Recovery codes
   account   alice
   host      HOST
   made      DATE
-  good      until TIME (UTC)
+  valid     until TIME (UTC)
 
      1   CODE
      2   CODE
 
 How to use one: type it where you are asked for the iVALT token, after password or
-key as ever. Capital letters and dashes do not matter. Each code lets alice in once,
-on HOST alone, also while iVALT is up: cross it out.
+key as usual. Capital letters and dashes do not matter. Each code lets alice in once,
+on HOST only, also while iVALT is up: cross it out.
 
 Keep this sheet as you keep a key. Nobody can print these codes again. If it is lost,
 or somebody may have read it:
   ivaltctl --config CONFIG recovery revoke alice --all
-One code alone:
+One of them only:
   ivaltctl --config CONFIG recovery revoke alice 1
 ";
 
@@ -46,7 +46,7 @@ fn without_codes(host: &Host, sheet: &str) -> (String, Vec<String>) {
             assert_eq!(line.len(), "  made      2026-11-26".len(), "{line}");
             "  made      DATE".to_owned()
         }
-        None if line.starts_with("  good      until ") => "  good      until TIME (UTC)".to_owned(),
+        None if line.starts_with("  valid     until ") => "  valid     until TIME (UTC)".to_owned(),
         None => line
             .replace(name.trim(), "HOST")
             .replace(host.config().to_str().unwrap(), "CONFIG"),
