@@ -49,6 +49,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/pam.d/sudo
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/polkit/polkit-agent-helper@.service.d/ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/rsyslog.d/30-pam-ivalt.conf
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/rsyslog.d/31-pam-ivalt-recovery.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/users.toml
 		644 root:root /usr/local/share/doc/pam_ivalt/hosts-and-clients.md
 		644 root:root /usr/local/share/doc/pam_ivalt/interface.md

@@ -305,6 +305,7 @@ logs_one_day_by_outcome_as_readme_says_case() {
     [[ -n $command ]] || fault 'no such command in conf/README.md'
     sed 's/^[^]]*\]: //' "$day/ours" | bash -c "$command" | sed 's/^ *//' >"$terminal/counted"
     diff - "$terminal/counted" >"$terminal/differences" <<-'END' || fault "$(cat "$terminal/differences")"
+		1 pam_ivalt(sshd:auth): outcome=allow reason=recovery-code
 		2 pam_ivalt(sshd:auth): outcome=allow reason=verified
 		1 pam_ivalt(sshd:auth): outcome=deny reason=api-key-refused
 		1 pam_ivalt(sshd:auth): outcome=deny reason=bad-entry
@@ -313,6 +314,7 @@ logs_one_day_by_outcome_as_readme_says_case() {
 		1 pam_ivalt(sshd:auth): outcome=deny reason=misconfigured
 		1 pam_ivalt(sshd:auth): outcome=deny reason=not-enrolled
 		1 pam_ivalt(sshd:auth): outcome=deny reason=password-as-token
+		1 pam_ivalt(sshd:auth): outcome=deny reason=recovery-code-refused
 		1 pam_ivalt(sshd:auth): outcome=deny reason=token-rejected
 		1 pam_ivalt(sshd:auth): outcome=deny reason=unanswered
 		1 pam_ivalt(sshd:auth): outcome=deny reason=unavailable

@@ -158,7 +158,7 @@ sync_of_the_postinst_case() {
     install -D "$sandbox/conf/users.toml" /usr/share/libpam-ivalt/users.toml
     rm /etc/ivalt/users.toml
     trace_of 'no such sentence' env DEBIAN_FRONTEND=noninteractive sh "$sandbox/debian/libpam-ivalt.postinst" configure
-    [[ $(tail -n 1 "$sandbox/steps") == 'sync /etc/pam.d' ]] || fault "pam.d is not synced: $(cat "$sandbox/steps")"
+    [[ $(tail -n 2 "$sandbox/steps" | paste -sd' ') == 'sync /etc/pam.d sync /var/lib/pam' ]] || fault "pam.d is not synced: $(cat "$sandbox/steps")"
     grep -qx 'sync /etc/pam.d/common-auth' "$sandbox/steps" || fault 'common-auth is not synced'
     grep -E '/etc/ivalt|^sync /etc$' "$sandbox/steps" | sponge_into "$sandbox/steps"
     expect_steps <<-'END'
