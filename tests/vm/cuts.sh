@@ -34,7 +34,8 @@ cut_while_switching() {
 state_after() {
     case $1 in
         'end confirm') echo on ;;
-        'start confirm' | 'start disable') echo either ;;
+        'start confirm') echo either ;;
+        'start disable') echo unfinished ;;
         *) echo off ;;
     esac
 }

@@ -41,9 +41,8 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
             }
             Err(Refused(why)) => {
                 // It stays, unless a power cut undoes that.
-                if let Ok(Some(now)) = states.load(&state.service)
-                    && now.phase == Phase::Confirmed
-                {
+                let now = states.load(&state.service).ok().flatten();
+                if let Some(now) = now.filter(|now| now.phase == Phase::Confirmed) {
                     event("confirm", caller(), &root, state).record(Outcome::Failed(&why));
                     output.set("changed", true);
                     *state = now;
