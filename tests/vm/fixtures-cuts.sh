@@ -81,10 +81,12 @@ work_package() { while true; do doing package dpkg --force-confold -i "$package"
 
 # --- after the boot --------------------------------------------------------------------------------------------------
 
+sshd_has_started() { wait_for sshd systemctl --quiet is-active ssh; }
+
 # A state that was pending is put back before sshd takes logins.
 expect_put_back_before_sshd() {
     local rollback sshd
-    wait_for sshd systemctl --quiet is-active ssh
+    sshd_has_started
     [[ $(systemctl is-enabled ivaltctl-rollback) == enabled ]] || fault 'the unit is not enabled'
     rollback=$(systemctl show --value -p ExecMainExitTimestampMonotonic ivaltctl-rollback)
     sshd=$(systemctl show --value -p ExecMainStartTimestampMonotonic ssh)
@@ -96,6 +98,7 @@ expect_put_back_before_sshd() {
 # alone, and another one finishes it. New files that have no name yet may be left.
 expect_switched() {
     local found=between state
+    sshd_has_started
     for state in on off; do same_as "$state" && found=$state; done
     if [[ $1 == unfinished && $found == between ]]; then
         answers "$alice_password"
