@@ -102,6 +102,7 @@ fn keys_of_man() -> BTreeMap<String, Option<toml::Value>> {
         ("[token]", "token."),
         ("[policy]", "policy."),
         ("[recovery]", "recovery."),
+        ("[push]", "push."),
     ] {
         let lines = section(IVALT_TOML_5, title);
         for item in items(&lines, "Cm") {
