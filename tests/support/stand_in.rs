@@ -76,6 +76,11 @@ impl StandIn {
         format!("https://127.0.0.1:{}/admin/public/api", self.port)
     }
 
+    /// What `[push] url` must be: the bare host.
+    pub fn push_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
     /// What `[api] ca_file` must be.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
@@ -97,6 +102,34 @@ impl StandIn {
         self.lines("connections.jsonl")
     }
 
+    /// The owner of this mobile taps on the request that is open: `approve`, `deny` …; the table is in
+    /// `tests/stand_in/push.rs`.
+    pub fn tap(&self, mobile: &str, word: &str) {
+        self.place(&format!("tap-{}", digits(mobile)), word);
+    }
+
+    /// What the next requests about this mobile get, one word each: `pending`, `sent`, `approved` …; the table is in
+    /// `tests/stand_in/push.rs`.
+    pub fn will_answer(&self, mobile: &str, words: &[&str]) {
+        self.place(&format!("answers-{}", digits(mobile)), &words.join("\n"));
+    }
+
+    /// By rename, so that it is there whole or not at all.
+    fn place(&self, name: &str, text: &str) {
+        let unfinished = self.dir.write(&format!("{name}.new"), text, 0o600);
+        fs::rename(unfinished, self.dir.join(name)).expect("a file in its folder");
+    }
+
+    /// The last parts of the paths of all requests, in order: `biometric-auth-request` …
+    pub fn operations(&self) -> Vec<String> {
+        let requests = self.requests();
+        let paths = requests
+            .iter()
+            .filter_map(|request| request["path"].as_str());
+        let last = paths.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned());
+        last.collect()
+    }
+
     /// Its process, for stopping and continuing it.
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -107,6 +140,10 @@ impl StandIn {
         let parse = |line| serde_json::from_str(line).expect("one JSON value a line");
         text.lines().map(parse).collect()
     }
+}
+
+fn digits(mobile: &str) -> String {
+    mobile.chars().filter(char::is_ascii_digit).collect()
 }
 
 impl Drop for StandIn {
