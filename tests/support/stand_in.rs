@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::artifacts::example;
-use super::files::TempDir;
+use super::files::{TempDir, write_file};
 
 /// A running stand-in with a folder, a port and a certificate authority of its own; it ends with this value.
 #[derive(Debug)]
@@ -105,29 +105,42 @@ impl StandIn {
     /// The owner of this mobile taps on the request that is open: `approve`, `deny` …; the table is in
     /// `tests/stand_in/push.rs`.
     pub fn tap(&self, mobile: &str, word: &str) {
-        self.place(&format!("tap-{}", digits(mobile)), word);
+        self.place(self.tap_file(mobile), word);
+    }
+
+    /// Where such a word is read.
+    pub fn tap_file(&self, mobile: &str) -> PathBuf {
+        self.dir.join(&format!("tap-{}", digits(mobile)))
     }
 
     /// What the next requests about this mobile get, one word each: `pending`, `sent`, `approved` …; the table is in
     /// `tests/stand_in/push.rs`.
     pub fn will_answer(&self, mobile: &str, words: &[&str]) {
-        self.place(&format!("answers-{}", digits(mobile)), &words.join("\n"));
+        self.place(self.answers_file(mobile), &words.join("\n"));
+    }
+
+    /// Where these words are read; it goes with the last of them.
+    pub fn answers_file(&self, mobile: &str) -> PathBuf {
+        self.dir.join(&format!("answers-{}", digits(mobile)))
     }
 
     /// By rename, so that it is there whole or not at all.
-    fn place(&self, name: &str, text: &str) {
-        let unfinished = self.dir.write(&format!("{name}.new"), text, 0o600);
-        fs::rename(unfinished, self.dir.join(name)).expect("a file in its folder");
+    fn place(&self, file: PathBuf, text: &str) {
+        let unfinished = file.with_extension("new");
+        write_file(&unfinished, text, 0o600);
+        fs::rename(unfinished, file).expect("a file in its folder");
     }
 
-    /// The last parts of the paths of all requests, in order: `biometric-auth-request` …
-    pub fn operations(&self) -> Vec<String> {
+    /// The last parts of the paths of all requests about this mobile, in order: `biometric-auth-request` …
+    pub fn operations(&self, mobile: &str) -> Vec<String> {
         let requests = self.requests();
-        let paths = requests
+        let theirs = requests
             .iter()
-            .filter_map(|request| request["path"].as_str());
-        let last = paths.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned());
-        last.collect()
+            .filter(|request| request["body"]["mobile"] == mobile);
+        let paths = theirs.filter_map(|request| request["path"].as_str());
+        paths
+            .filter_map(|path| path.rsplit('/').next().map(str::to_owned))
+            .collect()
     }
 
     /// Its process, for stopping and continuing it.
