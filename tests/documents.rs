@@ -327,6 +327,10 @@ fn success_and_ignore_have_one_producer_each() {
         made_in("of_recovery_code"),
         [("decision.rs", 1), ("take.rs", 1)]
     );
+    assert_eq!(
+        made_in("of_push_approval"),
+        [("decision.rs", 1), ("mod.rs", 1)]
+    );
     // Recovery codes and requests to phones are for logins: no command of the tool takes a code or lets in by a tap.
     assert_eq!(made_in("login: Some"), [("lib.rs", 1)]);
     assert_eq!(
