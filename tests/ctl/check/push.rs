@@ -80,8 +80,8 @@ fn a_wrong_password_that_goes_on() {
         "Match User bob\nAuthenticationMethods keyboard-interactive\n",
     );
     system.check().gives("in a block", &[ANYBODY]);
-    let list = format!("services = [\"sudo\"]\n");
-    system.append(IVALT, &list);
+    let list = "services = [\"sudo\"]\n";
+    system.append(IVALT, list);
     assert!(!system.check().lines().contains(&ANYBODY.to_owned()));
 }
 
