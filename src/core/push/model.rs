@@ -207,13 +207,14 @@ impl Host {
 }
 
 /// A login by push needs some; nobody is verified by them here.
-fn roots() -> Roots {
-    static PEM: OnceLock<String> = OnceLock::new();
-    let pem = PEM.get_or_init(|| {
+fn roots() -> Arc<Roots> {
+    static ROOTS: OnceLock<Arc<Roots>> = OnceLock::new();
+    let roots = ROOTS.get_or_init(|| {
         let certificate = rcgen::generate_simple_self_signed(["x".to_owned()]);
-        certificate.unwrap().cert.pem()
+        let pem = certificate.unwrap().cert.pem();
+        Arc::new(Roots::from_pem("memory".into(), pem.into_bytes()))
     });
-    Roots::from_pem("memory".into(), pem.as_bytes().to_vec())
+    Arc::clone(roots)
 }
 
 const PLATFORM: Platform = Platform {

@@ -37,20 +37,20 @@ impl Client {
     #[must_use]
     pub fn validate_against(answer: Sent, key: Secret, mobile: &str, token: &Secret) -> Exchange {
         let roots = Roots::from_pem("nowhere".into(), Vec::new());
-        let mut client = Self::over(answer, key, roots);
+        let mut client = Self::over(answer, key, Arc::new(roots));
         client.validate_global_rest_auth(mobile, token)
     }
 
     /// As [`Client::new`] for a service in memory that closes each connection after its answer.
     #[must_use]
-    pub fn served_by(service: Service, key: Secret, roots: Roots) -> Self {
+    pub fn served_by(service: Service, key: Secret, roots: Arc<Roots>) -> Self {
         Self::over(Served(service), key, roots)
     }
 
-    fn over(connector: impl Connector, key: Secret, roots: Roots) -> Self {
+    fn over(connector: impl Connector, key: Secret, roots: Arc<Roots>) -> Self {
         let timeout = Duration::from_secs(30);
         let parts = ConnectorParts {
-            roots: Arc::new(roots),
+            roots: roots,
             look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
             progress: Progress::begin(timeout),
         };
