@@ -1,5 +1,8 @@
 //! The harness itself: what it reports is true, and whatever a module may not do is noticed.
 
+#[path = "harness/push.rs"]
+mod push;
+
 use std::fs;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -48,7 +48,7 @@ const FAMILIES: [&str; 7] = [
 ];
 
 /// The table. A word that is not in it is refused.
-fn choose(word: &str, asked: &Asked) -> Answer {
+pub fn choose(word: &str, asked: &Asked) -> Answer {
     let (kind, rest) = split(word);
     match (kind, rest.parse::<u32>().ok()) {
         ("accept", _) => accepted(),
@@ -115,7 +115,7 @@ impl Answer {
         (200..300).contains(&self.status) && status && self.ending == Ending::Whole
     }
 
-    fn with_status(self, status: u16) -> Self {
+    pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 
@@ -126,7 +126,7 @@ impl Answer {
         }
     }
 
-    fn after(self, ms: u32) -> Self {
+    pub fn after(self, ms: u32) -> Self {
         Self {
             delay: Duration::from_millis(ms.into()),
             ..self

@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::answers::{self, Answer, Asked};
-use crate::operations::Operation;
+use crate::operations::{Answers, Operation};
+use crate::push::Phones;
 use crate::reply::{self, HangUp, Reply};
 use crate::request_log::{Request, RequestLog};
 
@@ -18,14 +19,16 @@ pub struct StandIn {
     api_key: String,
     port: u16,
     request_log: RequestLog,
+    phones: Phones,
 }
 
 impl StandIn {
-    pub fn new(api_key: String, port: u16, request_log: RequestLog) -> Self {
+    pub fn new(api_key: String, port: u16, request_log: RequestLog, phones: Phones) -> Self {
         Self {
             api_key,
             port,
             request_log,
+            phones,
         }
     }
 
@@ -58,7 +61,7 @@ impl StandIn {
         reply::send(self.decide(&request)).await
     }
 
-    /// Path, method, key, form, and only then the words.
+    /// Path, method, key, form, and only then the words or the phone.
     fn decide(&self, request: &Request) -> Answer {
         let Some(operation) = Operation::at(&request.path) else {
             return answers::json(404, r#"{"message":"Not Found"}"#);
@@ -78,7 +81,10 @@ impl StandIn {
             api_key: &self.api_key,
             port: self.port,
         };
-        answers::answer(&operation.words(&request.body), &asked)
+        match operation.answers {
+            Answers::ByWords(fields) => answers::answer(&words(fields, &request.body), &asked),
+            Answers::ByPhone(push) => self.phones.answer(push, &asked),
+        }
     }
 }
 
@@ -104,6 +110,12 @@ fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
             .or_insert_with(|| value.into_owned());
     }
     headers
+}
+
+/// The texts of these fields.
+fn words<'a>(fields: &[&str], body: &'a Value) -> Vec<&'a str> {
+    let word = |field: &&str| body[*field].as_str().unwrap_or_default();
+    fields.iter().map(word).collect()
 }
 
 /// As documented: JSON by name, and by form what the operation demands.

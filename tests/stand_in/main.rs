@@ -1,5 +1,5 @@
-//! A stand-in for iVALT's cloud: all three operations over real TLS on the loopback, for tests and
-//! for trying the module manually. The token sent in chooses the answer; see [`answers`].
+//! A stand-in for iVALT's cloud: all operations over real TLS on the loopback, for tests and for trying the module
+//! manually. The token sent in chooses the answer; see [`answers`]. For push it is a file in DIR; see [`push`].
 //!
 //! `ivalt-stand-in --dir DIR [--address A] [--port N] [--api-key KEY]`
 //!
@@ -11,6 +11,7 @@ mod arguments;
 mod certificates;
 mod exchange;
 mod operations;
+mod push;
 mod reply;
 mod request_log;
 
@@ -31,6 +32,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use arguments::Arguments;
 use exchange::StandIn;
+use push::Phones;
 use request_log::RequestLog;
 
 /// `EX_USAGE` of sysexits.h, as `ivaltctl` uses it.
@@ -76,7 +78,9 @@ async fn serve(
         "ivalt-stand-in: https://127.0.0.1:{port}, requests in {}",
         request_log.requests_path().display()
     );
-    let stand_in = Rc::new(StandIn::new(arguments.api_key, port, request_log));
+    let phones = Phones::new(&arguments.dir);
+    let stand_in = StandIn::new(arguments.api_key, port, request_log, phones);
+    let stand_in = Rc::new(stand_in);
     accept_for_ever(&listener, &TlsAcceptor::from(tls), &stand_in).await
 }
 

@@ -1,47 +1,69 @@
-//! The three documented operations: where they live and which fields they demand.
-//! Source: the vendor's page "iVALT Authentication APIs (1.0.0)".
+//! The operations: where they live and which fields they demand. Those below `/admin/public/api` are documented by the
+//! vendor's page "iVALT Authentication APIs (1.0.0)"; the others are those of [`push`](crate::push).
 
 use serde_json::Value;
 
-/// What the documented base URL ends in.
-const BASE: &str = "/admin/public/api/";
+use crate::push::Push;
 
-/// One documented operation.
+/// One operation.
 pub struct Operation {
     path: &'static str,
-    fields: [&'static str; 2],
-    /// The fields that choose the answer, in order.
-    words: &'static [&'static str],
+    fields: &'static [&'static str],
+    pub answers: Answers,
 }
 
-const OPERATIONS: [Operation; 3] = [
+/// What chooses the answer.
+pub enum Answers {
+    /// These fields, in order.
+    ByWords(&'static [&'static str]),
+    /// What the owner of the phone did.
+    ByPhone(Push),
+}
+
+use Answers::{ByPhone, ByWords};
+
+const OPERATIONS: [Operation; 6] = [
     Operation {
-        path: "validate/global/rest/auth",
-        fields: ["mobile", "auth_token"],
-        words: &["auth_token"],
+        path: "/admin/public/api/validate/global/rest/auth",
+        fields: &["mobile", "auth_token"],
+        answers: ByWords(&["auth_token"]),
     },
     Operation {
-        path: "api/v1/validate/user",
-        fields: ["face_auth_token", "auth_token"],
-        words: &["auth_token", "face_auth_token"],
+        path: "/admin/public/api/api/v1/validate/user",
+        fields: &["face_auth_token", "auth_token"],
+        answers: ByWords(&["auth_token", "face_auth_token"]),
     },
     Operation {
-        path: "api/v1/auth",
-        fields: ["client_id", "client_secret"],
-        words: &["client_secret"],
+        path: "/admin/public/api/api/v1/auth",
+        fields: &["client_id", "client_secret"],
+        answers: ByWords(&["client_secret"]),
+    },
+    Operation {
+        path: "/biometric-auth-request",
+        fields: &["mobile"],
+        answers: ByPhone(Push::Start),
+    },
+    Operation {
+        path: "/biometric-geo-fence-auth-results",
+        fields: &["mobile"],
+        answers: ByPhone(Push::GeoFenceResults),
+    },
+    Operation {
+        path: "/biometric-auth-result",
+        fields: &["mobile"],
+        answers: ByPhone(Push::AuthResult),
     },
 ];
 
 impl Operation {
     pub fn at(path: &str) -> Option<&'static Self> {
-        let below = path.strip_prefix(BASE)?;
-        OPERATIONS.iter().find(|operation| operation.path == below)
+        OPERATIONS.iter().find(|operation| operation.path == path)
     }
 
-    /// An object with exactly the documented fields, all of them strings; else what is wrong.
+    /// An object with exactly these fields, all of them strings; else what is wrong.
     pub fn check(&self, body: &Value) -> Result<(), String> {
         let object = body.as_object().ok_or("the body is not a JSON object")?;
-        for field in self.fields {
+        for field in self.fields.iter().copied() {
             let value = object.get(field).ok_or(format!("{field} is missing"))?;
             value.as_str().ok_or(format!("{field} is not a string"))?;
         }
@@ -52,11 +74,5 @@ impl Operation {
             Some(key) => Err(format!("{key} is not a field of this operation")),
             None => Ok(()),
         }
-    }
-
-    /// The words that choose the answer; for a body that passed [`check`](Self::check).
-    pub fn words<'a>(&self, body: &'a Value) -> Vec<&'a str> {
-        let word = |field: &&str| body[*field].as_str().unwrap_or_default();
-        self.words.iter().map(word).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::case::SERVICE;
 use super::stand_in::StandIn;
 
 /// `ivalt.toml`, key by key in the order they were set.
@@ -22,6 +23,14 @@ impl Settings {
             .set("api", "key", StandIn::API_KEY)
             .set("api", "ca_file", path(&ivalt.ca()))
             .set("api", "timeout_seconds", 5)
+    }
+
+    /// Push in the service of all cases, by this stand-in.
+    pub fn with_push(self, ivalt: &StandIn) -> Self {
+        self.set("push", "enabled", true)
+            .set("push", "accept_unbound_approvals", true)
+            .set("push", "url", ivalt.push_url())
+            .set("push", "services", vec![SERVICE])
     }
 
     /// Adds or replaces a key; the top level is section `""`.
@@ -49,7 +58,7 @@ impl Settings {
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for wanted in ["", "api", "token", "policy", "recovery"] {
+        for wanted in ["", "api", "token", "policy", "recovery", "push"] {
             let mut lines = self
                 .keys
                 .iter()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::artifacts::example;
-use super::files::TempDir;
+use super::files::{TempDir, write_file};
 
 /// A running stand-in with a folder, a port and a certificate authority of its own; it ends with this value.
 #[derive(Debug)]
@@ -76,6 +76,11 @@ impl StandIn {
         format!("https://127.0.0.1:{}/admin/public/api", self.port)
     }
 
+    /// What `[push] url` must be: the bare host.
+    pub fn push_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
     /// What `[api] ca_file` must be.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
@@ -97,6 +102,47 @@ impl StandIn {
         self.lines("connections.jsonl")
     }
 
+    /// The owner of this mobile taps on the request that is open: `approve`, `deny` …; the table is in
+    /// `tests/stand_in/push.rs`.
+    pub fn tap(&self, mobile: &str, word: &str) {
+        self.place(self.tap_file(mobile), word);
+    }
+
+    /// Where such a word is read.
+    pub fn tap_file(&self, mobile: &str) -> PathBuf {
+        self.dir.join(&format!("tap-{}", digits(mobile)))
+    }
+
+    /// What the next requests about this mobile get, one word each: `pending`, `sent`, `approved` …; the table is in
+    /// `tests/stand_in/push.rs`.
+    pub fn will_answer(&self, mobile: &str, words: &[&str]) {
+        self.place(self.answers_file(mobile), &words.join("\n"));
+    }
+
+    /// Where these words are read; it goes with the last of them.
+    pub fn answers_file(&self, mobile: &str) -> PathBuf {
+        self.dir.join(&format!("answers-{}", digits(mobile)))
+    }
+
+    /// By rename, so that it is there whole or not at all.
+    fn place(&self, file: PathBuf, text: &str) {
+        let unfinished = file.with_extension("new");
+        write_file(&unfinished, text, 0o600);
+        fs::rename(unfinished, file).expect("a file in its folder");
+    }
+
+    /// The last parts of the paths of all requests about this mobile, in order: `biometric-auth-request` …
+    pub fn operations(&self, mobile: &str) -> Vec<String> {
+        let requests = self.requests();
+        let theirs = requests
+            .iter()
+            .filter(|request| request["body"]["mobile"] == mobile);
+        let paths = theirs.filter_map(|request| request["path"].as_str());
+        paths
+            .filter_map(|path| path.rsplit('/').next().map(str::to_owned))
+            .collect()
+    }
+
     /// Its process, for stopping and continuing it.
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -107,6 +153,10 @@ impl StandIn {
         let parse = |line| serde_json::from_str(line).expect("one JSON value a line");
         text.lines().map(parse).collect()
     }
+}
+
+fn digits(mobile: &str) -> String {
+    mobile.chars().filter(char::is_ascii_digit).collect()
 }
 
 impl Drop for StandIn {
