@@ -135,9 +135,9 @@ ivalt_settings() {
         "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
 }
 
-# Has an Enter ask for a request on the phone; further lines go below [push]. Whatever held requests back is forgotten.
+# Has an Enter ask for a request on the phone; what held requests back is forgotten.
 allow_push() {
-    printf '%s\n' '[push]' 'enabled = true' 'accept_unbound_approvals = true' 'url = "https://api.ivalt.test"' "$@" \
+    printf '%s\n' '[push]' 'enabled = true' 'accept_unbound_approvals = true' 'url = "https://api.ivalt.test"' \
         >>/etc/ivalt/ivalt.toml
     rm -rf /run/ivalt
 }

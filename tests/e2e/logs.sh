@@ -93,7 +93,8 @@ recovery_codes_used() {
 
 # The lock is that of the mobile's last nine digits; `approved` before a request is an approval of an earlier one.
 requests_on_the_phone() {
-    allow_push 'wait_seconds = 10'
+    allow_push
+    echo 'wait_seconds = 10' >>/etc/ivalt/ivalt.toml
     logs_in 'outcome=allow reason=push-approved' alice '<Enter>' '<approve> <Enter>'
     exec {lock}>>/run/ivalt/push/283974746
     flock "$lock"
