@@ -121,7 +121,7 @@ ssh_key_alone() {
 
 ssh_push_approved() {
     step 'ssh with Enter, and a tap on the phone, gets a shell'
-    answers '' '<Enter>' '<approve> <Enter>'
+    answers '' '<Enter>' '<approve-once> <Enter>'
     run_as visitor ssh -i visitor.key alice@localhost whoami
     expect_let_in alice
     expect_log allow push-approved sshd alice

@@ -95,7 +95,7 @@ recovery_codes_used() {
 requests_on_the_phone() {
     allow_push
     echo 'wait_seconds = 10' >>/etc/ivalt/ivalt.toml
-    logs_in 'outcome=allow reason=push-approved' alice '<Enter>' '<approve> <Enter>'
+    logs_in 'outcome=allow reason=push-approved' alice '<Enter>' '<approve-once> <Enter>'
     exec {lock}>>/run/ivalt/push/283974746
     flock "$lock"
     denied push-busy alice '<Enter>'
