@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::path::Path;
 use std::time::SystemTime;
 
 use crate::api::{Answer, Client, Exchange};
@@ -12,6 +13,7 @@ use crate::denial::Denial;
 use crate::log_line::Origin;
 use crate::only_after::has_proof;
 use crate::problem::{Problem, reason};
+use crate::push::{Answered, PushLogin, is_meant_by_enter};
 use crate::recovery::code::{self, Code};
 use crate::recovery::store::Use;
 use crate::recovery::{NotTaken, take};
@@ -19,7 +21,7 @@ use crate::report::Report;
 use crate::secret::Secret;
 use crate::settings::{Method, Settings, Tolerance};
 use crate::sys::{Account, Platform};
-use crate::token::Tokens;
+use crate::token::{Tokens, Typed};
 use crate::trusted_file::Trust;
 use crate::users::{self, Entry, Mobile};
 
@@ -32,9 +34,11 @@ pub struct Context<'a> {
     pub platform: Platform,
     /// The account that the password database has for a name.
     pub account: fn(&[u8]) -> io::Result<Option<Account>>,
-    /// Only for logins: recovery codes are taken, and this is whom the record of a used one names. `None` where they are
-    /// refused unused.
-    pub takes_codes_for: Option<&'a Origin>,
+    /// Only for logins: recovery codes are taken, requests go to phones, and this is whom the records of both name.
+    /// `None` where codes are refused unused and nothing is sent to a phone.
+    pub login: Option<&'a Origin>,
+    /// Where the locks of the phones are, [`crate::push::DIRECTORY`].
+    pub push_directory: &'a Path,
 }
 
 /// Decides one call and leaves all there is to say about it in `report`. The user is told of a denial.
@@ -71,7 +75,9 @@ fn decide(
     let settings = Settings::load(&arguments.config, context.trust)?;
     refuse_contradiction(&settings, &arguments)?;
     let client = Client::new(&settings.api, context.trust, context.platform)?;
-    let tokens = Tokens::new(arguments.first_pass, &settings, application.password()?);
+    let push = is_meant_by_enter(&settings, arguments.first_pass, context.login);
+    let password = application.password()?;
+    let tokens = Tokens::new(arguments.first_pass, &settings, push, password);
     let mut call = Call {
         settings: &settings,
         context,
@@ -105,17 +111,18 @@ fn refuse_contradiction(settings: &Settings, arguments: &Arguments) -> Result<()
 }
 
 /// What the steps of one call share.
-struct Call<'a> {
-    settings: &'a Settings,
-    context: Context<'a>,
-    client: Client,
-    tokens: Tokens<'a>,
-    debug: Debug,
-    report: &'a mut Report,
+pub(crate) struct Call<'a> {
+    pub settings: &'a Settings,
+    pub context: Context<'a>,
+    pub client: Client,
+    pub tokens: Tokens<'a>,
+    pub debug: Debug,
+    pub report: &'a mut Report,
 }
 
 impl Call<'_> {
-    fn find_user(&mut self, application: &mut dyn Application) -> Result<Entry, Denial> {
+    /// The entry of the user of now.
+    pub fn find_user(&mut self, application: &mut dyn Application) -> Result<Entry, Denial> {
         self.report.user = application.user()?;
         // Should the look-up fail, nothing of another user's is left.
         self.report.mobile.clear();
@@ -218,9 +225,26 @@ impl Call<'_> {
         if self.settings.api.preconnect && self.tokens.will_ask() && self.mobile(entry).is_ok() {
             self.client.preconnect();
         }
-        let mut token = self.tokens.next(application)?;
+        let typed = self.tokens.next(application)?;
         self.report.steps.clear();
         self.report.attempts += 1;
+        let token = match typed {
+            Typed::Text(token) => token,
+            Typed::Enter => match PushLogin::begin(self, application, entry)?.wait(application)? {
+                Answered::Approved(proof) => return Ok(proof),
+                Answered::Typed(token) => token,
+            },
+        };
+        self.judge(token, application, entry)
+    }
+
+    /// An answer that is no request for the phone.
+    fn judge(
+        &mut self,
+        mut token: Secret,
+        application: &mut dyn Application,
+        entry: &mut Entry,
+    ) -> Result<Proof, Denial> {
         let code = self.tokens.read_code(&token);
         let mut face = match self.settings.token.method {
             Method::TokenAndFace if code == code::Answer::Other => {
@@ -263,7 +287,7 @@ impl Call<'_> {
             return Err(self.not_enrolled());
         }
         self.mobile(&entry)?;
-        let Some(origin) = self.context.takes_codes_for else {
+        let Some(origin) = self.context.login else {
             let cause = "recovery codes are taken in logins alone; not spent".to_owned();
             return Err(Denial(Refusal::CodeNotTakenHere, cause));
         };
@@ -281,6 +305,16 @@ impl Call<'_> {
         self.report.code_detail = format!("code {}{left}", taken.number);
         application.inform(&format!("Recovery code {} accepted{left}.", taken.number));
         Ok(taken.proof)
+    }
+
+    /// The mobile of a user whose phone may be sent a request.
+    pub fn reachable(&self, entry: &Entry) -> Result<Mobile, Denial> {
+        if *entry == Entry::Absent {
+            return Err(self.not_enrolled());
+        }
+        let mobile = self.mobile(entry)?;
+        self.tokens.check_password()?;
+        Ok(mobile.clone())
     }
 
     fn mobile<'e>(&self, entry: &'e Entry) -> Result<&'e Mobile, Denial> {
@@ -386,9 +420,12 @@ mod tests {
             platform: Platform {
                 look_up: |_, _, _| panic!("no name is looked up for an invalid handle"),
                 spawn: |_| panic!("no thread is started for an invalid handle"),
+                pause: |_| panic!("nobody waits for an invalid handle"),
+                boot_clock: || panic!("nothing is counted for an invalid handle"),
             },
             account: |_| panic!("no name is looked up for an invalid handle"),
-            takes_codes_for: None,
+            login: None,
+            push_directory: Path::new("/nonexistent"),
         };
         authenticate(&[&word], &mut Broken, context, &mut report);
         assert_eq!(

@@ -8,6 +8,12 @@ use crate::secret::Secret;
 
 /// The second question of `token+face`; the first is `token.prompt`.
 pub(crate) const FACE_PROMPT: &str = "iVALT face token: ";
+/// The first question where Enter sends a request to the phone, unless `token.prompt` was changed.
+pub(crate) const PUSH_PROMPT: &str = "iVALT token, or Enter for a request on your phone: ";
+/// The question while the request is on the phone.
+pub(crate) const APPROVE_PROMPT: &str = "Approve the request on your phone, then press Enter: ";
+/// What it begins with where there was no approval yet.
+pub(crate) const NOT_YET: &str = "Not approved yet. ";
 
 /// Whether what is typed is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +113,21 @@ pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
             Some(factor) => return Some(format!("iVALT refused the token: {factor}.")),
             None => "iVALT refused the token.",
         },
+        Refusal::PushDenied => match refused_factor(code, detail) {
+            Some(factor) => return Some(format!("The request was denied: {factor}.")),
+            None => "The request was denied.",
+        },
+        Refusal::PushUnanswered => "Nobody approved the request in time.",
+        Refusal::PushBusy => {
+            "Another login is waiting for an answer on this phone. If it is not yours, deny it there and tell your \
+             administrator."
+        }
+        Refusal::PushLimited => {
+            "Requests to this phone are held back for now; a token or a recovery code still works."
+        }
+        Refusal::PushStale => {
+            "An earlier request was still open on the phone; wait five minutes, approve nothing, and try again."
+        }
         // Another sentence would tell a stranger that sshd denies this account.
         Refusal::DummyOfSshd => "iVALT refused the token.",
         Refusal::RootBarredBySshd => {
@@ -122,7 +143,7 @@ pub fn sentence(refusal: Refusal, code: &str, detail: &str) -> Option<String> {
         Refusal::NotEnrolled | Refusal::Disabled | Refusal::BadEntry => {
             "iVALT is not set up for this account."
         }
-        Refusal::Unavailable => "iVALT cannot be reached.",
+        Refusal::Unavailable | Refusal::PushUnavailable => "iVALT cannot be reached.",
         Refusal::ApiKeyRefused | Refusal::Misconfigured | Refusal::Internal => {
             "iVALT is not set up correctly on this system; please tell its administrator."
         }

@@ -21,6 +21,7 @@ pub struct Proof(Kind);
 enum Kind {
     Token,
     RecoveryCode,
+    PushApproval,
 }
 
 impl Proof {
@@ -32,6 +33,11 @@ impl Proof {
     /// Of an unused recovery code of this user, which nobody can use any more.
     pub(crate) fn of_recovery_code() -> Self {
         Self(Kind::RecoveryCode)
+    }
+
+    /// Of an approval on this user's phone, after a request of this login alone was pending there.
+    pub(crate) fn of_push_approval() -> Self {
+        Self(Kind::PushApproval)
     }
 
     /// Whether it is one that iVALT knows nothing of.
@@ -83,6 +89,18 @@ pub enum Refusal {
     CodeTriesExhausted,
     /// A recovery code where none are taken, which leaves it unused; the same reason in the log.
     CodeNotTakenHere,
+    /// The request was refused on the phone, or by place or hours.
+    PushDenied,
+    /// Nobody approved the request in time.
+    PushUnanswered,
+    /// Another login on this host waits for an answer on this phone.
+    PushBusy,
+    /// Requests to this phone are held back: earlier ones were not approved.
+    PushLimited,
+    /// An approval that cannot be of this login's request.
+    PushStale,
+    /// As `Unavailable`, of a request to the phone: no policy tolerates it; the same reason in the log.
+    PushUnavailable,
     /// iVALT refused this host's API key.
     ApiKeyRefused,
     /// iVALT could not be asked, or did not answer in its own format.
@@ -95,9 +113,10 @@ pub enum Refusal {
 
 /// Every decision there is, for the tests that hold documents and code together.
 #[cfg(feature = "testing")]
-pub const DECISIONS: [Decision; 22] = [
+pub const DECISIONS: [Decision; 29] = [
     Decision::Allow(Proof(Kind::Token)),
     Decision::Allow(Proof(Kind::RecoveryCode)),
+    Decision::Allow(Proof(Kind::PushApproval)),
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
     Decision::Deny(Refusal::NotEnrolled),
@@ -114,6 +133,12 @@ pub const DECISIONS: [Decision; 22] = [
     Decision::Deny(Refusal::CodeRefused),
     Decision::Deny(Refusal::CodeTriesExhausted),
     Decision::Deny(Refusal::CodeNotTakenHere),
+    Decision::Deny(Refusal::PushDenied),
+    Decision::Deny(Refusal::PushUnanswered),
+    Decision::Deny(Refusal::PushBusy),
+    Decision::Deny(Refusal::PushLimited),
+    Decision::Deny(Refusal::PushStale),
+    Decision::Deny(Refusal::PushUnavailable),
     Decision::Deny(Refusal::ApiKeyRefused),
     Decision::Deny(Refusal::Unavailable),
     Decision::Deny(Refusal::Misconfigured),
@@ -137,6 +162,7 @@ impl Decision {
         match self {
             Self::Allow(Proof(Kind::Token)) => "verified",
             Self::Allow(Proof(Kind::RecoveryCode)) => "recovery-code",
+            Self::Allow(Proof(Kind::PushApproval)) => "push-approved",
             Self::Ignore(Tolerated::Unenrolled) => "unenrolled",
             Self::Ignore(Tolerated::Unavailable) => "unavailable",
             Self::Deny(refusal) => refusal.reason(),
@@ -170,8 +196,13 @@ impl Refusal {
             Self::CodeRefused | Self::CodeTriesExhausted | Self::CodeNotTakenHere => {
                 "recovery-code-refused"
             }
+            Self::PushDenied => "push-denied",
+            Self::PushUnanswered => "push-unanswered",
+            Self::PushBusy => "push-busy",
+            Self::PushLimited => "push-limited",
+            Self::PushStale => "push-stale",
             Self::ApiKeyRefused => "api-key-refused",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable | Self::PushUnavailable => "unavailable",
             Self::Misconfigured => "misconfigured",
             Self::Internal => "internal",
         }

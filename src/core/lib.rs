@@ -8,6 +8,7 @@
 //! | [`authenticate`] | one call, from its beginning to its decision: read this first |
 //! | `token` | where tokens come from, and which answers are worth sending |
 //! | `denial` | the only place where errors become reasons |
+//! | [`push`] | logins that are approved on the phone: their steps, and what is known of a phone |
 //! | [`recovery`] | one-time recovery codes: what they look like, where they are kept, how one is used up |
 //! | [`log_line`] | the one log line |
 //! | [`report`] | what a call leaves for the log |
@@ -23,7 +24,7 @@
 //! | [`problem`] | what is wrong with a file, as data |
 //! | [`decision`] | the outcome and its reason, nothing else |
 //! | [`secret`] | bytes that redact and wipe themselves |
-//! | [`sys`] | what std has no safe function for: name look-up, threads, poll, memory, accounts; the only `unsafe` here |
+//! | [`sys`] | what std has no safe function for: name look-up, threads, poll, locks, clocks, memory, accounts; the only `unsafe` here |
 #![deny(unsafe_code)]
 #![deny(
     clippy::print_stdout,
@@ -53,6 +54,7 @@ mod denial;
 pub mod log_line;
 pub mod only_after;
 pub mod problem;
+pub mod push;
 pub mod recovery;
 pub mod report;
 pub mod secret;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{Answer, Exchange};
+use crate::api::{Answer, ApiError, Exchange, PushAnswer, PushExchange};
 use crate::arguments::{Debug, Delay};
 use crate::decision::{Decision, Refusal};
 
@@ -66,6 +66,21 @@ impl Report {
                 | Answer::ApiKeyRefused(error)
                 | Answer::Unusable(_, error) => (error.code.clone(), error.detail.clone()),
             };
+        }
+        if debug == Debug::On {
+            self.steps = exchange.steps;
+        }
+        exchange.answer
+    }
+
+    /// The same of a request to the phone.
+    pub(crate) fn record_push(&mut self, exchange: PushExchange, debug: Debug) -> PushAnswer {
+        self.elapsed += exchange.elapsed;
+        if exchange.http.is_some() {
+            self.http = exchange.http;
+            let none = ApiError::default();
+            let error = exchange.answer.error().unwrap_or(&none);
+            (self.code, self.detail) = (error.code.clone(), error.detail.clone());
         }
         if debug == Debug::On {
             self.steps = exchange.steps;

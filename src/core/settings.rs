@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer as TomlDeserializer};
 use ureq::http::Uri;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What gets in without iVALT.
     pub recovery: Recovery,
+    /// Logins that are approved on the phone.
+    pub push: Push,
 }
 
 /// `[api]`
@@ -123,6 +125,34 @@ pub struct Recovery {
     pub directory: PathBuf,
 }
 
+/// `[push]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Whether Enter at the prompt sends a request to the phone. Then the next two are as they must be.
+    pub enabled: bool,
+    /// The administrator knows that iVALT ties no approval to a login.
+    pub accept_unbound_approvals: bool,
+    /// Base URL without a slash at the end; `https` only.
+    pub url: Option<String>,
+    /// How approvals are asked for.
+    pub dialect: Dialect,
+    /// The values of `PAM_SERVICE` for which it is.
+    pub services: Vec<String>,
+    /// `wait_seconds`: how long after the request an approval counts.
+    pub wait: Number<10, 110>,
+    /// How many requests of the last hour may be unanswered, for a mobile.
+    pub max_unanswered: Number<1, 60>,
+}
+
+/// `push.dialect`: the operation that says whether the request was approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `biometric-geo-fence-auth-results`
+    GeoFenceResults,
+    /// `biometric-auth-result`
+    AuthResult,
+}
+
 /// `token.method`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -160,6 +190,9 @@ pub enum Tolerance {
     /// The module answers `PAM_IGNORE`.
     Ignore,
 }
+
+/// Of `token.prompt`. Where Enter sends a request to the phone, whoever has not changed it is told so.
+pub const DEFAULT_PROMPT: &str = "iVALT token: ";
 
 /// A whole number within bounds, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -265,6 +298,22 @@ struct Document {
     token: Token,
     policy: Policy,
     recovery: Recovery,
+    push: RawPush,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+struct RawPush {
+    enabled: Spanned<bool>,
+    accept_unbound_approvals: Spanned<bool>,
+    #[serde(deserialize_with = "some_url")]
+    url: Option<String>,
+    #[serde(deserialize_with = "dialect")]
+    dialect: Dialect,
+    #[serde(deserialize_with = "services")]
+    services: Vec<String>,
+    wait_seconds: Number<10, 110>,
+    max_unanswered: Number<1, 60>,
 }
 
 #[derive(serde::Deserialize)]
@@ -294,6 +343,21 @@ impl Default for Document {
             token: Token::default(),
             policy: Policy::default(),
             recovery: Recovery::default(),
+            push: RawPush::default(),
+        }
+    }
+}
+
+impl Default for RawPush {
+    fn default() -> Self {
+        Self {
+            enabled: Spanned::new(0..0, false),
+            accept_unbound_approvals: Spanned::new(0..0, false),
+            url: None,
+            dialect: Dialect::GeoFenceResults,
+            services: vec!["sshd".into()],
+            wait_seconds: Number(60),
+            max_unanswered: Number(3),
         }
     }
 }
@@ -318,7 +382,7 @@ impl Default for Token {
     fn default() -> Self {
         Self {
             method: Method::Token,
-            prompt: "iVALT token: ".into(),
+            prompt: DEFAULT_PROMPT.into(),
             echo: true,
             attempts: Number(3),
             min_length: Spanned::new(0..0, Number(1)),
@@ -421,15 +485,63 @@ impl SettingsText<'_> {
             token,
             policy,
             recovery,
+            push,
         } = document;
         self.lengths(&token)?;
+        let push = self.push(push, token.method)?;
         Ok(Settings {
             users_file,
             api: self.api(api, read)?,
             token,
             policy,
             recovery,
+            push,
         })
+    }
+
+    /// Where it is not enabled, anything may be missing.
+    fn push(&self, raw: RawPush, method: Method) -> Result<Push, Problem> {
+        let enabled_at = raw.enabled.span();
+        let push = Push {
+            enabled: raw.enabled.into_inner(),
+            accept_unbound_approvals: *raw.accept_unbound_approvals.get_ref(),
+            url: raw.url,
+            dialect: raw.dialect,
+            services: raw.services,
+            wait: raw.wait_seconds,
+            max_unanswered: raw.max_unanswered,
+        };
+        if !push.enabled {
+            return Ok(push);
+        }
+        if !push.accept_unbound_approvals {
+            return Err(self.unbound(&raw.accept_unbound_approvals, &enabled_at));
+        }
+        if push.url.is_none() {
+            let what = "is missing: push.enabled needs it, and it is never derived from api.url";
+            let problem = self.at(&enabled_at, "push.url", what);
+            return Err(problem.fix("set url = \"https://api.ivalt.com\" under [push]"));
+        }
+        match method {
+            Method::Token => Ok(push),
+            Method::TokenAndFace => {
+                let what =
+                    "requires token.method = \"token\": no face token comes with an approval";
+                Err(self.at(&enabled_at, "push.enabled", what))
+            }
+        }
+    }
+
+    fn unbound(&self, accept: &Spanned<bool>, enabled_at: &Range<usize>) -> Problem {
+        let at = if accept.span().is_empty() {
+            enabled_at
+        } else {
+            &accept.span()
+        };
+        let what = "must be true where push.enabled is: iVALT ties no approval to a login, so a tap on the phone \
+            may let in whoever else logs in at the same moment";
+        let problem = self.at(at, "push.accept_unbound_approvals", what);
+        problem.fix("see PUSH in ivalt.toml(5) before you set it")
     }
 
     fn lengths(&self, token: &Token) -> Result<(), Problem> {
@@ -618,6 +730,10 @@ fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, 
     })
 }
 
+fn some_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    url(deserializer).map(Some)
+}
+
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "a URL that begins with https:// and has no credentials, query or fragment";
     let check = |text: &str| {
@@ -726,6 +842,56 @@ fn mobile_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MobileFor
     })
 }
 
+fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dialect, D::Error> {
+    let check = |text: &str| match text {
+        "geo-fence-results" => Some(Dialect::GeoFenceResults),
+        "auth-result" => Some(Dialect::AuthResult),
+        _ => None,
+    };
+    deserializer.deserialize_str(TextVisitor {
+        expected: r#""geo-fence-results" or "auth-result""#,
+        check,
+    })
+}
+
+fn services<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_seq(ServicesVisitor)
+}
+
+struct ServicesVisitor;
+
+impl<'de> Visitor<'de> for ServicesVisitor {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of services' names, like [\"sshd\"]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut services = Vec::new();
+        while let Some(ServiceName(name)) = list.next_element()? {
+            services.push(name);
+        }
+        Ok(services)
+    }
+}
+
+/// As libpam gives it to modules: in lower case, which it makes of any other (pam_start(3)).
+struct ServiceName(String);
+
+impl<'de> Deserialize<'de> for ServiceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let check = |text: &str| {
+            let plain = !text.is_empty() && !text.contains(char::is_control);
+            plain.then(|| Self(text.to_ascii_lowercase()))
+        };
+        deserializer.deserialize_str(TextVisitor {
+            expected: "a list of services' names, like [\"sshd\"]",
+            check,
+        })
+    }
+}
+
 fn tolerance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tolerance, D::Error> {
     let check = |text: &str| match text {
         "deny" => Some(Tolerance::Deny),
@@ -801,6 +967,75 @@ mod tests {
             (recovery.codes, recovery.directory.as_path()),
             (false, Path::new("/var/lib/ivalt/recovery"))
         );
+        let defaults = Push {
+            enabled: false,
+            accept_unbound_approvals: false,
+            url: None,
+            dialect: Dialect::GeoFenceResults,
+            services: vec!["sshd".to_owned()],
+            wait: Number(60),
+            max_unanswered: Number(3),
+        };
+        assert_eq!(settings.push, defaults);
+    }
+
+    #[test]
+    fn every_setting_of_push_is_wired() {
+        let text = r#"[push]
+            enabled = true
+            accept_unbound_approvals = true
+            url = "https://push.ivalt.test/"
+            dialect = "auth-result"
+            services = ["sshd", "Cockpit"]
+            wait_seconds = 110
+            max_unanswered = 60
+            [api]
+            key = "k""#;
+        let expected = Push {
+            enabled: true,
+            accept_unbound_approvals: true,
+            url: Some("https://push.ivalt.test".to_owned()),
+            dialect: Dialect::AuthResult,
+            services: vec!["sshd".to_owned(), "cockpit".to_owned()],
+            wait: Number(110),
+            max_unanswered: Number(60),
+        };
+        assert_eq!(settings(text).unwrap().push, expected);
+    }
+
+    /// Nobody turns it on without having read what it means, and none of it is needed where it is off.
+    #[test]
+    fn push_is_enabled_by_hand_and_as_a_whole() {
+        const UNBOUND: &str = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval \
+            to a login, so a tap on the phone may let in whoever else logs in at the same moment; \
+            see PUSH in ivalt.toml(5) before you set it";
+        const URL: &str = "push.url: is missing: push.enabled needs it, and it is never derived from api.url; \
+            set url = \"https://api.ivalt.com\" under [push]";
+        const FACE: &str =
+            "push.enabled: requires token.method = \"token\": no face token comes with an approval";
+        let (accept, url) = ("accept_unbound_approvals = true", "url = \"https://h\"");
+        for (lines, expected) in [
+            ("enabled = true".to_owned(), format!(":4: {UNBOUND}")),
+            (
+                format!("{url}\nenabled = true\naccept_unbound_approvals = false"),
+                format!(":6: {UNBOUND}"),
+            ),
+            (format!("{accept}\nenabled = true"), format!(":5: {URL}")),
+            (
+                format!("enabled = true\n{accept}\n{url}\n[token]\nmethod = \"token+face\""),
+                format!(":4: {FACE}"),
+            ),
+        ] {
+            assert_eq!(refusal(&with("push", &lines)), expected, "{lines}");
+        }
+        for lines in [
+            "enabled = false\n[token]\nmethod = \"token+face\"".to_owned(),
+            accept.to_owned(),
+            url.to_owned(),
+            format!("enabled = true\n{accept}\n{url}\nservices = []"),
+        ] {
+            assert!(settings(&with("push", &lines)).is_ok(), "{lines}");
+        }
     }
 
     #[test]
@@ -907,7 +1142,7 @@ mod tests {
             (
                 "",
                 "user_file = \"/x\"",
-                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`",
+                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
             (
                 "",
@@ -1139,10 +1374,96 @@ mod tests {
                 "code = true",
                 ":4: recovery.code: unknown setting; expected `codes` or `directory`",
             ),
+            ("push", "enabled = 1", ":4: push.enabled: must be a boolean"),
+            (
+                "push",
+                "enabled = \"true\"",
+                ":4: push.enabled: must be a boolean",
+            ),
+            (
+                "push",
+                "accept_unbound_approvals = \"yes\"",
+                ":4: push.accept_unbound_approvals: must be a boolean",
+            ),
+            (
+                "push",
+                "url = \"http://api.ivalt.com\"",
+                ":4: push.url: must be a URL that begins with https:// and has no credentials, query or fragment",
+            ),
+            (
+                "push",
+                "url = \"https://h/?x\"",
+                ":4: push.url: must be a URL that begins with https:// and has no credentials, query or fragment",
+            ),
+            (
+                "push",
+                "url = \"https://1.2.3\"",
+                ":4: push.url: must be a URL whose host is a DNS name or an IP address",
+            ),
+            (
+                "push",
+                "dialect = \"geo\"",
+                ":4: push.dialect: must be \"geo-fence-results\" or \"auth-result\"",
+            ),
+            (
+                "push",
+                "dialect = 1",
+                ":4: push.dialect: must be \"geo-fence-results\" or \"auth-result\"",
+            ),
+            (
+                "push",
+                "services = \"sshd\"",
+                ":4: push.services: must be a list of services' names, like [\"sshd\"]",
+            ),
+            (
+                "push",
+                "services = [1]",
+                ":4: push.services: must be a list of services' names, like [\"sshd\"]",
+            ),
+            (
+                "push",
+                "services = [\"\"]",
+                ":4: push.services: must be a list of services' names, like [\"sshd\"]",
+            ),
+            (
+                "push",
+                "services = [\"a\\u0000\"]",
+                ":4: push.services: must be a list of services' names, like [\"sshd\"]",
+            ),
+            (
+                "push",
+                "wait_seconds = 9",
+                ":4: push.wait_seconds: must be a whole number from 10 to 110",
+            ),
+            (
+                "push",
+                "wait_seconds = 111",
+                ":4: push.wait_seconds: must be a whole number from 10 to 110",
+            ),
+            (
+                "push",
+                "wait_seconds = 1.5",
+                ":4: push.wait_seconds: must be a whole number from 10 to 110",
+            ),
+            (
+                "push",
+                "max_unanswered = 0",
+                ":4: push.max_unanswered: must be a whole number from 1 to 60",
+            ),
+            (
+                "push",
+                "max_unanswered = 61",
+                ":4: push.max_unanswered: must be a whole number from 1 to 60",
+            ),
+            (
+                "push",
+                "wait = 60",
+                ":4: push.wait: unknown setting; expected one of `enabled`, `accept_unbound_approvals`, `url`, `dialect`, `services`, `wait_seconds`, `max_unanswered`",
+            ),
             (
                 "polices",
                 "x = 1",
-                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`",
+                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
         ] {
             let error = refusal(&with(section, lines));

@@ -3,18 +3,28 @@
 use std::ops::RangeInclusive;
 
 use crate::arguments::FirstPass;
-use crate::conversation::{Conversation, Echo, FACE_PROMPT};
+use crate::conversation::{Conversation, Echo, FACE_PROMPT, PUSH_PROMPT};
 use crate::decision::Refusal;
 use crate::denial::Denial;
 use crate::recovery::code;
 use crate::secret::Secret;
-use crate::settings::{Charset, Settings};
+use crate::settings::{Charset, DEFAULT_PROMPT, Settings};
 use crate::user_name::folded;
+
+/// What was given at a prompt.
+pub(crate) enum Typed {
+    /// Nothing but the end of a line.
+    Enter,
+    /// As it was given, never empty.
+    Text(Secret),
+}
 
 /// The tokens of one call.
 pub(crate) struct Tokens<'a> {
     settings: &'a Settings,
     first_pass: FirstPass,
+    /// Whether an empty answer at the first prompt is one.
+    enter_is_push: bool,
     /// `PAM_AUTHTOK`
     password: Option<Secret>,
     /// `PAM_AUTHTOK`, while it is to be the first token.
@@ -26,7 +36,12 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    pub fn new(first_pass: FirstPass, settings: &'a Settings, password: Option<Secret>) -> Self {
+    pub fn new(
+        first_pass: FirstPass,
+        settings: &'a Settings,
+        enter_is_push: bool,
+        password: Option<Secret>,
+    ) -> Self {
         let first = password
             .as_ref()
             .map(Secret::trimmed)
@@ -34,6 +49,7 @@ impl<'a> Tokens<'a> {
         Self {
             settings,
             first_pass,
+            enter_is_push,
             password,
             first: first.filter(|_| first_pass != FirstPass::Never),
             prompts_left: if first_pass == FirstPass::Use {
@@ -51,10 +67,10 @@ impl<'a> Tokens<'a> {
         self.prompts_left > 0 && self.first.is_none()
     }
 
-    /// The next answer as it was given, never an empty one.
-    pub fn next(&mut self, user: &mut (impl Conversation + ?Sized)) -> Result<Secret, Denial> {
+    /// The next answer: Enter only where that is one.
+    pub fn next(&mut self, user: &mut (impl Conversation + ?Sized)) -> Result<Typed, Denial> {
         if let Some(first) = self.first.take() {
-            return Ok(first);
+            return Ok(Typed::Text(first));
         }
         if self.prompts_left == 0 {
             return Err(Denial(
@@ -65,25 +81,45 @@ impl<'a> Tokens<'a> {
         self.prompts_left -= 1;
         let sentence = self.before_prompt.take();
         let sentence = sentence.map(|sentence| sentence + " ").unwrap_or_default();
-        self.ask(user, &format!("{sentence}{}", self.settings.token.prompt))
+        match self.ask(user, &format!("{sentence}{}", self.prompt()))? {
+            Typed::Enter if !self.enter_is_push => Err(empty_answer()),
+            typed => Ok(typed),
+        }
+    }
+
+    fn prompt(&self) -> &str {
+        let own = self.settings.token.prompt.as_str();
+        if self.enter_is_push && own == DEFAULT_PROMPT {
+            PUSH_PROMPT
+        } else {
+            own
+        }
     }
 
     /// The second answer of `token+face`.
     pub fn face(&self, user: &mut (impl Conversation + ?Sized)) -> Result<Secret, Denial> {
-        self.ask(user, FACE_PROMPT)
+        match self.ask(user, FACE_PROMPT)? {
+            Typed::Enter => Err(empty_answer()),
+            Typed::Text(face) => Ok(face),
+        }
     }
 
-    fn ask(&self, user: &mut (impl Conversation + ?Sized), prompt: &str) -> Result<Secret, Denial> {
+    /// One prompt, whatever it asks for.
+    pub fn ask(
+        &self,
+        user: &mut (impl Conversation + ?Sized),
+        prompt: &str,
+    ) -> Result<Typed, Denial> {
         let echo = if self.settings.token.echo {
             Echo::On
         } else {
             Echo::Off
         };
         let answer = user.ask(prompt, echo)?;
-        if answer.trimmed().is_empty() {
-            return Err(Denial(Refusal::Unanswered, "empty answer".to_owned()));
-        }
-        Ok(answer)
+        Ok(match answer.trimmed().is_empty() {
+            true => Typed::Enter,
+            false => Typed::Text(answer),
+        })
     }
 
     /// What the answer is by its form. Where no recovery codes are accepted, none has that form.
@@ -128,12 +164,7 @@ impl<'a> Tokens<'a> {
 
     /// Refuses what the user has not given as a token or a code, and takes off the white space around it.
     pub fn check_answer(&self, answer: &mut Secret, user: &[u8]) -> Result<(), Denial> {
-        if is_dummy_of_sshd(answer.as_bytes()) {
-            return Err(Denial(
-                Refusal::DummyOfSshd,
-                "sshd sent its dummy password; it has already denied this login".to_owned(),
-            ));
-        }
+        refuse_dummy(answer)?;
         if self.is_password(answer) {
             return Err(Refusal::PasswordAsToken.into());
         }
@@ -142,6 +173,12 @@ impl<'a> Tokens<'a> {
             return Err(Denial(Refusal::MalformedToken, USER_NAME.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether sshd has denied this login already, as far as the answer to an earlier module tells: the dummy for an
+    /// Enter is empty.
+    pub fn check_password(&self) -> Result<(), Denial> {
+        self.password.as_ref().map_or(Ok(()), refuse_dummy)
     }
 
     fn is_password(&self, answer: &Secret) -> bool {
@@ -165,6 +202,11 @@ impl<'a> Tokens<'a> {
         self.prompts_left > 0 && again.contains(&refusal)
     }
 
+    /// There is no other prompt after this one.
+    pub fn ask_no_more(&mut self) {
+        self.prompts_left = 0;
+    }
+
     /// What the next prompt begins with.
     pub fn begin_prompt_with(&mut self, sentence: Option<String>) {
         self.before_prompt = sentence;
@@ -179,6 +221,10 @@ impl<'a> Tokens<'a> {
             other => other,
         }
     }
+}
+
+fn empty_answer() -> Denial {
+    Denial(Refusal::Unanswered, "empty answer".to_owned())
 }
 
 /// Services without a dialogue show no prompt and answer a visible one with the name they were given: OpenVPN's plugin,
@@ -219,6 +265,16 @@ impl TokenFormat {
         }
         Ok(())
     }
+}
+
+fn refuse_dummy(answer: &Secret) -> Result<(), Denial> {
+    if is_dummy_of_sshd(answer.as_bytes()) {
+        return Err(Denial(
+            Refusal::DummyOfSshd,
+            "sshd sent its dummy password; it has already denied this login".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// What sshd answers for a login that it has already denied: this text, as often as the real answer was long

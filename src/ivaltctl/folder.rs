@@ -203,6 +203,14 @@ impl Folder {
         self.sync_changed()
     }
 
+    /// Whether a change in it can be made to outlast a power cut.
+    ///
+    /// # Errors
+    /// As fsync(2); `EINVAL` where the file system cannot sync folders, as CIFS.
+    pub fn require_syncable(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
     /// Makes a folder in it, with this mode whatever the umask; nothing where there is something of that name.
     ///
     /// # Errors
@@ -328,7 +336,13 @@ impl std::fmt::Display for NotSynced {
 
 /// Whether what [`Folder`] was to change is changed, in spite of this error.
 pub fn is_changed(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<NotSynced>())
+    unsynced(error).is_some()
+}
+
+/// Why what [`Folder`] has changed is not surely on the disk, where that is all that failed.
+pub fn unsynced(error: &io::Error) -> Option<&str> {
+    let NotSynced(why) = error.get_ref()?.downcast_ref()?;
+    Some(why)
 }
 
 /// A name that leads nowhere else.
@@ -417,6 +431,8 @@ mod tests {
         let unable = Folder::from(File::open("/dev/null").unwrap());
         assert!(unable.sync_changed().is_ok());
         assert!(unable.sync(OsStr::new("sudo")).is_ok());
+        let unable = unable.require_syncable().unwrap_err();
+        assert_eq!(unable.kind(), ErrorKind::InvalidInput);
         let failed = not_synced(&Errno::IO.into());
         assert!(is_changed(&failed));
         assert!(!is_changed(&Errno::IO.into()));

@@ -15,6 +15,7 @@ use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::authenticate::{Context, authenticate};
 use ivalt_core::decision::Decision;
 use ivalt_core::log_line::{self, Origin};
+use ivalt_core::push;
 use ivalt_core::report::Report;
 use ivalt_core::sys;
 
@@ -44,7 +45,8 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<Exit, Refused> {
         trust: trust(),
         platform: sys::platform(),
         account: sys::account,
-        takes_codes_for: None,
+        login: None,
+        push_directory: Path::new(push::DIRECTORY),
     };
     authenticate(&arguments, &mut terminal, context, &mut report);
     let origin = Origin {

@@ -37,6 +37,7 @@ mod memory;
 mod panic_guard;
 
 use std::ffi::CStr;
+use std::path::Path;
 
 use ::pam::constants::{PAM_SILENT, PamFlag, PamResultCode};
 use ::pam::module::PamHandle;
@@ -50,6 +51,7 @@ use ivalt_core::conversation::Application;
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{self, Origin};
 use ivalt_core::only_after::Turn;
+use ivalt_core::push;
 use ivalt_core::report::Report;
 use ivalt_core::sys::{account, effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
@@ -130,10 +132,15 @@ pub(crate) fn code(decision: Decision, turn: Turn) -> PamResultCode {
             | Refusal::CodeRefused
             | Refusal::CodeNotTakenHere
             | Refusal::PasswordAsToken
-            | Refusal::TokenRejected => PamResultCode::PAM_AUTH_ERR,
+            | Refusal::TokenRejected
+            | Refusal::PushDenied
+            | Refusal::PushUnanswered
+            | Refusal::PushBusy
+            | Refusal::PushLimited
+            | Refusal::PushStale => PamResultCode::PAM_AUTH_ERR,
             Refusal::TriesExhausted | Refusal::CodeTriesExhausted => PamResultCode::PAM_MAXTRIES,
             Refusal::ApiKeyRefused | Refusal::Misconfigured => PamResultCode::PAM_SERVICE_ERR,
-            Refusal::Unavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
+            Refusal::Unavailable | Refusal::PushUnavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
             Refusal::Internal => PamResultCode::PAM_ABORT,
         },
     }
@@ -146,6 +153,7 @@ fn context(origin: &Origin) -> Context<'_> {
         trust: Trust { effective_uid },
         platform: platform(),
         account,
-        takes_codes_for: Some(origin),
+        login: Some(origin),
+        push_directory: Path::new(push::DIRECTORY),
     }
 }

@@ -138,21 +138,16 @@ pub fn classify(status: u16, body: Result<&[u8], &str>) -> Answer {
 /// The members of a JSON object (RFC 8259) in UTF-8, with nothing after the object. Values are parsed when they are
 /// asked for: what is in the others does not matter.
 #[derive(Default)]
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
 
     /// The `status`, if there is exactly one and it is a string.
     fn only_status(&self) -> Option<String> {
-        let mut statuses = self.0.iter().filter(|(key, _)| key == "status");
-        let (_, status) = statuses.next()?;
-        match statuses.next() {
-            Some(_) => None,
-            None => serde_json::from_str(status.get()).ok(),
-        }
+        serde_json::from_str(self.only("status")?.get()).ok()
     }
 
     /// Why this is no answer. Other operations of iVALT's say true or false in `data.status`.
@@ -168,15 +163,27 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The value under this key, if there is exactly one.
+    pub(super) fn only(&self, key: &str) -> Option<&'a RawValue> {
+        let mut values = self.all(key);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// Every value under this key.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a RawValue> {
+        let members = self.0.iter().filter(move |(name, _)| name == key);
+        members.map(|(_, value)| *value)
+    }
+
     /// Of several members with this key the last.
-    fn last(&self, key: &str) -> Option<&'a RawValue> {
+    pub(super) fn last(&self, key: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
         members.find_map(|(name, value)| (name == key).then_some(*value))
     }
 
     /// The string under this key; empty where there is none. Not by way of `serde_json::Value`: it takes an object
     /// with a key of serde_json's own for the JSON in that key's string.
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         let value = self.last(key);
         value
             .and_then(|value| serde_json::from_str(value.get()).ok())
@@ -217,13 +224,13 @@ impl<'a> Object<'a> {
     }
 
     /// Seen at the gateway: 403 with exactly `{"message":"Forbidden"}`; and of iVALT itself: code `API_KEY_INVALID`.
-    fn refuses_api_key(&self, status: u16) -> bool {
+    pub(super) fn refuses_api_key(&self, status: u16) -> bool {
         let bare = self.0.iter().all(|(key, _)| key == "message");
         (status == 403 && bare && self.text("message") == "Forbidden")
             || self.object("error").text("code") == "API_KEY_INVALID"
     }
 
-    fn error(&self) -> ApiError {
+    pub(super) fn error(&self) -> ApiError {
         let error = self.object("error");
         let detail = error.texts("detail");
         ApiError {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::CertificateError;
 use serde::Serialize;
 use ureq::config::Config;
-use ureq::http::{HeaderValue, Response, Version};
+use ureq::http::{HeaderValue, Response, Uri, Version};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
@@ -39,6 +39,15 @@ pub struct Exchange {
     /// From the name look-up to the last byte.
     pub elapsed: Duration,
     /// How long each step took, and which of its activities iVALT names, for `debug`: partly foreign text.
+    pub steps: String,
+}
+
+/// What came back, not yet judged.
+pub(super) struct Reply {
+    pub http: Option<u16>,
+    /// The body, or why it was not read; or why there is none, in words for the log.
+    pub body: Result<Result<Zeroizing<Vec<u8>>, &'static str>, String>,
+    pub elapsed: Duration,
     pub steps: String,
 }
 
@@ -233,20 +242,21 @@ impl Client {
         secrets: &[&str],
         mobile: Option<&str>,
     ) -> Exchange {
-        let begun = Instant::now();
-        let mut http = None;
-        let answer = self
-            .use_preconnection()
-            .and_then(|()| self.send(operation, fields))
-            .and_then(|mut response| {
-                http = Some(response.status().as_u16());
-                read_answer(&mut response)
-            });
-        let answer = answer
-            .unwrap_or_else(|error| Answer::Unusable(self.cause(&error), ApiError::default()));
-        let secrets = &[secrets, &[text(&self.key)]].concat();
+        let url = self.url.clone();
+        let Reply {
+            http,
+            body,
+            elapsed,
+            mut steps,
+        } = self.exchange(&url, operation, fields);
+        let answer = match (http, body) {
+            (Some(status), Ok(Ok(body))) => classify(status, Ok(&body)),
+            (Some(status), Ok(Err(unread))) => classify(status, Err(unread)),
+            (_, Err(cause)) => Answer::Unusable(cause, ApiError::default()),
+            (None, Ok(_)) => Answer::Unusable("answer: no status".into(), ApiError::default()),
+        };
+        let secrets = &[secrets, &[self.key_text()]].concat();
         let answer = answer.map_error(|error| error.redact(&Sent { secrets, mobile }));
-        let mut steps = self.parts.progress.durations();
         if let Some(activity) = answer.activity() {
             steps += ", activity ";
             steps += activity;
@@ -254,14 +264,46 @@ impl Client {
         Exchange {
             answer,
             http,
-            elapsed: begun.elapsed(),
+            elapsed,
             steps,
         }
     }
 
-    /// From here on the user waits. A connection that was made in advance is used if it is still open.
-    fn use_preconnection(&mut self) -> Result<(), Error> {
-        let Some(preconnection) = self.preconnection.take() else {
+    /// One POST to `operation` below `url`, and what comes back.
+    pub(super) fn exchange(
+        &mut self,
+        url: &str,
+        operation: &str,
+        fields: &impl Serialize,
+    ) -> Reply {
+        let begun = Instant::now();
+        let mut http = None;
+        let body = self
+            .use_preconnection(url)
+            .and_then(|()| self.send(url, operation, fields))
+            .and_then(|mut response| {
+                http = Some(response.status().as_u16());
+                read_answer(&mut response)
+            });
+        let body = body.map_err(|error| self.cause(&error));
+        Reply {
+            http,
+            body,
+            elapsed: begun.elapsed(),
+            steps: self.parts.progress.durations(),
+        }
+    }
+
+    /// As it is sent; no answer is to be shown with it.
+    pub(super) fn key_text(&self) -> &str {
+        text(&self.key)
+    }
+
+    /// From here on the user waits. A connection that was made in advance is used if it is still open, and leads where
+    /// the request goes.
+    fn use_preconnection(&mut self, url: &str) -> Result<(), Error> {
+        let preconnection = self.preconnection.take();
+        let Some(preconnection) = preconnection.filter(|_| same_server(url, &self.url)) else {
             self.parts.progress.restart(self.timeout);
             return Ok(());
         };
@@ -273,14 +315,19 @@ impl Client {
         Ok(())
     }
 
-    fn send(&self, operation: &str, fields: &impl Serialize) -> Result<Response<Body>, Error> {
+    fn send(
+        &self,
+        url: &str,
+        operation: &str,
+        fields: &impl Serialize,
+    ) -> Result<Response<Body>, Error> {
         let body = serde_json::to_vec(fields).map_err(|error| Error::Other(Box::new(error)))?;
         let body = Zeroizing::new(body);
         let mut key = HeaderValue::from_bytes(self.key.as_bytes())
             .map_err(|error| Error::Other(Box::new(error)))?;
         key.set_sensitive(true);
         self.agent
-            .post(format!("{}/{operation}", self.url))
+            .post(format!("{url}/{operation}"))
             .header("x-api-key", key)
             .header("content-type", "application/json")
             .header("accept", "application/json")
@@ -329,21 +376,29 @@ fn config(timeout: Duration, proxy: Option<Proxy>) -> Config {
         .build()
 }
 
-fn read_answer(response: &mut Response<Body>) -> Result<Answer, Error> {
+/// Whether a connection made for one of these URLs leads where the other does.
+fn same_server(url: &str, other: &str) -> bool {
+    let place = |url: &str| {
+        let uri = url.parse::<Uri>().ok()?;
+        let host = uri.host()?.to_ascii_lowercase();
+        Some((uri.scheme().cloned(), host, uri.port_u16().unwrap_or(443)))
+    };
+    place(url).is_some_and(|one| place(other) == Some(one))
+}
+
+/// The body, or why it was not read.
+fn read_answer(
+    response: &mut Response<Body>,
+) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {
     let status = response.status().as_u16();
-    let body = read_body(response).or_else(|error| match status {
+    read_body(response).or_else(|error| match status {
         408 | 429 => Err(error),
         // A truncated refusal is a refusal: an attacker on the network must not turn it into "unavailable".
         400..=499 => Ok(Err("truncated body")),
         _ => Err(error),
-    })?;
-    Ok(match body {
-        Ok(body) => classify(status, Ok(&body)),
-        Err(unread) => classify(status, Err(unread)),
     })
 }
 
-/// The body, or why it was not read.
 fn read_body(
     response: &mut Response<Body>,
 ) -> Result<Result<Zeroizing<Vec<u8>>, &'static str>, Error> {

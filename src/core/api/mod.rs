@@ -10,6 +10,7 @@
 //! | `records` | where the records of TLS end |
 //! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
+//! | `push` | requests to the phone, and what their answers mean |
 //! | `number` | the mobile in iVALT's words |
 
 mod answer;
@@ -18,6 +19,7 @@ mod connect;
 mod number;
 mod preconnect;
 mod probe;
+mod push;
 mod records;
 mod roots;
 mod transport;
@@ -25,6 +27,7 @@ mod transport;
 pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange};
 pub use probe::{Probe, TlsSession};
+pub use push::{PushAnswer, PushExchange, classify_poll, classify_start};
 pub use roots::{Roots, SYSTEM_BUNDLES, certificates, no_certificate};
 pub use transport::Stage;
 

@@ -100,6 +100,12 @@ pub fn level(decision: Decision) -> Level {
             | Refusal::TokenRejected
             | Refusal::TriesExhausted => Level::Notice,
             Refusal::PasswordAsToken | Refusal::Unavailable => Level::Warning,
+            Refusal::PushDenied
+            | Refusal::PushUnanswered
+            | Refusal::PushBusy
+            | Refusal::PushLimited
+            | Refusal::PushStale
+            | Refusal::PushUnavailable => Level::Warning,
             Refusal::CodeRefused | Refusal::CodeTriesExhausted | Refusal::CodeNotTakenHere => {
                 Level::Warning
             }

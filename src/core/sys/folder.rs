@@ -31,9 +31,25 @@ impl Folder {
     ///
     /// # Errors
     /// As [`Folder::open`].
-    pub fn folder(&self, name: &str) -> io::Result<Self> {
+    pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY;
         self.open_at(name.as_ref(), flags).map(Self)
+    }
+
+    /// Makes a directory in it with mode 0700; nothing where there is something of that name.
+    ///
+    /// # Errors
+    /// As mkdirat(2), `EEXIST` excepted.
+    pub fn make(&self, name: &OsStr) -> io::Result<()> {
+        let name = CString::new(name.as_bytes())?;
+        // SAFETY: the descriptor is open and the name is a C string.
+        if unsafe { libc::mkdirat(self.0.as_raw_fd(), name.as_ptr(), 0o700) } == 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            error => Err(error),
+        }
     }
 
     /// A file in it, for reading.
@@ -42,6 +58,14 @@ impl Folder {
     /// As openat(2): `ELOOP` for a symbolic link.
     pub fn file(&self, name: &OsStr) -> io::Result<File> {
         self.open_at(name, libc::O_RDONLY)
+    }
+
+    /// A file in it to lock, read and write, made with mode 0600 if there is none.
+    ///
+    /// # Errors
+    /// As openat(2): `ELOOP` for a symbolic link.
+    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+        self.open_at(name.as_ref(), libc::O_RDWR | libc::O_CREAT)
     }
 
     /// A file in it to write at its end, made with mode 0600 if there is none.

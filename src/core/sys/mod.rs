@@ -8,6 +8,7 @@ pub mod folder;
 pub mod memory;
 
 use std::ffi::{c_int, c_short};
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -47,11 +48,55 @@ pub struct Platform {
     pub look_up: LookUp,
     /// Starts a thread that takes no signal of the application's.
     pub spawn: fn(Work) -> io::Result<JoinHandle<()>>,
+    /// Waits so long.
+    pub pause: fn(Duration),
+    /// The time since the system started, [`boot_clock`]: nobody can set it back.
+    pub boot_clock: fn() -> Duration,
 }
 
 /// That of the running system.
 pub fn platform() -> Platform {
-    Platform { look_up, spawn }
+    Platform {
+        look_up,
+        spawn,
+        pause: std::thread::sleep,
+        boot_clock,
+    }
+}
+
+/// `CLOCK_BOOTTIME` of clock_gettime(2): goes on while the system is suspended, and no clock that is set moves it.
+#[must_use]
+pub fn boot_clock() -> Duration {
+    // SAFETY: timespec is two numbers, which clock_gettime(2) fills.
+    let time = unsafe {
+        let mut time: libc::timespec = mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+        time
+    };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Takes the exclusive lock of flock(2) if nobody has it; whether it is ours now. It belongs to the open file: a child
+/// of this process that has the descriptor has the lock, too, until [`unlock`].
+///
+/// # Errors
+/// As flock(2), `EWOULDBLOCK` excepted.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// Gives the lock up, also where a child still has the descriptor.
+pub fn unlock(file: &File) {
+    // SAFETY: the descriptor is open.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
 }
 
 /// The effective user id of this process.

@@ -161,7 +161,61 @@ fn object(row: &Row) -> Value {
         "made": row.content.map(|content| time(content.made)),
         "expires": row.content.and_then(|content| content.expires).map(time),
         "used": used.map(|used| time(used.time)),
-        "service": used.map(|used| used.service.as_str()),
-        "rhost": used.map(|used| used.rhost.as_str()),
+        "service": used.map(|used| unquoted(&used.service)),
+        "rhost": used.map(|used| unquoted(&used.rhost)),
     })
+}
+
+/// What the application gave, of a value quoted as in the log.
+fn unquoted(value: &str) -> String {
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    // What a damaged file has is shown as it is.
+    let bytes = inner.and_then(|inner| unescaped(inner.bytes()));
+    bytes.map_or(value.to_owned(), |bytes| {
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn unescaped(mut escaped: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(byte) = escaped.next() {
+        bytes.push(match byte {
+            b'\\' => match escaped.next()? {
+                b'x' => {
+                    let digits = [escaped.next()?, escaped.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                other => other,
+            },
+            other => other,
+        });
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivalt_core::log_line::quote_log_value;
+
+    #[test]
+    fn programs_get_what_the_application_gave() {
+        for plain in [
+            "",
+            "sshd",
+            "my service",
+            "a\"b\\c",
+            "\\x41",
+            "tab\there",
+            "grüße",
+        ] {
+            assert_eq!(unquoted(&quote_log_value(plain.as_bytes())), plain);
+        }
+        assert_eq!(unquoted(&quote_log_value(b"\xff")), "\u{fffd}");
+        for damaged in [r#""a"#, r#""a\""#, r#""\x4""#, r#""\xzz""#] {
+            assert_eq!(unquoted(damaged), damaged);
+        }
+    }
 }

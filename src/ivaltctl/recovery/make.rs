@@ -13,12 +13,13 @@ use crate::audit::{Change, Outcome};
 use crate::caller::caller;
 use crate::check::recovery_warnings;
 use crate::command_line::{Lifetime, MakeArgs};
+use crate::folder::{self, Folder};
 use crate::output::Output;
 use crate::root::Root;
 use crate::system_error::{self, shell_word};
 use crate::terminal::{self, visible};
 use crate::users::{self, file::UsersFile, names};
-use crate::{Refused, folder, trust};
+use crate::{Refused, trust};
 use ivalt_core::recovery::code;
 use ivalt_core::recovery::store::{
     CodeFile, LAST_NUMBER, SALT, SALT_LENGTH, code_file, new_salt, user_folder,
@@ -33,6 +34,7 @@ pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), R
     let settings = users::enrolment(config)?;
     let folder = folder_of(&args.name)?;
     refuse_volatile(args, &settings.recovery.directory)?;
+    refuse_unsyncable(&settings.recovery.directory)?;
     let users = UsersFile::new(settings.users_file.clone());
     // A user who is being removed has no new codes afterwards.
     let _users = users.lock()?;
@@ -83,6 +85,21 @@ fn refuse_volatile(args: &MakeArgs, directory: &Path) -> Result<(), Refused> {
             "{}: lies on {file_system}, so that the codes may be gone after a reboot, or used ones back; nothing was changed; \
              write under [recovery] in the settings: directory = a folder on a disk; or add --volatile",
             directory.display()
+        ))),
+    }
+}
+
+/// A login that cannot sync the folder has used up the code, and denies all the same.
+fn refuse_unsyncable(directory: &Path) -> Result<(), Refused> {
+    let mut folders = directory.ancestors();
+    let nearest = folders.find_map(|folder| Folder::open(folder).ok());
+    match nearest.map_or(Ok(()), |folder| folder.require_syncable()) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(Refused(format!(
+            "{}: lies where a folder cannot be synced ({}), so that a login would use up a code and deny it; nothing was \
+             changed; write under [recovery] in the settings: directory = a folder on a disk",
+            directory.display(),
+            system_error::reason(&error)
         ))),
     }
 }
@@ -141,7 +158,7 @@ impl Batch<'_> {
         let read = self.user.read();
         let before = read.map_err(|error| not_read(&self.user.path, &error))?;
         let written = self.write(&before);
-        let (files, printed) = written.map_err(|error| not_written(&self.user.path, &error))?;
+        let (files, printed) = written.map_err(|error| self.not_made(&error))?;
         let sheet = Sheet {
             name: &self.args.name,
             config: self.config,
@@ -158,6 +175,18 @@ impl Batch<'_> {
         let replaced = self.replace(&before);
         self.record(&numbers, Outcome::Done);
         replaced
+    }
+
+    /// What was written of them is removed again.
+    fn not_made(&self, error: &io::Error) -> Refused {
+        let path = &self.user.path;
+        match folder::unsynced(error) {
+            None => not_written(path, error),
+            Some(why) => Refused(format!(
+                "{}: cannot be synced ({why}): no code is made; look for errors of that disk: dmesg",
+                path.display()
+            )),
+        }
     }
 
     fn expires(&self) -> Option<u64> {

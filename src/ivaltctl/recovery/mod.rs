@@ -25,7 +25,7 @@ use super::lock::{self, Lock, NoLock};
 use super::output::Output;
 use super::root::Root;
 use super::terminal::visible;
-use super::{Exit, Refused, system_error};
+use super::{Exit, Refused, folder, system_error};
 use ivalt_core::settings::Recovery;
 use store::{LOCK, Store, UserFolder};
 
@@ -91,7 +91,10 @@ fn not_read(path: &Path, error: &io::Error) -> Refused {
 
 fn not_written(path: &Path, error: &io::Error) -> Refused {
     let Refused(why) = system_error::problem(path, "cannot be written", error).into();
-    Refused(format!("{why}; nothing was changed"))
+    match folder::is_changed(error) {
+        true => Refused(why),
+        false => Refused(format!("{why}; nothing was changed")),
+    }
 }
 
 /// The fields of a line in the system log.

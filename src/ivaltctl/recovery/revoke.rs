@@ -28,7 +28,7 @@ pub fn revoke(
     output.set("numbers", Vec::<u32>::new());
     let root = Root::this_machine()?;
     let Some(store) = open(&root, &directory)? else {
-        return nothing_to_revoke(name, which, output);
+        return nothing_to_revoke(name, which, config, output);
     };
     refuse_faults(&store, None)?;
     let _lock = match output.dry_run {
@@ -39,22 +39,19 @@ pub fn revoke(
         .user(name)
         .map_err(|error| not_read(&store.path, &error))?;
     let Some(user) = user else {
-        return nothing_to_revoke(name, which, output);
+        return nothing_to_revoke(name, which, config, output);
     };
     let contents = user.read().map_err(|error| not_read(&user.path, &error))?;
-    let chosen = chosen(name, &contents, which)?;
+    let chosen = chosen(&contents, which).map_err(|number| not_there(name, number, config))?;
     if chosen.is_empty() {
-        return nothing_to_revoke(name, which, output);
+        return nothing_to_revoke(name, which, config, output);
     }
-    take(&user, &chosen, &directory, output)
+    let done = take(&user, &chosen, &directory, output);
+    done.map_err(|error| partly(&user, config, &error))
 }
 
-/// Those that are meant, or why not.
-fn chosen<'a>(
-    name: &str,
-    contents: &'a Contents,
-    which: Option<&[u32]>,
-) -> Result<Vec<&'a UnusedCode>, Refused> {
+/// Those that are meant, or the first number that none of them has.
+fn chosen<'a>(contents: &'a Contents, which: Option<&[u32]>) -> Result<Vec<&'a UnusedCode>, u32> {
     let has = |number: &u32| {
         contents
             .codes
@@ -62,7 +59,7 @@ fn chosen<'a>(
             .any(|code| code.number() == Some(*number))
     };
     if let Some(missing) = which.and_then(|numbers| numbers.iter().find(|number| !has(number))) {
-        return Err(not_there(name, *missing));
+        return Err(*missing);
     }
     let codes = contents.codes.iter();
     let meant = codes.filter(|code| match (which, code.number()) {
@@ -73,19 +70,21 @@ fn chosen<'a>(
     Ok(meant.collect())
 }
 
-fn not_there(name: &str, number: u32) -> Refused {
+fn not_there(name: &str, number: u32, config: &Path) -> Refused {
     Refused(format!(
-        "{name}: has no unused code {number}; nothing was changed; list them: ivaltctl recovery list"
+        "{name}: has no unused code {number}; nothing was changed; list them: {}",
+        users::command(config, "recovery list")
     ))
 }
 
 fn nothing_to_revoke(
     name: &str,
     which: Option<&[u32]>,
+    config: &Path,
     output: &mut Output,
 ) -> Result<(), Refused> {
     if let Some(number) = which.and_then(|numbers| numbers.first()) {
-        return Err(not_there(name, *number));
+        return Err(not_there(name, *number, config));
     }
     output.line(visible(&format!("{name}: has no unused recovery codes")));
     Ok(())
@@ -96,12 +95,11 @@ fn take(
     codes: &[&UnusedCode],
     directory: &Path,
     output: &mut Output,
-) -> Result<(), Refused> {
+) -> io::Result<()> {
     let numbers: Vec<u32> = codes.iter().filter_map(|code| code.number()).collect();
     let files: Vec<OsString> = codes.iter().map(|code| code.file.clone()).collect();
     if !output.dry_run {
-        let done = remove(user, &files, &numbers);
-        done.map_err(|error| partly(user, &error))?;
+        remove(user, &files, &numbers)?;
         let change = Change {
             command: "recovery revoke",
             fields: fields(&user.name, &numbers, directory),
@@ -124,10 +122,11 @@ fn take(
     Ok(())
 }
 
-fn partly(user: &UserFolder, error: &io::Error) -> Refused {
+fn partly(user: &UserFolder, config: &Path, error: &io::Error) -> Refused {
     let problem = crate::system_error::problem(&user.path, "cannot be written", error);
     Refused(format!(
-        "{problem}; codes may still count: ivaltctl recovery list"
+        "{problem}; codes may still count: {}",
+        users::command(config, "recovery list")
     ))
 }
 

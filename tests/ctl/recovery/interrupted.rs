@@ -68,12 +68,59 @@ fn nothing_is_printed_that_is_not_on_the_disk() {
             }
             failed += 1;
             assert!(!stdout.contains("rc-"), "{name}: {stdout}");
+            let stderr = String::from_utf8(called.stderr).unwrap();
+            let contradicts = stderr.contains("nothing was changed") && stderr.contains("is made");
+            assert!(!contradicts, "{name}: {stderr}");
             assert!(host.numbers("alice").is_empty(), "{name}");
             if host.user("alice").exists() {
                 must_be_usable(&host, &name);
             }
         }
         assert!(failed > 0, "{calls}");
+    }
+}
+
+/// As CIFS says it. A login could not sync the folder either: it would use up every code, and deny.
+#[test]
+fn where_folders_cannot_be_synced_no_code_is_made() {
+    if no_program("strace") {
+        return;
+    }
+    let host = Host::new();
+    let called = host.traced_to_the_end(&["-e", "inject=fsync:error=EINVAL"], &MAKE);
+    let expected = "ivaltctl: state/recovery: lies where a folder cannot be synced (Invalid argument), so that a login would \
+                    use up a code and deny it; nothing was changed; write under [recovery] in the settings: directory = a \
+                    folder on a disk\n";
+    let said = (
+        called.status,
+        called.stdout.as_str(),
+        &*host.short(&called.stderr),
+    );
+    assert_eq!(said, (1, "", expected));
+    assert!(!host.folder.join("state").exists());
+}
+
+/// The folder is there, and the disk fails while codes are written into it.
+#[test]
+fn a_disk_that_fails_makes_no_code_and_says_so_once() {
+    if no_program("strace") {
+        return;
+    }
+    let host = Host::new();
+    host.make(&["alice", "--count", "1"]);
+    let user = host.user("alice").display().to_string();
+    for number in 1..4 {
+        let at = format!("inject=fsync:error=EIO:when={number}");
+        let called = host.traced_to_the_end(&["-P", &user, "-e", &at], &MAKE);
+        let expected = "ivaltctl: state/recovery/user-alice: cannot be synced (Input/output error): no code is made; look for \
+                        errors of that disk: dmesg\n";
+        let said = (
+            called.status,
+            called.stdout.as_str(),
+            &*host.short(&called.stderr),
+        );
+        assert_eq!(said, (1, "", expected), "{number}");
+        assert_eq!(host.numbers("alice"), [1], "{number}");
     }
 }
 

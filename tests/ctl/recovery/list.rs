@@ -95,6 +95,12 @@ fn every_state_of_a_code() {
 #[test]
 fn the_same_for_programs() {
     let host = host();
+    let used = host.user("alice").join("used");
+    let as_quoted = fs::read_to_string(&used).unwrap().replace(
+        "service=sudo rhost=",
+        r#"service="my \"sudo\"" rhost="h\xc3\xa9""#,
+    );
+    fs::write(&used, as_quoted).unwrap();
     let row = |number: u32, state: &str, more: serde_json::Value| {
         let mut row = json!({
             "name": "alice", "number": number, "state": state, "made": "2025-11-26T14:00:00Z",
@@ -107,7 +113,8 @@ fn the_same_for_programs() {
     let mut unreadable = row(0, "unreadable", json!({"made": null}));
     unreadable["number"] = json!(null);
     let used = json!({"made": null, "used": "2025-11-26T14:01:40Z", "service": "sshd", "rhost": "203.0.113.7"});
-    let restored = json!({"used": "2025-11-26T14:01:41Z", "service": "sudo", "rhost": ""});
+    let restored =
+        json!({"used": "2025-11-26T14:01:41Z", "service": "my \"sudo\"", "rhost": "h\u{e9}"});
     assert_eq!(
         host.listed("alice"),
         [

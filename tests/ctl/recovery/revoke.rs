@@ -32,17 +32,16 @@ fn by_number_or_all() {
 #[test]
 fn one_that_is_not_there_refuses_all() {
     let host = Host::new();
-    let none =
-        "alice: has no unused code 1; nothing was changed; list them: ivaltctl recovery list";
+    let none = "alice: has no unused code 1; nothing was changed; list them: ivaltctl --config ivalt.toml recovery list";
     host.refused(&["recovery", "revoke", "alice", "1"], none);
     host.make(&["alice", "--count", "2"]);
     host.refused(
         &["recovery", "revoke", "alice", "1", "3"],
-        "alice: has no unused code 3; nothing was changed; list them: ivaltctl recovery list",
+        "alice: has no unused code 3; nothing was changed; list them: ivaltctl --config ivalt.toml recovery list",
     );
     host.refused(
         &["recovery", "revoke", "bob", "1"],
-        "bob: has no unused code 1; nothing was changed; list them: ivaltctl recovery list",
+        "bob: has no unused code 1; nothing was changed; list them: ivaltctl --config ivalt.toml recovery list",
     );
 }
 

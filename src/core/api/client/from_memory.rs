@@ -48,6 +48,8 @@ impl Client {
             platform: Platform {
                 look_up: parts.look_up,
                 spawn: |_| Err(io::ErrorKind::Unsupported.into()),
+                pause: |_| {},
+                boot_clock: || Duration::ZERO,
             },
             parts,
             preconnection: None,

@@ -30,18 +30,36 @@ pub struct Forbids {
 
 /// The settings of the units of a service that keep it from writing below `folder`, one a unit.
 pub fn forbidding(root: &Root, service: &str, folder: &Path) -> Vec<Forbids> {
-    let mut found: Vec<Forbids> = Vec::new();
+    let mut names_of: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for unit in units(service) {
-        let forbids = Unit::read(root, &unit).and_then(|settings| settings.forbids(&unit, folder));
-        let is_new = |forbids: &Forbids| !found.iter().any(|other| is_same(other, forbids));
-        found.extend(forbids.filter(is_new));
+        if let Some(fragment) = fragment(root, &unit) {
+            names_of.entry(fragment).or_default().push(unit);
+        }
     }
-    found
+    let judged = names_of.iter().filter_map(|(fragment, names)| {
+        let unit = fragment.file_name()?.to_string_lossy().into_owned();
+        Unit::read(root, fragment, names).forbids(unit, folder)
+    });
+    judged.collect()
 }
 
-/// By the two names of one unit.
-fn is_same(one: &Forbids, other: &Forbids) -> bool {
-    (&one.file, one.line) == (&other.file, other.line)
+/// The file of a unit; of an alias, which is a link to a unit of another name, that unit's. `None` where there is no such
+/// unit, or where it is masked.
+fn fragment(root: &Root, unit: &str) -> Option<PathBuf> {
+    let mut fragments = FOLDERS.iter().map(|folder| Path::new(folder).join(unit));
+    let found = fragments.find(|path| root.link_metadata(path).is_ok())?;
+    match root.read_link(&found) {
+        Ok(target) if target == Path::new("/dev/null") => None,
+        Ok(target) if target.file_name() != found.file_name() => {
+            let mut others = FOLDERS.iter().map(|folder| Path::new(folder));
+            let other = others.find_map(|folder| {
+                let path = folder.join(target.file_name()?);
+                root.link_metadata(&path).is_ok().then_some(path)
+            });
+            Some(other.unwrap_or(found))
+        }
+        _ => Some(found),
+    }
 }
 
 /// What runs the program that calls PAM as this service. sudo and su run in the session of whoever calls them.
@@ -88,16 +106,18 @@ struct Unit {
 }
 
 impl Unit {
-    /// `None` where there is no such unit.
-    fn read(root: &Root, unit: &str) -> Option<Self> {
-        let mut fragments = FOLDERS.iter().map(|folder| Path::new(folder).join(unit));
-        let fragment = fragments.find(|path| root.link_metadata(path).is_ok())?;
+    /// The unit of a file, with the drop-ins of all its names.
+    fn read(root: &Root, fragment: &Path, names: &[String]) -> Self {
         let mut settings = Self::default();
-        for file in [fragment].into_iter().chain(drop_ins(root, unit)) {
-            let text = root.read(&file).unwrap_or_default();
-            settings.read_file(&file, &text);
+        let drop_ins = drop_ins(root, names);
+        for file in [fragment]
+            .into_iter()
+            .chain(drop_ins.iter().map(|file| &**file))
+        {
+            let text = root.read(file).unwrap_or_default();
+            settings.read_file(file, &text);
         }
-        Some(settings)
+        settings
     }
 
     fn read_file(&mut self, file: &Path, text: &str) {
@@ -150,7 +170,7 @@ impl Unit {
     }
 
     /// The innermost mount decides; below a hidden one there is none.
-    fn forbids(&self, unit: &str, folder: &Path) -> Option<Forbids> {
+    fn forbids(&self, unit: String, folder: &Path) -> Option<Forbids> {
         let all = self.of_lists.values().flatten().chain(&self.of_system);
         let mut around: Vec<&Mount> = all
             .filter(|mount| folder.starts_with(&mount.path))
@@ -167,7 +187,7 @@ impl Unit {
         }
         let (file, line) = decides.place.clone()?;
         Some(Forbids {
-            unit: unit.to_owned(),
+            unit,
             file,
             line,
             setting: decides.setting.clone(),
@@ -204,11 +224,12 @@ fn system_paths(value: &str) -> impl Iterator<Item = (&'static str, Access)> {
     read_only.chain(left.iter().map(|path| (*path, Access::Writable)))
 }
 
-/// The files of `UNIT.d` and of `service.d`, in the order in which they count: by name, whatever their folder; of two
+/// The files of `NAME.d` for each name of the unit, and of `service.d`, in the order in which they count: by name, whatever their folder; of two
 /// with one name, the first folder's.
-fn drop_ins(root: &Root, unit: &str) -> Vec<PathBuf> {
+fn drop_ins(root: &Root, names: &[String]) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for of in [format!("{unit}.d"), "service.d".to_owned()] {
+    let of_names = names.iter().map(|name| format!("{name}.d"));
+    for of in of_names.chain(["service.d".to_owned()]) {
         for folder in FOLDERS.iter().map(|folder| Path::new(folder).join(&of)) {
             let names = root.names(&folder).into_iter();
             for name in names.filter(|name| Path::new(name).extension() == Some("conf".as_ref())) {
@@ -370,6 +391,42 @@ mod tests {
         );
         // Drop-ins alone are no unit.
         assert_eq!(judged("sshd", &[(early, strict)]), nothing);
+    }
+
+    /// As Debian has it: `sshd.service` is an alias, and the drop-ins of both names count for the one unit.
+    #[test]
+    fn drop_ins_of_an_alias_are_those_of_the_unit() {
+        let dir = TempDir::new().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let strict = "[Service]\nProtectSystem=strict\n";
+        write("usr/lib/systemd/system/ssh.service", "[Service]\n");
+        write("etc/systemd/system/ssh.service.d/strict.conf", strict);
+        let link = dir.path().join("etc/systemd/system/sshd.service");
+        std::os::unix::fs::symlink("/usr/lib/systemd/system/ssh.service", &link).unwrap();
+        let judged = || forbidding(&Root::new(dir.path()), "sshd", Path::new(STORE));
+        let found = judged();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].unit, "ssh.service");
+        let lifted = "[Service]\nReadWritePaths=/var/lib/ivalt/recovery\n";
+        write("etc/systemd/system/sshd.service.d/ivalt.conf", lifted);
+        assert_eq!(judged(), []);
+        // The other way round; and a unit of its own has its own.
+        write("etc/systemd/system/ssh.service.d/strict.conf", lifted);
+        write("etc/systemd/system/sshd.service.d/ivalt.conf", strict);
+        assert_eq!(judged(), []);
+        fs::remove_file(&link).unwrap();
+        write("etc/systemd/system/sshd.service", "[Service]\n");
+        let found = judged();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].unit, "sshd.service");
+        // A masked unit does not run.
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert_eq!(judged(), []);
     }
 
     #[test]
