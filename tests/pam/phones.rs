@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ivalt_core::push::Record;
 use support::codes::{PAM_AUTH_ERR, PAM_SUCCESS};
 use support::{Answer, Case, Reply, Report, Severity, StandIn, TempDir, users};
 
@@ -21,8 +22,7 @@ pub const STALE: Row = Row("deny", "push-stale", PAM_AUTH_ERR, Severity::Warning
 /// What the user reads.
 pub const OR_ENTER: &str = "iVALT token, or Enter for a request on your phone: ";
 pub const APPROVE: &str = "Approve the request on your phone, then press Enter: ";
-pub const AGAIN: &str =
-    "Not approved yet. Approve the request on your phone, then press Enter: ";
+pub const AGAIN: &str = "Not approved yet. Approve the request on your phone, then press Enter: ";
 pub const NOBODY: &str = "Nobody approved the request in time.";
 pub const ANOTHER_WAITS: &str = "Another login is waiting for an answer on this phone. If it is not yours, deny it there \
     and tell your administrator.";
@@ -95,12 +95,6 @@ impl Owner<'_> {
         case.settings(self.ivalt).with_push(self.ivalt)
     }
 
-    /// Polls of the other dialect.
-    pub fn auth_result(&self, case: Case) -> Case {
-        let settings = self.settings(&case).set("push", "dialect", "auth-result");
-        case.with_settings(&settings)
-    }
-
     pub fn will_answer(&self, words: &[&str]) {
         self.ivalt.will_answer(&self.mobile, words);
     }
@@ -131,7 +125,20 @@ impl Owner<'_> {
 
     /// The lock and record of this phone.
     pub fn record(&self) -> PathBuf {
-        self.host.folder().join(&self.mobile[self.mobile.len() - 9..])
+        self.host
+            .folder()
+            .join(&self.mobile[self.mobile.len() - 9..])
+    }
+
+    /// What is remembered of this phone.
+    pub fn remembered(&self) -> Record {
+        let content = fs::read(self.record()).unwrap_or_default();
+        Record::parse(&content).expect("a record that is whole")
+    }
+
+    /// Whether the next login will be held back.
+    pub fn is_held(&self) -> bool {
+        self.remembered().hold.is_some()
     }
 
     /// Whether the next login is held back, with its cause; it is given up before the request is answered.
