@@ -83,9 +83,9 @@ pub struct Token {
     /// Which proofs iVALT asks for.
     #[serde(deserialize_with = "method")]
     pub method: Method,
-    /// What the user reads.
+    /// What the user reads, if it was set.
     #[serde(deserialize_with = "prompt")]
-    pub prompt: String,
+    pub prompt: Option<String>,
     /// Whether the answer is shown while it is typed.
     pub echo: bool,
     /// How often the user is asked.
@@ -191,7 +191,7 @@ pub enum Tolerance {
     Ignore,
 }
 
-/// Of `token.prompt`. Where Enter sends a request to the phone, whoever has not changed it is told so.
+/// What the user reads where `token.prompt` is not set, and Enter sends no request to the phone.
 pub const DEFAULT_PROMPT: &str = "iVALT token: ";
 
 /// A whole number within bounds, both included.
@@ -382,7 +382,7 @@ impl Default for Token {
     fn default() -> Self {
         Self {
             method: Method::Token,
-            prompt: DEFAULT_PROMPT.into(),
+            prompt: None,
             echo: true,
             attempts: Number(3),
             min_length: Spanned::new(0..0, Number(1)),
@@ -794,10 +794,10 @@ fn after_host(authority: &str) -> &str {
     host.rsplit_once(']').map_or(host, |(_, rest)| rest)
 }
 
-fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     // PAM_MAX_MSG_SIZE is 512, and a complaint goes before the prompt.
     let check = |text: &str| {
-        (text.len() <= 256 && !text.contains(char::is_control)).then(|| text.to_owned())
+        (text.len() <= 256 && !text.contains(char::is_control)).then(|| Some(text.to_owned()))
     };
     deserializer.deserialize_str(TextVisitor {
         expected: "at most 256 bytes of text in one line",
@@ -943,8 +943,8 @@ mod tests {
         assert!(settings.api.client.is_none());
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::Token, "iVALT token: ", true)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::Token, None, true)
         );
         assert_eq!(
             (
@@ -1098,8 +1098,8 @@ mod tests {
         );
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::TokenAndFace, "Zahl: ", false)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::TokenAndFace, Some("Zahl: "), false)
         );
         assert_eq!(
             (

@@ -131,7 +131,7 @@ fn a_denial_holds_it_for_fifteen() {
     let owner = host.owner(&ivalt, 1);
     let case = owner.with_tap(owner.case().rhost("2001:db8::7"), "deny");
     expect(&case.run(), DENIED);
-    for seconds in [0, 301, 899] {
+    for seconds in [0, 301, 890] {
         let cause = owner.held_later(seconds).unwrap();
         assert!(
             cause.contains("2001:db8::7") && cause.contains("was denied on the phone"),
