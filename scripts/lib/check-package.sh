@@ -72,6 +72,7 @@ check_contents() {
     assert 'every page of debian/libpam-ivalt.docs is there' has_pages
     assert "no path of the builder's" no_builders_path
     assert 'symbols of module and ivaltctl are in -dbgsym' has_symbols
+    assert 'systemd makes the folder of push' cmp "$repo/debian/libpam-ivalt.tmpfiles" "$unpacked/usr/lib/tmpfiles.d/libpam-ivalt.conf"
     assert 'depends on what it loads' depends_on libc6 libgcc-s1 libpam0g libpam-runtime ca-certificates
 }
 

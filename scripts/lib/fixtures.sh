@@ -135,6 +135,13 @@ ivalt_settings() {
         "ca_file = \"$ivalt/ca.pem\"" "$@" >/etc/ivalt/ivalt.toml
 }
 
+# Has an Enter ask for a request on the phone; what held requests back is forgotten.
+allow_push() {
+    printf '%s\n' '[push]' 'enabled = true' 'accept_unbound_approvals = true' 'url = "https://api.ivalt.test"' \
+        >>/etc/ivalt/ivalt.toml
+    rm -rf /run/ivalt
+}
+
 # Has logins take recovery codes, and makes ten for alice: `codes_of_alice`. The sandbox's /var is an overlay.
 make_recovery_codes() {
     printf '[recovery]\ncodes = true\n' >>/etc/ivalt/ivalt.toml
@@ -162,7 +169,10 @@ write_ssh_client() {
 
 prepare_folders() {
     rm -f /etc/nologin
-    install -d -m 0755 /run/sshd "$ivalt" "$terminal"
+    install -d -m 0755 /run/sshd "$terminal"
+    # askpass, which is no root, taps on a phone there.
+    install -d -m 1777 "$ivalt"
+    echo "$ivalt/tap-${alice_mobile#+}" >"$sandbox/phone"
     install -d -m 0711 /run/sudo /var/lib/sudo
     install -m 0664 -g utmp /dev/null /run/utmp
     install -m 0664 -g utmp /dev/null /var/log/wtmp

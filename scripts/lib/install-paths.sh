@@ -12,8 +12,8 @@ settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
 unit=ivaltctl-rollback.service
 # Packagers' is /usr/lib. Not below another PREFIX, even where systemd looks there: its folder may not be mounted when
 # systemd reads its units at boot.
-unit_folder=/etc/systemd/system
-[[ $prefix != /usr ]] || unit_folder=/usr/lib/systemd/system
+unit_folder=/etc/systemd/system tmpfiles=/etc/tmpfiles.d/pam_ivalt.conf
+[[ $prefix != /usr ]] || unit_folder=/usr/lib/systemd/system tmpfiles=/usr/lib/tmpfiles.d/pam_ivalt.conf
 
 # Mode, source and destination, separated by tabs, one file a line; without the files that administrators edit.
 list_files() {
@@ -53,7 +53,8 @@ has_systemd() {
 }
 
 # What runs already learns of a unit that was installed or removed.
-reload_systemd() { [[ -n $destination || ! -d /run/systemd/system ]] || systemctl daemon-reload; }
+reload_systemd() { ! systemd_runs || systemctl daemon-reload; }
+systemd_runs() { [[ -z $destination && -d /run/systemd/system ]]; }
 
 # `find_pam_folder MODULE`: sets $pam_folder to the folder of this module, if it is of the same architecture as ours.
 find_pam_folder() {

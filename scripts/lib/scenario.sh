@@ -19,6 +19,14 @@ scenario() {
     ssh_key_and_token
     ssh_key_alone
 
+    section 'SSH: key + iVALT, by a request on the phone in place of a token: push.enabled = true'
+    allow_push
+    ssh_push_approved
+    ssh_push_denied
+    ssh_push_held
+    ssh_token_while_push_is_held
+    write_ivalt_settings
+
     section 'sudo: password + iVALT (conf/pam.d/sudo)'
     sudo_accepted
     sudo_refused
@@ -108,6 +116,44 @@ ssh_key_alone() {
     expect_refused 255
     expect_no_log
     expect_requests 0
+    report
+}
+
+ssh_push_approved() {
+    step 'ssh with Enter, and a tap on the phone, gets a shell'
+    answers '' '<Enter>' '<approve-once> <Enter>'
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+    expect_log allow push-approved sshd alice
+    report
+}
+
+ssh_push_denied() {
+    step 'ssh whose request is denied on the phone does not'
+    answers '' '<Enter>' '<deny> <Enter>'
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    expect_log deny push-denied sshd alice
+    report
+}
+
+ssh_push_held() {
+    step 'nor does the next one, which sends no request: somebody may know the password, and the line says who'
+    answers '' '<Enter>'
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_refused 255
+    expect_log deny push-limited sshd alice
+    expect_requests 0
+    report
+}
+
+ssh_token_while_push_is_held() {
+    step 'a token gets a shell all the same'
+    answers '' accept-14
+    run_as visitor ssh -i visitor.key alice@localhost whoami
+    expect_let_in alice
+    expect_log allow verified sshd alice
+    expect_requests 1
     report
 }
 

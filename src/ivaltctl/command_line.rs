@@ -10,6 +10,7 @@ use super::Exit;
 use super::check::Target;
 use super::verify::NO_SERVICE;
 use ivalt_core::arguments::DEFAULT_CONFIG;
+use ivalt_core::settings::Dialect;
 
 const EXAMPLES: &str = "Examples:
   ivaltctl users add alice +14155550100    enrol alice
@@ -36,6 +37,7 @@ pub enum Command {
     Recovery(RecoveryArgs),
     Verify(VerifyArgs),
     Api(ApiArgs),
+    Push(PushArgs),
     Enable(EnableArgs),
     Confirm(ConfirmArgs),
     Disable(DisableArgs),
@@ -402,10 +404,68 @@ pub enum Operation {
     #[command(after_help = "Examples:
   ivaltctl api validate-user")]
     ValidateUser,
+    /// biometric-auth-request: send one request to the phone of a user, and show every answer for a minute
+    ///
+    /// Lets nobody in. Takes the lock of a login by push, obeys its holds and sets them. Needs push.url in the settings;
+    /// push.enabled may be false. Exit status: 0 approved, 1 denied, unanswered, busy or held, 4 unavailable.
+    #[command(after_help = "Examples:
+  ivaltctl api push alice
+  ivaltctl api push alice --dialect auth-result --json")]
+    Push {
+        /// The account, as in users.toml
+        name: String,
+        /// How approvals are asked for, other than by push.dialect of the settings
+        #[arg(long, value_name = "DIALECT")]
+        dialect: Option<PushDialect>,
+    },
     /// api/v1/auth: whether iVALT accepts this host's api.client_id and api.client_secret
     #[command(after_help = "Examples:
   ivaltctl api client-auth")]
     ClientAuth,
+}
+
+/// `push.dialect`, as it is written in the settings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PushDialect {
+    GeoFenceResults,
+    AuthResult,
+}
+
+impl From<PushDialect> for Dialect {
+    fn from(dialect: PushDialect) -> Self {
+        match dialect {
+            PushDialect::GeoFenceResults => Self::GeoFenceResults,
+            PushDialect::AuthResult => Self::AuthResult,
+        }
+    }
+}
+
+/// Logins that are approved on the phone
+///
+/// Exit status: 0 done, 1 refused, nothing changed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  ivaltctl push release alice")]
+pub struct PushArgs {
+    #[command(subcommand)]
+    pub command: PushCommand,
+    /// Report as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PushCommand {
+    /// End what holds requests to a user's phone back
+    ///
+    /// After a request that nobody answered, requests to a phone are held back for five minutes; after one that was denied,
+    /// for fifteen; and for up to an hour once push.max_unanswered of them were not answered.
+    #[command(after_help = "Examples:
+  ivaltctl push release alice")]
+    Release {
+        /// The account, as in users.toml
+        name: String,
+    },
 }
 
 /// Whoever reads it later must learn something.

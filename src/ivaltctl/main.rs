@@ -22,6 +22,7 @@
 //! | [`utc`] | times as RFC 3339 writes them |
 //! | [`verify`] | authenticates as the module does, with the terminal as conversation |
 //! | [`api`] | sends one operation of iVALT's API and shows the answer |
+//! | [`push`] | ends what holds requests to a phone back |
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -38,6 +39,7 @@ mod folder;
 mod lock;
 mod output;
 mod pam_stack;
+mod push;
 mod recovery;
 mod root;
 mod sources;
@@ -120,6 +122,7 @@ fn run(line: &CommandLine) -> Result<Exit, Refused> {
         Command::Rollback { service } => enable::rollback(service.as_deref()),
         Command::Verify(args) => verify::run(args, &line.config),
         Command::Api(args) => api::run(args, &line.config),
+        Command::Push(args) => Ok(push::run(args, &line.config)),
         Command::Completion { shell } => Ok(command_line::complete(*shell)),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::tool::ivaltctl;
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["check"],
     &["users"],
@@ -22,6 +22,9 @@ const COMMANDS: [&[&str]; 22] = [
     &["api", "validate-token"],
     &["api", "validate-user"],
     &["api", "client-auth"],
+    &["api", "push"],
+    &["push"],
+    &["push", "release"],
     &["enable"],
     &["confirm"],
     &["disable"],
@@ -66,6 +69,11 @@ fn wrong_usage_is_64_everywhere() {
         &["verify", "alice", "--root", "/"],
         &["api"],
         &["api", "validate"],
+        &["api", "push"],
+        &["api", "push", "alice", "--dialect", "other"],
+        &["push"],
+        &["push", "release"],
+        &["push", "release", "alice", "bob"],
         &["api", "validate-token", "--mobile", "+1", "--user", "x"],
         &["enable"],
         &["enable", "sshd", "--confirm-within", "soon"],
@@ -120,7 +128,14 @@ fn version_and_completion() {
     for shell in ["bash", "zsh", "fish"] {
         let called = ivaltctl(&["completion", shell]);
         assert_eq!(called.status, 0);
-        for word in ["validate-token", "confirm-within", "import", "dry-run"] {
+        for word in [
+            "validate-token",
+            "confirm-within",
+            "import",
+            "dry-run",
+            "dialect",
+            "release",
+        ] {
             assert!(called.stdout.contains(word), "{shell} without {word}");
         }
     }

@@ -29,6 +29,7 @@ install_puts_these_files_there_case() {
 		600 root:root /etc/ivalt/ivalt.toml
 		600 root:root /etc/ivalt/users.toml
 		644 root:root /etc/systemd/system/ivaltctl-rollback.service
+		644 root:root /etc/tmpfiles.d/pam_ivalt.conf
 		644 root:root /usr/lib64/security/pam_ivalt.so
 		755 root:root /usr/local/sbin/ivaltctl
 		644 root:root /usr/local/share/bash-completion/completions/ivaltctl
@@ -74,17 +75,28 @@ expect_unit() {
     grep -qx "ExecStart=$2 rollback" "$unit" || fault "the unit runs: $(cat "$unit")"
 }
 
+# `expect_tmpfiles FOLDER`: what systemd makes of it at boot, also of a folder that somebody else has opened.
+expect_tmpfiles() {
+    install -d -m 0777 -o alice "$destdir/run/ivalt"
+    systemd-tmpfiles --root="$destdir" --create "$destdir/$1/pam_ivalt.conf" || fault 'systemd does not take it'
+    diff - <(cd "$destdir/run" && find . -mindepth 1 -printf '%P %M %u:%g\n' | sort) <<-END || fault 'not as the module demands'
+		ivalt drwx------ root:root
+		ivalt/push drwx------ root:root
+	END
+}
+
 # Below /usr as a packager would; and not at all where there is another init.
 install_puts_the_unit_where_systemd_is_case() {
     prepare_build
     settings=(PAMDIR=/usr/lib64/security PREFIX=/usr)
     run_script 0 install
     expect_unit usr/lib/systemd/system /usr/sbin/ivaltctl
+    expect_tmpfiles usr/lib/tmpfiles.d
     run_script 0 uninstall --purge
     [[ -z $(find "$destdir" -name '*ivalt*') ]] || fault "left: $(find "$destdir" -name '*ivalt*')"
     install -D /dev/null "$destdir/sbin/init"
     run_script 0 install
-    [[ -z $(find "$destdir" -name '*.service') ]] || fault 'a unit for another init'
+    [[ -z $(find "$destdir" -path '*/systemd/*' -o -path '*/tmpfiles.d/*') ]] || fault 'files of systemd for another init'
     # shellcheck disable=SC2016 # no command
     expect_captured 'no systemd here: a reboot before `ivaltctl confirm` cancels the rollback'
     install -D /dev/null "$destdir/usr/lib/systemd/systemd"
@@ -117,7 +129,7 @@ install_obeys_its_variables_case() {
     run_script 0 install
     [[ -e $destdir/opt/pam/pam_ivalt.so && -e $destdir/opt/ivalt/sbin/ivaltctl && -e $destdir/opt/etc/ivalt/users.toml ]] ||
         fault "elsewhere: $(installed_files)"
-    [[ $(installed_files | grep -v ' /opt/') == '644 root:root /etc/systemd/system/ivaltctl-rollback.service' ]] ||
+    [[ $(installed_files | grep -v ' /opt/' | cut -d ' ' -f 3 | xargs) == '/etc/systemd/system/ivaltctl-rollback.service /etc/tmpfiles.d/pam_ivalt.conf' ]] ||
         fault "outside: $(installed_files)"
     expect_unit etc/systemd/system /opt/ivalt/sbin/ivaltctl
     expect_captured 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
@@ -171,7 +183,7 @@ install_builds_nothing_case() {
 uninstall_removes_its_files_and_keeps_settings_case() {
     prepare_build
     run_script 0 install
-    mkdir -p "$destdir/var/lib/ivalt" "$destdir/etc/pam.d"
+    mkdir -p "$destdir/var/lib/ivalt" "$destdir/run/ivalt/push" "$destdir/etc/pam.d"
     echo '# auth required pam_ivalt.so' >"$destdir/etc/pam.d/sshd"
     rm -rf "$sandbox/target"
     run_script 0 uninstall
@@ -179,6 +191,7 @@ uninstall_removes_its_files_and_keeps_settings_case() {
     [[ $(installed_files | grep -v /pam.d/) == $'600 root:root /etc/ivalt/ivalt.toml\n600 root:root /etc/ivalt/users.toml' ]] ||
         fault "left: $(installed_files)"
     [[ -z $(find "$destdir" -xtype l) ]] || fault 'the unit is still enabled'
+    [[ ! -e $destdir/run/ivalt ]] || fault 'holds of phones are left'
     run_script 0 uninstall
     run_script 0 uninstall --purge
     [[ ! -e $destdir/etc/ivalt && ! -e $destdir/var/lib/ivalt && -e $destdir/etc/pam.d/sshd ]] || fault 'not purged'
@@ -194,12 +207,12 @@ uninstall_purges_its_own_files_alone_case() {
         touch "$destdir/etc/ivalt/$name.toml" "$destdir/etc/ivalt/.$name.toml.lock" "$destdir/etc/ivalt/.$name.toml.new"
     done
     touch "$destdir/etc/ivalt/ca.pem" "$destdir/etc/ivalt/mine.toml"
-    mkdir -p "$destdir/var/lib/ivalt/recovery/alice" "$destdir/run/ivalt/push"
+    mkdir -p "$destdir/var/lib/ivalt/recovery/alice"
     run_script 0 uninstall --purge
     expect_captured "uninstalled; what is left in $destdir/etc/ivalt is not pam_ivalt's"
     [[ $(find "$destdir/etc/ivalt" -type f -printf '%f ') =~ ^(ca.pem mine.toml|mine.toml ca.pem)' '$ ]] ||
         fault "left: $(ls -A "$destdir/etc/ivalt")"
-    [[ ! -e $destdir/var/lib/ivalt && ! -e $destdir/run/ivalt ]] || fault 'not purged'
+    [[ ! -e $destdir/var/lib/ivalt ]] || fault 'not purged'
 }
 
 # The line of pam.d may be missing, as after a power cut between two writes.
@@ -255,7 +268,7 @@ install_while_people_log_in_case() {
     wait "$installer" || fault "the installer ended: $(cat "$sandbox/installing")"
     [[ -z $(unfinished_files) ]] || fault "unfinished files are left: $(unfinished_files)"
     [[ $(stat -c %a /usr/local/sbin/ivaltctl) == 755 ]] || fault 'no ivaltctl'
-    rm -rf /usr/local/sbin/ivaltctl /usr/local/share/doc/pam_ivalt /etc/systemd/system/{,sysinit.target.wants/}ivaltctl-rollback.service
+    rm -rf /usr/local/sbin/ivaltctl /usr/local/share/doc/pam_ivalt /etc/systemd/system/{,sysinit.target.wants/}ivaltctl-rollback.service /etc/tmpfiles.d/pam_ivalt.conf
 }
 
 # Named one by one: /usr and /etc are mounts of their own here.

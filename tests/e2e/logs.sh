@@ -53,6 +53,7 @@ a_day_of_logins() {
     good_and_bad_tokens
     denied_users
     recovery_codes_used
+    requests_on_the_phone
     other_failures
     stop_rsyslog
     cp -p "$auth_log" "$ivalt_log" "$day/"
@@ -90,6 +91,24 @@ recovery_codes_used() {
     write_ivalt_settings
 }
 
+# The lock is that of the mobile's last nine digits; `approved` before a request is an approval of an earlier one.
+requests_on_the_phone() {
+    allow_push
+    echo 'wait_seconds = 10' >>/etc/ivalt/ivalt.toml
+    logs_in 'outcome=allow reason=push-approved' alice '<Enter>' '<approve-once> <Enter>'
+    exec {lock}>>/run/ivalt/push/283974746
+    flock "$lock"
+    denied push-busy alice '<Enter>'
+    exec {lock}>&-
+    echo approved >"$ivalt/answers-${alice_mobile#+}"
+    denied push-stale alice '<Enter>'
+    denied push-denied alice '<Enter>' '<deny> <Enter>'
+    denied push-limited alice '<Enter>'
+    rm -rf /run/ivalt
+    denied push-unanswered alice '<Enter>' '<Enter>' '<Enter>' '<Enter>'
+    write_ivalt_settings
+}
+
 other_failures() {
     denied unanswered alice
     denied api-key-refused alice api-key-invalid
@@ -123,11 +142,11 @@ expect_counted() {
 }
 
 logs_fail2ban_counts_guesses_only_case() {
-    local wanted='disabled malformed-token malformed-token not-enrolled password-as-token recovery-code-refused token-rejected' file
+    local wanted='disabled malformed-token malformed-token not-enrolled password-as-token push-denied recovery-code-refused token-rejected' file
     a_day_of_logins
     in_other_format "$day/auth.log" >"$day/other-format"
     for file in "$day/auth.log" "$day/ivalt.log" "$day/other-format"; do
-        expect_counted normal "$file" "7 $client"
+        expect_counted normal "$file" "8 $client"
         [[ $(reasons_counted normal "$file") == "$wanted" ]] || fault "counted: $(reasons_counted normal "$file")"
     done
 }
@@ -211,9 +230,9 @@ logs_jail_is_valid_and_disabled_case() {
 logs_rsyslog_writes_our_lines_to_their_own_file_case() {
     a_day_of_logins
     [[ $(stat -c '%a %U:%G' "$day/ivalt.log") == '640 root:adm' ]] || fault "$(stat -c '%a %U:%G' "$day/ivalt.log")"
-    [[ $(wc -l <"$day/ours") -eq 17 ]] || fault "$(wc -l <"$day/ours") lines"
+    [[ $(wc -l <"$day/ours") -eq 23 ]] || fault "$(wc -l <"$day/ours") lines"
     cmp -s "$day/ours" "$day/ivalt.log" || fault "$(diff "$day/ours" "$day/ivalt.log")"
-    [[ $(wc -l <"$day/auth.log") -gt 17 ]] || fault 'no other lines were written'
+    [[ $(wc -l <"$day/auth.log") -gt 23 ]] || fault 'no other lines were written'
 }
 
 # Lines that look like ours but have another facility or position.
@@ -273,11 +292,11 @@ logs_logcheck_ignores_what_ivalt_allowed_case() {
     a_day_of_logins
     in_other_format "$day/ours" >"$day/ours-other-format"
     for file in "$day/ours" "$day/ours-other-format"; do
-        [[ $(grep -c ' outcome=allow ' "$file") -eq 3 ]] || fault 'no allow lines to ignore'
-        diff <(grep -v ' outcome=allow reason=verified ' "$file") <(mailed "$file") >"$terminal/differences" || fault "$(cat "$terminal/differences")"
+        [[ $(grep -c ' outcome=allow ' "$file") -eq 4 ]] || fault 'no allow lines to ignore'
+        diff <(grep -v ' outcome=allow reason=\(verified\|push-approved\) ' "$file") <(mailed "$file") >"$terminal/differences" || fault "$(cat "$terminal/differences")"
     done
     # It ignores only our lines.
-    [[ $(mailed "$day/auth.log" | wc -l) -eq $(($(wc -l <"$day/auth.log") - 2)) ]] || fault 'lines of others are missing'
+    [[ $(mailed "$day/auth.log" | wc -l) -eq $(($(wc -l <"$day/auth.log") - 3)) ]] || fault 'lines of others are missing'
 }
 
 # An allow line that differs in any way from that of a normal login is mailed.
@@ -305,6 +324,7 @@ logs_one_day_by_outcome_as_readme_says_case() {
     [[ -n $command ]] || fault 'no such command in conf/README.md'
     sed 's/^[^]]*\]: //' "$day/ours" | bash -c "$command" | sed 's/^ *//' >"$terminal/counted"
     diff - "$terminal/counted" >"$terminal/differences" <<-'END' || fault "$(cat "$terminal/differences")"
+		1 pam_ivalt(sshd:auth): outcome=allow reason=push-approved
 		1 pam_ivalt(sshd:auth): outcome=allow reason=recovery-code
 		2 pam_ivalt(sshd:auth): outcome=allow reason=verified
 		1 pam_ivalt(sshd:auth): outcome=deny reason=api-key-refused
@@ -314,6 +334,11 @@ logs_one_day_by_outcome_as_readme_says_case() {
 		1 pam_ivalt(sshd:auth): outcome=deny reason=misconfigured
 		1 pam_ivalt(sshd:auth): outcome=deny reason=not-enrolled
 		1 pam_ivalt(sshd:auth): outcome=deny reason=password-as-token
+		1 pam_ivalt(sshd:auth): outcome=deny reason=push-busy
+		1 pam_ivalt(sshd:auth): outcome=deny reason=push-denied
+		1 pam_ivalt(sshd:auth): outcome=deny reason=push-limited
+		1 pam_ivalt(sshd:auth): outcome=deny reason=push-stale
+		1 pam_ivalt(sshd:auth): outcome=deny reason=push-unanswered
 		1 pam_ivalt(sshd:auth): outcome=deny reason=recovery-code-refused
 		1 pam_ivalt(sshd:auth): outcome=deny reason=token-rejected
 		1 pam_ivalt(sshd:auth): outcome=deny reason=unanswered

@@ -34,6 +34,7 @@ installed() {
     expect_same /etc/ivalt/ivalt.toml "$sandbox/conf/ivalt.toml"
     expect_file "$(module)" 644
     expect_unit_enabled
+    expect_push_folder
     [[ $(ivaltctl --version) == "ivaltctl $version" ]] || fault "ivaltctl is $(ivaltctl --version)"
     report
 }
@@ -42,6 +43,13 @@ installed() {
 expect_unit_enabled() {
     [[ /etc/systemd/system/sysinit.target.wants/ivaltctl-rollback.service -ef /usr/lib/systemd/system/ivaltctl-rollback.service ]] ||
         fault "the unit is not enabled: $(find /etc/systemd /usr/lib/systemd -name 'ivaltctl*' 2>&1)"
+}
+
+# Where nothing makes it, the module does.
+expect_push_folder() {
+    command -v systemd-tmpfiles >/dev/null || return 0
+    expect_file /run/ivalt 700
+    expect_file /run/ivalt/push 700
 }
 
 module() { echo "/usr/lib/$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu/security/pam_ivalt.so"; }

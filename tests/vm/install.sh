@@ -77,11 +77,13 @@ purge_leaves_nothing_case() {
     start_from booted
     guest "$(declare -f files_there); files_there >/var/tmp/before
         install_package
+        [[ \$(stat -c '%A %U:%G' /run/ivalt /run/ivalt/push | uniq) == 'drwx------ root:root' ]] || fault \"\$(ls -lR /run/ivalt)\"
         write_ivalt_settings
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
         apt_get purge libpam-ivalt
+        [[ ! -e /run/ivalt ]] || fault 'holds of phones are left'
         files_there | diff /var/tmp/before -
         expect_logins_without_ivalt
         expect_sudo_without_ivalt"

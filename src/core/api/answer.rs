@@ -80,7 +80,7 @@ pub(crate) struct Sent<'a> {
 impl Sent<'_> {
     /// All are looked for in the same text: one that is part of another, a token of the mobile's digits, say, must not
     /// leave the rest of it.
-    fn hide_in(&self, text: &str) -> String {
+    pub(crate) fn hide_in(&self, text: &str) -> String {
         let numbers = self.mobile.map(|mobile| numbers(text, mobile));
         let mut numbers = numbers.into_iter().flatten().peekable();
         let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());

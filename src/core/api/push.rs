@@ -35,6 +35,8 @@ pub enum PushAnswer {
 /// One request that has ended, well or badly.
 #[derive(Debug)]
 pub struct PushExchange {
+    /// What was asked, as a path below the URL.
+    pub operation: &'static str,
     /// What it means.
     pub answer: PushAnswer,
     /// The HTTP status, if one came.
@@ -76,7 +78,7 @@ impl Client {
     fn push(
         &mut self,
         url: &str,
-        operation: &str,
+        operation: &'static str,
         mobile: &str,
         classify: impl FnOnce(u16, Result<&[u8], &str>) -> PushAnswer,
     ) -> PushExchange {
@@ -98,12 +100,20 @@ impl Client {
             steps += &error.activity;
         }
         PushExchange {
+            operation,
             answer,
             http,
             elapsed,
             steps,
             body,
         }
+    }
+
+    /// The text with `***` for the mobile, however it is written, and for the API key.
+    #[must_use]
+    pub fn hide(&self, text: &str, mobile: &str) -> String {
+        let (secrets, mobile) = (&[self.key_text()], Some(mobile));
+        Sent { secrets, mobile }.hide_in(text)
     }
 
     fn redact(&self, answer: PushAnswer, mobile: &str) -> PushAnswer {

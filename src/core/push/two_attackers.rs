@@ -263,7 +263,6 @@ fn an_attacker_gets_in_only_by_a_tap_on_his_own_request_and_the_page_says_so() {
         row.count(2, &let_in(order, [&shared(), &shared()], false));
     }
     let table = table(&rows);
-    println!("{table}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../SECURITY.md");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(

@@ -153,17 +153,35 @@ impl UsersCheck<'_> {
     }
 
     fn shared_mobiles(&self) -> Vec<Finding> {
-        let mut by_mobile: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let push = self.settings.push.enabled;
+        let mut by_mobile: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
         for (name, mobile) in self.usable() {
-            by_mobile.entry(digits(mobile)).or_default().push(name);
+            let digits = digits(mobile);
+            let known = if push { lock_name(&digits) } else { &digits };
+            by_mobile
+                .entry(known.to_owned())
+                .or_default()
+                .push((name, mobile));
         }
-        let shared = by_mobile.values().filter(|names| names.len() > 1);
-        let found = shared.map(|names| {
-            let shown: Vec<_> = names.iter().map(|name| quote_log_value(name.as_bytes())).collect();
-            let what = format!(
-                "{} share one mobile: its holder passes iVALT for all of these accounts",
-                shown.join(" and ")
-            );
+        let shared = by_mobile.values().filter(|users| users.len() > 1);
+        let found = shared.map(|users| {
+            let names = users.iter().map(|(name, _)| *name);
+            let shown: Vec<_> = names.clone().map(|name| quote_log_value(name.as_bytes())).collect();
+            let mut mobiles = users.iter().map(|(_, mobile)| digits(mobile));
+            let first = mobiles.next();
+            let same = mobiles.all(|other| Some(other) == first);
+            let consequence = match (same, push) {
+                (true, false) => "share one mobile: its holder passes iVALT for all of these accounts",
+                (true, true) => {
+                    "share one mobile: its holder passes iVALT for all of these accounts, and while a request on it waits for \
+                     one of them, the others are refused (push-busy)"
+                }
+                (false, _) => {
+                    "have mobiles that end in the same nine digits: while a request waits for one of them, the others are \
+                     refused (push-busy)"
+                }
+            };
+            let what = format!("{} {consequence}", shown.join(" and "));
             let last = shown.last().map_or("NAME", String::as_str);
             let fix = format!(
                 "if that is not intended: ivaltctl users remove {last} && ivaltctl users add {last} MOBILE"
@@ -316,6 +334,11 @@ impl UsersCheck<'_> {
             |service: &&str| *service != "sshd" || sshd::takes_answers_of(self.context, account);
         services.filter(asks).collect()
     }
+}
+
+/// What a login by push locks of a mobile: its last nine digits.
+fn lock_name(digits: &str) -> &str {
+    &digits[digits.len().saturating_sub(9)..]
 }
 
 /// The accounts that are root or may become it. Those that nobody can log in to are left out: those without a shell,

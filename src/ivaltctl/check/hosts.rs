@@ -92,6 +92,11 @@ pub fn is_known(service: &str) -> bool {
     host(service).is_some()
 }
 
+/// The program that asks for this service, and shows no prompt.
+pub fn program(service: &str) -> Option<&'static str> {
+    host(service).map(|host| host.program)
+}
+
 fn host(service: &str) -> Option<&'static Host> {
     HOSTS.iter().find(|host| host.services.contains(&service))
 }

@@ -11,6 +11,7 @@
 //! | [`desktop`] | services that run in a sandbox, without privileges or without a network |
 //! | [`hosts`] | services whose program shows no prompt |
 //! | [`selinux`], [`proxy`], [`clock`], [`log`] | the environment of a login |
+//! | [`push`] | logins that are approved on the phone |
 //! | [`recovery`] | one-time recovery codes, and whether a login could take one |
 //! | [`rollback`] | what `enable` has begun and nobody has confirmed |
 //! | [`unreadable`] | files that the others could not read |
@@ -30,6 +31,7 @@ mod module_file;
 mod online;
 pub mod program;
 mod proxy;
+mod push;
 mod recovery;
 mod rollback;
 mod selinux;
@@ -106,7 +108,7 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 14] = [
+    let checks: [Check; 15] = [
         settings::findings,
         enrolment::findings,
         module_file::findings,
@@ -119,6 +121,7 @@ fn run_all(context: &CheckContext) -> Vec<Finding> {
         proxy::findings,
         clock::findings,
         log::findings,
+        push::findings,
         recovery::findings,
         rollback::findings,
     ];

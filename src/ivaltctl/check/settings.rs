@@ -85,7 +85,29 @@ fn unusable_settings(file: &Path, problem: &Problem) -> Finding {
 
 /// The vendor's documentation is served by a mock that answers `success` to anything.
 fn documentation_mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {
-    let url = settings.api.url.to_ascii_lowercase();
+    let push = &settings.push;
+    let of_push = push.url.as_deref().filter(|_| push.enabled);
+    let api = is_mock(&settings.api.url).then(|| {
+        let what = "api.url is a documentation mock that accepts any token: anyone who is asked for iVALT gets in with any \
+                    token";
+        let fix = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
+        (what, fix, line_of(root, file, "url"))
+    });
+    let push = of_push.is_some_and(is_mock).then_some((
+        "push.url is a documentation mock: whoever presses Enter may be let in without the phone",
+        r#"write under [push]: url = "https://api.ivalt.com""#,
+        None,
+    ));
+    let found = [api, push].into_iter().flatten();
+    let found = found.map(|(what, fix, line)| Finding {
+        line,
+        ..finding(Severity::LetsIn, "documentation-mock", file, what, fix)
+    });
+    found.collect()
+}
+
+fn is_mock(url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
     let authority = url.trim_start_matches("https://");
     let (authority, path) = authority.split_once('/').unwrap_or((authority, ""));
     let host = authority
@@ -93,16 +115,7 @@ fn documentation_mock(root: &Root, file: &Path, settings: &Settings) -> Vec<Find
         .next()
         .unwrap_or_default()
         .trim_end_matches('.');
-    let is_documentation = host == "api-docs.ivalt.com";
-    if !is_documentation && !format!("/{path}/").contains("/_mock/") {
-        return Vec::new();
-    }
-    let what = "api.url is a documentation mock that accepts any token: anyone who is asked for iVALT gets in with any token";
-    let fix = r#"write: url = "https://api.ivalt.com/admin/public/api""#;
-    vec![Finding {
-        line: line_of(root, file, "url"),
-        ..finding(Severity::LetsIn, "documentation-mock", file, what, fix)
-    }]
+    host == "api-docs.ivalt.com" || format!("/{path}/").contains("/_mock/")
 }
 
 fn policies(root: &Root, file: &Path, settings: &Settings) -> Vec<Finding> {

@@ -34,6 +34,9 @@ const LOCAL: &str = "/etc/ssh/sshd_config.d/00-local.conf";
 /// What a user needs to find the phone and to type a token.
 const TYPING_TIME: Duration = Duration::from_secs(20);
 
+/// What a login by push takes besides waiting for the approval: the first prompt, and the last polls.
+const BESIDE_THE_WAIT: Duration = Duration::from_secs(30);
+
 /// Checks sshd, if its service asks iVALT.
 pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.covers("sshd") {
@@ -81,6 +84,19 @@ pub fn written_methods(root: &Root) -> (Option<String>, Vec<String>) {
     let blocks = blocks
         .filter_map(|(_, values)| written(values).filter(|text| Some(text) != global.as_ref()));
     (global.clone(), blocks.collect())
+}
+
+/// Whether sshd runs PAM for anybody who has passed no other method before.
+pub fn asks_strangers(root: &Root) -> bool {
+    let all = Configuration::all(root);
+    let scopes = all.iter().flat_map(|configuration| {
+        let blocks = configuration.matches.iter().map(|(_, values)| values);
+        blocks.chain([&configuration.global])
+    });
+    let mut methods = scopes.map(|values| values.get(METHODS).map_or("any", |value| &value.text));
+    let begins_with_pam =
+        |list: &str| list == "any" || list.split(',').next().is_some_and(asks_pam);
+    all.is_empty() || methods.any(|lists| lists.split_whitespace().any(begins_with_pam))
 }
 
 fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Vec<Finding> {
@@ -531,19 +547,15 @@ impl MatchScope<'_> {
 
     fn grace_time(&self) -> Option<Finding> {
         let settings = self.context.settings_of("sshd")?;
-        let attempts = settings.token.attempts.get();
-        let timeout = settings.api.timeout;
-        let needed = (timeout + TYPING_TIME).as_secs() * attempts;
+        let times = [Some(time_of_tokens(settings)), time_of_push(settings)];
+        let (needed, why) = times.into_iter().flatten().max()?;
         let granted = seconds(self.value("logingracetime"))?;
         if granted == 0 || granted >= needed {
             return None;
         }
         let what = format!(
-            "LoginGraceTime {}: {attempts} attempts may take {needed} s, each the {} s of api.timeout_seconds and {} s of \
-             typing; sshd hangs up before",
-            self.value("logingracetime"),
-            timeout.as_secs(),
-            TYPING_TIME.as_secs()
+            "LoginGraceTime {}: {why}; sshd hangs up before",
+            self.value("logingracetime")
         );
         Some(self.finding(
             Severity::Warning,
@@ -604,6 +616,31 @@ impl MatchScope<'_> {
         );
         vec![found.concerning(["root"])]
     }
+}
+
+/// How long a login may take, in seconds, and why.
+fn time_of_tokens(settings: &Settings) -> (u64, String) {
+    let attempts = settings.token.attempts.get();
+    let timeout = settings.api.timeout;
+    let needed = (timeout + TYPING_TIME).as_secs() * attempts;
+    let why = format!(
+        "{attempts} attempts may take {needed} s, each the {} s of api.timeout_seconds and {} s of typing",
+        timeout.as_secs(),
+        TYPING_TIME.as_secs()
+    );
+    (needed, why)
+}
+
+/// The same of one that is approved on the phone.
+fn time_of_push(settings: &Settings) -> Option<(u64, String)> {
+    let push = &settings.push;
+    let is_on = push.enabled && push.services.iter().any(|service| service == "sshd");
+    let wait = push.wait.get();
+    let needed = wait + BESIDE_THE_WAIT.as_secs();
+    let why = format!(
+        "a request on the phone may be approved for {wait} s (push.wait_seconds), and with the prompts that takes {needed} s"
+    );
+    is_on.then_some((needed, why))
 }
 
 /// Whether a method runs PAM's auth lines. `keyboard-interactive:bsdauth` would be another device.

@@ -7,6 +7,7 @@ mod environment;
 mod hosts;
 mod module_file;
 mod online;
+mod push;
 mod recovery;
 mod report;
 mod root_login;

@@ -67,7 +67,7 @@ fn used(system: &System, user: &str, number: u32, service: &str) {
 }
 
 /// A system where alice, who administers it, has codes for long.
-fn supplied() -> System {
+pub fn supplied() -> System {
     let system = accepting();
     give(&system, "alice", 1..=10, Some(now() + 365 * DAY));
     system

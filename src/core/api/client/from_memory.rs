@@ -50,7 +50,7 @@ impl Client {
     fn over(connector: impl Connector, key: Secret, roots: Arc<Roots>) -> Self {
         let timeout = Duration::from_secs(30);
         let parts = ConnectorParts {
-            roots: roots,
+            roots,
             look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
             progress: Progress::begin(timeout),
         };

@@ -14,6 +14,43 @@ use rustix::fs::StatVfsMountFlags;
 
 const ID: &str = "recovery-not-writable";
 
+/// What the module does with files of a folder, and what a login ends with where the service may not.
+pub struct Use<'a> {
+    /// Of the finding.
+    pub id: &'static str,
+    pub folder: &'a Path,
+    /// One of the files, and the rights that AppArmor must give.
+    pub file: PathBuf,
+    pub rights: u32,
+    /// `marking a recovery code in FOLDER as used`
+    pub act: String,
+    /// `every code is denied (misconfigured)`
+    pub consequence: &'static str,
+    /// What allows it in a profile.
+    pub profile_lines: String,
+    /// The name of a drop-in.
+    pub drop_in: &'static str,
+    /// What helps where a unit hides the folder.
+    pub elsewhere: &'static str,
+}
+
+impl<'a> Use<'a> {
+    fn of_a_code(directory: &'a Path) -> Self {
+        let store = directory.display();
+        Self {
+            id: ID,
+            folder: directory,
+            file: directory.join(apparmor::A_CODE),
+            rights: apparmor::READ | apparmor::DELETE,
+            act: format!("marking a recovery code in {store} as used"),
+            consequence: "every code is denied (misconfigured)",
+            profile_lines: format!("{store}/ r, {store}/** rw,"),
+            drop_in: "ivalt-recovery.conf",
+            elsewhere: ", or name another recovery.directory",
+        }
+    }
+}
+
 /// What keeps a service from it. `paths` are the store, the folders in it and a code of each, for SELinux.
 pub fn findings(context: &CheckContext, directory: &Path, paths: &[PathBuf]) -> Vec<Finding> {
     let services = context
@@ -21,7 +58,7 @@ pub fn findings(context: &CheckContext, directory: &Path, paths: &[PathBuf]) -> 
         .iter()
         .filter(|service| takes_codes(context, service, directory));
     let mut found: Vec<Finding> = services
-        .flat_map(|service| of_service(context, service, directory))
+        .flat_map(|service| forbidden(context, service, &Use::of_a_code(directory)))
         .collect();
     found.extend(read_only(context, directory));
     let mislabelled = selinux::keeps_from_codes(context, paths);
@@ -35,42 +72,45 @@ fn takes_codes(context: &CheckContext, service: &str, directory: &Path) -> bool 
     settings.is_some_and(|settings| settings.recovery.directory == directory)
 }
 
-fn of_service(context: &CheckContext, service: &str, directory: &Path) -> Vec<Finding> {
-    let units = unit::forbidding(context.root, service, directory);
+/// The unit of a service, and its loaded profile, where they forbid this.
+pub fn forbidden(context: &CheckContext, service: &str, needed: &Use) -> Vec<Finding> {
+    let units = unit::forbidding(context.root, service, needed.folder);
     let by_units = units
         .iter()
-        .map(|forbids| by_unit(service, forbids, directory));
+        .map(|forbids| by_unit(service, forbids, needed));
     let profile = context.root.is_this_machine().then(|| {
-        let name = apparmor::forbidding(&Apparmorfs, service, directory)?;
-        Some(by_apparmor(service, &name, directory))
+        let name = apparmor::forbidding(&Apparmorfs, service, &needed.file, needed.rights)?;
+        Some(by_apparmor(service, &name, needed))
     });
     by_units.chain(profile.flatten()).collect()
 }
 
-fn by_unit(service: &str, forbids: &Forbids, directory: &Path) -> Finding {
+fn by_unit(service: &str, forbids: &Forbids, needed: &Use) -> Finding {
     let Forbids { unit, setting, .. } = forbids;
     let what = format!(
-        "{unit}: {setting} keeps {service} from marking a recovery code in {} as used: every code is denied (misconfigured)",
-        directory.display()
+        "{unit}: {setting} keeps {service} from {}: {}",
+        needed.act, needed.consequence
     );
     let fix = match forbids.can_be_lifted {
-        true => lift(service, unit, directory),
+        true => lift(service, unit, needed),
         false => format!(
-            "take the path out of this setting, by a drop-in (systemctl edit {unit}), or name another recovery.directory"
+            "take the path out of this setting, by a drop-in (systemctl edit {unit}){}",
+            needed.elsewhere
         ),
     };
     Finding {
         line: Some(forbids.line),
-        ..warning(ID, &forbids.file, what, fix)
+        ..warning(needed.id, &forbids.file, what, fix)
     }
 }
 
 /// sshd keeps its sessions when it is restarted; other units may not.
-fn lift(service: &str, unit: &str, directory: &Path) -> String {
+fn lift(service: &str, unit: &str, needed: &Use) -> String {
     let folder = format!("/etc/systemd/system/{unit}.d");
-    let directory = shell_word(&directory.to_string_lossy());
+    let directory = shell_word(&needed.folder.to_string_lossy());
     let write = format!(
-        "install -d {folder}\nprintf '[Service]\\nReadWritePaths=-%s\\n' {directory} > {folder}/ivalt-recovery.conf"
+        "install -d {folder}\nprintf '[Service]\\nReadWritePaths=-%s\\n' {directory} > {folder}/{}",
+        needed.drop_in
     );
     let then = match service == "sshd" && !unit.contains('@') {
         true => format!("systemctl daemon-reload; systemctl try-restart {unit}"),
@@ -79,17 +119,16 @@ fn lift(service: &str, unit: &str, directory: &Path) -> String {
     format!("{write}\n{then}")
 }
 
-fn by_apparmor(service: &str, profile: &str, directory: &Path) -> Finding {
+fn by_apparmor(service: &str, profile: &str, needed: &Use) -> Finding {
     let what = format!(
-        "the AppArmor profile {profile} keeps {service} from marking a recovery code as used: every code is denied \
-         (misconfigured)"
+        "the AppArmor profile {profile} keeps {service} from {}: {}",
+        needed.act, needed.consequence
     );
-    let store = directory.display();
     let fix = format!(
-        "add to the profile: {store}/ r, {store}/** rw, (the lines are in pam_ivalt(8), \"AppArmor\"), then: apparmor_parser -r \
-         the file of the profile"
+        "add to the profile: {} (the lines are in pam_ivalt(8), \"AppArmor\"), then: apparmor_parser -r the file of the profile",
+        needed.profile_lines
     );
-    warning(ID, directory, what, fix)
+    warning(needed.id, needed.folder, what, fix)
 }
 
 fn by_selinux(directory: &Path, mislabelled: &Mislabelled) -> Finding {

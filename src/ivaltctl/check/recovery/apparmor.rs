@@ -12,10 +12,12 @@ use crate::check::selinux::SESSION_PROGRAMS;
 const FOLDER: &str = "/sys/kernel/security/apparmor";
 /// The class of questions about files.
 const FILE: u8 = 2;
-const READ: u32 = 0x04;
-const DELETE: u32 = 0x20;
+pub const WRITE: u32 = 0x02;
+pub const READ: u32 = 0x04;
+pub const DELETE: u32 = 0x20;
+pub const LOCK: u32 = 0x8000;
 /// What follows the store in the question: a code of some user.
-const A_CODE: &str = "user-x/code-x";
+pub const A_CODE: &str = "user-x/code-x";
 
 /// A loaded profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +83,9 @@ fn allowed_in(answer: &str) -> Option<u32> {
     Some(number("allow ")? & !number("deny ")?)
 }
 
-/// The name of the profile that keeps the programs of a service from taking a code below `store`, if one does. Where
-/// there is no AppArmor, none does.
-pub fn forbidding(kernel: &dyn Kernel, service: &str, store: &Path) -> Option<String> {
+/// The name of the profile that denies the programs of a service any of these rights to a file, if one does. Where there
+/// is no AppArmor, none does.
+pub fn forbidding(kernel: &dyn Kernel, service: &str, file: &Path, rights: u32) -> Option<String> {
     let enforces = |profile: &Profile| ["enforce", "kill"].contains(&profile.mode.as_str());
     let profiles = kernel.profiles().ok()?.into_iter().filter(enforces);
     let programs = programs(service);
@@ -91,10 +93,9 @@ pub fn forbidding(kernel: &dyn Kernel, service: &str, store: &Path) -> Option<St
         let mut programs = programs.iter();
         programs.any(|program| is_attached(&profile.attach, program))
     };
-    let code = store.join(A_CODE);
     let forbids = |profile: &Profile| {
-        let allowed = kernel.allowed(&profile.name, &code);
-        allowed.is_ok_and(|allowed| allowed & (READ | DELETE) != READ | DELETE)
+        let allowed = kernel.allowed(&profile.name, file);
+        allowed.is_ok_and(|allowed| allowed & rights != rights)
     };
     let mut of_service = profiles.filter(confines);
     of_service.find(forbids).map(|profile| profile.name)
@@ -170,7 +171,8 @@ mod tests {
 
     fn judged(service: &str, profile: (&'static str, &'static str, &'static str, u32)) -> bool {
         let kernel = Loaded(vec![("other", "/usr/bin/man", "enforce", 0), profile]);
-        let found = forbidding(&kernel, service, Path::new("/store"));
+        let code = Path::new("/store").join(A_CODE);
+        let found = forbidding(&kernel, service, &code, READ | DELETE);
         assert!(found.as_deref().is_none_or(|name| name == profile.0));
         found.is_some()
     }

@@ -7,8 +7,8 @@
 //! | [`apparmor`] | the loaded profile of a service |
 //! | [`access`] | both, SELinux, and the file system |
 
-mod access;
-mod apparmor;
+pub mod access;
+pub mod apparmor;
 mod unit;
 
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ fn fragment(root: &Root, unit: &str) -> Option<PathBuf> {
     match root.read_link(&found) {
         Ok(target) if target == Path::new("/dev/null") => None,
         Ok(target) if target.file_name() != found.file_name() => {
-            let mut others = FOLDERS.iter().map(|folder| Path::new(folder));
+            let mut others = FOLDERS.iter().map(Path::new);
             let other = others.find_map(|folder| {
                 let path = folder.join(target.file_name()?);
                 root.link_metadata(&path).is_ok().then_some(path)

@@ -76,6 +76,19 @@ pub fn wrong_password_ends(root: &Root, service: &str) -> bool {
     refused::is_final(&StackUnderTest::new(root, service, RuleType::Auth, rules))
 }
 
+/// The line by which somebody who has proven nothing, neither by this stack nor to sshd before it, is asked for iVALT and
+/// could have a request sent to the phone, if there is one.
+pub fn asks_strangers(root: &Root, service: &str) -> Option<Location> {
+    let read = pam_stack::read(root, service).ok()?;
+    let rules = read.own(RuleType::Auth);
+    let stack = StackUnderTest::new(root, service, RuleType::Auth, rules);
+    let path = stack.best_path(|path| path.facts.asked_stranger)?;
+    let is_ivalt = |at: &usize| rules[*at].kind() == pam_stack::ModuleKind::Ivalt;
+    let mut called = path.returned.iter().map(|(at, _)| *at).filter(is_ivalt);
+    let at = called.find(|at| !path.steps_aside(rules, *at))?;
+    Some(rules[at].location.clone())
+}
+
 /// A path through a stack that shows a finding. The tests run it on the real libpam.
 type Counterexample = (RuleType, ExecutionPath);
 

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::module_of;
 use crate::pam_stack::{
-    Impression, ModuleKind, ReturnCode, Rule, SimulatorState, StackStatus, Transition,
+    Impression, Module, ModuleKind, ReturnCode, Rule, SimulatorState, StackStatus, Transition,
 };
+use ivalt_core::arguments::FirstPass;
 
 /// What the pam_ivalt lines of a path returned, taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +38,12 @@ pub struct Facts {
     pub password_asked: bool,
     /// pam_ivalt was asked although no password was right.
     pub after_refusal: bool,
+    /// A line that takes Enter for a request on the phone asked somebody who has proven nothing.
+    pub asked_stranger: bool,
     /// A rule accepted a password or another proof.
     accepted: bool,
+    /// The same, where another factor that has nothing to say of a user counts as proof.
+    proven: bool,
 }
 
 /// Stacks of real systems have some hundreds; a file that was made to keep `check` busy has any number.
@@ -275,6 +281,29 @@ impl<'a> Exploration<'a> {
     }
 }
 
+/// Under `*_first_pass` no answer is Enter.
+fn takes_enter(rule: &Rule) -> bool {
+    let arguments = module_of(rule).map(Module::ivalt_arguments);
+    arguments.is_some_and(|known| known.is_ok_and(|known| known.first_pass == FirstPass::Never))
+}
+
+/// Without being told to, no other factor leaves users to the lines below; of what is not known, the best is assumed.
+fn proves(rule: &Rule, code: ReturnCode) -> bool {
+    let kind = rule.kind();
+    let spares = |module: &Module| {
+        let mut words = module.arguments.iter();
+        words.any(|word| ["nullok", "nouserok"].contains(&word.as_str()))
+    };
+    match code {
+        ReturnCode::Success | ReturnCode::NewAuthtokReqd => is_proof(kind),
+        ReturnCode::Ignore => {
+            let other = matches!(kind, ModuleKind::Factor | ModuleKind::Unknown);
+            other && !module_of(rule).is_some_and(spares)
+        }
+        _ => false,
+    }
+}
+
 fn is_proof(kind: ModuleKind) -> bool {
     use ModuleKind::{Factor, Password, Unknown};
     matches!(kind, Password | Factor | Unknown)
@@ -309,6 +338,7 @@ impl LoginState {
         }
         facts.password_asked |= kind == ModuleKind::Password;
         facts.accepted |= is_proof(kind) && code == ReturnCode::Success;
+        facts.proven |= proves(&rules[here], code);
         Self { state, facts }
     }
 }
@@ -323,7 +353,9 @@ impl Facts {
         skipped_password: false,
         password_asked: false,
         after_refusal: false,
+        asked_stranger: false,
         accepted: false,
+        proven: false,
     };
 
     /// A line with `only_after=` returns `PAM_IGNORE` only where its method has not passed.
@@ -333,6 +365,7 @@ impl Facts {
             return;
         }
         self.after_refusal |= self.password_asked && !self.accepted;
+        self.asked_stranger |= !self.proven && !self.method_passed && takes_enter(rule);
         self.add_outcome(code);
     }
 

@@ -1,5 +1,7 @@
 //! `ivaltctl api`: sends one operation of iVALT's API and shows the answer.
 
+mod push;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -23,6 +25,10 @@ pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
     let mut client = Client::new(&settings.api, trust(), sys::platform())?;
     client.check_roots()?;
     let exchange = match &args.operation {
+        Operation::Push { name, dialect } => {
+            let dialect = dialect.map(Into::into);
+            return push::run(name, dialect, args.json, &settings, client);
+        }
         Operation::ValidateToken { mobile, user } => {
             let mobile = mobile_number(mobile.as_deref(), user.as_deref(), &settings)?;
             client.validate_global_rest_auth(mobile.as_str(), &ask_token("iVALT token: ")?)

@@ -1,0 +1,423 @@
+//! `ivaltctl api push`: one request to a phone, with every answer shown.
+//!
+//! It lets nobody in. The approval that it asks for would let in whoever else waits for one: so it takes the lock of a
+//! login, obeys its holds and sets them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::system_error::shell_word;
+use crate::terminal::{self, ERROR, OK, WARN};
+use crate::{Exit, Refused, trust};
+use ivalt_core::api::{Client, PushAnswer, PushExchange};
+use ivalt_core::log_line::quote_log_value;
+use ivalt_core::push::{DIRECTORY, Ending, NotLocked, Phone};
+use ivalt_core::settings::{Dialect, Settings};
+use ivalt_core::sys::{self, Platform};
+use ivalt_core::users::{Entry, Mobile, look_up};
+
+/// How long answers are asked for once the request has left.
+const WAIT: Duration = Duration::from_secs(60);
+/// Between two polls. All requests of one call are fifteen or so; iVALT takes a hundred a minute for a key.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// What stands for the address of a login in the record of the request.
+const RHOST: &[u8] = b"ivaltctl";
+/// Of a long answer so many characters are shown.
+const SHOWN: usize = 1000;
+
+/// Sends a request to the phone of a user, and shows every answer for a minute.
+pub fn run(
+    name: &str,
+    dialect: Option<Dialect>,
+    json: bool,
+    settings: &Settings,
+    client: Client,
+) -> Result<Exit, Refused> {
+    let push = &settings.push;
+    let url = push.url.clone().ok_or_else(|| {
+        let why = "push.url is missing in the settings; write under [push]: url = \"https://api.ivalt.com\"; nothing was sent";
+        Refused(why.to_owned())
+    })?;
+    let mobile = mobile_of(name, settings)?;
+    let platform = sys::platform();
+    let directory = Path::new(DIRECTORY);
+    let phone = match Phone::lock(directory, &mobile, trust(), platform.boot_clock) {
+        Ok(phone) => phone,
+        Err(NotLocked::Busy) => return Ok(Ended::Busy.report(name, &[], json)),
+        Err(NotLocked::Fault(problem)) => return Err(problem.into()),
+    };
+    let mut attempt = Attempt {
+        service: Ivalt {
+            client,
+            url,
+            dialect: dialect.unwrap_or(push.dialect),
+            mobile: mobile.as_str().to_owned(),
+        },
+        phone,
+        platform,
+        begun: (platform.boot_clock)(),
+        has_left: false,
+        answers: Vec::new(),
+        shows: !json,
+    };
+    let ended = attempt.run(push.max_unanswered.get())?;
+    Ok(ended.report(name, &attempt.answers, json))
+}
+
+/// As a login would take it: of whoever is disabled, nothing is sent.
+fn mobile_of(name: &str, settings: &Settings) -> Result<Mobile, Refused> {
+    let file = &settings.users_file;
+    let why = match look_up(file, trust(), name.as_bytes(), settings.token.mobile_format)? {
+        Entry::Enrolled(mobile) => return Ok(mobile),
+        Entry::Bad(problem) => return Err(problem.into()),
+        Entry::Disabled(_) => format!("{name} is disabled; ivaltctl users enable {name}"),
+        Entry::Absent => format!("no entry for {name}; add one: ivaltctl users add {name} MOBILE"),
+    };
+    Err(Refused(format!(
+        "{}: {why}; nothing was sent",
+        file.display()
+    )))
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Start,
+    Poll,
+}
+
+/// iVALT's side; tests have one of their own.
+trait Service {
+    fn ask(&mut self, operation: Operation) -> PushExchange;
+    /// The text without what nobody needs to see of it.
+    fn hide(&self, text: &str) -> String;
+}
+
+struct Ivalt {
+    client: Client,
+    url: String,
+    dialect: Dialect,
+    mobile: String,
+}
+
+impl Service for Ivalt {
+    fn ask(&mut self, operation: Operation) -> PushExchange {
+        let (url, mobile) = (&self.url, &self.mobile);
+        match operation {
+            Operation::Start => self.client.start_push(url, self.dialect, mobile),
+            Operation::Poll => self.client.poll_push(url, self.dialect, mobile),
+        }
+    }
+
+    fn hide(&self, text: &str) -> String {
+        self.client.hide(text, &self.mobile)
+    }
+}
+
+/// How the call ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Approved,
+    Denied,
+    Unanswered,
+    Busy,
+    /// Why.
+    Limited(String),
+    Stale,
+    KeyRefused,
+    /// Why, and whether the request had left.
+    Unavailable(String, bool),
+}
+
+/// One call, from its first answer to its last.
+struct Attempt<S> {
+    service: S,
+    phone: Phone,
+    platform: Platform,
+    /// By the boot clock.
+    begun: Duration,
+    has_left: bool,
+    answers: Vec<Value>,
+    /// Whether each answer is printed as it comes.
+    shows: bool,
+}
+
+impl<S: Service> Attempt<S> {
+    /// The steps of a login, but that nobody has to press Enter.
+    fn run(&mut self, max_unanswered: u64) -> Result<Ended, Refused> {
+        if let Some(held) = self.phone.held(max_unanswered) {
+            return Ok(Ended::Limited(held.to_string()));
+        }
+        match self.ask(Operation::Poll) {
+            PushAnswer::Pending(_) | PushAnswer::Refused(_) => {}
+            PushAnswer::Approved | PushAnswer::ApprovedByAnother => return Ok(Ended::Stale),
+            other => return Ok(self.failed(other)),
+        }
+        self.phone.request_leaves(RHOST)?;
+        self.has_left = true;
+        let left = self.now();
+        match self.ask(Operation::Start) {
+            PushAnswer::Sent => {}
+            PushAnswer::Refused(_) => return Ok(self.ended(Ending::Denied, Ended::Denied)),
+            other => return Ok(self.failed(other)),
+        }
+        match self.ask(Operation::Poll) {
+            PushAnswer::Pending(_) => Ok(self.wait(left)),
+            PushAnswer::Approved | PushAnswer::ApprovedByAnother | PushAnswer::Refused(_) => {
+                Ok(self.ended(Ending::Settled, Ended::Stale))
+            }
+            other => Ok(self.failed(other)),
+        }
+    }
+
+    /// Polls until the request is answered. One more shows whether that answer stays.
+    fn wait(&mut self, left: Duration) -> Ended {
+        while self.now().saturating_sub(left) < WAIT {
+            (self.platform.pause)(INTERVAL);
+            let ended = match self.ask(Operation::Poll) {
+                PushAnswer::Pending(_) => continue,
+                PushAnswer::Approved => self.ended(Ending::Settled, Ended::Approved),
+                PushAnswer::Refused(_) => self.ended(Ending::Denied, Ended::Denied),
+                other => return self.failed(other),
+            };
+            (self.platform.pause)(INTERVAL);
+            self.ask(Operation::Poll);
+            return ended;
+        }
+        Ended::Unanswered
+    }
+
+    fn ended(&mut self, ending: Ending, ended: Ended) -> Ended {
+        self.phone.end(ending);
+        ended
+    }
+
+    fn failed(&mut self, answer: PushAnswer) -> Ended {
+        match answer {
+            PushAnswer::ApiKeyRefused(_) => self.ended(Ending::Settled, Ended::KeyRefused),
+            PushAnswer::Unavailable(cause, _) => Ended::Unavailable(cause, self.has_left),
+            _ => {
+                let cause = "approved, and not with this user's mobile in data.details";
+                Ended::Unavailable(cause.to_owned(), self.has_left)
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        (self.platform.boot_clock)()
+    }
+
+    fn ask(&mut self, operation: Operation) -> PushAnswer {
+        let at = self.now().saturating_sub(self.begun);
+        let exchange = self.service.ask(operation);
+        let shown = Shown {
+            at,
+            exchange: &exchange,
+            body: body(&exchange, |text| self.service.hide(text)),
+        };
+        if self.shows {
+            shown.print();
+        }
+        self.answers.push(shown.json());
+        exchange.answer
+    }
+}
+
+/// One answer as it is shown.
+struct Shown<'a> {
+    at: Duration,
+    exchange: &'a PushExchange,
+    body: Option<Value>,
+}
+
+impl Shown<'_> {
+    fn print(&self) {
+        let exchange = self.exchange;
+        let http = exchange
+            .http
+            .map_or("-".to_owned(), |http| http.to_string());
+        terminal::print(format_args!(
+            "{:>6.1} s  {}  http {http}  {} ms  {}",
+            self.at.as_secs_f64(),
+            exchange.operation,
+            exchange.elapsed.as_millis(),
+            means(&exchange.answer)
+        ));
+        if let PushAnswer::Unavailable(cause, _) = &exchange.answer {
+            terminal::print(format_args!(
+                "          {}",
+                quote_log_value(cause.as_bytes())
+            ));
+        }
+        if let Some(body) = &self.body {
+            let text = body
+                .as_str()
+                .map_or_else(|| body.to_string(), str::to_owned);
+            terminal::print(format_args!("          {}", terminal::visible(&cut(&text))));
+        }
+    }
+
+    fn json(&self) -> Value {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let cause = match &self.exchange.answer {
+            PushAnswer::Unavailable(cause, _) => cause.as_str(),
+            _ => "",
+        };
+        json!({
+            "at_ms": milliseconds(self.at),
+            "operation": self.exchange.operation,
+            "http": self.exchange.http,
+            "elapsed_ms": milliseconds(self.exchange.elapsed),
+            "means": means(&self.exchange.answer),
+            "cause": cause,
+            "body": self.body,
+        })
+    }
+}
+
+fn means(answer: &PushAnswer) -> &'static str {
+    match answer {
+        PushAnswer::Sent => "sent",
+        PushAnswer::Pending(_) => "pending",
+        PushAnswer::Approved => "approved",
+        PushAnswer::ApprovedByAnother => "approved-by-another",
+        PushAnswer::Refused(_) => "refused",
+        PushAnswer::ApiKeyRefused(_) => "api-key-refused",
+        PushAnswer::Unavailable(..) => "unavailable",
+    }
+}
+
+/// The answer, without the mobile, and of `details` with the names of its fields alone: it holds name, e-mail, address
+/// and position of a person.
+fn body(exchange: &PushExchange, hide: impl Fn(&str) -> String) -> Option<Value> {
+    let body = exchange.body.as_ref()?;
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Some(without_details(value, &hide));
+    }
+    let text = String::from_utf8_lossy(body);
+    match text.contains("details") {
+        true => Some(format!("not JSON, {} bytes, and not shown", body.len()).into()),
+        false => Some(hide(&text).into()),
+    }
+}
+
+fn without_details(value: Value, hide: &dyn Fn(&str) -> String) -> Value {
+    let member = |(key, value): (String, Value)| {
+        let value = match key.as_str() {
+            "details" => names_of(&value, hide),
+            _ => without_details(value, hide),
+        };
+        (hide(&key), value)
+    };
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .map(member)
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(values) => {
+            let values = values.into_iter().map(|value| without_details(value, hide));
+            values.collect::<Vec<_>>().into()
+        }
+        Value::String(text) => hide(&text).into(),
+        Value::Number(number) if hide(&number.to_string()) != number.to_string() => "***".into(),
+        other => other,
+    }
+}
+
+/// What kind of value it is, and what its fields are called.
+fn names_of(value: &Value, hide: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Object(members) => {
+            let names = members.keys().map(|name| (hide(name), "***".into()));
+            names.collect::<Map<_, _>>().into()
+        }
+        Value::Array(values) => {
+            let values = values.iter().map(|value| names_of(value, hide));
+            values.collect::<Vec<_>>().into()
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => "***".into(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{} ... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+impl Ended {
+    /// As the log has it of a login.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Approved => "push-approved",
+            Self::Denied => "push-denied",
+            Self::Unanswered => "push-unanswered",
+            Self::Busy => "push-busy",
+            Self::Limited(_) => "push-limited",
+            Self::Stale => "push-stale",
+            Self::KeyRefused => "api-key-refused",
+            Self::Unavailable(..) => "unavailable",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Approved => Exit::Done,
+            Self::Unavailable(..) => Exit::Unavailable,
+            _ => Exit::Refused,
+        }
+    }
+
+    /// What that means, and what to do.
+    fn says(&self, name: &str) -> String {
+        let release = format!("to end that: ivaltctl push release {}", shell_word(name));
+        match self {
+            Self::Approved => "the request was approved; nobody was let in".to_owned(),
+            Self::Denied => {
+                format!("the request was denied; others to this phone are held back for 15 minutes; {release}")
+            }
+            Self::Unanswered => format!(
+                "nobody approved the request within {} s; others to this phone are held back for 5 minutes; {release}",
+                WAIT.as_secs()
+            ),
+            Self::Busy => "a login of this host waits for an answer on this phone; nothing was sent".to_owned(),
+            Self::Limited(why) => format!("nothing was sent: {why}"),
+            Self::Stale => "iVALT answered as if for an earlier request, so that no approval would count; wait five minutes, approve \
+                            nothing, and try again"
+                .to_owned(),
+            Self::KeyRefused => {
+                "iVALT refuses this host's API key; correct api.key in the settings".to_owned()
+            }
+            Self::Unavailable(cause, false) => cause.clone(),
+            Self::Unavailable(cause, true) => {
+                format!("{cause}; the request may have left: others to this phone are held back for 5 minutes; {release}")
+            }
+        }
+    }
+
+    fn report(&self, name: &str, answers: &[Value], json: bool) -> Exit {
+        let exit = self.exit();
+        if json {
+            terminal::print_json(&json!({
+                "verdict": self.word(),
+                "says": self.says(name),
+                "answers": answers,
+            }));
+            return exit;
+        }
+        let style = match exit {
+            Exit::Done => OK,
+            Exit::Unavailable => WARN,
+            _ => ERROR,
+        };
+        terminal::print(
+            terminal::styled(style, self.word()).then(format!("\n  {}", self.says(name))),
+        );
+        exit
+    }
+}
