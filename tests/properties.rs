@@ -8,13 +8,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use ivalt_core::api::from_memory::{End, Sent};
-use ivalt_core::api::{Answer, Client, classify};
+use ivalt_core::api::{Answer, Client, PushAnswer, classify, classify_poll};
 use ivalt_core::decision::{Decision, Refusal};
 use ivalt_core::log_line::{Origin, line};
 use ivalt_core::problem::Problem;
 use ivalt_core::report::Report;
 use ivalt_core::secret::Secret;
-use ivalt_core::settings::MobileFormat;
+use ivalt_core::settings::{Dialect, MobileFormat};
 use ivalt_core::users::prefilter;
 use ivalt_core::users::{Entry, Mobile, look_up_in};
 use support::log_line;
@@ -97,6 +97,54 @@ fn logged(mobile: &str, detail: &str) -> String {
 }
 
 proptest! {
+    /// However iVALT writes this number, and no other.
+    #[test]
+    fn an_approval_is_by_the_mobile_that_was_sent(
+        digits in "[1-9][0-9]{6,14}",
+        country in 0usize..4,
+        between in vec("[ +().-]{0,2}", 16),
+        [as_number, changed] in [any::<bool>(), any::<bool>()],
+        at in 0usize..15,
+        by in 1u8..10,
+    ) {
+        let mut named = digits.clone().into_bytes();
+        if changed {
+            let at = at % named.len();
+            named[at] = b'0' + (named[at] - b'0' + by) % 10;
+        }
+        let spaced = |digits: &[u8]| {
+            let pairs = digits.iter().zip(&between);
+            pairs.map(|(digit, between)| format!("{between}{}", char::from(*digit))).collect::<String>()
+        };
+        let value = |digits: &[u8]| match as_number && !digits.is_empty() && digits[0] != b'0' {
+            true => String::from_utf8(digits.to_vec()).unwrap(),
+            false => format!("{:?}", spaced(digits)),
+        };
+        let (code, national) = named.split_at(country);
+        let [code, national] = [code, national].map(value);
+        let body = format!(
+            r#"{{"data":{{"status":true,"details":{{"country_code":{code},"mobile":{national},"name":"A"}}}}}}"#
+        );
+        let answer = classify_poll(Dialect::GeoFenceResults, 200, Ok(body.as_bytes()), &format!("+{digits}"));
+        let expected = if changed { PushAnswer::ApprovedByAnother } else { PushAnswer::Approved };
+        prop_assert_eq!(answer, expected, "{}", body);
+    }
+
+    /// No part of an approval that is missing, cut off or of another kind leaves an approval.
+    #[test]
+    fn an_approval_is_whole(at in 0usize..74, byte in any::<u8>()) {
+        const BODY: &str = r#"{"data":{"status":true,"details":{"country_code":"91","mobile":"6283974746"}}}"#;
+        let approves = |body: &[u8]| {
+            let answer = classify_poll(Dialect::AuthResult, 200, Ok(body), "+916283974746");
+            answer == PushAnswer::Approved
+        };
+        let mut other = BODY.as_bytes().to_vec();
+        prop_assert!(approves(&other));
+        prop_assert!(!approves(&other[..at]) && !approves(&other[1 + at..]));
+        let before = std::mem::replace(&mut other[at], byte);
+        prop_assert!(byte == before || !approves(&other), "{}", String::from_utf8_lossy(&other));
+    }
+
     /// The whole number, and the national one: only what is written in front of it may be left of it.
     #[test]
     fn a_mobile_is_not_logged_whatever_stands_between_its_digits(

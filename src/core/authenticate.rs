@@ -50,6 +50,14 @@ pub fn authenticate(
 ) {
     let unshown = application.take_unshown();
     let decision = decide(words, application, context, unshown, report);
+    conclude(decision, application, report);
+}
+
+pub(crate) fn conclude(
+    decision: Result<Decision, Denial>,
+    application: &mut dyn Application,
+    report: &mut Report,
+) {
     let decision = decision.unwrap_or_else(|Denial(refusal, cause)| {
         report.cause = cause;
         Decision::Deny(refusal)
@@ -78,7 +86,7 @@ fn decide(
     let push = is_meant_by_enter(&settings, arguments.first_pass, context.login);
     let password = application.password()?;
     let tokens = Tokens::new(arguments.first_pass, &settings, push, password);
-    let mut call = Call {
+    let call = Call {
         settings: &settings,
         context,
         client,
@@ -86,15 +94,7 @@ fn decide(
         debug: arguments.debug,
         report,
     };
-    let mut entry = call.find_user(application)?;
-    call.begin_with(unshown);
-    if entry == Entry::Absent && settings.policy.unenrolled == Tolerance::Ignore {
-        match call.entry_by_another_spelling()? {
-            Some(bad) => entry = bad,
-            None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
-        }
-    }
-    call.attempts(application, entry)
+    call.decide(application, unshown)
 }
 
 /// Two proofs cannot come from the one password that an earlier module took.
@@ -121,6 +121,23 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// From the user's name on.
+    pub fn decide(
+        mut self,
+        application: &mut dyn Application,
+        unshown: Option<Unshown>,
+    ) -> Result<Decision, Denial> {
+        let mut entry = self.find_user(application)?;
+        self.begin_with(unshown);
+        if entry == Entry::Absent && self.settings.policy.unenrolled == Tolerance::Ignore {
+            match self.entry_by_another_spelling()? {
+                Some(bad) => entry = bad,
+                None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
+            }
+        }
+        self.attempts(application, entry)
+    }
+
     /// The entry of the user of now.
     pub fn find_user(&mut self, application: &mut dyn Application) -> Result<Entry, Denial> {
         self.report.user = application.user()?;

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use ivalt_core::settings::{Charset, Method, MobileFormat, Settings, Tolerance};
+use ivalt_core::settings::{Charset, Dialect, Method, MobileFormat, Settings, Tolerance};
 use ivalt_core::trusted_file::Trust;
 
 const PATH: &str = "/s";
@@ -42,7 +42,59 @@ struct Wanted {
     unavailable: Option<(&'static str, Tolerance)>,
     codes: Option<bool>,
     directory: Option<String>,
+    push: WantedPush,
 }
+
+/// Enabled only as a whole, and with one token.
+#[derive(Clone, Debug)]
+struct WantedPush {
+    enabled: Option<bool>,
+    accept: Option<bool>,
+    url: Option<String>,
+    dialect: Option<(&'static str, Dialect)>,
+    services: Option<Vec<String>>,
+    wait: Option<u64>,
+    max_unanswered: Option<u64>,
+}
+
+impl WantedPush {
+    fn possible(mut self, method: Option<(&str, Method)>) -> Self {
+        let one_token = method.is_none_or(|(_, method)| method == Method::Token);
+        if self.accept != Some(true) || self.url.is_none() || !one_token {
+            self.enabled = self.enabled.map(|_| false);
+        }
+        self
+    }
+}
+
+fn wanted_push() -> impl Strategy<Value = WantedPush> {
+    let url = "https://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[a-z]{1,5})?/?";
+    let parts = (
+        option::of(any::<bool>()),
+        option::of(any::<bool>()),
+        option::of(url),
+        option::of(select(&DIALECTS[..])),
+        option::of(vec("[a-z][a-z0-9-]{0,9}", 0..4)),
+        option::of(10u64..=110),
+        option::of(1u64..=60),
+    );
+    parts.prop_map(
+        |(enabled, accept, url, dialect, services, wait, max_unanswered)| WantedPush {
+            enabled,
+            accept,
+            url,
+            dialect,
+            services,
+            wait,
+            max_unanswered,
+        },
+    )
+}
+
+const DIALECTS: [(&str, Dialect); 2] = [
+    ("geo-fence-results", Dialect::GeoFenceResults),
+    ("auth-result", Dialect::AuthResult),
+];
 
 const METHODS: [(&str, Method); 2] = [
     ("token", Method::Token),
@@ -98,7 +150,8 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         option::of(select(&TOLERANCES[..])),
     );
     let recovery = (option::of(any::<bool>()), option::of(path()));
-    (api, token, policy, recovery).prop_map(|(api, token, policy, recovery)| {
+    let parts = (api, token, policy, recovery, wanted_push());
+    parts.prop_map(|(api, token, policy, recovery, push)| {
         let (users_file, url, key, timeout, ca_file, proxy, preconnect, client) = api;
         let (method, prompt, echo, attempts, lengths, charset, mobile_format) = token;
         let (unenrolled, unavailable) = policy;
@@ -123,6 +176,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
             unavailable,
             codes,
             directory,
+            push: push.possible(method),
         }
     })
 }
@@ -133,6 +187,7 @@ enum Value {
     Text(String),
     Number(u64),
     Flag(bool),
+    Texts(Vec<String>),
 }
 
 /// Section, key, value.
@@ -147,7 +202,16 @@ impl Wanted {
         let flag = |section, key, value: Option<bool>| Some((section, key, Value::Flag(value?)));
         let (id, secret) = self.client.clone().unzip();
         let (min, max) = self.lengths.unzip();
+        let push = &self.push;
+        let services = push.services.clone();
         let entries = [
+            flag("push", "enabled", push.enabled),
+            flag("push", "accept_unbound_approvals", push.accept),
+            text("push", "url", push.url.as_deref()),
+            text("push", "dialect", push.dialect.map(|word| word.0)),
+            services.map(|names| ("push", "services", Value::Texts(names))),
+            number("push", "wait_seconds", push.wait),
+            number("push", "max_unanswered", push.max_unanswered),
             text("", "users_file", self.users_file.as_deref()),
             text("api", "url", self.url.as_deref()),
             text("api", "key", Some(&self.key)),
@@ -220,6 +284,10 @@ fn value_as(value: &Value, style: u8) -> String {
         Value::Text(text) => text_as(text, style),
         Value::Number(number) => number_as(*number, style),
         Value::Flag(flag) => flag.to_string(),
+        Value::Texts(texts) => {
+            let texts: Vec<_> = texts.iter().map(|text| text_as(text, 4)).collect();
+            format!("[{}]", texts.join(" , "))
+        }
     }
 }
 
@@ -248,8 +316,9 @@ fn written(entries: &[Entry], styles: &[u8], layout: u8) -> String {
     };
     let end = ["\n", "\r\n", " # \u{e4}\n", "\n\n\t# x\n"][usize::from(styles[0]) % 4];
     let ended = |lines: Vec<String>| lines.join(end) + if lines.is_empty() { "" } else { end };
-    let mut sections = ["api", "token", "policy", "recovery"].map(|section| (section, of(section)));
-    sections.rotate_left(usize::from(styles[0]) % 4);
+    let mut sections =
+        ["api", "token", "policy", "recovery", "push"].map(|section| (section, of(section)));
+    sections.rotate_left(usize::from(styles[0]) % 5);
     let sections = sections.into_iter().filter(|(_, pairs)| !pairs.is_empty());
     let lines = match layout % 3 {
         0 => sections
@@ -305,6 +374,14 @@ proptest! {
         prop_assert_eq!(settings.recovery.codes, wanted.codes.unwrap_or(false));
         let directory = path(&wanted.directory).or(Some("/var/lib/ivalt/recovery".into()));
         prop_assert_eq!(Some(settings.recovery.directory), directory);
+        let (push, wanted) = (settings.push, wanted.push);
+        prop_assert_eq!(push.enabled, wanted.enabled.unwrap_or(false));
+        prop_assert_eq!(push.accept_unbound_approvals, wanted.accept.unwrap_or(false));
+        prop_assert_eq!(push.url, wanted.url.map(|url| url.trim_end_matches('/').to_owned()));
+        prop_assert_eq!(push.dialect, wanted.dialect.map_or(Dialect::GeoFenceResults, |word| word.1));
+        prop_assert_eq!(push.services, wanted.services.unwrap_or(vec!["sshd".to_owned()]));
+        prop_assert_eq!(push.wait.get(), wanted.wait.unwrap_or(60));
+        prop_assert_eq!(push.max_unanswered.get(), wanted.max_unanswered.unwrap_or(3));
     }
 }
 
@@ -348,6 +425,18 @@ fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)>
             "[ -~]{0,9}[\u{1}-\u{1f}\u{7f}-\u{9f}][ -~]{0,9}|[ -~]{257,300}"
         ),
         word("token", "method", &["token", "token+face"]),
+        number("push", "max_unanswered", 60),
+        prop_oneof![0i64..10, 111i64..].prop_map(|value| (
+            "push",
+            "wait_seconds",
+            value.to_string()
+        )),
+        text(
+            "push",
+            "url",
+            "(http|ftp)://[a-z]{0,9}|https://([a-z]{1,5}@[a-z]{1,5}|h:|:1)"
+        ),
+        word("push", "dialect", &["geo-fence-results", "auth-result"]),
         word("token", "charset", &["digits", "alphanumeric", "visible"]),
         word("token", "mobile_format", &["e164", "national"]),
         word("policy", "unenrolled", &["deny", "ignore"]),
@@ -370,16 +459,22 @@ fn wrong_type() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         ("token", "charset"),
         ("policy", "unavailable"),
         ("recovery", "directory"),
+        ("push", "url"),
+        ("push", "dialect"),
     ];
     let numbers = [
         ("api", "timeout_seconds"),
         ("token", "attempts"),
         ("token", "max_length"),
+        ("push", "wait_seconds"),
+        ("push", "max_unanswered"),
     ];
     let flags = [
         ("api", "preconnect"),
         ("token", "echo"),
         ("recovery", "codes"),
+        ("push", "enabled"),
+        ("push", "accept_unbound_approvals"),
     ];
     let never = [
         "1.5",

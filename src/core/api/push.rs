@@ -175,7 +175,6 @@ pub fn classify_poll(
             true => PushAnswer::Approved,
             false => PushAnswer::ApprovedByAnother,
         },
-        Some(object) if object.refuses_api_key(status) => PushAnswer::ApiKeyRefused(object.error()),
         Some(object) if is_pending(dialect, status, object) => PushAnswer::Pending(object.error()),
         _ => refused_or_unavailable(dialect, status, body, object),
     }
@@ -233,7 +232,7 @@ fn is_pending(dialect: Dialect, status: u16, object: &Object) -> bool {
     };
     let says_so =
         object.last("error").and_then(parsed).is_some() || !object.text("message").is_empty();
-    statuses.contains(&status) && says_so
+    statuses.contains(&status) && says_so && !object.refuses_api_key(status)
 }
 
 fn refused_or_unavailable(
@@ -262,5 +261,290 @@ fn refused_or_unavailable(
         )),
         201..=299 => PushAnswer::unavailable(format!("answer: HTTP {status}")),
         _ => PushAnswer::Unavailable(format!("answer: HTTP {status}"), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOBILE: &str = "+916283974746";
+    const GEO: Dialect = Dialect::GeoFenceResults;
+    const RESULT: Dialect = Dialect::AuthResult;
+
+    /// In one letter: sent, pending, approved, another's, refused, key refused, unavailable.
+    fn letter(answer: &PushAnswer) -> char {
+        match answer {
+            PushAnswer::Sent => 's',
+            PushAnswer::Pending(_) => 'p',
+            PushAnswer::Approved => 'A',
+            PushAnswer::ApprovedByAnother => 'x',
+            PushAnswer::Refused(_) => 'r',
+            PushAnswer::ApiKeyRefused(_) => 'k',
+            PushAnswer::Unavailable(..) => 'u',
+        }
+    }
+
+    fn polled(dialect: Dialect, status: u16, body: &str) -> char {
+        letter(&classify_poll(dialect, status, Ok(body.as_bytes()), MOBILE))
+    }
+
+    fn started(dialect: Dialect, status: u16, body: &str) -> char {
+        letter(&classify_start(dialect, status, Ok(body.as_bytes())))
+    }
+
+    fn approval(details: &str) -> String {
+        format!(r#"{{"data":{{"status":true,"message":"done","details":{details}}}}}"#)
+    }
+
+    #[test]
+    fn an_approval_names_this_mobile_and_nothing_else_is_one() {
+        let name = r#""id":1,"name":"A","email":"a@b.example","latitude":1.5"#;
+        for (details, expected) in [
+            (r#"{"country_code":"91","mobile":"6283974746"}"#, 'A'),
+            (r#"{"country_code":"+91","mobile":"628-397 4746"}"#, 'A'),
+            (r#"{"country_code":91,"mobile":6283974746}"#, 'A'),
+            (r#"{"mobile":"+916283974746"}"#, 'A'),
+            (r#"{"country_code":null,"mobile":"916283974746"}"#, 'A'),
+            (r#"{"country_code":"91","mobile":"+91 6283974746"}"#, 'A'),
+            (&format!(r#"{{{name},"mobile":916283974746}}"#), 'A'),
+            (r#"{"country_code":"91","mobile":"6283974747"}"#, 'x'),
+            (r#"{"country_code":"1","mobile":"6283974746"}"#, 'x'),
+            (r#"{"mobile":"6283974746"}"#, 'x'),
+            (r#"{"mobile":""}"#, 'x'),
+            (r#"{"mobile":null}"#, 'x'),
+            (r#"{"mobile":-916283974746}"#, 'x'),
+            (r#"{"mobile":916283974746.0}"#, 'x'),
+            (r#"{"mobile":9.16283974746e11}"#, 'x'),
+            (r#"{"mobile":["+916283974746"]}"#, 'x'),
+            (r#"{"mobile":{"n":"+916283974746"}}"#, 'x'),
+            (r#"{"mobile":"+916283974746 or +14155550100"}"#, 'x'),
+            (r#"{"mobile":"+916283974746\u0000"}"#, 'x'),
+            ("{\"mobile\":\"\u{ff19}16283974746\"}", 'x'),
+            (
+                r#"{"mobile":"+916283974746","mobile":"+916283974746"}"#,
+                'x',
+            ),
+            (r#"{"mobile":"1","mob\u0069le":"+916283974746"}"#, 'x'),
+            (
+                r#"{"country_code":"91","country_code":"91","mobile":"6283974746"}"#,
+                'x',
+            ),
+            (r#"{"country_code":[91],"mobile":"+916283974746"}"#, 'x'),
+            (r#"{"Mobile":"+916283974746"}"#, 'x'),
+            ("{}", 'x'),
+            (r#"[{"mobile":"+916283974746"}]"#, 'x'),
+            ("[]", 'x'),
+            ("null", 'x'),
+            ("true", 'x'),
+            (r#""+916283974746""#, 'x'),
+        ] {
+            for dialect in [GEO, RESULT] {
+                assert_eq!(
+                    polled(dialect, 200, &approval(details)),
+                    expected,
+                    "{details}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_such_an_answer_approves_nothing() {
+        let good = approval(r#"{"mobile":"+916283974746"}"#);
+        let details = r#""details":{"mobile":"+916283974746"}"#;
+        for (body, expected) in [
+            (good.clone(), 'A'),
+            (format!(" \r\n{good}\n"), 'A'),
+            (good.replacen('{', r#"{"error":null,"#, 1), 'A'),
+            (good.replacen('{', r#"{"error":null,"error":null,"#, 1), 'A'),
+            (good.replacen('{', r#"{"error":{},"#, 1), 'u'),
+            (good.replacen('{', r#"{"error":false,"#, 1), 'u'),
+            (good.replacen('{', r#"{"error":{},"error":null,"#, 1), 'u'),
+            (good.replacen('{', r#"{"err\u006fr":"x","#, 1), 'u'),
+            (good.replacen('{', r#"{"data":null,"#, 1), 'u'),
+            (good.replacen('{', r#"{"data":{"status":true},"#, 1), 'u'),
+            (format!("{good} x"), 'u'),
+            (format!("{good}{good}"), 'u'),
+            (format!("{good}\0"), 'u'),
+            (format!("\u{feff}{good}"), 'u'),
+            (format!("[{good}]"), 'u'),
+            (good[..good.len() - 1].to_owned(), 'u'),
+            (r#"{"status":"success"}"#.to_owned(), 'u'),
+            (format!(r#"{{"status":"success",{details}}}"#), 'u'),
+            (format!(r#"{{"status":true,{details}}}"#), 'u'),
+            (format!(r#"{{"data":{{"status":"true",{details}}}}}"#), 'u'),
+            (format!(r#"{{"data":{{"status":1,{details}}}}}"#), 'u'),
+            (format!(r#"{{"data":{{"status":false,{details}}}}}"#), 'u'),
+            (format!(r#"{{"data":{{"status":null,{details}}}}}"#), 'u'),
+            (format!(r#"{{"data":{{"Status":true,{details}}}}}"#), 'u'),
+            (
+                format!(r#"{{"data":{{"status":true,"status":true,{details}}}}}"#),
+                'u',
+            ),
+            (
+                format!(r#"{{"data":{{"status":false,"st\u0061tus":true,{details}}}}}"#),
+                'u',
+            ),
+            (format!(r#"{{"data":{{{details}}}}}"#), 'u'),
+            (format!(r#"{{"data":[{{"status":true,{details}}}]}}"#), 'u'),
+            (r#"{"data":{"status":true}}"#.to_owned(), 'x'),
+            (
+                format!(r#"{{"data":{{"status":true,{details},{details}}}}}"#),
+                'x',
+            ),
+            (String::new(), 'u'),
+            ("null".to_owned(), 'u'),
+            ("<html>".to_owned(), 'u'),
+        ] {
+            for dialect in [GEO, RESULT] {
+                assert_eq!(polled(dialect, 200, &body), expected, "{body}");
+            }
+        }
+        for status in [
+            100, 199, 201, 202, 204, 206, 299, 300, 302, 304, 500, 503, 599, 999,
+        ] {
+            assert_eq!(polled(GEO, status, &good), 'u', "{status}");
+            assert_eq!(started(GEO, status, &good), 'u', "{status}");
+        }
+        let unread = classify_poll(GEO, 200, Err("body longer than 64 KiB"), MOBILE);
+        let cause = "answer: HTTP 200: body longer than 64 KiB".to_owned();
+        assert_eq!(unread, PushAnswer::unavailable(cause));
+    }
+
+    #[test]
+    fn pending_is_said_by_each_dialect_in_its_own_way() {
+        const DETAIL: &str = r#"{"error":{"type":"x","title":"Not Found","status":404,"detail":"The mobile number provided (6283974746) was not found.","instance":"/x"}}"#;
+        const NOTHING: &str = r#"{"error":{}}"#;
+        const MESSAGE: &str = r#"{"message":"not yet"}"#;
+        // Status, then what each body is: a detail, an empty error, a message, no words, no JSON.
+        for (dialect, status, expected) in [
+            (GEO, 404, "pppuu"),
+            (GEO, 422, "uuuuu"),
+            (GEO, 400, "uuuuu"),
+            (GEO, 401, "ruruu"),
+            (GEO, 403, "ruruu"),
+            (RESULT, 422, "pppuu"),
+            (RESULT, 400, "pppuu"),
+            (RESULT, 404, "ruruu"),
+            (RESULT, 401, "ruruu"),
+            (RESULT, 403, "ruruu"),
+            (RESULT, 429, "uuuuu"),
+            (GEO, 408, "uuuuu"),
+            (GEO, 405, "uuuuu"),
+            (GEO, 500, "uuuuu"),
+        ] {
+            let bodies = [DETAIL, NOTHING, MESSAGE, "{}", "<html>not found</html>"];
+            let found: String = bodies
+                .iter()
+                .map(|body| polled(dialect, status, body))
+                .collect();
+            assert_eq!(found, expected, "{dialect:?} {status}");
+        }
+        for body in [
+            r#"{"error":"not found"}"#,
+            r#"{"error":["not found"]}"#,
+            r#"{"error":null}"#,
+            r#"{"message":""}"#,
+            r#"{"message":{"x":1}}"#,
+            r#"{"detail":"not found"}"#,
+            r#"["message"]"#,
+            r#"{"message":"not yet"} x"#,
+        ] {
+            assert_eq!(polled(GEO, 404, body), 'u', "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_words_and_a_refused_key_is_none() {
+        for (status, body, expected) in [
+            (
+                403,
+                r#"{"error":{"detail":"Not within the geofencing location."}}"#,
+                'r',
+            ),
+            (
+                403,
+                r#"{"error":{"detail":["Not within the timezone."]}}"#,
+                'r',
+            ),
+            (401, r#"{"error":{"code":"DENIED"}}"#, 'r'),
+            (401, r#"{"message":"Denied"}"#, 'r'),
+            (403, r#"{"message":"Forbidden","x":1}"#, 'r'),
+            (401, r#"{"message":"Forbidden"}"#, 'r'),
+            (403, r#"{"message":"Forbidden"}"#, 'k'),
+            (403, r#"{"error":{"code":"API_KEY_INVALID"}}"#, 'k'),
+            (404, r#"{"error":{"code":"API_KEY_INVALID"}}"#, 'k'),
+            (400, r#"{"error":{"code":"API_KEY_INVALID"}}"#, 'k'),
+            (200, r#"{"error":{"code":"API_KEY_INVALID"}}"#, 'u'),
+            (403, r#"{"error":{"detail":""}}"#, 'u'),
+            (403, r#"{"error":{"detail":5,"code":5}}"#, 'u'),
+            (403, r#"{"error":"Denied"}"#, 'u'),
+            (403, "Forbidden", 'u'),
+            (403, "", 'u'),
+        ] {
+            for dialect in [GEO, RESULT] {
+                assert_eq!(polled(dialect, status, body), expected, "{status} {body}");
+                assert_eq!(started(dialect, status, body), expected, "{status} {body}");
+            }
+        }
+        let words = classify_poll(
+            GEO,
+            403,
+            Ok(br#"{"error":{"code":"C","detail":"D"}}"#),
+            MOBILE,
+        );
+        let [code, detail] = ["C".to_owned(), "D".to_owned()];
+        let activity = String::new();
+        assert_eq!(
+            words,
+            PushAnswer::Refused(ApiError {
+                code,
+                detail,
+                activity
+            })
+        );
+    }
+
+    #[test]
+    fn a_request_is_sent_where_the_answer_says_true() {
+        const SENT: &str = r#"{"data":{"status":true,"message":"Biometric Auth Request successfully sent.","details":null}}"#;
+        for (dialect, status, body, expected) in [
+            (GEO, 200, SENT, 's'),
+            (RESULT, 200, SENT, 's'),
+            (GEO, 201, SENT, 'u'),
+            (GEO, 200, r#"{"status":"success"}"#, 'u'),
+            (GEO, 200, r#"{"data":{"status":false}}"#, 'u'),
+            (
+                GEO,
+                200,
+                r#"{"data":{"status":true},"error":{"detail":"x"}}"#,
+                'u',
+            ),
+            (GEO, 200, r#"{"data":{"status":true}}{}"#, 'u'),
+            (GEO, 404, r#"{"message":"no such user"}"#, 'u'),
+            (RESULT, 404, r#"{"message":"no such user"}"#, 'r'),
+            (RESULT, 422, r#"{"message":"pending"}"#, 'u'),
+            (GEO, 429, r#"{"error":{"code":"RATE_LIMIT_EXCEEDED"}}"#, 'u'),
+        ] {
+            assert_eq!(started(dialect, status, body), expected, "{status} {body}");
+        }
+    }
+
+    /// National numbers are sent as they are written.
+    #[test]
+    fn a_national_number_is_compared_by_its_digits() {
+        let poll = |sent: &str, details: &str| {
+            letter(&classify_poll(
+                GEO,
+                200,
+                Ok(approval(details).as_bytes()),
+                sent,
+            ))
+        };
+        let both = r#"{"country_code":"91","mobile":"6283974746"}"#;
+        assert_eq!(poll("6283 974-746", both), 'A');
+        assert_eq!(poll("06283974746", both), 'x');
+        assert_eq!(poll("", r#"{"mobile":""}"#), 'x');
     }
 }

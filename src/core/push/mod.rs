@@ -3,8 +3,14 @@
 //! iVALT ties no approval to a login. So one login at a time waits for a phone; nothing counts that iVALT said before the
 //! request; and a request that was not answered holds the next ones back for as long as it may live.
 
+#[cfg(test)]
+mod model;
 mod phone;
 mod record;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod two_attackers;
 
 use std::time::Duration;
 

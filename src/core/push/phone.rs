@@ -367,3 +367,262 @@ fn unusable(path: &Path, error: &io::Error) -> Problem {
         .in_file(path)
         .fix(format!("inspect: namei -l {directory}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::fs;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+
+    use crate::settings::MobileFormat;
+
+    thread_local!(static CLOCK: Cell<Duration> = const { Cell::new(Duration::from_secs(5_000)) });
+
+    fn set_clock(seconds: u64) {
+        CLOCK.set(Duration::from_secs(seconds));
+    }
+
+    struct Host(tempfile::TempDir);
+
+    impl Host {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn directory(&self) -> PathBuf {
+            self.0.path().join("ivalt/push")
+        }
+
+        fn lock(&self, mobile: &str) -> Result<Phone, NotLocked> {
+            let mobile = Mobile::parse(mobile, MobileFormat::E164).unwrap();
+            let effective_uid = fs::metadata("/proc/self").unwrap().uid();
+            let trust = Trust { effective_uid };
+            Phone::lock(&self.directory(), &mobile, trust, || CLOCK.get())
+        }
+
+        fn phone(&self) -> Phone {
+            self.lock("+916283974746").unwrap()
+        }
+
+        fn held(&self) -> Option<String> {
+            self.phone().held(3).map(|held| held.to_string())
+        }
+
+        /// What is wrong, below `ivalt`.
+        fn fault(&self) -> String {
+            let NotLocked::Fault(problem) = self.lock("+916283974746").unwrap_err() else {
+                panic!("busy");
+            };
+            let path = problem.path.unwrap();
+            let path = path.strip_prefix(self.0.path()).unwrap();
+            format!("{}: {}", path.display(), problem.what)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.directory().join("283974746")
+        }
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn one_login_at_a_time_has_a_phone() {
+        let host = Host::new();
+        let first = host.phone();
+        assert!(matches!(host.lock("+916283974746"), Err(NotLocked::Busy)));
+        // Without its country code, or with another: its last nine digits are the same.
+        assert!(matches!(host.lock("+283974746"), Err(NotLocked::Busy)));
+        assert!(host.lock("+916283974747").is_ok());
+        drop(first);
+        assert!(host.lock("+283974746").is_ok());
+        for path in ["ivalt", "ivalt/push"] {
+            let metadata = host.0.path().join(path).metadata().unwrap();
+            assert_eq!(metadata.mode() & 0o7777, 0o700, "{path}");
+        }
+        assert_eq!(host.file().metadata().unwrap().mode() & 0o7777, 0o600);
+    }
+
+    /// The application may have forked while its user was asked.
+    #[test]
+    fn a_lock_ends_although_a_child_has_its_descriptor() {
+        let host = Host::new();
+        let phone = host.phone();
+        let inherited = phone.file.try_clone().unwrap();
+        drop(phone);
+        assert!(host.lock("+916283974746").is_ok());
+        drop(inherited);
+    }
+
+    #[test]
+    fn a_request_that_was_not_answered_holds_the_next_ones_back() {
+        const SENTENCE: &str = "the request of the login with rhost=203.0.113.7 at ";
+        let host = Host::new();
+        set_clock(5_000);
+        let mut phone = host.phone();
+        assert_eq!(phone.held(3), None);
+        phone.request_leaves(b"203.0.113.7").unwrap();
+        // As after SIGKILL.
+        let killed = fs::read(host.file()).unwrap();
+        set_clock(5_060);
+        drop(phone);
+        let ended = fs::read(host.file()).unwrap();
+        for (content, since) in [(killed, 5_000), (ended, 5_060)] {
+            fs::write(host.file(), content).unwrap();
+            set_clock(since + 100);
+            let held = host.held().unwrap();
+            let rest = "was not answered; held for another 201 s; to end that, run: ivaltctl push release NAME";
+            assert!(held.starts_with(SENTENCE) && held.ends_with(rest), "{held}");
+            set_clock(since + 300);
+            assert!(host.held().is_some());
+            set_clock(since + 301);
+            assert_eq!(host.held(), None);
+        }
+    }
+
+    #[test]
+    fn a_denial_holds_longer_and_an_approval_not_at_all() {
+        let host = Host::new();
+        set_clock(5_000);
+        for (ending, held_at) in [
+            (Ending::Denied, [true, true]),
+            (Ending::Settled, [false; 2]),
+        ] {
+            let mut phone = host.phone();
+            phone.release().unwrap();
+            phone.request_leaves(b"\n").unwrap();
+            phone.end(ending);
+            drop(phone);
+            let held = [5_000, 5_900].map(|now| {
+                set_clock(now);
+                host.held()
+            });
+            assert_eq!(held.clone().map(|held| held.is_some()), held_at);
+            if let Some(held) = &held[1] {
+                let words = "was denied on the phone: unless its user began it, somebody else has passed the other \
+                    factor; held for another 1 s";
+                assert!(
+                    held.contains(r#"rhost="\x0a" at "#) && held.ends_with(words),
+                    "{held}"
+                );
+            }
+            set_clock(5_901);
+            assert_eq!(host.held(), None);
+            set_clock(5_000);
+        }
+    }
+
+    #[test]
+    fn so_many_in_an_hour_may_be_unanswered() {
+        let host = Host::new();
+        for start in [10_000, 10_400, 10_800] {
+            set_clock(start);
+            assert_eq!(host.held(), None);
+            host.phone().request_leaves(b"198.51.100.1").unwrap();
+        }
+        // One that was approved is not among them.
+        set_clock(11_200);
+        let held = host.held().unwrap();
+        let begin = "3 requests in an hour were not answered, the last one of the login with rhost=198.51.100.1 at ";
+        assert!(held.starts_with(begin), "{held}");
+        assert_eq!(host.phone().held(4), None);
+        set_clock(13_600);
+        assert!(host.held().is_some());
+        set_clock(13_601);
+        assert_eq!(host.held(), None);
+        let mut phone = host.phone();
+        phone.request_leaves(b"").unwrap();
+        phone.end(Ending::Settled);
+        assert_eq!(phone.held(3), None);
+        assert_eq!(phone.record.as_ref().unwrap().requests, [10_400, 10_800]);
+    }
+
+    /// A file system that outlives a reboot, or a container whose host was started anew.
+    #[test]
+    fn a_clock_that_is_behind_does_not_end_a_hold_nor_keep_it() {
+        let host = Host::new();
+        set_clock(1_000_000);
+        host.phone().request_leaves(b"").unwrap();
+        set_clock(50);
+        assert!(host.held().unwrap().contains("another 301 s"));
+        set_clock(150);
+        assert!(host.held().unwrap().contains("another 201 s"));
+        set_clock(351);
+        assert_eq!(host.held(), None);
+    }
+
+    #[test]
+    fn a_damaged_record_holds_until_it_is_released() {
+        let host = Host::new();
+        drop(host.phone());
+        for content in [&b"x"[..], &[0; SIZE], &[b'x'; 3 * SIZE]] {
+            fs::write(host.file(), content).unwrap();
+            let held = host.held().unwrap();
+            let words = "/ivalt/push/***4746: is damaged; run: ivaltctl push release NAME";
+            assert!(held.ends_with(words), "{held}");
+            host.phone().release().unwrap();
+            assert_eq!(host.held(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_roots_alone_is_refused_and_left_as_it_is() {
+        let plant = |what: &dyn Fn(&Host)| {
+            let host = Host::new();
+            drop(host.phone());
+            what(&host);
+            host.fault()
+        };
+        let away = |path: &Path| fs::rename(path, path.with_extension("away")).unwrap();
+        let link = |path: PathBuf| {
+            away(&path);
+            symlink(path.with_extension("away"), &path).unwrap();
+        };
+        let file = |path: PathBuf| {
+            away(&path);
+            fs::write(path, "").unwrap();
+        };
+        let found = [
+            plant(&|host| link(host.0.path().join("ivalt"))),
+            plant(&|host| link(host.directory())),
+            plant(&|host| link(host.file())),
+            plant(&|host| file(host.0.path().join("ivalt"))),
+            plant(&|host| mode(&host.0.path().join("ivalt"), 0o777)),
+            plant(&|host| mode(&host.directory(), 0o720)),
+            plant(&|host| mode(&host.file(), 0o640)),
+            plant(&|host| fs::hard_link(host.file(), host.directory().join("x")).unwrap()),
+            plant(&|host| {
+                away(&host.file());
+                fs::DirBuilder::new()
+                    .mode(0o700)
+                    .create(host.file())
+                    .unwrap();
+            }),
+        ];
+        let expected = [
+            "ivalt: is not a directory",
+            "ivalt/push: is not a directory",
+            "ivalt/push/***4746: is a symbolic link",
+            "ivalt: is not a directory",
+            "ivalt: is open to group or others (mode 0777, not 0700)",
+            "ivalt/push: is open to group or others (mode 0720, not 0700)",
+            "ivalt/push/***4746: is open to group or others (mode 0640, not 0600)",
+            "ivalt/push/***4746: has other names (hard links), or none",
+            "ivalt/push/***4746: is not a regular file",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// For sentences alone: what other users' phones are is nobody's business.
+    #[test]
+    fn no_sentence_has_the_mobile() {
+        let host = Host::new();
+        drop(host.phone());
+        fs::write(host.file(), "x").unwrap();
+        assert!(!host.held().unwrap().contains("283974746"));
+        mode(&host.file(), 0o666);
+        assert!(!host.fault().contains("283974746"));
+    }
+}

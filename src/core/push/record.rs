@@ -94,6 +94,8 @@ impl Hold {
         let (kind, rest) = text.split_once(" since=")?;
         let (since, rest) = rest.split_once(" time=")?;
         let (time, rhost) = rest.split_once(" rhost=")?;
+        let is_quoted = rhost.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        is_quoted.then_some(())?;
         Some(Self {
             kind: Kind::ALL.into_iter().find(|known| known.word() == kind)?,
             since: since.parse().ok()?,
@@ -177,4 +179,110 @@ fn utc(time: u64) -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            requests: vec![0, 84_123, u64::MAX],
+            hold: Some(Hold::new(84_123, 1_795_674_000, b"203.0.113.7")),
+        }
+    }
+
+    #[test]
+    fn the_longest_record_has_room_and_comes_back() {
+        let longest = Record {
+            requests: vec![u64::MAX; 60],
+            hold: Some(Hold::new(u64::MAX, u64::MAX, &[0xff; 300])),
+        };
+        for record in [Record::default(), record(), longest] {
+            let text = record.text();
+            assert_eq!((text.len(), text.last()), (SIZE, Some(&b'\n')));
+            assert_eq!(Record::parse(&text), Some(record));
+        }
+        assert_eq!(Record::parse(b""), Some(Record::default()));
+    }
+
+    /// What is not as it was written says nothing, not even that nothing is known.
+    #[test]
+    fn a_torn_record_is_damaged() {
+        let text = record().text();
+        for cut in [1, 12, 13, 40, 100, SIZE - 1] {
+            assert!(Record::parse(&text[..cut]).is_none(), "{cut}");
+            let mut zeros = text.clone();
+            zeros[cut..].fill(0);
+            assert!(Record::parse(&zeros).is_none(), "{cut}");
+        }
+        let with = |from: &str, to: &str| {
+            let mut other = String::from_utf8(text.clone())
+                .unwrap()
+                .replacen(from, to, 1);
+            other.truncate(SIZE);
+            Record::parse(format!("{other:\n<SIZE$}").as_bytes())
+        };
+        assert_eq!(with("", ""), Some(record()));
+        for (from, to) in [
+            ("push 1", "push 2"),
+            ("outstanding", "none"),
+            ("outstanding", "expired"),
+            ("since=84123", "since=+84123"),
+            ("since=84123", "since=084123"),
+            ("requests=0", "requests=-1"),
+            ("requests=0", "requests=,0"),
+            ("\nhold", "\n\nhold"),
+            ("rhost=", "host="),
+        ] {
+            assert_eq!(with(from, to), None, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_hold_ends_after_its_time_and_never_before() {
+        let hold = |kind| Hold {
+            kind,
+            ..Hold::new(1_000, 0, b"")
+        };
+        for (kind, seconds) in [
+            (Kind::Outstanding, 300),
+            (Kind::Unanswered, 300),
+            (Kind::Denied, 900),
+        ] {
+            let left = |now| hold(kind).left(now);
+            assert_eq!(left(1_000), Some(seconds + 1), "{kind:?}");
+            assert_eq!(left(1_000 + seconds), Some(1), "{kind:?}");
+            assert_eq!(left(1_001 + seconds), None, "{kind:?}");
+        }
+    }
+
+    /// After a reboot where the record is not on tmpfs, say: it is over some time, not at once and not never.
+    #[test]
+    fn a_time_that_has_not_come_counts_as_now() {
+        let mut record = record();
+        record.at(100);
+        assert_eq!(record.requests, [0, 100, 100]);
+        assert_eq!(record.hold.as_ref().unwrap().since, 100);
+        record.at(3_700);
+        assert_eq!(record.requests, [100, 100]);
+        record.at(3_701);
+        assert_eq!(
+            (record.requests.len(), record.hold.unwrap().since),
+            (0, 100)
+        );
+    }
+
+    #[test]
+    fn times_are_utc() {
+        for (time, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_674_000, "2026-11-26T06:20:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(time), expected);
+        }
+    }
 }

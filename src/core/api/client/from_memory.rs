@@ -1,4 +1,4 @@
-//! A connection whose other end is a slice of bytes: iVALT's answer as it comes out of TLS.
+//! A connection whose other end is in memory: iVALT's answer as it comes out of TLS.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,21 +29,36 @@ pub enum End {
     Cut,
 }
 
+/// Makes of the bytes of a request those of the answer.
+pub type Service = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 impl Client {
     /// One validation against `answer`, with everything but names, TCP and TLS as in a login.
     #[must_use]
     pub fn validate_against(answer: Sent, key: Secret, mobile: &str, token: &Secret) -> Exchange {
+        let roots = Roots::from_pem("nowhere".into(), Vec::new());
+        let mut client = Self::over(answer, key, Arc::new(roots));
+        client.validate_global_rest_auth(mobile, token)
+    }
+
+    /// As [`Client::new`] for a service in memory that closes each connection after its answer.
+    #[must_use]
+    pub fn served_by(service: Service, key: Secret, roots: Arc<Roots>) -> Self {
+        Self::over(Served(service), key, roots)
+    }
+
+    fn over(connector: impl Connector, key: Secret, roots: Arc<Roots>) -> Self {
         let timeout = Duration::from_secs(30);
         let parts = ConnectorParts {
-            roots: Arc::new(Roots::from_pem("nowhere".into(), Vec::new())),
+            roots,
             look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
             progress: Progress::begin(timeout),
         };
-        let mut client = Self {
+        Self {
             url: "https://192.0.2.1/admin".to_owned(),
             key,
             timeout,
-            agent: Agent::with_parts(config(timeout, None), answer, parts.resolver()),
+            agent: Agent::with_parts(config(timeout, None), connector, parts.resolver()),
             slot: ConnectionSlot::default(),
             platform: Platform {
                 look_up: parts.look_up,
@@ -53,8 +68,32 @@ impl Client {
             },
             parts,
             preconnection: None,
-        };
-        client.validate_global_rest_auth(mobile, token)
+        }
+    }
+}
+
+struct Served(Service);
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Served")
+    }
+}
+
+impl Connector for Served {
+    type Out = FromMemory;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<FromMemory>, Error> {
+        let end = End::Closed;
+        let (bytes, piece) = (Arc::default(), usize::MAX);
+        Ok(Some(FromMemory {
+            service: Some(Arc::clone(&self.0)),
+            ..FromMemory::new(details, Sent { bytes, piece, end })
+        }))
     }
 }
 
@@ -66,20 +105,31 @@ impl Connector for Sent {
         details: &ConnectionDetails,
         _: Option<()>,
     ) -> Result<Option<FromMemory>, Error> {
-        let config = details.config;
-        Ok(Some(FromMemory {
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
-            sent: self.clone(),
-            at: 0,
-        }))
+        Ok(Some(FromMemory::new(details, self.clone())))
     }
 }
 
 /// The connection.
 pub struct FromMemory {
     buffers: LazyBuffers,
+    /// Until the answer is made.
+    service: Option<Service>,
+    request: Vec<u8>,
     sent: Sent,
     at: usize,
+}
+
+impl FromMemory {
+    fn new(details: &ConnectionDetails, sent: Sent) -> Self {
+        let config = details.config;
+        Self {
+            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+            service: None,
+            request: Vec::new(),
+            sent,
+            at: 0,
+        }
+    }
 }
 
 impl fmt::Debug for FromMemory {
@@ -93,11 +143,16 @@ impl Transport for FromMemory {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), Error> {
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        self.request
+            .extend_from_slice(&self.buffers.output()[..amount]);
         Ok(())
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        if let Some(service) = self.service.take() {
+            self.sent.bytes = service(&self.request).into();
+        }
         let space = self.buffers.input_append_buf();
         let left = &self.sent.bytes[self.at..];
         let amount = left.len().min(space.len()).min(self.sent.piece.max(1));
