@@ -541,7 +541,7 @@ impl SettingsText<'_> {
         let what = "must be true where push.enabled is: iVALT ties no approval to a login, so a tap on the phone \
             may let in whoever else logs in at the same moment";
         let problem = self.at(at, "push.accept_unbound_approvals", what);
-        problem.fix("see PUSH in ivalt.toml(5) before you set it")
+        problem.fix("read \"Push\" in pam_ivalt(8) before you set it")
     }
 
     fn lengths(&self, token: &Token) -> Result<(), Problem> {
@@ -1008,7 +1008,7 @@ mod tests {
     fn push_is_enabled_by_hand_and_as_a_whole() {
         const UNBOUND: &str = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval \
             to a login, so a tap on the phone may let in whoever else logs in at the same moment; \
-            see PUSH in ivalt.toml(5) before you set it";
+            read \"Push\" in pam_ivalt(8) before you set it";
         const URL: &str = "push.url: is missing: push.enabled needs it, and it is never derived from api.url; \
             set url = \"https://api.ivalt.com\" under [push]";
         const FACE: &str =
