@@ -249,7 +249,10 @@ impl Call<'_> {
             Typed::Text(token) => token,
             Typed::Enter => match PushLogin::begin(self, application, entry)?.wait(application)? {
                 Answered::Approved(proof) => return Ok(proof),
-                Answered::Typed(token) => token,
+                Answered::Typed(token) => {
+                    *entry = self.find_user(application)?;
+                    token
+                }
             },
         };
         self.judge(token, application, entry)

@@ -76,9 +76,9 @@ pub struct Token {
     /// Which proofs iVALT asks for.
     #[serde(deserialize_with = "method")]
     pub method: Method,
-    /// What the user reads.
+    /// What the user reads, if it was set.
     #[serde(deserialize_with = "prompt")]
-    pub prompt: String,
+    pub prompt: Option<String>,
     /// Whether the answer is shown while it is typed.
     pub echo: bool,
     /// How often the user is asked.
@@ -184,7 +184,7 @@ pub enum Tolerance {
     Ignore,
 }
 
-/// Of `token.prompt`. Where Enter sends a request to the phone, whoever has not changed it is told so.
+/// What the user reads where `token.prompt` is not set, and Enter sends no request to the phone.
 pub const DEFAULT_PROMPT: &str = "iVALT token: ";
 
 /// A whole number within bounds, both included.
@@ -388,7 +388,7 @@ impl Default for Token {
     fn default() -> Self {
         Self {
             method: Method::Token,
-            prompt: DEFAULT_PROMPT.into(),
+            prompt: None,
             echo: true,
             attempts: Number(3),
             min_length: Spanned::new(0..0, Number(1)),
@@ -547,7 +547,7 @@ impl SettingsText<'_> {
         let what = "must be true where push.enabled is: iVALT ties no approval to a login, so a tap on the phone \
             may let in whoever else logs in at the same moment";
         let problem = self.at(at, "push.accept_unbound_approvals", what);
-        problem.fix("see PUSH in ivalt.toml(5) before you set it")
+        problem.fix("read \"Push\" in pam_ivalt(8) before you set it")
     }
 
     fn lengths(&self, token: &Token) -> Result<(), Problem> {
@@ -800,10 +800,10 @@ fn after_host(authority: &str) -> &str {
     host.rsplit_once(']').map_or(host, |(_, rest)| rest)
 }
 
-fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     // PAM_MAX_MSG_SIZE is 512, and a complaint goes before the prompt.
     let check = |text: &str| {
-        (text.len() <= 256 && !text.contains(char::is_control)).then(|| text.to_owned())
+        (text.len() <= 256 && !text.contains(char::is_control)).then(|| Some(text.to_owned()))
     };
     deserializer.deserialize_str(TextVisitor {
         expected: "at most 256 bytes of text in one line",
@@ -949,8 +949,8 @@ mod tests {
         assert!(settings.api.client.is_none());
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::Token, "iVALT token: ", true)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::Token, None, true)
         );
         assert_eq!(
             (
@@ -1014,7 +1014,7 @@ mod tests {
     fn push_is_enabled_by_hand_and_as_a_whole() {
         const UNBOUND: &str = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval \
             to a login, so a tap on the phone may let in whoever else logs in at the same moment; \
-            see PUSH in ivalt.toml(5) before you set it";
+            read \"Push\" in pam_ivalt(8) before you set it";
         const URL: &str = "push.url: is missing: push.enabled needs it, and it is never derived from api.url; \
             set url = \"https://api.ivalt.com\" under [push]";
         const FACE: &str =
@@ -1116,8 +1116,8 @@ mod tests {
         );
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::TokenAndFace, "Zahl: ", false)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::TokenAndFace, Some("Zahl: "), false)
         );
         assert_eq!(
             (

@@ -161,9 +161,13 @@ impl Host {
     }
 
     pub fn write_users(&self, entries: &str) {
-        let path = self.folder.path().join("users.toml");
+        let path = self.users_file();
         fs::write(&path, format!("[users]\n{entries}\n")).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub fn users_file(&self) -> PathBuf {
+        self.folder.path().join("users.toml")
     }
 
     pub fn directory(&self) -> PathBuf {

@@ -9,7 +9,8 @@ use super::apparmor::{self, Apparmorfs};
 use super::unit::{self, Forbids};
 use super::warning;
 use crate::finding::Finding;
-use crate::system_error::shell_word;
+use crate::folder::Folder;
+use crate::system_error::{reason, shell_word};
 use rustix::fs::StatVfsMountFlags;
 
 const ID: &str = "recovery-not-writable";
@@ -63,6 +64,7 @@ pub fn findings(context: &CheckContext, directory: &Path, paths: &[PathBuf]) -> 
         .flat_map(|service| forbidden(context, service, &Use::of_a_code(directory)))
         .collect();
     found.extend(read_only(context, directory));
+    found.extend(not_syncable(context, directory));
     let mislabelled = selinux::keeps_from_codes(context, paths);
     found.extend(mislabelled.map(|mislabelled| by_selinux(directory, &mislabelled)));
     found
@@ -162,4 +164,18 @@ fn read_only(context: &CheckContext, directory: &Path) -> Option<Finding> {
     let fix = format!("findmnt -T {}", shell_word(&directory.to_string_lossy()));
     let is_read_only = found.f_flag.contains(StatVfsMountFlags::RDONLY);
     is_read_only.then(|| warning(ID, directory, what.to_owned(), fix))
+}
+
+/// A login removes the file of a code, and then cannot sync the folder.
+fn not_syncable(context: &CheckContext, directory: &Path) -> Option<Finding> {
+    if !context.root.is_this_machine() {
+        return None;
+    }
+    let error = Folder::open(directory).ok()?.require_syncable().err()?;
+    let what = format!(
+        "lies where a folder cannot be synced ({}): a login uses up the code, and denies it (misconfigured)",
+        reason(&error)
+    );
+    let fix = "write under [recovery] in the settings: directory = a folder on a disk\nthen: ivaltctl recovery make NAME";
+    Some(warning(ID, directory, what, fix.to_owned()))
 }
