@@ -28,8 +28,9 @@ pub struct Use<'a> {
     pub consequence: &'static str,
     /// What allows it in a profile.
     pub profile_lines: String,
-    /// The name of a drop-in.
+    /// The name of a drop-in, and what must be writable by it.
     pub drop_in: &'static str,
+    pub writable: &'a Path,
     /// What helps where a unit hides the folder.
     pub elsewhere: &'static str,
 }
@@ -46,6 +47,7 @@ impl<'a> Use<'a> {
             consequence: "every code is denied (misconfigured)",
             profile_lines: format!("{store}/ r, {store}/** rw,"),
             drop_in: "ivalt-recovery.conf",
+            writable: directory,
             elsewhere: ", or name another recovery.directory",
         }
     }
@@ -108,7 +110,7 @@ fn by_unit(service: &str, forbids: &Forbids, needed: &Use) -> Finding {
 /// sshd keeps its sessions when it is restarted; other units may not.
 fn lift(service: &str, unit: &str, needed: &Use) -> String {
     let folder = format!("/etc/systemd/system/{unit}.d");
-    let directory = shell_word(&needed.folder.to_string_lossy());
+    let directory = shell_word(&needed.writable.to_string_lossy());
     let write = format!(
         "install -d {folder}\nprintf '[Service]\\nReadWritePaths=-%s\\n' {directory} > {folder}/{}",
         needed.drop_in
