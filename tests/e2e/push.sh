@@ -86,13 +86,16 @@ push_a_wrong_password_rings_nobody_case() {
     expect_requests 0
 }
 
-# Whom sshd bars it asks all the same, and answers for the client.
+# Whom sshd bars it asks all the same, and answers for the client. In place of Enter that is an Enter, too: what tells is
+# the answer to the module above.
 push_a_barred_account_rings_nobody_case() {
     push_for sshd
-    token_alone 'DenyUsers alice'
-    answers '' '<Enter>' '<approve-once> <Enter>' '<Enter>'
+    pam_service sshd 'auth optional pam_unix.so nodelay' 'auth required pam_ivalt.so nodelay'
+    sshd_with 'PasswordAuthentication no' 'AuthenticationMethods keyboard-interactive' 'DenyUsers alice'
+    answers "$alice_password" '<Enter>' 'accept-1' 'accept-2' 'accept-3'
     run_as visitor ssh alice@localhost whoami
     expect_refused 255
+    expect_seen "$approve_prompt"
     expect_requests 0
     [[ ! -e /run/ivalt/push ]] || fault 'a phone was locked'
 }
