@@ -611,20 +611,29 @@ fn whose_phone_it_is_is_looked_up_after_each_answer() {
     assert_eq!(ivalt.operations("+14155550177"), [""; 0]);
 }
 
+/// Whatever is typed there.
 #[sandbox_test]
 fn an_entry_that_changes_at_the_second_prompt() {
     let ivalt = StandIn::start();
     let host = Host::new();
     let rows = [
-        ("", NOT_ENROLLED),
+        ("", "", NOT_ENROLLED),
         (
             "alice = { mobile = \"MOBILE\", enabled = false }\n",
+            "",
             DISABLED,
         ),
-        ("alice = 1\n", BAD_ENTRY),
-        ("alice = \"+14155550100\"\n", STALE),
+        ("alice = 1\n", "", BAD_ENTRY),
+        ("alice = \"+14155550100\"\n", "", STALE),
+        ("", "accept-1", NOT_ENROLLED),
+        (
+            "alice = { mobile = \"MOBILE\", enabled = false }\n",
+            "accept-2",
+            DISABLED,
+        ),
+        ("alice = 1\n", "accept-3", BAD_ENTRY),
     ];
-    for (number, (entry, row)) in (1..).zip(rows) {
+    for (number, (entry, answer, row)) in (1..).zip(rows) {
         let owner = host.owner(&ivalt, number);
         let case = owner.case();
         let entry = entry.replace("MOBILE", &owner.mobile);
@@ -632,13 +641,14 @@ fn an_entry_that_changes_at_the_second_prompt() {
             .dir()
             .write("new.toml", format!("[users]\n{entry}"), 0o600);
         let reply = Reply {
-            answer: Some("".into()),
+            answer: Some(answer.into()),
             renames: vec![(new, case.users_file())],
             ..Reply::default()
         };
         owner.will_answer(&["pending", "sent", "pending", "approved", "approved"]);
         expect(&case.answer("").answer(reply).answer("").run(), row);
         assert_eq!(owner.operations(), [POLL, START, POLL]);
+        assert!(owner.is_held());
     }
 }
 

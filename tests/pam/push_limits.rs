@@ -165,6 +165,9 @@ fn the_cause_names_who_caused_it() {
             "{cause}"
         );
         assert!(cause.contains(shown), "{cause}");
+        // Whoever chose that name has not hidden the rest.
+        let told = cause.ends_with("to end that, run: ivaltctl push release NAME");
+        assert!(told || number == 3, "{cause}");
         assert!(!cause.contains(['\n', '\u{1b}']), "{cause}");
     }
 }
