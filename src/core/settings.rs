@@ -1,5 +1,6 @@
 //! `ivalt.toml`: read once a call, into values that need no further checks.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -54,17 +55,9 @@ pub struct Api {
     pub client: Option<ClientCredentials>,
 }
 
-impl Api {
-    /// The TCP port the module connects to: the proxy's, or that of `url`.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        let (url, default) = match &self.proxy {
-            Some(proxy) => (proxy, 80),
-            None => (&self.url, 443),
-        };
-        let uri = url.parse::<Uri>().ok();
-        uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
-    }
+fn port_of(url: &str, default: u16) -> u16 {
+    let uri = url.parse::<Uri>().ok();
+    uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
 }
 
 /// The host's own credentials for `api/v1/auth`.
@@ -214,6 +207,19 @@ fn read_secret(path: &Path, trust: Trust) -> Result<Vec<u8>, Problem> {
 }
 
 impl Settings {
+    /// The TCP ports the module connects to: the proxy's, or those of the URLs.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<u16> {
+        let push = self.push.url.as_ref().filter(|_| self.push.enabled);
+        match &self.api.proxy {
+            Some(proxy) => [port_of(proxy, 80)].into(),
+            None => {
+                let urls = [&self.api.url].into_iter().chain(push);
+                urls.map(|url| port_of(url, 443)).collect()
+            }
+        }
+    }
+
     /// Reads `ivalt.toml` and, where it names one, the key file.
     ///
     /// # Errors
@@ -1047,7 +1053,19 @@ mod tests {
             ("proxy = \"http://p\"\nurl = \"https://h:8443\"", 80),
         ] {
             let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
-            assert_eq!(found.api.port(), port, "{lines}");
+            assert_eq!(found.ports(), [port].into(), "{lines}");
+        }
+        let url = "url = \"https://h:8443\"";
+        let push = format!("[push]\n{url}\naccept_unbound_approvals = true\nenabled = ");
+        for (lines, ports) in [
+            (format!("{push}true"), &[443, 8443][..]),
+            (format!("{url}\n{push}true"), &[8443]),
+            (format!("{push}false"), &[443]),
+            (format!("proxy = \"http://p\"\n{push}true"), &[80]),
+        ] {
+            let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
+            let found: Vec<_> = found.ports().into_iter().collect();
+            assert_eq!(found, ports, "{lines}");
         }
     }
 

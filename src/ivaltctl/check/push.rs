@@ -15,10 +15,12 @@ use crate::root::Root;
 use crate::system_error::shell_word;
 use crate::trust;
 use ivalt_core::log_line::quote_log_value;
+use ivalt_core::push::DIRECTORY;
 use ivalt_core::settings::Settings;
+use rustix::fs::FileType;
 
-/// Where logins lock a phone.
-const DIRECTORY: &str = "/run/ivalt/push";
+/// What a login makes where it is missing, with [`DIRECTORY`] in it.
+const ABOVE: &str = "/run/ivalt";
 /// Their caller can stop the process between request and approval, and go on with it later.
 const BY_LOCAL_USERS: [&str; 5] = ["sudo", "sudo-i", "su", "su-l", "doas"];
 
@@ -207,8 +209,9 @@ fn locking() -> Use<'static> {
         rights: READ | WRITE | LOCK,
         act: format!("locking a phone in {DIRECTORY}"),
         consequence: "every login by push is denied (misconfigured)",
-        profile_lines: format!("/run/ivalt/ rw, {DIRECTORY}/ rw, {DIRECTORY}/* rwk,"),
+        profile_lines: format!("{ABOVE}/{{,push/}} rw, {DIRECTORY}/* rwk,"),
         drop_in: "ivalt-push.conf",
+        writable: Path::new(ABOVE),
         elsewhere: "",
     }
 }
@@ -227,12 +230,14 @@ fn stop_strangers(service: &str) -> String {
 
 /// Where the module would find no lock that it trusts.
 fn unsafe_folder(root: &Root) -> Vec<Finding> {
-    let folders = [Path::new("/run/ivalt"), Path::new(DIRECTORY)];
+    let folders = [Path::new(ABOVE), Path::new(DIRECTORY)];
     let mut faults = folders.into_iter().filter_map(|folder| {
         let found = root.link_metadata(folder).ok()?;
         let ours = [0, trust().effective_uid].contains(&found.uid());
         let (what, command) = match () {
-            () if !found.is_dir() => ("is no folder", "rm"),
+            () if FileType::from_raw_mode(found.mode()) != FileType::Directory => {
+                ("is no folder", "rm")
+            }
             () if !ours => ("is not root's", "rm -r"),
             () if found.mode() & 0o022 != 0 => ("is writable by others than root", "rm -r"),
             () => return None,

@@ -9,9 +9,8 @@ use super::apparmor::{self, Apparmorfs};
 use super::unit::{self, Forbids};
 use super::warning;
 use crate::finding::Finding;
-use crate::folder::Folder;
 use crate::system_error::{reason, shell_word};
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{OFlags, StatVfsMountFlags};
 
 const ID: &str = "recovery-not-writable";
 
@@ -29,8 +28,9 @@ pub struct Use<'a> {
     pub consequence: &'static str,
     /// What allows it in a profile.
     pub profile_lines: String,
-    /// The name of a drop-in.
+    /// The name of a drop-in, and what must be writable by it.
     pub drop_in: &'static str,
+    pub writable: &'a Path,
     /// What helps where a unit hides the folder.
     pub elsewhere: &'static str,
 }
@@ -47,6 +47,7 @@ impl<'a> Use<'a> {
             consequence: "every code is denied (misconfigured)",
             profile_lines: format!("{store}/ r, {store}/** rw,"),
             drop_in: "ivalt-recovery.conf",
+            writable: directory,
             elsewhere: ", or name another recovery.directory",
         }
     }
@@ -109,7 +110,7 @@ fn by_unit(service: &str, forbids: &Forbids, needed: &Use) -> Finding {
 /// sshd keeps its sessions when it is restarted; other units may not.
 fn lift(service: &str, unit: &str, needed: &Use) -> String {
     let folder = format!("/etc/systemd/system/{unit}.d");
-    let directory = shell_word(&needed.folder.to_string_lossy());
+    let directory = shell_word(&needed.writable.to_string_lossy());
     let write = format!(
         "install -d {folder}\nprintf '[Service]\\nReadWritePaths=-%s\\n' {directory} > {folder}/{}",
         needed.drop_in
@@ -169,7 +170,8 @@ fn not_syncable(context: &CheckContext, directory: &Path) -> Option<Finding> {
     if !context.root.is_this_machine() {
         return None;
     }
-    let error = Folder::open(directory).ok()?.require_syncable().err()?;
+    let folder = context.root.open_folder(directory, OFlags::empty()).ok()?;
+    let error = folder.require_syncable().err()?;
     let what = format!(
         "lies where a folder cannot be synced ({}): a login uses up the code, and denies it (misconfigured)",
         reason(&error)
