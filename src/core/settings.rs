@@ -1,5 +1,6 @@
 //! `ivalt.toml`: read once a call, into values that need no further checks.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -54,17 +55,9 @@ pub struct Api {
     pub client: Option<ClientCredentials>,
 }
 
-impl Api {
-    /// The TCP port the module connects to: the proxy's, or that of `url`.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        let (url, default) = match &self.proxy {
-            Some(proxy) => (proxy, 80),
-            None => (&self.url, 443),
-        };
-        let uri = url.parse::<Uri>().ok();
-        uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
-    }
+fn port_of(url: &str, default: u16) -> u16 {
+    let uri = url.parse::<Uri>().ok();
+    uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
 }
 
 /// The host's own credentials for `api/v1/auth`.
@@ -83,9 +76,9 @@ pub struct Token {
     /// Which proofs iVALT asks for.
     #[serde(deserialize_with = "method")]
     pub method: Method,
-    /// What the user reads.
+    /// What the user reads, if it was set.
     #[serde(deserialize_with = "prompt")]
-    pub prompt: String,
+    pub prompt: Option<String>,
     /// Whether the answer is shown while it is typed.
     pub echo: bool,
     /// How often the user is asked.
@@ -191,7 +184,7 @@ pub enum Tolerance {
     Ignore,
 }
 
-/// Of `token.prompt`. Where Enter sends a request to the phone, whoever has not changed it is told so.
+/// What the user reads where `token.prompt` is not set, and Enter sends no request to the phone.
 pub const DEFAULT_PROMPT: &str = "iVALT token: ";
 
 /// A whole number within bounds, both included.
@@ -214,6 +207,19 @@ fn read_secret(path: &Path, trust: Trust) -> Result<Vec<u8>, Problem> {
 }
 
 impl Settings {
+    /// The TCP ports the module connects to: the proxy's, or those of the URLs.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<u16> {
+        let push = self.push.url.as_ref().filter(|_| self.push.enabled);
+        match &self.api.proxy {
+            Some(proxy) => [port_of(proxy, 80)].into(),
+            None => {
+                let urls = [&self.api.url].into_iter().chain(push);
+                urls.map(|url| port_of(url, 443)).collect()
+            }
+        }
+    }
+
     /// Reads `ivalt.toml` and, where it names one, the key file.
     ///
     /// # Errors
@@ -382,7 +388,7 @@ impl Default for Token {
     fn default() -> Self {
         Self {
             method: Method::Token,
-            prompt: DEFAULT_PROMPT.into(),
+            prompt: None,
             echo: true,
             attempts: Number(3),
             min_length: Spanned::new(0..0, Number(1)),
@@ -541,7 +547,7 @@ impl SettingsText<'_> {
         let what = "must be true where push.enabled is: iVALT ties no approval to a login, so a tap on the phone \
             may let in whoever else logs in at the same moment";
         let problem = self.at(at, "push.accept_unbound_approvals", what);
-        problem.fix("see PUSH in ivalt.toml(5) before you set it")
+        problem.fix("read \"Push\" in pam_ivalt(8) before you set it")
     }
 
     fn lengths(&self, token: &Token) -> Result<(), Problem> {
@@ -794,10 +800,10 @@ fn after_host(authority: &str) -> &str {
     host.rsplit_once(']').map_or(host, |(_, rest)| rest)
 }
 
-fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     // PAM_MAX_MSG_SIZE is 512, and a complaint goes before the prompt.
     let check = |text: &str| {
-        (text.len() <= 256 && !text.contains(char::is_control)).then(|| text.to_owned())
+        (text.len() <= 256 && !text.contains(char::is_control)).then(|| Some(text.to_owned()))
     };
     deserializer.deserialize_str(TextVisitor {
         expected: "at most 256 bytes of text in one line",
@@ -943,8 +949,8 @@ mod tests {
         assert!(settings.api.client.is_none());
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::Token, "iVALT token: ", true)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::Token, None, true)
         );
         assert_eq!(
             (
@@ -1008,7 +1014,7 @@ mod tests {
     fn push_is_enabled_by_hand_and_as_a_whole() {
         const UNBOUND: &str = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval \
             to a login, so a tap on the phone may let in whoever else logs in at the same moment; \
-            see PUSH in ivalt.toml(5) before you set it";
+            read \"Push\" in pam_ivalt(8) before you set it";
         const URL: &str = "push.url: is missing: push.enabled needs it, and it is never derived from api.url; \
             set url = \"https://api.ivalt.com\" under [push]";
         const FACE: &str =
@@ -1047,7 +1053,19 @@ mod tests {
             ("proxy = \"http://p\"\nurl = \"https://h:8443\"", 80),
         ] {
             let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
-            assert_eq!(found.api.port(), port, "{lines}");
+            assert_eq!(found.ports(), [port].into(), "{lines}");
+        }
+        let url = "url = \"https://h:8443\"";
+        let push = format!("[push]\n{url}\naccept_unbound_approvals = true\nenabled = ");
+        for (lines, ports) in [
+            (format!("{push}true"), &[443, 8443][..]),
+            (format!("{url}\n{push}true"), &[8443]),
+            (format!("{push}false"), &[443]),
+            (format!("proxy = \"http://p\"\n{push}true"), &[80]),
+        ] {
+            let found = settings(&format!("[api]\nkey = \"k\"\n{lines}")).unwrap();
+            let found: Vec<_> = found.ports().into_iter().collect();
+            assert_eq!(found, ports, "{lines}");
         }
     }
 
@@ -1098,8 +1116,8 @@ mod tests {
         );
         let token = settings.token;
         assert_eq!(
-            (token.method, token.prompt.as_str(), token.echo),
-            (Method::TokenAndFace, "Zahl: ", false)
+            (token.method, token.prompt.as_deref(), token.echo),
+            (Method::TokenAndFace, Some("Zahl: "), false)
         );
         assert_eq!(
             (

@@ -88,11 +88,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn prompt(&self) -> &str {
-        let own = self.settings.token.prompt.as_str();
-        if self.enter_is_push && own == DEFAULT_PROMPT {
-            PUSH_PROMPT
-        } else {
-            own
+        match &self.settings.token.prompt {
+            Some(own) => own,
+            None if self.enter_is_push => PUSH_PROMPT,
+            None => DEFAULT_PROMPT,
         }
     }
 

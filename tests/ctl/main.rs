@@ -6,6 +6,7 @@ mod boundary;
 mod check;
 mod command_line;
 mod enable;
+mod push;
 mod recovery;
 mod tool;
 mod users;

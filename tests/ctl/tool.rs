@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::{ivaltctl_path, sandbox};
+use support::{Script, ivaltctl_path, sandbox};
 
 /// What one call came to.
 #[derive(Debug)]
@@ -51,9 +51,30 @@ pub fn in_sandbox(words: &[&str]) -> Called {
 
 /// The program where `/dev/log` is a socket of this test's, and what arrived there.
 pub fn with_log(words: &[&str], typed: &str) -> (Called, Vec<String>) {
+    logged(command(words), typed)
+}
+
+/// The same on a machine whose `/run` is this folder.
+pub fn on_host(run: &Path, words: &[&str]) -> (Called, Vec<String>) {
+    logged(command_on(run, words), "")
+}
+
+/// The program on a machine whose `/run` is this folder.
+pub fn command_on(run: &Path, words: &[&str]) -> Command {
+    let mut command = command(words);
+    let binds = vec![(run.to_owned(), "/run".into())];
+    let script = Script {
+        binds,
+        ..Script::default()
+    };
+    sandbox::build_with(&mut command, script);
+    command
+}
+
+/// What the program says, and what it logs.
+fn logged(mut command: Command, typed: &str) -> (Called, Vec<String>) {
     let log = UnixDatagram::unbound().expect("a socket");
     let descriptor = log.as_raw_fd();
-    let mut command = command(words);
     sandbox::build_for(&mut command);
     // SAFETY: between fork and exec; the name is made where only the program sees it.
     unsafe {

@@ -90,6 +90,26 @@ fn the_decision_is_the_exit_status() {
     );
 }
 
+/// Nobody is rung for a trial.
+#[test]
+fn enter_is_no_answer_where_push_is_on() {
+    let tool = Try::new();
+    let settings = tool.case.settings(&tool.ivalt).with_push(&tool.ivalt);
+    let services = vec!["ivaltctl", "sshd", support::SERVICE];
+    let settings = settings.set("push", "services", services);
+    let tool = Try {
+        case: tool.case.with_settings(&settings),
+        ..tool
+    };
+    for words in [&["alice"][..], &["alice", "--service", "sshd"]] {
+        let called = tool.verify(words, "\n");
+        let first = called.stdout.lines().next();
+        assert_eq!((called.status, first), (1, Some("deny: unanswered")));
+    }
+    assert_eq!(tool.ivalt.requests().len(), 0);
+    assert_eq!(tool.verify(&["alice"], "accept-1\n").status, 0);
+}
+
 #[test]
 fn json_has_the_fields_of_the_log_line() {
     let with_token = Try::new();

@@ -161,5 +161,6 @@ fn token_is_as_written(file: &Section, token: &Token) {
     assert_eq!(Some(max), file.number("max_length", 512));
     assert!((1..=10).contains(&attempts));
     assert!(1 <= min && min <= max && max <= 4096);
-    assert!(token.prompt.len() <= 256 && !token.prompt.contains(char::is_control));
+    let prompt = token.prompt.as_deref().unwrap_or_default();
+    assert!(prompt.len() <= 256 && !prompt.contains(char::is_control));
 }

@@ -14,7 +14,7 @@ use support::server::{Certificate, Server, answer, hold, trusted_authority};
 use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, sandbox_test, users};
 
 /// Long enough to be searched for, never the same.
-fn secret(beginning: &str, seed: u32) -> String {
+pub fn secret(beginning: &str, seed: u32) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     let states = std::iter::successors(next(&(seed ^ 0x9e37_79b9)), next).take(140);

@@ -13,7 +13,7 @@ use support::codes::*;
 use support::{Case, Entry, Observed, Reply, StandIn, TempDir, no_program, sandbox_test};
 
 /// pam-client under strace(1) with these options.
-fn traced(case: Case, options: &[&str]) -> Case {
+pub fn traced(case: Case, options: &[&str]) -> Case {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut path_word = OsString::from("PATH=");
     path_word.push(path);

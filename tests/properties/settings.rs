@@ -362,7 +362,7 @@ proptest! {
         prop_assert_eq!(client, wanted.client.map(|(id, secret)| (id, secret.into_bytes())));
         let token = settings.token;
         prop_assert_eq!(token.method, wanted.method.map_or(Method::Token, |word| word.1));
-        prop_assert_eq!(token.prompt, wanted.prompt.unwrap_or("iVALT token: ".to_owned()));
+        prop_assert_eq!(token.prompt, wanted.prompt);
         prop_assert_eq!(token.echo, wanted.echo.unwrap_or(true));
         prop_assert_eq!(token.attempts.get(), wanted.attempts.unwrap_or(3));
         let lengths = (token.min_length.get_ref().get(), token.max_length.get());

@@ -236,11 +236,8 @@ fn choose(word: &str, push: Push, asked: &Asked) -> Answer {
             ..answers::json(404, "<!doctype html><title>404</title><p>Not Found")
         },
         "echo" => {
-            let said = format!(
-                "of {}{national}, {whole}, by {}",
-                country.as_str().unwrap_or(""),
-                asked.api_key
-            );
+            let [country, national] = [country, national].map(|text| text.as_str().unwrap_or(""));
+            let said = format!("of {country}{national}, {whole}, by {}", asked.api_key);
             refused(
                 push,
                 403,

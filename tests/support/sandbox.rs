@@ -56,9 +56,14 @@ fn hide(folder: &Path) -> io::Result<()> {
 
 /// A sandbox for another program, without a script.
 pub fn build_for(command: &mut Command) {
+    build_with(command, Script::default());
+}
+
+/// The same, with what else the script says of it.
+pub fn build_with(command: &mut Command, script: Script) {
     // SAFETY: between fork and exec; the child has one thread, and glibc allows it to allocate.
     unsafe {
-        command.pre_exec(|| build(&Script::default())?.map_err(io::Error::other));
+        command.pre_exec(move || build(&script)?.map_err(io::Error::other));
     }
 }
 

@@ -4,9 +4,9 @@
 //! The record is written before a request leaves. Whatever ends the login then, SIGKILL included, the next one finds it.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -128,6 +128,7 @@ impl Phone {
         )?;
         let metadata = file.metadata().map_err(|error| unusable(&shown, &error))?;
         judge_file(trust, &shown, &metadata)?;
+        give_whole_mode(&file, &metadata).map_err(|error| unusable(&shown, &error))?;
         if !try_lock(&file).map_err(|error| unusable(&shown, &error))? {
             return Err(NotLocked::Busy);
         }
@@ -321,6 +322,14 @@ fn judge_file(trust: Trust, path: &Path, metadata: &Metadata) -> Result<(), Prob
     judge(trust, path, metadata, 0o077, "0600")
 }
 
+/// Made with less under a umask, which under su is the caller's.
+fn give_whole_mode(file: &File, metadata: &Metadata) -> io::Result<()> {
+    if metadata.mode() & 0o600 == 0o600 {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
 fn judge(
     trust: Trust,
     path: &Path,
@@ -373,7 +382,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::fs;
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{DirBuilderExt, symlink};
 
     use crate::settings::MobileFormat;
 
@@ -458,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_not_answered_holds_the_next_ones_back() {
-        const SENTENCE: &str = "the request of the login with rhost=203.0.113.7 at ";
+        const SENTENCE: &str = "the request of the login at ";
         let host = Host::new();
         set_clock(5_000);
         let mut phone = host.phone();
@@ -473,7 +482,7 @@ mod tests {
             fs::write(host.file(), content).unwrap();
             set_clock(since + 100);
             let held = host.held().unwrap();
-            let rest = "was not answered; held for another 201 s; to end that, run: ivaltctl push release NAME";
+            let rest = " with rhost=203.0.113.7 was not answered; held for another 201 s; to end that, run: ivaltctl push release NAME";
             assert!(held.starts_with(SENTENCE) && held.ends_with(rest), "{held}");
             set_clock(since + 300);
             assert!(host.held().is_some());
@@ -504,7 +513,7 @@ mod tests {
                 let words = "was denied on the phone: unless its user began it, somebody else has passed the other \
                     factor; held for another 1 s";
                 assert!(
-                    held.contains(r#"rhost="\x0a" at "#) && held.ends_with(words),
+                    held.contains(r#" with rhost="\x0a" was denied"#) && held.ends_with(words),
                     "{held}"
                 );
             }
@@ -525,8 +534,9 @@ mod tests {
         // One that was approved is not among them.
         set_clock(11_200);
         let held = host.held().unwrap();
-        let begin = "3 requests in an hour were not answered, the last one of the login with rhost=198.51.100.1 at ";
-        assert!(held.starts_with(begin), "{held}");
+        let begin = "3 requests in an hour were not answered, the last one of the login at ";
+        let end = " with rhost=198.51.100.1; to end that, run: ivaltctl push release NAME";
+        assert!(held.starts_with(begin) && held.ends_with(end), "{held}");
         assert_eq!(host.phone().held(4), None);
         set_clock(13_600);
         assert!(host.held().is_some());

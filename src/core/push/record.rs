@@ -71,9 +71,10 @@ impl Kind {
 }
 
 impl Hold {
-    /// Of foreign bytes.
+    /// Of foreign bytes. More of them would leave no room for the rest of a sentence in the log.
     #[must_use]
     pub fn new(since: u64, time: u64, rhost: &[u8]) -> Self {
+        let rhost = &rhost[..rhost.len().min(64)];
         Self {
             kind: Kind::Outstanding,
             since,
@@ -108,7 +109,7 @@ impl Hold {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rhost, time) = (&self.rhost, utc(self.time));
-        write!(f, "of the login with rhost={rhost} at {time}")
+        write!(f, "of the login at {time} with rhost={rhost}")
     }
 }
 

@@ -36,14 +36,19 @@ impl Folder {
         self.open_at(name.as_ref(), flags).map(Self)
     }
 
-    /// Makes a directory in it with mode 0700; nothing where there is something of that name.
+    /// Makes a directory in it with mode 0700, whatever the umask; nothing where there is something of that name. Nobody
+    /// else may be able to put anything into this one.
     ///
     /// # Errors
-    /// As mkdirat(2), `EEXIST` excepted.
+    /// As mkdirat(2), `EEXIST` excepted, and fchmodat(2).
     pub fn make(&self, name: &OsStr) -> io::Result<()> {
-        let name = CString::new(name.as_bytes())?;
+        let (folder, name) = (self.0.as_raw_fd(), CString::new(name.as_bytes())?);
         // SAFETY: the descriptor is open and the name is a C string.
-        if unsafe { libc::mkdirat(self.0.as_raw_fd(), name.as_ptr(), 0o700) } == 0 {
+        let made = unsafe {
+            libc::mkdirat(folder, name.as_ptr(), 0o700) == 0
+                && libc::fchmodat(folder, name.as_ptr(), 0o700, 0) == 0
+        };
+        if made {
             return Ok(());
         }
         match io::Error::last_os_error() {

@@ -421,3 +421,171 @@ impl Ended {
         exit
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivalt_core::api::ApiError;
+    use ivalt_core::push::{Held, Kind};
+    use ivalt_core::settings::MobileFormat;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Since the system started, in seconds.
+        static NOW: Cell<u64> = const { Cell::new(1000) };
+    }
+
+    fn clock() -> Duration {
+        Duration::from_secs(NOW.get())
+    }
+
+    fn pause(time: Duration) {
+        NOW.set(NOW.get() + time.as_secs());
+    }
+
+    /// What polls get from the third on; before, all goes well.
+    struct Answers {
+        at_last: fn() -> PushAnswer,
+        /// How many pending ones come before that.
+        pending: usize,
+        asked: Vec<Operation>,
+    }
+
+    impl Service for &mut Answers {
+        fn ask(&mut self, operation: Operation) -> PushExchange {
+            self.asked.push(operation);
+            let answer = match operation {
+                Operation::Start => PushAnswer::Sent,
+                Operation::Poll if self.asked.len() > 3 + self.pending => (self.at_last)(),
+                Operation::Poll => PushAnswer::Pending(ApiError::default()),
+            };
+            PushExchange {
+                operation: "biometric",
+                answer,
+                http: Some(200),
+                elapsed: Duration::ZERO,
+                steps: String::new(),
+                body: None,
+            }
+        }
+
+        fn hide(&self, text: &str) -> String {
+            text.to_owned()
+        }
+    }
+
+    fn mobile() -> Mobile {
+        Mobile::parse("+916283974746", MobileFormat::E164).unwrap()
+    }
+
+    fn lock(run: &Path) -> Phone {
+        Phone::lock(&run.join("ivalt/push"), &mobile(), trust(), clock).unwrap()
+    }
+
+    /// How it ends, after how many requests and seconds, and what holds others back then.
+    fn attempt(pending: usize, at_last: fn() -> PushAnswer) -> (Ended, usize, u64, Option<Kind>) {
+        let run = tempfile::TempDir::new().unwrap();
+        let mut answers = Answers {
+            at_last,
+            pending,
+            asked: Vec::new(),
+        };
+        let begun = NOW.get();
+        let mut attempt = Attempt {
+            service: &mut answers,
+            phone: lock(run.path()),
+            platform: Platform {
+                pause,
+                boot_clock: clock,
+                ..sys::platform()
+            },
+            begun: clock(),
+            has_left: false,
+            answers: Vec::new(),
+            shows: false,
+        };
+        let ended = attempt.run(3).unwrap();
+        drop(attempt);
+        let kind = lock(run.path()).held(3).map(|held| match held {
+            Held::Request(hold, _) => hold.kind,
+            other => panic!("{other:?}"),
+        });
+        (ended, answers.asked.len(), NOW.get() - begun, kind)
+    }
+
+    #[test]
+    fn polls_go_on_until_an_answer_or_for_a_minute() {
+        let never = || PushAnswer::Pending(ApiError::default());
+        let unanswered = Some(Kind::Unanswered);
+        assert_eq!(attempt(0, never), (Ended::Unanswered, 15, 60, unanswered));
+        let approved = || PushAnswer::Approved;
+        assert_eq!(attempt(0, approved), (Ended::Approved, 5, 10, None));
+        assert_eq!(attempt(11, approved), (Ended::Approved, 16, 65, None));
+        assert_eq!(attempt(12, approved).0, Ended::Unanswered);
+        let refused = || PushAnswer::Refused(ApiError::default());
+        assert_eq!(
+            attempt(2, refused),
+            (Ended::Denied, 7, 20, Some(Kind::Denied))
+        );
+    }
+
+    #[test]
+    fn what_is_no_answer_of_this_user_ends_it_and_holds() {
+        let unanswered = Some(Kind::Unanswered);
+        let by_another = || PushAnswer::ApprovedByAnother;
+        let (ended, requests, seconds, held) = attempt(0, by_another);
+        let why = "approved, and not with this user's mobile in data.details".to_owned();
+        assert_eq!(ended, Ended::Unavailable(why, true));
+        assert_eq!((requests, seconds, held), (4, 5, unanswered));
+        let unavailable = || PushAnswer::Unavailable("HTTP 429".into(), ApiError::default());
+        let (ended, requests, _, held) = attempt(1, unavailable);
+        assert_eq!(
+            (ended.exit(), requests, held),
+            (Exit::Unavailable, 5, unanswered)
+        );
+        let key = || PushAnswer::ApiKeyRefused(ApiError::default());
+        assert_eq!(attempt(0, key), (Ended::KeyRefused, 4, 5, None));
+    }
+
+    #[test]
+    fn of_details_the_names_are_shown_and_of_the_mobile_nothing() {
+        let shown = |text: &str| {
+            let exchange = PushExchange {
+                operation: "",
+                answer: PushAnswer::Sent,
+                http: None,
+                elapsed: Duration::ZERO,
+                steps: String::new(),
+                body: Some(text.as_bytes().to_vec().into()),
+            };
+            let hide = |text: &str| text.replace("4746", "***");
+            body(&exchange, hide).unwrap().to_string()
+        };
+        for (text, expected) in [
+            (
+                r#"{"data":{"details":{"name":"A","at":{"lat":5}}}}"#,
+                r#"{"data":{"details":{"at":"***","name":"***"}}}"#,
+            ),
+            (
+                r#"[{"details":[{"name":"A"},"B",null],"detail":"of 4746"}]"#,
+                r#"[{"detail":"of ***","details":[{"name":"***"},"***",null]}]"#,
+            ),
+            (
+                r#"{"x":14746,"4746":47,"details":true}"#,
+                r#"{"***":47,"details":"***","x":"***"}"#,
+            ),
+            ("<p>4746", r#""<p>***""#),
+            (
+                r#"{"details":{"name":"A"}"#,
+                r#""not JSON, 23 bytes, and not shown""#,
+            ),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        assert_eq!(cut(&"x".repeat(1000)), "x".repeat(1000));
+        assert_eq!(
+            cut(&"x".repeat(1001)),
+            "x".repeat(1000) + " ... (1001 bytes)"
+        );
+    }
+}

@@ -13,7 +13,7 @@ use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, RuleType, simulate};
 use crate::root::Root;
 use ivalt_core::arguments::DEFAULT_CONFIG;
-use ivalt_core::settings::Settings;
+use ivalt_core::settings::{DEFAULT_PROMPT, Settings};
 
 /// A program that has one password field, with which it answers hidden prompts.
 struct Host {
@@ -144,7 +144,9 @@ fn cannot_ask(
 ) -> Option<(String, String)> {
     let program = host.program;
     let by_name = line.service == "openvpn";
-    if by_name && prompts_are_answered_by_name(root, &line.service, &settings.token.prompt) {
+    let prompt = settings.token.prompt.as_deref();
+    let prompt = prompt.unwrap_or(DEFAULT_PROMPT);
+    if by_name && prompts_are_answered_by_name(root, &line.service, prompt) {
         return None;
     }
     if settings.token.echo {

@@ -15,10 +15,11 @@ use crate::root::Root;
 use crate::system_error::shell_word;
 use crate::trust;
 use ivalt_core::log_line::quote_log_value;
+use ivalt_core::push::DIRECTORY;
 use ivalt_core::settings::Settings;
 
-/// Where logins lock a phone.
-const DIRECTORY: &str = "/run/ivalt/push";
+/// What a login makes where it is missing, with [`DIRECTORY`] in it.
+const ABOVE: &str = "/run/ivalt";
 /// Their caller can stop the process between request and approval, and go on with it later.
 const BY_LOCAL_USERS: [&str; 5] = ["sudo", "sudo-i", "su", "su-l", "doas"];
 
@@ -207,8 +208,9 @@ fn locking() -> Use<'static> {
         rights: READ | WRITE | LOCK,
         act: format!("locking a phone in {DIRECTORY}"),
         consequence: "every login by push is denied (misconfigured)",
-        profile_lines: format!("/run/ivalt/ rw, {DIRECTORY}/ rw, {DIRECTORY}/* rwk,"),
+        profile_lines: format!("{ABOVE}/{{,push/}} rw, {DIRECTORY}/* rwk,"),
         drop_in: "ivalt-push.conf",
+        writable: Path::new(ABOVE),
         elsewhere: "",
     }
 }
@@ -227,7 +229,7 @@ fn stop_strangers(service: &str) -> String {
 
 /// Where the module would find no lock that it trusts.
 fn unsafe_folder(root: &Root) -> Vec<Finding> {
-    let folders = [Path::new("/run/ivalt"), Path::new(DIRECTORY)];
+    let folders = [Path::new(ABOVE), Path::new(DIRECTORY)];
     let mut faults = folders.into_iter().filter_map(|folder| {
         let found = root.link_metadata(folder).ok()?;
         let ours = [0, trust().effective_uid].contains(&found.uid());

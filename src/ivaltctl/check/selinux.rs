@@ -125,7 +125,7 @@ impl Needs {
                 .files
                 .extend(config.map(|c| c.read.clone()).unwrap_or_default());
             if let Some(settings) = context.settings_of_line(line) {
-                needs.ports.insert(settings.api.port());
+                needs.ports.extend(settings.ports());
                 needs.files.insert(settings.users_file.clone());
                 needs.files.extend(settings.api.ca_file.clone());
             }

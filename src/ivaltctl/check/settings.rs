@@ -157,8 +157,14 @@ fn hidden_prompt(context: &CheckContext, file: &Path, settings: &Settings) -> Ve
     if settings.token.echo || !asked_by_sshd {
         return Vec::new();
     }
-    let what = "token.echo = false: sshd's password method answers hidden prompts with the UNIX password, which then \
-                goes to iVALT as a token unless an earlier module took the same one";
+    let of_push = match settings.push.enabled {
+        true => "; an empty password is taken for Enter, and sends a request to the phone",
+        false => "",
+    };
+    let what = format!(
+        "token.echo = false: sshd's password method answers hidden prompts with the UNIX password, which then goes to iVALT as \
+         a token unless an earlier module took the same one{of_push}"
+    );
     vec![Finding {
         line: line_of(context.root, file, "echo"),
         ..finding(

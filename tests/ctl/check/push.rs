@@ -360,6 +360,12 @@ fn programs_that_answer_by_themselves() {
     let hidden = "lets-in push-no-prompt /etc/ivalt/ivalt.toml:9";
     let of_sshd = "warning hidden-prompt /etc/ivalt/ivalt.toml:11";
     checked.gives("a hidden prompt", &[hidden, anybody, of_sshd]);
+    let of_sshd = checked.findings()[2]["what"].as_str().unwrap();
+    assert!(
+        of_sshd
+            .ends_with("; an empty password is taken for Enter, and sends a request to the phone"),
+        "{of_sshd}"
+    );
     assert_eq!(
         checked.findings()[0]["what"],
         "push.services has vsftpd: vsftpd shows no prompt and answers by itself, so that nobody can press Enter once the request \
@@ -429,11 +435,11 @@ fn a_unit_that_keeps_its_service_from_the_locks() {
     assert_eq!(
         fix,
         "install -d /etc/systemd/system/ssh.service.d\n\
-         printf '[Service]\\nReadWritePaths=-%s\\n' /run/ivalt/push > /etc/systemd/system/ssh.service.d/ivalt-push.conf\n\
+         printf '[Service]\\nReadWritePaths=-%s\\n' /run/ivalt > /etc/systemd/system/ssh.service.d/ivalt-push.conf\n\
          systemctl daemon-reload; systemctl try-restart ssh.service"
     );
     let drop_in = "etc/systemd/system/ssh.service.d/ivalt-push.conf";
-    system.write(drop_in, "[Service]\nReadWritePaths=-/run/ivalt/push\n");
+    system.write(drop_in, "[Service]\nReadWritePaths=-/run/ivalt\n");
     system.check().gives("fixed", &[]);
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 
+use serde_json::Value;
 use support::no_program;
 
 use super::{Host, range};
@@ -98,6 +99,35 @@ fn where_folders_cannot_be_synced_no_code_is_made() {
     );
     assert_eq!(said, (1, "", expected));
     assert!(!host.folder.join("state").exists());
+}
+
+/// A store that was moved there.
+#[test]
+fn check_finds_a_store_that_cannot_be_synced() {
+    if no_program("strace") {
+        return;
+    }
+    let host = Host::new();
+    host.make(&["alice", "--count", "4"]);
+    let settings = fs::read_to_string(host.config()).unwrap();
+    fs::write(host.config(), settings + "[api]\nkey = \"k\"\n").unwrap();
+    let store = host.store().display().to_string();
+    let options = ["-P", &store, "-e", "inject=fsync:error=EINVAL"];
+    let found = |options: &[&str]| {
+        let checked = host.traced_to_the_end(options, &["check", "--json"]).json();
+        let findings = checked["findings"].as_array().unwrap().iter();
+        let of_store = findings.filter(|finding| finding["id"] == "recovery-not-writable");
+        of_store.cloned().collect::<Vec<_>>()
+    };
+    let [finding] = &found(&options)[..] else {
+        panic!("not one finding");
+    };
+    assert_eq!(finding["file"], store.as_str());
+    assert_eq!(
+        finding["what"],
+        "lies where a folder cannot be synced (Invalid argument): a login uses up the code, and denies it (misconfigured)"
+    );
+    assert_eq!(found(&["-e", "trace=fsync"]), [] as [Value; 0]);
 }
 
 /// The folder is there, and the disk fails while codes are written into it.

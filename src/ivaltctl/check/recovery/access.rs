@@ -9,7 +9,8 @@ use super::apparmor::{self, Apparmorfs};
 use super::unit::{self, Forbids};
 use super::warning;
 use crate::finding::Finding;
-use crate::system_error::shell_word;
+use crate::folder::Folder;
+use crate::system_error::{reason, shell_word};
 use rustix::fs::StatVfsMountFlags;
 
 const ID: &str = "recovery-not-writable";
@@ -28,8 +29,9 @@ pub struct Use<'a> {
     pub consequence: &'static str,
     /// What allows it in a profile.
     pub profile_lines: String,
-    /// The name of a drop-in.
+    /// The name of a drop-in, and what must be writable by it.
     pub drop_in: &'static str,
+    pub writable: &'a Path,
     /// What helps where a unit hides the folder.
     pub elsewhere: &'static str,
 }
@@ -46,6 +48,7 @@ impl<'a> Use<'a> {
             consequence: "every code is denied (misconfigured)",
             profile_lines: format!("{store}/ r, {store}/** rw,"),
             drop_in: "ivalt-recovery.conf",
+            writable: directory,
             elsewhere: ", or name another recovery.directory",
         }
     }
@@ -61,6 +64,7 @@ pub fn findings(context: &CheckContext, directory: &Path, paths: &[PathBuf]) -> 
         .flat_map(|service| forbidden(context, service, &Use::of_a_code(directory)))
         .collect();
     found.extend(read_only(context, directory));
+    found.extend(not_syncable(context, directory));
     let mislabelled = selinux::keeps_from_codes(context, paths);
     found.extend(mislabelled.map(|mislabelled| by_selinux(directory, &mislabelled)));
     found
@@ -107,7 +111,7 @@ fn by_unit(service: &str, forbids: &Forbids, needed: &Use) -> Finding {
 /// sshd keeps its sessions when it is restarted; other units may not.
 fn lift(service: &str, unit: &str, needed: &Use) -> String {
     let folder = format!("/etc/systemd/system/{unit}.d");
-    let directory = shell_word(&needed.folder.to_string_lossy());
+    let directory = shell_word(&needed.writable.to_string_lossy());
     let write = format!(
         "install -d {folder}\nprintf '[Service]\\nReadWritePaths=-%s\\n' {directory} > {folder}/{}",
         needed.drop_in
@@ -160,4 +164,18 @@ fn read_only(context: &CheckContext, directory: &Path) -> Option<Finding> {
     let fix = format!("findmnt -T {}", shell_word(&directory.to_string_lossy()));
     let is_read_only = found.f_flag.contains(StatVfsMountFlags::RDONLY);
     is_read_only.then(|| warning(ID, directory, what.to_owned(), fix))
+}
+
+/// A login removes the file of a code, and then cannot sync the folder.
+fn not_syncable(context: &CheckContext, directory: &Path) -> Option<Finding> {
+    if !context.root.is_this_machine() {
+        return None;
+    }
+    let error = Folder::open(directory).ok()?.require_syncable().err()?;
+    let what = format!(
+        "lies where a folder cannot be synced ({}): a login uses up the code, and denies it (misconfigured)",
+        reason(&error)
+    );
+    let fix = "write under [recovery] in the settings: directory = a folder on a disk\nthen: ivaltctl recovery make NAME";
+    Some(warning(ID, directory, what, fix.to_owned()))
 }
