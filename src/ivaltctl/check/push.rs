@@ -17,6 +17,7 @@ use crate::trust;
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::push::DIRECTORY;
 use ivalt_core::settings::Settings;
+use rustix::fs::FileType;
 
 /// What a login makes where it is missing, with [`DIRECTORY`] in it.
 const ABOVE: &str = "/run/ivalt";
@@ -234,7 +235,9 @@ fn unsafe_folder(root: &Root) -> Vec<Finding> {
         let found = root.link_metadata(folder).ok()?;
         let ours = [0, trust().effective_uid].contains(&found.uid());
         let (what, command) = match () {
-            () if !found.is_dir() => ("is no folder", "rm"),
+            () if FileType::from_raw_mode(found.mode()) != FileType::Directory => {
+                ("is no folder", "rm")
+            }
             () if !ours => ("is not root's", "rm -r"),
             () if found.mode() & 0o022 != 0 => ("is writable by others than root", "rm -r"),
             () => return None,

@@ -13,13 +13,12 @@ use crate::audit::{Change, Outcome};
 use crate::caller::caller;
 use crate::check::recovery_warnings;
 use crate::command_line::{Lifetime, MakeArgs};
-use crate::folder::{self, Folder};
 use crate::output::Output;
 use crate::root::Root;
 use crate::system_error::{self, shell_word};
 use crate::terminal::{self, visible};
 use crate::users::{self, file::UsersFile, names};
-use crate::{Refused, trust};
+use crate::{Refused, folder, trust};
 use ivalt_core::recovery::code;
 use ivalt_core::recovery::store::{
     CodeFile, LAST_NUMBER, SALT, SALT_LENGTH, code_file, new_salt, user_folder,
@@ -27,6 +26,7 @@ use ivalt_core::recovery::store::{
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::Enrolment;
 use ivalt_core::users::{Entry, look_up};
+use rustix::fs::OFlags;
 
 /// Makes codes and prints them.
 pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
@@ -34,12 +34,12 @@ pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), R
     let settings = users::enrolment(config)?;
     let folder = folder_of(&args.name)?;
     refuse_volatile(args, &settings.recovery.directory)?;
-    refuse_unsyncable(&settings.recovery.directory)?;
+    let root = Root::this_machine()?;
+    refuse_unsyncable(&root, &settings.recovery.directory)?;
     let users = UsersFile::new(settings.users_file.clone());
     // A user who is being removed has no new codes afterwards.
     let _users = users.lock()?;
     refuse_unenrolled(&args.name, &settings, config)?;
-    let root = Root::this_machine()?;
     let store = create(&root, &settings.recovery.directory)?;
     refuse_faults(&store, None)?;
     let _lock = lock(&store)?;
@@ -90,9 +90,9 @@ fn refuse_volatile(args: &MakeArgs, directory: &Path) -> Result<(), Refused> {
 }
 
 /// A login that cannot sync the folder has used up the code, and denies all the same.
-fn refuse_unsyncable(directory: &Path) -> Result<(), Refused> {
+fn refuse_unsyncable(root: &Root, directory: &Path) -> Result<(), Refused> {
     let mut folders = directory.ancestors();
-    let nearest = folders.find_map(|folder| Folder::open(folder).ok());
+    let nearest = folders.find_map(|folder| root.open_folder(folder, OFlags::empty()).ok());
     match nearest.map_or(Ok(()), |folder| folder.require_syncable()) {
         Ok(()) => Ok(()),
         Err(error) => Err(Refused(format!(

@@ -9,9 +9,8 @@ use super::apparmor::{self, Apparmorfs};
 use super::unit::{self, Forbids};
 use super::warning;
 use crate::finding::Finding;
-use crate::folder::Folder;
 use crate::system_error::{reason, shell_word};
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{OFlags, StatVfsMountFlags};
 
 const ID: &str = "recovery-not-writable";
 
@@ -171,7 +170,8 @@ fn not_syncable(context: &CheckContext, directory: &Path) -> Option<Finding> {
     if !context.root.is_this_machine() {
         return None;
     }
-    let error = Folder::open(directory).ok()?.require_syncable().err()?;
+    let folder = context.root.open_folder(directory, OFlags::empty()).ok()?;
+    let error = folder.require_syncable().err()?;
     let what = format!(
         "lies where a folder cannot be synced ({}): a login uses up the code, and denies it (misconfigured)",
         reason(&error)
