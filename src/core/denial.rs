@@ -4,6 +4,7 @@ use crate::arguments::BadArgument;
 use crate::conversation::{ApplicationError, NoAnswer};
 use crate::decision::Refusal;
 use crate::problem::Problem;
+use crate::push::NotLocked;
 use crate::recovery::NotTaken;
 
 /// How a call ends badly, or one attempt of it: the reason, and the cause in words for the log.
@@ -36,6 +37,18 @@ impl From<NotTaken> for Denial {
                 Self(Refusal::CodeRefused, format!("code {number} has expired"))
             }
             NotTaken::Fault(problem) => problem.into(),
+        }
+    }
+}
+
+impl From<NotLocked> for Denial {
+    fn from(not_locked: NotLocked) -> Self {
+        match not_locked {
+            NotLocked::Busy => {
+                let cause = "another login on this host waits for an answer on this phone";
+                Self(Refusal::PushBusy, cause.to_owned())
+            }
+            NotLocked::Fault(problem) => problem.into(),
         }
     }
 }

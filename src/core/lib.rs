@@ -6,9 +6,9 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`authenticate`] | one call, from its beginning to its decision: read this first |
+//! | [`push`] | its steps where a login is approved on the phone, and what is known of a phone |
 //! | `token` | where tokens come from, and which answers are worth sending |
 //! | `denial` | the only place where errors become reasons |
-//! | [`push`] | logins that are approved on the phone: their steps, and what is known of a phone |
 //! | [`recovery`] | one-time recovery codes: what they look like, where they are kept, how one is used up |
 //! | [`log_line`] | the one log line |
 //! | [`report`] | what a call leaves for the log |

@@ -96,7 +96,7 @@ install_puts_the_unit_where_systemd_is_case() {
     [[ -z $(find "$destdir" -name '*ivalt*') ]] || fault "left: $(find "$destdir" -name '*ivalt*')"
     install -D /dev/null "$destdir/sbin/init"
     run_script 0 install
-    [[ -z $(find "$destdir" -path '*/systemd/*' -o -path '*/tmpfiles.d/*') ]] || fault 'files of systemd for another init'
+    [[ -z $(find "$destdir" ! -type d \( -path '*/systemd/*' -o -path '*/tmpfiles.d/*' \)) ]] || fault 'files of systemd for another init'
     # shellcheck disable=SC2016 # no command
     expect_captured 'no systemd here: a reboot before `ivaltctl confirm` cancels the rollback'
     install -D /dev/null "$destdir/usr/lib/systemd/systemd"

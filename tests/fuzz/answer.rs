@@ -7,7 +7,7 @@ use std::str::from_utf8;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::contains;
+use super::{contains, push};
 use ivalt_core::api::from_memory::{End, Sent};
 use ivalt_core::api::{Answer, Client, Exchange, classify};
 use ivalt_core::secret::Secret;
@@ -61,6 +61,7 @@ fn validate(input: &[u8], piece: usize, end: End) -> Exchange {
 
 /// The judgement, kind by kind, against pam_ivalt(8) read another way.
 fn as_body(status: u16, body: &[u8]) {
+    push::as_body(status, body);
     let judged = classify(status, Ok(body));
     let members = members(body);
     let error = members.get("error");

@@ -9,6 +9,7 @@ pub mod call;
 pub mod conversation;
 pub mod items;
 mod promises;
+mod push;
 pub mod recovery;
 pub mod settings;
 pub mod users;

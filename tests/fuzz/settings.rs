@@ -5,7 +5,7 @@ use std::str::from_utf8;
 use std::time::Duration;
 
 use super::contains;
-use ivalt_core::settings::{Api, Recovery, Settings, Token, Tolerance};
+use ivalt_core::settings::{Api, Method, Recovery, Settings, Token, Tolerance};
 use ivalt_core::trusted_file::Trust;
 
 const PATH: &str = "/etc/ivalt/ivalt.toml";
@@ -64,12 +64,13 @@ fn accepted(text: &str, settings: &Settings) {
     let file: toml::Table = text
         .parse()
         .unwrap_or_else(|error| panic!("not TOML: {error}"));
-    let known = ["users_file", "api", "token", "policy", "recovery"];
+    let known = ["users_file", "api", "token", "policy", "recovery", "push"];
     assert!(file.keys().all(|key| known.contains(&key.as_str())));
     assert!(settings.users_file.is_absolute());
     api_is_as_written(&Section::of(&file, "api"), &settings.api);
     token_is_as_written(&Section::of(&file, "token"), &settings.token);
     recovery_is_as_written(&Section::of(&file, "recovery"), &settings.recovery);
+    push_is_as_written(&Section::of(&file, "push"), settings);
     let policy = Section::of(&file, "policy");
     for (key, tolerance) in [
         ("unenrolled", settings.policy.unenrolled),
@@ -78,6 +79,32 @@ fn accepted(text: &str, settings: &Settings) {
         let ignore = policy.text(key) == Some("ignore");
         assert_eq!(tolerance == Tolerance::Ignore, ignore, "{key}");
     }
+}
+
+/// Enabled only by hand and as a whole.
+fn push_is_as_written(file: &Section, settings: &Settings) {
+    let (push, flag) = (&settings.push, |key| {
+        file.value(key).and_then(toml::Value::as_bool)
+    });
+    assert_eq!(push.enabled, flag("enabled").unwrap_or_default());
+    let accepted = flag("accept_unbound_approvals").unwrap_or_default();
+    assert_eq!(push.accept_unbound_approvals, accepted);
+    let url = file.text("url").map(|url| url.trim_end_matches('/'));
+    assert_eq!(push.url.as_deref(), url);
+    assert!(url.is_none_or(|url| url.to_ascii_lowercase().starts_with("https://")));
+    let possible = accepted && url.is_some() && settings.token.method == Method::Token;
+    assert!(possible || !push.enabled);
+    assert_eq!(Some(push.wait.get()), file.number("wait_seconds", 60));
+    assert_eq!(
+        Some(push.max_unanswered.get()),
+        file.number("max_unanswered", 3)
+    );
+    assert!((10..=110).contains(&push.wait.get()) && (1..=60).contains(&push.max_unanswered.get()));
+    assert!(
+        push.services
+            .iter()
+            .all(|service| !service.contains(char::is_control))
+    );
 }
 
 fn recovery_is_as_written(file: &Section, recovery: &Recovery) {

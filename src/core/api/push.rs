@@ -3,6 +3,7 @@
 //! The vendor's page has neither operation: they are those of public integrations. No answer says which request it is
 //! about, nor for which login.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -33,7 +34,6 @@ pub enum PushAnswer {
 }
 
 /// One request that has ended, well or badly.
-#[derive(Debug)]
 pub struct PushExchange {
     /// What was asked, as a path below the URL.
     pub operation: &'static str,
@@ -47,6 +47,17 @@ pub struct PushExchange {
     pub steps: String,
     /// The answer as it came, where it was read to its end: it may hold name, e-mail, address and position of the user.
     pub body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Without the body.
+impl fmt::Debug for PushExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("PushExchange");
+        shown
+            .field("answer", &self.answer)
+            .field("http", &self.http);
+        shown.finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize)]

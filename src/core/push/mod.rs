@@ -304,15 +304,3 @@ impl Request {
         }
     }
 }
-
-impl From<NotLocked> for Denial {
-    fn from(not_locked: NotLocked) -> Self {
-        match not_locked {
-            NotLocked::Busy => {
-                let cause = "another login on this host waits for an answer on this phone";
-                Self(Refusal::PushBusy, cause.to_owned())
-            }
-            NotLocked::Fault(problem) => problem.into(),
-        }
-    }
-}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::is_meant_by_enter;
 use crate::api::{Client, Roots};
 use crate::arguments::{Debug, FirstPass};
 use crate::authenticate::{Call, Context, conclude};
@@ -166,6 +167,7 @@ fn serve(world: &Shared, request: &[u8]) -> Vec<u8> {
 pub struct Host {
     folder: tempfile::TempDir,
     pub settings: String,
+    pub service: &'static str,
 }
 
 impl Host {
@@ -176,7 +178,11 @@ impl Host {
             "users_file = {users:?}\n[api]\nkey = \"{KEY}\"\nurl = \"https://192.0.2.1/admin\"\n[push]\nenabled = true\n\
              accept_unbound_approvals = true\nurl = \"https://192.0.2.1/push\"\n"
         );
-        let host = Self { folder, settings };
+        let host = Self {
+            folder,
+            settings,
+            service: "sshd",
+        };
         host.write_users(
             "alice = '+916283974746'\nbob = { mobile = '+916283974746', enabled = false }",
         );
@@ -204,7 +210,7 @@ impl Host {
         let trust = Trust { effective_uid };
         let settings = Settings::parse(Path::new("ivalt.toml"), &self.settings, trust).unwrap();
         let origin = Origin {
-            service: b"sshd".to_vec(),
+            service: self.service.into(),
             rhost: rhost.as_bytes().to_vec(),
             ..Origin::default()
         };
@@ -213,6 +219,7 @@ impl Host {
         let service = Arc::new(move |request: &[u8]| serve(&served, request));
         let mut report = Report::default();
         let password = application.password().unwrap();
+        let push = is_meant_by_enter(&settings, FirstPass::Never, Some(&origin));
         let call = Call {
             settings: &settings,
             context: Context {
@@ -223,7 +230,7 @@ impl Host {
                 push_directory: &directory,
             },
             client: Client::served_by(service, Secret::new(KEY.into()), roots()),
-            tokens: Tokens::new(FirstPass::Never, &settings, true, password),
+            tokens: Tokens::new(FirstPass::Never, &settings, push, password),
             debug: Debug::Off,
             report: &mut report,
         };

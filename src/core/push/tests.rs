@@ -18,8 +18,9 @@ struct Case {
     world: Shared,
 }
 
-/// Reason, cause, what was said after the first prompt, and the operations with their seconds.
+/// Outcome and reason, cause, what was said after the first prompt, and the operations with their seconds.
 struct Seen {
+    outcome: &'static str,
     reason: &'static str,
     cause: String,
     said: Vec<String>,
@@ -58,6 +59,7 @@ impl Case {
         );
         assert!(!leaked.iter().any(|text| shown.contains(text)), "{shown}");
         Seen {
+            outcome: report.decision.outcome(),
             reason: report.decision.reason(),
             cause: report.cause,
             said: user.said,
@@ -230,6 +232,8 @@ fn every_answer_at_every_step() {
         let seen = case.log_in(user);
         let at = format!("{step} {status} {body}: {:?}", seen.said);
         assert_eq!(seen.reason, reason, "{at}");
+        assert_eq!(seen.outcome == "allow", reason == "push-approved", "{at}");
+        assert_ne!(seen.outcome, "ignore", "{at}");
         assert_eq!(case.next() == "push-limited", then.is_some(), "{at}");
         if let Some(seconds) = then {
             case.advance(seconds);
@@ -421,6 +425,36 @@ fn a_user_or_a_mobile_that_changes_is_not_let_in() {
     let seen = case.log_in(alice().after(change, Some("")));
     assert_eq!(seen.reason, "push-stale");
     assert_eq!(seen.said[1..], [STALE]);
+}
+
+/// Elsewhere an Enter is no answer, and the prompt does not offer it.
+#[test]
+fn enter_means_push_in_the_services_of_the_settings_alone() {
+    let listed = "services = [\"cockpit\", \"ssh\"]\n";
+    for (settings, service, reason) in [
+        ("", "sshd", "push-unanswered"),
+        ("", "login", "unanswered"),
+        ("", "sshd2", "unanswered"),
+        ("", "ssh", "unanswered"),
+        (listed, "sshd", "unanswered"),
+        (listed, "cockpit", "push-unanswered"),
+    ] {
+        let mut case = Case::new();
+        case.host.settings += settings;
+        case.host.service = service;
+        let mut user = alice().answer("").answer("").answer("");
+        let report = case.host.log_in(&case.world, "", &mut user);
+        assert_eq!(report.decision.reason(), reason, "{service}");
+        let pushes = reason == "push-unanswered";
+        assert_eq!(user.said[0] == PUSH_PROMPT, pushes, "{service}");
+        assert_eq!(
+            user.said.len(),
+            if pushes { 5 } else { 1 },
+            "{:?}",
+            user.said
+        );
+        assert_eq!(case.host.directory().exists(), pushes, "{service}");
+    }
 }
 
 #[test]

@@ -274,14 +274,14 @@ fn names_that_share_a_phone() {
             ),
         ),
         (
-            "+4155550100",
+            "+49155550100",
             true,
             Some(
                 "have mobiles that end in the same nine digits: while a request waits for one of them, the others are refused \
                  (push-busy)",
             ),
         ),
-        ("+4155550100", false, None),
+        ("+49155550100", false, None),
         ("+14165550100", true, None),
     ] {
         let system = pushing();
