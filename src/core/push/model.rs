@@ -45,7 +45,7 @@ pub enum Stopped {
 pub struct World {
     pub now: Duration,
     /// For so long the process is stopped in its next pause, or until the next answer, and what happens meanwhile.
-    pub stopped: Option<(Stopped, Duration, fn(&mut World))>,
+    pub stopped: Option<(Stopped, Duration, Meanwhile)>,
     pub phone: Phone,
     /// Whether an approval can be read once.
     pub is_used_up: bool,
@@ -56,6 +56,9 @@ pub struct World {
 }
 
 pub type Shared = Arc<Mutex<World>>;
+
+/// What happens while a process is stopped.
+pub type Meanwhile = fn(&mut World);
 
 thread_local!(static WORLD: RefCell<Option<Shared>> = const { RefCell::new(None) });
 

@@ -480,8 +480,7 @@ fn an_approval_after_the_wait_does_not_count() {
     ] {
         let case = Case::new();
         let stop = case.then(move |world| {
-            let tapped: fn(&mut World) = |world| world.tap();
-            world.stopped = Some((place, Duration::from_secs(stopped), tapped));
+            world.stopped = Some((place, Duration::from_secs(stopped), World::tap));
         });
         let seen = case.log_in(alice().after(stop, Some("")));
         assert_eq!(seen.reason, expected, "{place:?} {stopped}");
