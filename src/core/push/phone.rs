@@ -196,6 +196,13 @@ impl Phone {
         Ok(())
     }
 
+    /// Whether the lock is still the one that other logins find: root may have removed its file.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let metadata = self.file.metadata();
+        metadata.is_ok_and(|metadata| metadata.nlink() == 1)
+    }
+
     /// Ends the request. Should that not be written, it stays outstanding and holds others back.
     pub fn end(&mut self, ending: Ending) {
         let Some(mut record) = self.before_request.take() else {
