@@ -10,6 +10,7 @@ use crate::codes::{self, MADE, with_codes};
 use crate::dns::{self, Kind, servers};
 use crate::expect::*;
 use crate::isolation::compiled;
+use crate::phones::Host;
 use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
@@ -314,4 +315,43 @@ fn recovery_codes() {
     let settings = codes::settings(&case, &ivalt, &codes).set("api", "timeout_seconds", 30);
     let report = checked(case.with_settings(&settings));
     assert_eq!(report.codes(Entry::Authenticate), [PAM_SUCCESS; 3]);
+}
+
+/// Approved, denied, held back, and a token, one after the other.
+#[sandbox_test]
+fn requests_to_phones() {
+    if no_program("valgrind") {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let host = Host::new();
+    let owner = host.owner(&ivalt, 1);
+    let case = owner.case_in_real_time().calls(&[Entry::Authenticate; 5]);
+    let approved = owner.taps_and(&case, "approve-once", "");
+    let denied = owner.taps_and(&case, "deny", "");
+    let case = case.answer("").answer(approved).answer("").answer(denied);
+    let case = case.answer("").answer("accept-1").answer("");
+    let settings = owner.settings(&case).set("api", "timeout_seconds", 30);
+    let report = checked(case.with_settings(&settings));
+    let reasons: Vec<_> = report
+        .log_lines()
+        .iter()
+        .map(|line| line.reason())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "push-approved",
+            "push-denied",
+            "push-limited",
+            "verified",
+            "push-limited"
+        ]
+    );
+    // And one whose approval is of another phone.
+    let owner = host.owner(&ivalt, 2);
+    owner.will_answer(&["pending", "sent", "pending", "approved-other"]);
+    let case = owner.case_in_real_time().answer("").answer("");
+    let settings = owner.settings(&case).set("api", "timeout_seconds", 30);
+    expect(&checked(case.with_settings(&settings)), UNAVAILABLE);
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ivalt_core::push::Record;
 use support::codes::{PAM_AUTH_ERR, PAM_SUCCESS};
@@ -87,12 +88,15 @@ impl Owner<'_> {
     pub fn case_in_real_time(&self) -> Case {
         let case = Case::against(self.ivalt).users(&users(&[("alice", &self.mobile)]));
         let settings = self.settings(&case);
-        case.with_settings(&settings).bind(self.host.run(), "/run")
+        let case = case.with_settings(&settings).bind(self.host.run(), "/run");
+        case.limit(Duration::from_secs(90))
     }
 
     /// Valid settings with push, to be changed.
     pub fn settings(&self, case: &Case) -> support::Settings {
-        case.settings(self.ivalt).with_push(self.ivalt)
+        let settings = case.settings(self.ivalt).with_push(self.ivalt);
+        // Several requests to a login, and several logins at once, on a machine that may be busy.
+        settings.set("api", "timeout_seconds", 20)
     }
 
     pub fn will_answer(&self, words: &[&str]) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::codes;
 use crate::expect::*;
 use crate::phones::*;
+use crate::proxies::proxy;
 use crate::table::at_once;
 use support::codes::*;
 use support::{
@@ -28,7 +29,11 @@ fn approved_before_the_first_enter() {
     ] {
         let owner = host.owner(&ivalt, number);
         let case = owner.with_tap(owner.case().rhost("203.0.113.7"), "approve");
-        let settings = owner.settings(&case).set("push", "dialect", dialect);
+        let settings =
+            owner
+                .settings(&case)
+                .set("push", "dialect", dialect)
+                .set("api", "preconnect", false);
         let case = case.with_settings(&settings);
         let report = case.run();
         let line = expect(&report, APPROVED);
@@ -51,6 +56,7 @@ fn approved_before_the_first_enter() {
                 .all(|said| said.style == Style::EchoOn)
         );
         assert_eq!(owner.operations(), [poll, START, poll, poll]);
+        assert_eq!(ivalt.connections().len(), ivalt.requests().len());
         assert_eq!(sleeps(&case), [0; 0]);
         assert_eq!(owner.held(), None);
     }
@@ -152,6 +158,13 @@ fn polls_follow_every_enter() {
         };
         assert_eq!(report.told(), told);
         assert_eq!(owner.held().is_some(), row.0 == "deny");
+        if row.1 == "push-unanswered" {
+            let pending = "The mobile number provided (***) was not found.";
+            assert_eq!(
+                fields(&line, ["http", "code", "detail", "cause"]),
+                ["404", "", pending, ""]
+            );
+        }
     });
 }
 
@@ -598,20 +611,29 @@ fn whose_phone_it_is_is_looked_up_after_each_answer() {
     assert_eq!(ivalt.operations("+14155550177"), [""; 0]);
 }
 
+/// Whatever is typed there.
 #[sandbox_test]
 fn an_entry_that_changes_at_the_second_prompt() {
     let ivalt = StandIn::start();
     let host = Host::new();
     let rows = [
-        ("", NOT_ENROLLED),
+        ("", "", NOT_ENROLLED),
         (
             "alice = { mobile = \"MOBILE\", enabled = false }\n",
+            "",
             DISABLED,
         ),
-        ("alice = 1\n", BAD_ENTRY),
-        ("alice = \"+14155550100\"\n", STALE),
+        ("alice = 1\n", "", BAD_ENTRY),
+        ("alice = \"+14155550100\"\n", "", STALE),
+        ("", "accept-1", NOT_ENROLLED),
+        (
+            "alice = { mobile = \"MOBILE\", enabled = false }\n",
+            "accept-2",
+            DISABLED,
+        ),
+        ("alice = 1\n", "accept-3", BAD_ENTRY),
     ];
-    for (number, (entry, row)) in (1..).zip(rows) {
+    for (number, (entry, answer, row)) in (1..).zip(rows) {
         let owner = host.owner(&ivalt, number);
         let case = owner.case();
         let entry = entry.replace("MOBILE", &owner.mobile);
@@ -619,13 +641,14 @@ fn an_entry_that_changes_at_the_second_prompt() {
             .dir()
             .write("new.toml", format!("[users]\n{entry}"), 0o600);
         let reply = Reply {
-            answer: Some("".into()),
+            answer: Some(answer.into()),
             renames: vec![(new, case.users_file())],
             ..Reply::default()
         };
         owner.will_answer(&["pending", "sent", "pending", "approved", "approved"]);
         expect(&case.answer("").answer(reply).answer("").run(), row);
         assert_eq!(owner.operations(), [POLL, START, POLL]);
+        assert!(owner.is_held());
     }
 }
 
@@ -857,6 +880,67 @@ fn nothing_is_open_at_the_second_prompt_but_the_lock() {
 
 type Change<'a> = &'a dyn Fn(support::Settings) -> support::Settings;
 
+/// As every request to iVALT: by the proxy of the settings, and with its authorities alone.
+#[sandbox_test]
+fn the_proxy_of_the_settings_is_used() {
+    let ivalt = StandIn::start();
+    let host = Host::new();
+    let owner = host.owner(&ivalt, 1);
+    let way = proxy("HTTP/1.1 200 OK\r\n\r\n", Duration::ZERO);
+    let case = owner.with_tap(owner.case(), "approve");
+    let url = format!("http://127.0.0.1:{}", way.port);
+    let settings = owner
+        .settings(&case)
+        .set("api", "preconnect", false)
+        .set("api", "proxy", url);
+    expect(&case.with_settings(&settings).run(), APPROVED);
+    assert_eq!((way.connections(), connections(&ivalt)), (4, 4));
+}
+
+/// One question is one question, with a request to the phone or without.
+#[sandbox_test]
+fn with_one_attempt() {
+    let ivalt = StandIn::start();
+    let host = Host::new();
+    for (number, answer, row, prompts_seen) in [
+        (1, "", APPROVED, 2),
+        (2, "reject-1", REJECTED, 2),
+        (3, "two words", MALFORMED, 2),
+    ] {
+        let owner = host.owner(&ivalt, number);
+        let case = owner.case();
+        let settings = owner.settings(&case).set("token", "attempts", 1);
+        let case = case.with_settings(&settings);
+        let tapped = owner.taps_and(&case, "approve", answer);
+        let report = case.answer("").answer(tapped).answer("accept-1").run();
+        expect(&report, row);
+        assert_eq!(report.prompts().len(), prompts_seen);
+    }
+}
+
+/// In the first of two lines under sshd, too; and where its method has not passed, nobody is rung.
+#[sandbox_test]
+fn after_a_key() {
+    let ivalt = StandIn::start();
+    let host = Host::new();
+    let owner = host.owner(&ivalt, 1);
+    let case = || owner.case().argument("only_after=publickey");
+    let passed = case().pam_env("SSH_AUTH_INFO_0", "publickey ssh-ed25519 AAAA");
+    expect(&owner.with_tap(passed, "approve-once").run(), APPROVED);
+    let before = owner.operations().len();
+    let observed = owner.with_tap(case(), "approve-once").observe();
+    assert_eq!(observed.report().messages().len(), 0);
+    assert_eq!(owner.operations().len(), before);
+    // A policy's "ignore" is a success there; this is none.
+    owner.will_answer(&["http-503"]);
+    let passed = case().pam_env("SSH_AUTH_INFO_0", "publickey ssh-ed25519 AAAA");
+    let settings = owner
+        .settings(&passed)
+        .set("policy", "unavailable", "ignore");
+    let report = passed.with_settings(&settings).answer("").run();
+    expect(&report, UNAVAILABLE);
+}
+
 /// Settings that contradict themselves; every key is in the sentence, with its line.
 #[sandbox_test]
 fn settings_that_are_refused() {
@@ -879,7 +963,7 @@ fn settings_that_are_refused() {
     };
     // It ends in where to read more.
     let unbound = "push.accept_unbound_approvals: must be true where push.enabled is: iVALT ties no approval to a login, \
-                   so a tap on the phone may let in whoever else logs in at the same moment; see PUSH in ivalt.toml(5)";
+                   so a tap on the phone may let in whoever else logs in at the same moment; ";
     let push = |key: &'static str, value: serde_json::Value| {
         move |s: support::Settings| s.set("push", key, value.clone())
     };

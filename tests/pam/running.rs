@@ -9,7 +9,7 @@ use support::Case;
 
 /// Waits until pam-client of this case runs and `so_far` holds, and a moment for it to come to rest; its process id.
 pub fn has_begun(case: &Case, so_far: impl Fn() -> bool) -> libc::pid_t {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(process) = process_of(case).filter(|_| so_far()) {
             sleep(Duration::from_millis(150));
