@@ -94,6 +94,9 @@ fn what_is_sent() {
     assert_eq!(ivalt.requests()[4]["raw"], r#"{"mobile":"6283974746"}"#);
 }
 
+/// A phone, what polls after the Enters say, how it ends, how many Enters and polls that takes, and the sleeps between.
+type Polled<'a> = (u32, Vec<&'a str>, Row, usize, usize, &'a [u64]);
+
 /// Nobody is kept waiting once the answer is there, and after three of them it is over.
 #[sandbox_test]
 fn polls_follow_every_enter() {
@@ -102,7 +105,7 @@ fn polls_follow_every_enter() {
     let sent = ["pending", "sent", "pending"];
     let pending = ["pending"; 3];
     let asked = |polls: usize| [vec![POLL, START], vec![POLL; polls + 1]].concat();
-    let rows: Vec<(u32, Vec<&str>, Row, usize, usize, &[u64])> = vec![
+    let rows: Vec<Polled> = vec![
         (1, vec!["approved"], APPROVED, 1, 1, &[]),
         (2, vec!["pending", "approved"], APPROVED, 1, 2, &[3]),
         (

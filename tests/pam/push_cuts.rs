@@ -32,6 +32,9 @@ fn killed(owner: &Owner, case: &Case, requests: usize) {
     });
 }
 
+/// Where, what iVALT answers until then and what is typed, after how many requests, and whether that holds the phone.
+type Killed<'a> = (&'a str, &'a [&'a str], Vec<Answer>, usize, bool);
+
 #[sandbox_test]
 fn killed_at_each_step() {
     let ivalt = StandIn::start();
@@ -39,7 +42,7 @@ fn killed_at_each_step() {
     let gates = TempDir::new();
     let slow = ["slow-20000 pending", "slow-20000 sent"];
     let enter = || Answer::from("");
-    let rows: [(&str, &[&str], Vec<Answer>, usize, bool); 8] = [
+    let rows: [Killed; 8] = [
         ("prompt 1", &[], vec![at_a_prompt(&gates)], 0, false),
         ("poll 1", &slow[..1], vec![enter()], 1, false),
         ("request", &["pending", slow[1]], vec![enter()], 2, true),
