@@ -312,7 +312,7 @@ struct Document {
 struct RawPush {
     enabled: Spanned<bool>,
     accept_unbound_approvals: Spanned<bool>,
-    #[serde(deserialize_with = "some_url")]
+    #[serde(deserialize_with = "push_url")]
     url: Option<String>,
     #[serde(deserialize_with = "dialect")]
     dialect: Dialect,
@@ -736,8 +736,17 @@ fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, 
     })
 }
 
-fn some_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    url(deserializer).map(Some)
+/// Not that of `api.url`: below that one, the vendor documents an operation of a poll's name that submits a result.
+fn push_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let url = url(deserializer)?;
+    if !url.to_ascii_lowercase().contains("/admin/public/api") {
+        return Ok(Some(url));
+    }
+    let expected = "a URL without /admin/public/api, below which a poll would submit a result";
+    Err(serde::de::Error::invalid_value(
+        Unexpected::Other("text"),
+        &expected,
+    ))
 }
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -1412,6 +1421,11 @@ mod tests {
                 "push",
                 "url = \"https://h/?x\"",
                 ":4: push.url: must be a URL that begins with https:// and has no credentials, query or fragment",
+            ),
+            (
+                "push",
+                "url = \"https://api.ivalt.com/admin/public/api/\"",
+                ":4: push.url: must be a URL without /admin/public/api, below which a poll would submit a result",
             ),
             (
                 "push",

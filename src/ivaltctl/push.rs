@@ -54,7 +54,8 @@ fn lock(name: &str, mobile: &Mobile) -> Result<Phone, Refused> {
     let locked = Phone::lock(Path::new(DIRECTORY), mobile, trust(), sys::boot_clock);
     locked.map_err(|why| match why {
         NotLocked::Busy => Refused(format!(
-            "{name}: a login waits for an answer on this phone; nothing was changed; try again when it has ended"
+            "{name}: a login waits for an answer on this phone; nothing was changed; try again when it has ended; if it does \
+             not, lslocks shows its process as that of a lock in {DIRECTORY}"
         )),
         NotLocked::Fault(problem) => Refused(format!("{problem}; nothing was changed")),
     })

@@ -231,7 +231,8 @@ fn one_login_at_a_time() {
     assert_eq!((called.status, log.len()), (1, 0), "{called:?}");
     assert_eq!(
         called.json()["refused"],
-        "alice: a login waits for an answer on this phone; nothing was changed; try again when it has ended"
+        "alice: a login waits for an answer on this phone; nothing was changed; try again when it has ended; if it does not, \
+         lslocks shows its process as that of a lock in /run/ivalt/push"
     );
     drop(held);
     host.ivalt.will_answer(MOBILE, &["approved"]);

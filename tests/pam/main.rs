@@ -32,6 +32,7 @@ mod proxies;
 mod push;
 mod push_answers;
 mod push_cuts;
+mod push_hostile;
 mod push_limits;
 mod push_process;
 mod recovery;

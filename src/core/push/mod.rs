@@ -238,7 +238,7 @@ impl Request {
         match self.ask(call, Client::poll_push) {
             PushAnswer::Pending(_) => Ok(()),
             PushAnswer::Approved | PushAnswer::ApprovedByAnother | PushAnswer::Refused(_) => {
-                self.phone.end(Ending::Settled);
+                self.phone.end(Ending::Stale);
                 let cause = "iVALT did not say pending after the request was sent".to_owned();
                 Err(Denial(Refusal::PushStale, cause))
             }
@@ -250,6 +250,11 @@ impl Request {
     fn poll(&mut self, call: &mut Call) -> Result<Option<Proof>, Denial> {
         match self.ask(call, Client::poll_push) {
             PushAnswer::Pending(_) => Ok(None),
+            PushAnswer::Approved if self.is_too_late(call) => Ok(None),
+            PushAnswer::Approved if !self.phone.is_in_place() => {
+                let cause = "the lock of this phone was removed while the login waited";
+                Err(Denial(Refusal::PushStale, cause.to_owned()))
+            }
             PushAnswer::Approved => {
                 self.phone.end(Ending::Settled);
                 Ok(Some(Proof::of_push_approval()))
@@ -257,6 +262,14 @@ impl Request {
             PushAnswer::Refused(_) => Err(self.denied()),
             other => Err(self.failed(other)),
         }
+    }
+
+    /// Whether the last poll cannot have begun in time: the caller of su may stop its process before a poll, and let it
+    /// go on when the owner approves something else.
+    fn is_too_late(&self, call: &Call) -> bool {
+        let wait = Duration::from_secs(call.settings.push.wait.get());
+        let waited = (call.context.platform.boot_clock)().saturating_sub(self.since);
+        waited > wait + call.settings.api.timeout
     }
 
     /// Settings in which push is enabled have its URL.

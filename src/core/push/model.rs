@@ -34,9 +34,21 @@ pub enum Phone {
     Refused,
 }
 
+/// Where a process is when it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    InPause,
+    BeforeAnswer,
+}
+
+/// Where a process is stopped, for how long, and what happens meanwhile.
+pub type Stop = (Stopped, Duration, fn(&mut World));
+
 /// iVALT, and the time.
 pub struct World {
     pub now: Duration,
+    /// For so long the process is stopped in its next pause, or until the next answer, and what happens meanwhile.
+    pub stopped: Option<Stop>,
     pub phone: Phone,
     /// Whether an approval can be read once.
     pub is_used_up: bool,
@@ -62,7 +74,12 @@ fn world<T>(what: impl FnOnce(&mut World) -> T) -> T {
 }
 
 pub fn pause(time: Duration) {
-    world(|world| world.now += time);
+    world(|world| {
+        world.now += time;
+        if !time.is_zero() {
+            world.stop(Stopped::InPause);
+        }
+    });
 }
 
 pub fn boot_clock() -> Duration {
@@ -79,6 +96,7 @@ impl World {
     pub fn new() -> Shared {
         Arc::new(Mutex::new(Self {
             now: Duration::from_secs(1_000),
+            stopped: None,
             phone: Phone::Quiet,
             is_used_up: false,
             scripted: VecDeque::new(),
@@ -93,7 +111,15 @@ impl World {
         }
     }
 
+    fn stop(&mut self, place: Stopped) {
+        if let Some((_, time, meanwhile)) = self.stopped.take_if(|stopped| stopped.0 == place) {
+            self.now += time;
+            meanwhile(self);
+        }
+    }
+
     fn answer(&mut self, operation: &str) -> (u16, String) {
+        self.stop(Stopped::BeforeAnswer);
         self.seen.push((self.now.as_secs(), operation.to_owned()));
         let scripted = self.scripted.front();
         if scripted.is_some_and(|(next, ..)| *next == operation) {

@@ -1,10 +1,11 @@
 //! The steps of a login, one after the other.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{APPROVAL, GEOFENCE, Host, PENDING, Phone, Script, Shared, World};
+use super::model::{APPROVAL, GEOFENCE, Host, PENDING, Phone, Script, Shared, Stopped, World};
 use crate::conversation::{APPROVE_PROMPT, PUSH_PROMPT};
 
 const AGAIN: &str = "Not approved yet. Approve the request on your phone, then press Enter: ";
@@ -463,4 +464,50 @@ fn without_a_lock_or_a_record_nothing_leaves() {
     std::os::unix::fs::symlink("/tmp", case.host.directory()).unwrap();
     let seen = case.log_in(alice());
     assert_eq!((seen.reason, seen.operations.len()), ("misconfigured", 0));
+}
+
+/// SIGSTOP by the caller of su, or a machine that slept: what was tapped meanwhile was for somebody else. A poll that
+/// took its time, as it may, was begun in time.
+#[test]
+fn an_approval_after_the_wait_does_not_count() {
+    for (place, stopped, expected) in [
+        (Stopped::InPause, 56, "push-approved"),
+        (Stopped::InPause, 3_600, "push-unanswered"),
+        (Stopped::BeforeAnswer, 59, "push-approved"),
+        (Stopped::BeforeAnswer, 69, "push-approved"),
+        (Stopped::BeforeAnswer, 71, "push-unanswered"),
+        (Stopped::BeforeAnswer, 3_600, "push-unanswered"),
+    ] {
+        let case = Case::new();
+        let stop = case.then(move |world| {
+            let tapped: fn(&mut World) = |world| world.tap();
+            world.stopped = Some((place, Duration::from_secs(stopped), tapped));
+        });
+        let seen = case.log_in(alice().after(stop, Some("")));
+        assert_eq!(seen.reason, expected, "{place:?} {stopped}");
+        let held = expected == "push-unanswered";
+        let next = if held { "push-limited" } else { "unanswered" };
+        assert_eq!(case.next(), next, "{place:?} {stopped}");
+    }
+}
+
+/// Root may have removed the lock: then another login may have had the phone, and the tap was for that.
+#[test]
+fn an_approval_without_the_lock_does_not_count() {
+    type Removal = fn(&Path);
+    let removals: [Removal; 2] = [
+        |folder| fs::remove_file(folder.join("283974746")).unwrap(),
+        |folder| fs::remove_dir_all(folder.parent().unwrap()).unwrap(),
+    ];
+    for removal in removals {
+        let case = Case::new();
+        let (folder, mut tap) = (case.host.directory(), case.tap());
+        let both = move |script: &mut Script| {
+            removal(&folder);
+            tap(script);
+        };
+        let seen = case.log_in(alice().after(both, Some("")));
+        let cause = "the lock of this phone was removed while the login waited";
+        assert_eq!((seen.reason, seen.cause.as_str()), ("push-stale", cause));
+    }
 }

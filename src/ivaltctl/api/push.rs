@@ -166,7 +166,7 @@ impl<S: Service> Attempt<S> {
         match self.ask(Operation::Poll) {
             PushAnswer::Pending(_) => Ok(self.wait(left)),
             PushAnswer::Approved | PushAnswer::ApprovedByAnother | PushAnswer::Refused(_) => {
-                Ok(self.ended(Ending::Settled, Ended::Stale))
+                Ok(self.ended(Ending::Stale, Ended::Stale))
             }
             other => Ok(self.failed(other)),
         }
@@ -297,7 +297,10 @@ fn body(exchange: &PushExchange, hide: impl Fn(&str) -> String) -> Option<Value>
         return Some(without_details(value, &hide));
     }
     let text = String::from_utf8_lossy(body);
-    match text.contains("details") {
+    // JSON that is cut off, say, or too deep: names may be written by escapes.
+    let may_have_details =
+        text.contains(['{', '\\']) || text.to_ascii_lowercase().contains("details");
+    match may_have_details {
         true => Some(format!("not JSON, {} bytes, and not shown", body.len()).into()),
         false => Some(hide(&text).into()),
     }
@@ -305,9 +308,9 @@ fn body(exchange: &PushExchange, hide: impl Fn(&str) -> String) -> Option<Value>
 
 fn without_details(value: Value, hide: &dyn Fn(&str) -> String) -> Value {
     let member = |(key, value): (String, Value)| {
-        let value = match key.as_str() {
-            "details" => names_of(&value, hide),
-            _ => without_details(value, hide),
+        let value = match key.eq_ignore_ascii_case("details") {
+            true => names_of(&value, hide),
+            false => without_details(value, hide),
         };
         (hide(&key), value)
     };
@@ -575,6 +578,18 @@ mod tests {
                 r#"{"***":47,"details":"***","x":"***"}"#,
             ),
             ("<p>4746", r#""<p>***""#),
+            (
+                r#"{"d\u0065tails":{"name":"A"},"Details":{"name":"A"}}"#,
+                r#"{"Details":{"name":"***"},"details":{"name":"***"}}"#,
+            ),
+            (
+                r#"{"d\u0065tails":{"name":"A"}"#,
+                r#""not JSON, 28 bytes, and not shown""#,
+            ),
+            (
+                r#"DETAILS [ "name", "A" "#,
+                r#""not JSON, 22 bytes, and not shown""#,
+            ),
             (
                 r#"{"details":{"name":"A"}"#,
                 r#""not JSON, 23 bytes, and not shown""#,
