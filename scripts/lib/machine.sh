@@ -17,7 +17,7 @@ start_qemu() {
     for name in shell monitor console; do mkfifo "$machine/$name.in" "$machine/$name.out"; done
     setpriv --pdeathsig KILL qemu-system-x86_64 -name ivalt-test -machine q35 -accel "$(accelerator)" -cpu "$(cpu)" -m 1024 \
         -no-user-config -nodefaults -display none -kernel "$VM/vmlinuz" -initrd "$VM/initrd.img" \
-        -append 'root=/dev/vda rw console=ttyS0 mitigations=off quiet' \
+        -append 'root=/dev/vda rw console=ttyS0 mitigations=off nokaslr quiet' -no-reboot \
         -drive "file=$disk,format=qcow2,if=virtio,cache=writeback" \
         -drive "file=$VM/files.tar,format=raw,if=virtio,readonly=on" \
         -netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
@@ -31,34 +31,57 @@ start_qemu() {
 }
 
 # What a snapshot depends on.
-contents_of_machine() { declare -f start_qemu cpu | sha256sum; }
+contents_of_machine() { declare -f start_qemu cpu keep_kernel | sha256sum; }
 
 accelerator() { cat "$VM/accelerator"; }
 # What a newer processor has costs more emulated than it saves.
 cpu() { if [[ $(accelerator) == kvm ]]; then echo host; else echo qemu64; fi; }
 
-# Cold, from the disk as it is.
+# `boot [COMMAND…]`: from the disk as it is, and from the kernel that `keep_kernel` has kept, which has read nothing of it.
+# The command is run before it does.
 boot() {
-    start_qemu
+    start_qemu -incoming "exec:cat $VM/kernel"
+    "$@"
     wait_for_boot
 }
 
-# `start_from booted|installed`: the machine as it was then, with the clock of now.
-start_from() {
-    start_qemu -loadvm "$1"
-    run_in_guest "date --set=@$(date +%s) >/dev/null && unpack-files"
+# The machine as it is when the kernel has started and the initrd waits for the host: seven seconds of each boot.
+keep_kernel() {
+    start_qemu
+    wait_for_line kernel || machine_fault 'the kernel does not start'
+    monitor "migrate \"exec:cat >$VM/kernel\"" >/dev/null
+    power_cut
 }
 
-# As `reboot` on its command line.
+# `start_from SNAPSHOT`: the machine as it was then, with the clock of now; but for `pending`, whose hour would be over.
+start_from() {
+    local clock=''
+    [[ $1 == pending ]] || clock="date --set=@$(date +%s) >/dev/null && "
+    start_qemu -loadvm "$1"
+    run_in_guest "${clock}unpack-files $(cat "$VM/files.hash")"
+}
+
+# `reboot_guest [COMMAND…]`: as `reboot` on its command line; `boot` runs the command.
 reboot_guest() {
     send_to_guest rebooting 'systemctl reboot'
-    wait_for_boot
+    wait_for_qemu
+    boot "$@"
 }
 
 # As by the button: nothing is stopped or written first.
 reset_guest() {
-    monitor system_reset >/dev/null
-    wait_for_boot
+    echo system_reset >"$machine/monitor.in"
+    wait_for_qemu
+    boot
+}
+
+# Where the machine would start again, qemu ends: what the machine has written, that writes to the disk.
+wait_for_qemu() {
+    local deadline=$((SECONDS + guest_seconds))
+    until process_gone "$(cat "$machine/pid")"; do
+        [[ $SECONDS -lt $deadline ]] || machine_fault 'it did not go down'
+        sleep 0.1
+    done
 }
 
 # The machine is off at once; `boot` starts it with what its disk has. What the guest has not written is lost.
@@ -94,11 +117,20 @@ send_to_guest() {
 }
 
 wait_for_boot() {
+    printf '%s %s\n' "$(date +%s)" "$(od -An -tx1 -N32 -w32 /dev/urandom | tr -d ' ')" >"$machine/shell.in"
+    wait_for_ready
+}
+
+wait_for_ready() { wait_for_line 'ready *' || machine_fault 'it did not boot'; }
+
+# `wait_for_line PATTERN`: from the guest's shell.
+wait_for_line() {
     local line='' deadline=$((SECONDS + guest_seconds))
     while next_line "$deadline"; do
-        [[ $line != 'ready '* ]] || return 0
+        # shellcheck disable=SC2053 # a pattern
+        [[ $line != $1 ]] || return 0
     done
-    machine_fault 'it did not boot'
+    return 1
 }
 
 # Sets line to the next one from the guest's shell; fails after the deadline, or if qemu has ended.
@@ -139,25 +171,24 @@ machine_fault() {
 
 # --- snapshots -----------------------------------------------------------------------------------------------------
 
-# `require_snapshot booted|installed CONTENTS COMMAND…`: makes it, by the command and from the one before, unless one of
-# these contents is there.
+# `require_snapshot NAME CONTENTS COMMAND…`: makes it, by the command and from the one before, unless one of these contents
+# is there.
 require_snapshot() {
     local name=$1 contents=$2
     [[ $(cat "$VM/$name.contents" 2>/dev/null) != "$contents" ]] || return 0
     rm -f "$VM/$name.contents"
     "${@:3}"
-    guest 'sync'
     monitor savevm "$name"
     power_cut
     echo "$contents" >"$VM/$name.contents"
 }
 
 boot_first_time() {
-    rm -f "$VM"/{machine.qcow2,installed.contents}
+    rm -f "$VM"/{machine.qcow2,kernel,installed.contents}
     qemu-img create -q -f qcow2 -b disk -F raw "$VM/machine.qcow2"
     choose_accelerator
-    [[ -s $machine/pid ]] || boot
-    guest 'systemctl is-system-running --wait >/dev/null || systemctl --failed'
+    [[ -s $machine/pid ]] || { keep_kernel && boot; }
+    guest 'systemctl is-system-running --wait >/dev/null || systemctl --failed; systemctl start apparmor; sync'
 }
 
 # Where this machine is itself a virtual one, the guest's kernel may hang under KVM, and does under one that does without
@@ -171,10 +202,10 @@ choose_accelerator() {
 
 boots_within() {
     local guest_seconds=$1
-    (boot) >/dev/null 2>&1
+    (keep_kernel && boot) >/dev/null 2>&1
 }
 
 install_first_time() {
     start_from booted
-    guest install_package
+    guest 'install_package; sync'
 }

@@ -80,12 +80,14 @@ system_of_image() {
 files_for_guest() {
     local folder=$vm/files
     rm -rf "$folder"
-    mkdir -p "$folder"/{bin,ivalt,target/package}
-    cp -r --no-preserve=ownership "$repo"/{scripts,conf,tests,debian,README.md} "$folder/"
+    mkdir -p "$folder"/{bin,ivalt,target/package,tests}
+    cp -r --no-preserve=ownership "$repo"/{scripts,conf,README.md} "$folder/"
+    cp -r --no-preserve=ownership "$repo"/tests/{vm,e2e} "$folder/tests/"
     cp "$(package_file "$package_cache")" "$folder/target/package/"
-    install -m 0755 -s "$(helper_file ivalt-stand-in)" "$folder/bin/"
+    install -m 0755 -s "$(helper_file ivalt-stand-in)" "$(helper_file syslog-sink)" "$folder/bin/"
     chmod -R a+rX "$folder"
-    tar -C "$folder" -cf "$vm/files.tar" .
+    tar -C "$folder" --sort=name --mtime=@0 -cf "$vm/files.tar" .
+    sha256sum <"$vm/files.tar" | cut -c1-16 >"$vm/files.hash"
     truncate -s 64M "$vm/files.tar"
     rm -rf "$folder"
 }

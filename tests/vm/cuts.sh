@@ -24,8 +24,7 @@ cut_during_disable_case() { cut_while_switching disable; }
 
 # `cut_while_switching STEP`: the moment is in this step of enable, confirm, disable, or after it.
 cut_while_switching() {
-    start_from installed
-    guest "$in_cuts; prepare_cut off noauto_da_alloc"
+    start_from switched_off
     cut_during switch "$1" 4
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched $(state_after "$(last_said)")"
@@ -44,7 +43,7 @@ state_after() {
 cut_during_upgrade_case() {
     start_from installed
     guest "$in_cuts; prepare_cut on"
-    cut_during package package 20
+    cut_during package package 12
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched on; expect_users 0; expect_package whole; same_as on"
 }
@@ -52,7 +51,7 @@ cut_during_upgrade_case() {
 cut_during_install_case() {
     start_from booted
     guest "$in_cuts; keep_as off; lose_what_is_not_synced"
-    cut_during package package 40
+    cut_during package package 20
     boot
     guest "$in_cuts; expect_switched off; expect_package $(if [[ $(ended package) -gt 0 ]]; then echo whole; else echo whole-or-none; fi)"
 }
@@ -70,11 +69,16 @@ cut_after_install_case() {
 
 # While the time is over and what was edited is kept.
 cut_during_edited_case() {
-    start_from installed
-    guest "$in_cuts; prepare_cut off noauto_da_alloc"
+    start_from switched_off
     cut_during edited edit 6
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched off; $([[ $(ended edit) -eq 0 ]] || echo expect_edited_whole)"
+}
+
+# The snapshot `switched_off`.
+switched_off_first_time() {
+    start_from installed
+    guest "$in_cuts; prepare_cut off noauto_da_alloc"
 }
 
 in_cuts='. /run/sandbox/tests/vm/fixtures-cuts.sh'

@@ -81,8 +81,6 @@ work_package() { while true; do doing package dpkg --force-confold -i "$package"
 
 # --- after the boot --------------------------------------------------------------------------------------------------
 
-sshd_has_started() { wait_for sshd systemctl --quiet is-active ssh; }
-
 # A state that was pending is put back before sshd takes logins.
 expect_put_back_before_sshd() {
     local rollback sshd

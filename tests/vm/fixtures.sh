@@ -19,11 +19,8 @@ print_faults() {
 
 # The machine is slow, and the host may be busy.
 run_seconds=600
-if ! grep -qx 'ConnectTimeout 600' /etc/ssh/ssh_config; then
-    sed -i 's/^ConnectTimeout .*/ConnectTimeout 600/' /etc/ssh/ssh_config
-    # A cut of the power would leave it empty.
-    sync /etc/ssh/ssh_config /etc/ssh
-fi
+# Otherwise debconf tries three others first, whoever runs dpkg.
+export DEBIAN_FRONTEND=noninteractive
 
 write_ivalt_settings() {
     install -d /etc/ivalt
@@ -42,29 +39,30 @@ wait_for() {
     shift
     until "$@"; do
         [[ $SECONDS -lt $deadline ]] || die "timeout: waiting for $what"
-        pause 0.2
+        pause 0.4
     done
 }
 
 trap print_faults EXIT
 mkdir -p "$terminal"
 wait_for 'the stand-in for iVALT' test -s "$ivalt/port"
+wait_for 'the log' test -S /run/systemd/journal/syslog
 
 # --- the log -------------------------------------------------------------------------------------------------------
 
-start_recording() {
-    request_mark=$(count_lines "$requests")
-    journalctl --sync
-    log_mark=$(journalctl --quiet --lines=0 --show-cursor | sed -n 's/^-- cursor: //p')
-    : >"$terminal/command"
-    : >"$terminal/dialogue"
-    : >"$terminal/output"
+# What the journal takes it hands on, in the same order, to a sink as in the sandbox, which costs a tenth of journalctl:
+# whatever was logged before a mark is in the file when the mark is.
+log_is_written() {
+    local mark="mark $RANDOM$RANDOM"
+    logger --tag test "$mark"
+    wait_for 'the mark in the log' grep -qF "$mark" "$log"
 }
 
-log_lines() { journal_lines SYSLOG_FACILITY=10 | grep '^pam_ivalt(' || true; }
-
-# `journal_lines [MATCH…]`: the messages since the recording began.
-journal_lines() { journalctl --quiet ${log_mark:+--after-cursor="$log_mark"} --output=cat "$@"; }
+# From the next boot on, with what most boots here do without: udev, a network, AppArmor.
+boot_as_a_server() {
+    rm /etc/systemd/system/systemd-udev{d.service,d-control.socket,d-kernel.socket,-trigger.service}
+    systemctl --quiet enable systemd-networkd apparmor
+}
 
 # --- the package ---------------------------------------------------------------------------------------------------
 
@@ -72,7 +70,7 @@ package=$(echo "$sandbox"/target/package/libpam-ivalt_*.deb)
 
 install_package() { apt_get install "$package"; }
 
-apt_get() { DEBIAN_FRONTEND=noninteractive run_captured 0 apt-get -q -y --no-install-recommends "$@"; }
+apt_get() { run_captured 0 apt-get -q -y --no-install-recommends "$@"; }
 
 # --- logins --------------------------------------------------------------------------------------------------------
 
@@ -120,22 +118,23 @@ expect_logins_with_ivalt() {
     expect_refused 255
 }
 
-# `expect_key enough|not-enough`: one way of logging in is enough where only the moment matters, because a login takes
-# seconds here.
+# `expect_key enough|not-enough`: one login is enough where only the moment matters, because a login takes seconds here. A
+# client that the key alone lets in is asked for no token, and the module not at all.
 expect_key() {
-    answers ''
-    by_key alice
     if [[ $1 == enough ]]; then
+        answers ''
+        by_key alice
         expect_in alice
         expect_no_log
     else
-        expect_refused 255
         answers '' "$(new_token)"
         by_key alice
         expect_in alice
         expect_log allow verified sshd alice
     fi
 }
+
+sshd_has_started() { wait_for sshd test -s /run/sshd.pid; }
 
 expect_sudo_without_ivalt() {
     answers "$alice_password"

@@ -82,6 +82,9 @@ purge_leaves_nothing_case() {
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
         run_ivaltctl 0 enable sudo --yes
+        printf '[recovery]\ncodes = true\n' >>/etc/ivalt/ivalt.toml
+        run_ivaltctl 0 recovery make alice --stdout
+        [[ -n \$(find /var/lib/ivalt/recovery -name 'code-*') ]] || fault \"no recovery codes\"
         apt_get purge libpam-ivalt
         [[ ! -e /run/ivalt ]] || fault 'holds of phones are left'
         files_there | diff /var/tmp/before -

@@ -9,14 +9,14 @@ network_down_at_boot_case() {
         ivalt_settings "timeout_seconds = 10"
         run_ivaltctl 0 enable sshd --yes
         run_ivaltctl 0 confirm
+        boot_as_a_server
         sed -i "/api.ivalt.test/d" /etc/hosts
         echo "nameserver 10.0.2.3" >/etc/resolv.conf
         sync'
-    monitor set_link net off
-    reboot_guest
+    reboot_guest without_a_link
     # shellcheck disable=SC2016 # for the guest
     guest "$(declare -f expect_unavailable)"'
-        wait_for sshd systemctl --quiet is-active ssh
+        sshd_has_started
         [[ $(cat /sys/class/net/e*/operstate) == down ]] || fault "the link is up"
         expect_unavailable'
     monitor set_link net on
@@ -27,6 +27,12 @@ network_down_at_boot_case() {
         expect_unavailable
         write_name_service
         expect_key not-enough'
+}
+
+# As soon as qemu has the machine's state, of which the link is a part.
+without_a_link() {
+    until monitor info migrate | grep -q completed; do sleep 0.1; done
+    monitor set_link net off
 }
 
 # Whatever it was, it took no longer than all of iVALT may take.

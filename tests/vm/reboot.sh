@@ -9,8 +9,8 @@ enable_sshd_for_an_hour='run_ivaltctl 0 enable sshd --yes --confirm-within 1h
     [[ $(systemctl is-active ivaltctl-rollback-sshd) == active ]] || fault "no unit waits"
     expect_key not-enough'
 
-# What was not synced then is lost where the machine is not shut down.
-start_pending() {
+# The snapshot `pending`: what was not synced then is lost where the machine is not shut down.
+pending_first_time() {
     start_from installed
     # shellcheck disable=SC2154 # of cuts.sh
     guest "$in_cuts; write_ivalt_settings; lose_what_is_not_synced noauto_da_alloc; $enable_sshd_for_an_hour"
@@ -18,7 +18,7 @@ start_pending() {
 
 # Put back by the unit, in this boot, before sshd and the ordinary start of the system; and nothing was dropped for it.
 # shellcheck disable=SC2016 # for the guest
-put_back_before_sshd='wait_for sshd systemctl --quiet is-active ssh
+put_back_before_sshd='sshd_has_started
     expect_logins_without_ivalt
     journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
     expect_captured "sshd: not confirmed before the machine went down; put back: "
@@ -32,14 +32,14 @@ put_back_before_sshd='wait_for sshd systemctl --quiet is-active ssh
     expect_captured "too late"'
 
 rollback_after_a_reboot_case() {
-    start_pending
-    guest 'systemd-analyze --man=no verify ivaltctl-rollback.service'
+    start_from pending
+    guest 'systemd-analyze --man=no verify ivaltctl-rollback.service; boot_as_a_server'
     reboot_guest
     guest "$put_back_before_sshd"
 }
 
 rollback_after_a_hard_reset_case() {
-    start_pending
+    start_from pending
     reset_guest
     guest "$put_back_before_sshd"
 }
@@ -47,23 +47,23 @@ rollback_after_a_hard_reset_case() {
 # All processes end and start again; the kernel, /run and the boot's id go on. systemd takes over the units that have no
 # conflict with shutdown.target as active, such as the guest's shell, and then finds that their processes have ended.
 rollback_after_a_soft_reboot_case() {
-    start_pending
+    start_from pending
     guest 'mkdir -p /run/systemd/system/serial-shell.service.d
         printf "[Service]\nRestart=always\n" >/run/systemd/system/serial-shell.service.d/restart.conf
         systemctl daemon-reload'
     send_to_guest rebooting 'systemctl soft-reboot'
-    wait_for_boot
+    wait_for_ready
     guest "${put_back_before_sshd/ before the machine went down/, and the process that waited has ended}"
 }
 
 # Whatever was confirmed stays.
 confirmed_stays_after_a_power_cut_case() {
-    start_pending
+    start_from pending
     guest 'run_ivaltctl 0 confirm'
     power_cut
     boot
     # shellcheck disable=SC2016 # for the guest
-    guest 'wait_for sshd systemctl --quiet is-active ssh
+    guest 'sshd_has_started
         expect_key not-enough
         journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
         expect_not_captured "put back"'
@@ -71,7 +71,7 @@ confirmed_stays_after_a_power_cut_case() {
 
 # While a process waits, starting the unit, as an upgrade does, changes nothing; and who is killed is started again.
 rollback_leaves_a_waiter_alone_case() {
-    start_pending
+    start_from pending
     # shellcheck disable=SC2016 # for the guest
     guest 'systemctl restart ivaltctl-rollback
         expect_key not-enough
@@ -91,14 +91,15 @@ rollback_leaves_a_waiter_alone_case() {
 
 # What cannot be put back keeps nobody out, and is tried again.
 rollback_that_fails_at_boot_case() {
-    start_pending
+    start_from pending
     guest 'chmod 0644 /var/lib/ivalt/rollback-sshd.lock && sync'
     reboot_guest
-    guest 'wait_for sshd systemctl --quiet is-active ssh
+    guest 'sshd_has_started
         expect_key not-enough
         chmod 0600 /var/lib/ivalt/rollback-sshd.lock
+        wait_for "the next try" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
         tried_again() { journalctl -b -u ivaltctl-rollback --output=cat | grep -q "put back: "; }
-        wait_for "the next try" tried_again
+        wait_for "its end" tried_again
         expect_key enough'
 }
 

@@ -19,7 +19,10 @@ untouched_case() {
 }
 
 # Cron looks once a minute.
-begin_cron() { printf '* * * * * alice whoami >>/home/alice/by-cron\n' >/etc/cron.d/test; }
+begin_cron() {
+    printf '* * * * * alice whoami >>/home/alice/by-cron\n' >/etc/cron.d/test
+    systemctl start cron
+}
 expect_cron() {
     wait_for 'what cron starts' test -s /home/alice/by-cron
     [[ $(sort -u /home/alice/by-cron) == alice ]] || fault "cron ran it as $(cat /home/alice/by-cron)"

@@ -2,11 +2,14 @@
 # Every way sshd runs on Debian: `ivaltctl enable`, `confirm`, `disable` and the rollback are in force at once, and a
 # session that was open before stays.
 
-ssh_service_case() { sshd_runs_by 'systemctl is-active ssh.service'; }
+ssh_service_case() {
+    sshd_runs_by 'systemctl daemon-reload
+        systemctl is-active ssh.service'
+}
 
 # Debian 13's own, which is Debian 12's: Accept=no. One sshd takes all connections, with systemd's socket.
 ssh_socket_case() {
-    sshd_runs_by 'systemctl disable --now ssh.service
+    sshd_runs_by 'systemctl --no-reload disable --now ssh.service
         systemctl enable --now ssh.socket'
 }
 
@@ -19,14 +22,14 @@ ssh_socket_and_service_case() {
 
 # Debian 11's ssh.socket: a process for each connection.
 ssh_socket_for_each_connection_case() {
-    sshd_runs_by 'systemctl disable --now ssh.service
+    sshd_runs_by 'systemctl --no-reload disable --now ssh.service
         cp /usr/lib/systemd/system/sshd@.service /etc/systemd/system/ssh@.service
         mkdir /etc/systemd/system/ssh.socket.d
         printf "[Socket]\nAccept=yes\n" >/etc/systemd/system/ssh.socket.d/accept.conf
-        systemctl daemon-reload
         systemctl enable --now ssh.socket'
 }
 
+# `sshd_runs_by COMMANDS`, which have systemd read its units anew.
 sshd_runs_by() {
     start_from installed
     guest "$(declare -f limit_starts way_works expect_session)
@@ -40,7 +43,6 @@ sshd_runs_by() {
 limit_starts() {
     mkdir -p /etc/systemd/system/ssh.service.d
     printf '[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n' >/etc/systemd/system/ssh.service.d/limit.conf
-    systemctl daemon-reload
 }
 
 way_works() {
@@ -87,7 +89,7 @@ ssh_service_that_is_stopped_case() {
 ssh_socket_and_the_unit_before_it_case() {
     start_from installed
     guest 'write_ivalt_settings
-        systemctl disable --now ssh.service
+        systemctl --no-reload disable --now ssh.service
         systemctl enable --now ssh.socket
         run_ivaltctl 0 enable sshd --yes
         expect_key not-enough

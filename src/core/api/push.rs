@@ -216,7 +216,9 @@ fn is_mobile_of(details: &Object, mobile: &str) -> bool {
         return false;
     };
     let sent: String = mobile.chars().filter(char::is_ascii_digit).collect();
-    !sent.is_empty() && (sent == *national || sent == country + &national)
+    // The whole number in `mobile` begins with the country code, unless mobiles are kept without one.
+    let is_whole = !mobile.starts_with('+') || national.starts_with(&country);
+    !sent.is_empty() && ((is_whole && sent == *national) || sent == country + &national)
 }
 
 /// The digits of a string or of a whole number; `None` where there is anything but them and what numbers are written
@@ -321,6 +323,8 @@ mod tests {
             (&format!(r#"{{{name},"mobile":916283974746}}"#), 'A'),
             (r#"{"country_code":"91","mobile":"6283974747"}"#, 'x'),
             (r#"{"country_code":"1","mobile":"6283974746"}"#, 'x'),
+            // +44 916283974746 is another number.
+            (r#"{"country_code":"44","mobile":"916283974746"}"#, 'x'),
             (r#"{"mobile":"6283974746"}"#, 'x'),
             (r#"{"mobile":""}"#, 'x'),
             (r#"{"mobile":null}"#, 'x'),

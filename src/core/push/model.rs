@@ -41,11 +41,14 @@ pub enum Stopped {
     BeforeAnswer,
 }
 
+/// Where a process is stopped, for how long, and what happens meanwhile.
+pub type Stop = (Stopped, Duration, fn(&mut World));
+
 /// iVALT, and the time.
 pub struct World {
     pub now: Duration,
     /// For so long the process is stopped in its next pause, or until the next answer, and what happens meanwhile.
-    pub stopped: Option<(Stopped, Duration, Meanwhile)>,
+    pub stopped: Option<Stop>,
     pub phone: Phone,
     /// Whether an approval can be read once.
     pub is_used_up: bool,
@@ -56,9 +59,6 @@ pub struct World {
 }
 
 pub type Shared = Arc<Mutex<World>>;
-
-/// What happens while a process is stopped.
-pub type Meanwhile = fn(&mut World);
 
 thread_local!(static WORLD: RefCell<Option<Shared>> = const { RefCell::new(None) });
 
