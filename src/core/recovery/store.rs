@@ -286,13 +286,15 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no such stack")]
     fn what_the_hash_leaves_on_the_stack_is_wiped() {
-        let code = code::generate().unwrap();
-        let salt = new_salt().unwrap();
-        let _ = code_file(&salt, b"alice", &code);
-        assert!(is_on_the_stack(code.symbols()), "the test looks elsewhere");
-        let _ = code_file(&salt, b"alice", &code);
-        crate::sys::memory::wipe_stack();
-        assert!(!is_on_the_stack(code.symbols()));
+        // Reading the stack writes over some of it, and what is left there depends on the code.
+        let is_left = |wipe: fn()| {
+            let (code, salt) = (code::generate().unwrap(), new_salt().unwrap());
+            let _ = code_file(&salt, b"alice", &code);
+            wipe();
+            is_on_the_stack(code.symbols())
+        };
+        assert!((0..100).any(|_| is_left(|| {})), "the test looks elsewhere");
+        assert!(!(0..100).any(|_| is_left(crate::sys::memory::wipe_stack)));
     }
 
     #[test]
