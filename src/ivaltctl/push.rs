@@ -87,10 +87,11 @@ fn what_holds(held: &Held) -> String {
         }
         Held::Limit(count, last) => {
             let last = last.as_ref().map(|hold| format!(", the last one {hold}"));
-            format!(
-                "{count} requests of the last hour were not answered{}",
-                last.unwrap_or_default()
-            )
+            let requests = match count {
+                1 => "1 request of the last hour was".to_owned(),
+                _ => format!("{count} requests of the last hour were"),
+            };
+            format!("{requests} not answered{}", last.unwrap_or_default())
         }
         Held::Damaged(path) => format!("{} was damaged", path.display()),
     }

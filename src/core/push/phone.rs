@@ -89,17 +89,15 @@ impl fmt::Display for Held {
                     "the request {hold} was not answered; held for another {left} s; {RELEASE}"
                 )
             }
-            Self::Limit(count, Some(last)) => {
-                write!(
-                    f,
-                    "{count} requests in an hour were not answered, the last one {last}; {RELEASE}"
-                )
-            }
-            Self::Limit(count, None) => {
-                write!(
-                    f,
-                    "{count} requests in an hour were not answered; {RELEASE}"
-                )
+            Self::Limit(count, last) => {
+                match count {
+                    1 => write!(f, "1 request in an hour was not answered")?,
+                    _ => write!(f, "{count} requests in an hour were not answered")?,
+                }
+                if let Some(last) = last {
+                    write!(f, ", the last one {last}")?;
+                }
+                write!(f, "; {RELEASE}")
             }
             Self::Damaged(path) => {
                 write!(
