@@ -238,7 +238,7 @@ impl Request {
         match self.ask(call, Client::poll_push) {
             PushAnswer::Pending(_) => Ok(()),
             PushAnswer::Approved | PushAnswer::ApprovedByAnother | PushAnswer::Refused(_) => {
-                self.phone.end(Ending::Stale);
+                self.phone.end(Ending::Settled);
                 let cause = "iVALT did not say pending after the request was sent".to_owned();
                 Err(Denial(Refusal::PushStale, cause))
             }

@@ -55,10 +55,8 @@ impl From<Problem> for NotLocked {
 /// How a request ends, other than unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It has been approved, or iVALT refused this host: nothing of it is left.
+    /// It has been approved, or is known not to count: nothing of it is left.
     Settled,
-    /// It cannot be told from an earlier one. It holds nobody back, and is one of those of the hour: the phone has rung.
-    Stale,
     /// It was refused on the phone.
     Denied,
 }
@@ -208,10 +206,8 @@ impl Phone {
         let Some(mut record) = self.before_request.take() else {
             return;
         };
-        match (ending, &self.record) {
-            (Ending::Denied, _) => record.hold = self.hold_since_now(Kind::Denied),
-            (Ending::Stale, Some(now)) => record.requests.clone_from(&now.requests),
-            (Ending::Settled | Ending::Stale, _) => {}
+        if ending == Ending::Denied {
+            record.hold = self.hold_since_now(Kind::Denied);
         }
         let _ = self.write(record);
     }
@@ -556,15 +552,6 @@ mod tests {
         phone.end(Ending::Settled);
         assert_eq!(phone.held(3), None);
         assert_eq!(phone.record.as_ref().unwrap().requests, [10_400, 10_800]);
-        // A phone that rings for what cannot be approved rings no more often than for what nobody answers.
-        phone.request_leaves(b"").unwrap();
-        phone.end(Ending::Stale);
-        assert_eq!(phone.held(4), None);
-        assert_eq!(
-            phone.record.as_ref().unwrap().requests,
-            [10_400, 10_800, 13_601]
-        );
-        assert!(phone.held(3).is_some());
     }
 
     /// A file system that outlives a reboot, or a container whose host was started anew.

@@ -166,7 +166,7 @@ impl<S: Service> Attempt<S> {
         match self.ask(Operation::Poll) {
             PushAnswer::Pending(_) => Ok(self.wait(left)),
             PushAnswer::Approved | PushAnswer::ApprovedByAnother | PushAnswer::Refused(_) => {
-                Ok(self.ended(Ending::Stale, Ended::Stale))
+                Ok(self.ended(Ending::Settled, Ended::Stale))
             }
             other => Ok(self.failed(other)),
         }
