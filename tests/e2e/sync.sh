@@ -12,9 +12,10 @@ trace_of() {
 }
 
 # Names are put into one form: those of a file that is open, below a folder that is, and of the folder of the process.
+# strace breaks the line of a call that waits while another process calls.
 as_steps() {
     sed -nE -e 's/^[0-9]+ +//' -e '/ = -1 /d' -e 's/AT_FDCWD<[^>]*>, //g' \
-        -e 's/^f(data)?sync\([0-9]+<([^>]*)>\) .*/sync \2/p' \
+        -e 's/^f(data)?sync\([0-9]+<([^>]*)>(\)| <unfinished) .*/sync \2/p' \
         -e 's/^rename(at2?)?\(([0-9]+<[^>]*>, )?"[^"]*", [0-9]+<([^>]*)>, "([^"]*)".*/rename \3\/\4/p' \
         -e 's/^rename(at2?)?\("[^"]*", "([^"]*)".*/rename \2/p' \
         -e 's/^unlinkat\([0-9]+<([^>]*)>, "([^"]*)".*/remove \1\/\2/p' \
