@@ -18,6 +18,7 @@
 //! | [`networks`] | which addresses are exempt |
 //! | [`user_name`] | which user names are spellings of one |
 //! | [`settings`] | `ivalt.toml`, into values that need no further checks |
+//! | [`settings_text`] | a settings file as TOML: its errors name file, line and key |
 //! | [`arguments`] | the words after the module's name in pam.d |
 //! | [`only_after`] | whether it is a line's turn, by what sshd says has passed |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
@@ -61,6 +62,7 @@ pub mod recovery;
 pub mod report;
 pub mod secret;
 pub mod settings;
+pub mod settings_text;
 pub mod sys;
 mod token;
 pub mod toml_events;
