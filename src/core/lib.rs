@@ -15,8 +15,10 @@
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
 //! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
 //! | [`users`] | `users.toml`: whose mobile is whose |
+//! | [`networks`] | which addresses are exempt |
 //! | [`user_name`] | which user names are spellings of one |
 //! | [`settings`] | `ivalt.toml`, into values that need no further checks |
+//! | [`settings_text`] | a settings file as TOML: its errors name file, line and key |
 //! | [`arguments`] | the words after the module's name in pam.d |
 //! | [`only_after`] | whether it is a line's turn, by what sshd says has passed |
 //! | [`toml_events`] | TOML as a stream, without copies in errors |
@@ -52,6 +54,7 @@ pub mod conversation;
 pub mod decision;
 mod denial;
 pub mod log_line;
+pub mod networks;
 pub mod only_after;
 pub mod problem;
 pub mod push;
@@ -59,6 +62,7 @@ pub mod recovery;
 pub mod report;
 pub mod secret;
 pub mod settings;
+pub mod settings_text;
 pub mod sys;
 mod token;
 pub mod toml_events;

@@ -9,21 +9,23 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
 use toml::Spanned;
-use toml::de::{DeTable, Deserializer as TomlDeserializer};
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use crate::networks::Networks;
 use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
-use crate::sys::memory;
-use crate::toml_events::{self, SyntaxCheck};
+use crate::settings_text::{AbsolutePath, Number, SettingsText, TextVisitor, absolute_path, utf8};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
+use crate::users::Files;
 
 /// The settings, in the order of ivalt.toml(5).
 #[derive(Debug)]
 pub struct Settings {
     /// Where the users' mobiles are.
     pub users_file: PathBuf,
+    /// Where those are that `ivaltctl users sync` writes, for users of whom `users_file` says nothing.
+    pub synced_users_file: Option<PathBuf>,
     /// How iVALT is reached.
     pub api: Api,
     /// What the user is asked.
@@ -105,6 +107,8 @@ pub struct Policy {
     /// When iVALT cannot be asked.
     #[serde(deserialize_with = "tolerance")]
     pub unavailable: Tolerance,
+    /// Whoever comes from there is not asked.
+    pub exempt_networks: Networks,
 }
 
 /// `[recovery]`
@@ -187,18 +191,6 @@ pub enum Tolerance {
 /// What the user reads where `token.prompt` is not set, and Enter sends no request to the phone.
 pub const DEFAULT_PROMPT: &str = "iVALT token: ";
 
-/// A whole number within bounds, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Number<const MIN: u64, const MAX: u64>(u64);
-
-impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
-
 /// Reads a file that must be closed to other users; as [`Trust::read`].
 pub type ReadSecret<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, Problem>;
 
@@ -217,6 +209,15 @@ impl Settings {
                 let urls = [&self.api.url].into_iter().chain(push);
                 urls.map(|url| port_of(url, 443)).collect()
             }
+        }
+    }
+
+    /// The files that say whose mobile is whose.
+    #[must_use]
+    pub fn users(&self) -> Files<'_> {
+        Files {
+            own: &self.users_file,
+            synced: self.synced_users_file.as_deref(),
         }
     }
 
@@ -254,6 +255,10 @@ impl Settings {
 pub struct Enrolment {
     /// Where the users' mobiles are.
     pub users_file: PathBuf,
+    /// Where those are that `ivaltctl users sync` writes.
+    pub synced_users_file: Option<PathBuf>,
+    /// For users without any entry.
+    pub unenrolled: Tolerance,
     /// How a mobile is written.
     pub mobile_format: MobileFormat,
     /// Where the users' recovery codes are.
@@ -269,16 +274,27 @@ impl Enrolment {
         let bytes = Zeroizing::new(read_secret(path, trust)?);
         let text = utf8(path, &bytes)?;
         let source = SettingsText { path, text };
-        let document = source.parse()?;
+        let document: Document = source.parse()?;
         source.lengths(&document.token)?;
         if let (Some(_), Some(file)) = (&document.api.key, &document.api.key_file) {
             return Err(source.two_keys(file));
         }
-        source.client(document.api.client_id, document.api.client_secret)?;
+        let Document {
+            users_file,
+            synced_users_file,
+            api,
+            token,
+            policy,
+            recovery,
+            push: _,
+        } = document;
+        source.client(api.client_id, api.client_secret)?;
         Ok(Self {
-            users_file: document.users_file,
-            mobile_format: document.token.mobile_format,
-            recovery: document.recovery,
+            synced_users_file: source.synced_users_file(synced_users_file, &users_file)?,
+            users_file,
+            unenrolled: policy.unenrolled,
+            mobile_format: token.mobile_format,
+            recovery,
         })
     }
 
@@ -288,8 +304,19 @@ impl Enrolment {
         let document = Document::default();
         Self {
             users_file: document.users_file,
+            synced_users_file: None,
+            unenrolled: document.policy.unenrolled,
             mobile_format: document.token.mobile_format,
             recovery: document.recovery,
+        }
+    }
+
+    /// The files that say whose mobile is whose.
+    #[must_use]
+    pub fn users(&self) -> Files<'_> {
+        Files {
+            own: &self.users_file,
+            synced: self.synced_users_file.as_deref(),
         }
     }
 }
@@ -300,6 +327,7 @@ impl Enrolment {
 struct Document {
     #[serde(deserialize_with = "absolute_path")]
     users_file: PathBuf,
+    synced_users_file: Option<Spanned<AbsolutePath>>,
     api: RawApi,
     token: Token,
     policy: Policy,
@@ -338,13 +366,11 @@ struct RawApi {
     client_secret: Option<Spanned<Secret>>,
 }
 
-#[derive(serde::Deserialize)]
-struct AbsolutePath(#[serde(deserialize_with = "absolute_path")] PathBuf);
-
 impl Default for Document {
     fn default() -> Self {
         Self {
             users_file: "/etc/ivalt/users.toml".into(),
+            synced_users_file: None,
             api: RawApi::default(),
             token: Token::default(),
             policy: Policy::default(),
@@ -404,6 +430,7 @@ impl Default for Policy {
         Self {
             unenrolled: Tolerance::Deny,
             unavailable: Tolerance::Deny,
+            exempt_networks: Networks::default(),
         }
     }
 }
@@ -417,76 +444,11 @@ impl Default for Recovery {
     }
 }
 
-/// More than the toml crate takes for a byte.
-const MEMORY_PER_BYTE: usize = 256;
-
-/// The text of one settings file and where it came from.
-struct SettingsText<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
 impl SettingsText<'_> {
-    fn parse(&self) -> Result<Document, Problem> {
-        // Of a byte the toml crate makes a token, a value, and copies of both.
-        memory::check(self.text.len().saturating_mul(MEMORY_PER_BYTE))
-            .map_err(|out_of_memory| Problem::from(out_of_memory).in_file(self.path))?;
-        // First, and apart: the errors of a full parse hold a copy of the text, and so of the API key.
-        let source = toml_parser::Source::new(self.text);
-        toml_events::walk(source, &mut SyntaxCheck(source))
-            .map_err(|error| self.locate(&(error.at..error.at), error.problem))?;
-        let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
-        Document::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
-    }
-
-    /// What only shows in the whole: keys that are defined twice, impossible numbers and dates.
-    fn not_toml(&self, error: &toml::de::Error) -> Problem {
-        let span = error.span().unwrap_or(0..0);
-        match error.message() {
-            "duplicate key" => self
-                .at(
-                    &span,
-                    self.text.get(span.clone()).unwrap_or_default(),
-                    "is defined twice",
-                )
-                .fix("keep one"),
-            message => self.at(&span, "", &format!("is not TOML: {message}")),
-        }
-    }
-
-    /// serde's messages quote the value; this takes only place, key and what was expected.
-    fn explain(&self, error: &toml::de::Error) -> Problem {
-        let span = error.span().unwrap_or(0..0);
-        let key = key_of(&error.to_string());
-        let expected = expected(error.message()).unwrap_or("something else");
-        if error.message().starts_with("unknown field") {
-            let name = self.text.get(span.clone()).unwrap_or_default();
-            return self
-                .at(&span, &join(&key, name), "unknown setting")
-                .fix(format!("expected {expected}"));
-        }
-        self.at(&span, &key, &format!("must be {expected}"))
-    }
-
-    /// `what` is wrong with the value of `key`, or with the text where there is none.
-    fn at(&self, span: &Range<usize>, key: &str, what: &str) -> Problem {
-        let colon = if key.is_empty() { "" } else { ": " };
-        let what = format!("{key}{colon}{what}");
-        self.locate(span, Problem::invalid(what))
-    }
-
-    fn locate(&self, span: &Range<usize>, problem: Problem) -> Problem {
-        if problem.kind == ProblemKind::Unreadable {
-            return problem.in_file(self.path);
-        }
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        problem.in_file(self.path).in_line(line)
-    }
-
     fn settings(&self, document: Document, read: ReadSecret) -> Result<Settings, Problem> {
         let Document {
             users_file,
+            synced_users_file,
             api,
             token,
             policy,
@@ -496,6 +458,7 @@ impl SettingsText<'_> {
         self.lengths(&token)?;
         let push = self.push(push, token.method)?;
         Ok(Settings {
+            synced_users_file: self.synced_users_file(synced_users_file, &users_file)?,
             users_file,
             api: self.api(api, read)?,
             token,
@@ -503,6 +466,23 @@ impl SettingsText<'_> {
             recovery,
             push,
         })
+    }
+
+    /// A sync replaces the whole of its file.
+    fn synced_users_file(
+        &self,
+        synced: Option<Spanned<AbsolutePath>>,
+        own: &Path,
+    ) -> Result<Option<PathBuf>, Problem> {
+        let Some(synced) = synced else {
+            return Ok(None);
+        };
+        if synced.get_ref().0 != own {
+            return Ok(Some(synced.into_inner().0));
+        }
+        let what =
+            "must be another file than users_file: a sync would replace what is written by hand";
+        Err(self.at(&synced.span(), "synced_users_file", what))
     }
 
     /// Where it is not enabled, anything may be missing.
@@ -640,100 +620,6 @@ impl SettingsText<'_> {
             )),
         }
     }
-}
-
-/// The bytes of `path` as text.
-fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        Problem::invalid("is not UTF-8")
-            .in_file(path)
-            .in_line(line)
-            .fix("write the file again as UTF-8 text")
-    })
-}
-
-/// The dotted key that `toml` names in the last line of its sentence.
-fn key_of(sentence: &str) -> String {
-    let key = sentence
-        .trim_end()
-        .rsplit_once("\nin `")
-        .map(|(_, key)| key.trim_end_matches('`'));
-    key.unwrap_or_default().to_owned()
-}
-
-fn join(table: &str, key: &str) -> String {
-    if table.is_empty() || table == key || table.ends_with(&format!(".{key}")) {
-        return if table.is_empty() {
-            key.to_owned()
-        } else {
-            table.to_owned()
-        };
-    }
-    format!("{table}.{key}")
-}
-
-/// What serde expected, without what it found.
-fn expected(message: &str) -> Option<&str> {
-    message
-        .rsplit_once(", expected ")
-        .map(|(_, expected)| expected)
-}
-
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_i64(NumberVisitor::<MIN, MAX>)
-    }
-}
-
-struct NumberVisitor<const MIN: u64, const MAX: u64>;
-
-impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberVisitor<MIN, MAX> {
-    type Value = Number<MIN, MAX>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a whole number from {MIN} to {MAX}")
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        let number = u64::try_from(value)
-            .ok()
-            .filter(|number| (MIN..=MAX).contains(number));
-        number
-            .map(Number)
-            .ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
-    }
-}
-
-/// A string that `check` turns into a value, or an error that says only what was expected.
-struct TextVisitor<F> {
-    expected: &'static str,
-    check: F,
-}
-
-impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for TextVisitor<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        (self.check)(text).ok_or_else(|| E::invalid_value(Unexpected::Other("text"), &self))
-    }
-}
-
-fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-    let check =
-        |text: &str| (text.starts_with('/') && !text.contains('\0')).then(|| PathBuf::from(text));
-    deserializer.deserialize_str(TextVisitor {
-        expected: "an absolute path",
-        check,
-    })
 }
 
 /// Not that of `api.url`: below that one, the vendor documents an operation of a poll's name that submits a result.
@@ -1169,7 +1055,7 @@ mod tests {
             (
                 "",
                 "user_file = \"/x\"",
-                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
+                ":1: user_file: unknown setting; expected one of `users_file`, `synced_users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
             (
                 "",
@@ -1495,7 +1381,7 @@ mod tests {
             (
                 "polices",
                 "x = 1",
-                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
+                ":3: polices: unknown setting; expected one of `users_file`, `synced_users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
         ] {
             let error = refusal(&with(section, lines));

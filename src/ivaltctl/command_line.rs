@@ -180,16 +180,44 @@ pub enum UsersCommand {
         #[command(flatten)]
         columns: ColumnTitles,
     },
+    /// Bring the synced users file in step with a directory, or with a CSV file
+    ///
+    /// The file is the one that synced_users_file of the settings names, and nobody else writes it; whom users_file
+    /// names, is not touched by it. The directory is that of /etc/ivalt/directory.toml. Only a complete answer is
+    /// believed, one without anybody never. A changed mobile is held: the old one stays, and is named at every run, until
+    /// it is accepted. Exit status: 0 in step, held mobiles and named problems included; 1 refused, nothing changed;
+    /// 4 directory unavailable, nothing changed.
+    #[command(after_help = "Examples:
+  ivaltctl users sync --dry-run
+  ivaltctl users sync people.csv --name-column SamAccountName --mobile-column mobile
+  ivaltctl users sync --accept-changes alice --accept-changes bob
+  ivaltctl users sync -    a CSV file from standard input")]
+    Sync(SyncArgs),
+}
+
+/// What `users sync` reads, and what of it is meant.
+#[derive(Args, Debug)]
+pub struct SyncArgs {
+    /// A CSV file in place of the directory; - for standard input
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub columns: ColumnTitles,
+    /// Also where more people are gone than guard.lose_percent allows
+    #[arg(long)]
+    pub accept_losses: bool,
+    /// Let this user's changed mobile in, and delete the recovery codes; all: everybody's
+    #[arg(long, value_name = "NAME|all")]
+    pub accept_changes: Vec<String>,
 }
 
 /// Which columns of a CSV file are read.
 #[derive(Args, Debug)]
 pub struct ColumnTitles {
     /// The title of the column with the names of the accounts
-    #[arg(long, value_name = "TITLE")]
+    #[arg(long, value_name = "TITLE", requires = "file")]
     pub name_column: Option<String>,
     /// The title of the column with the mobiles
-    #[arg(long, value_name = "TITLE")]
+    #[arg(long, value_name = "TITLE", requires = "file")]
     pub mobile_column: Option<String>,
 }
 

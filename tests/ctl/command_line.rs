@@ -2,7 +2,7 @@
 
 use crate::tool::ivaltctl;
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["check"],
     &["users"],
@@ -13,6 +13,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["users", "enable"],
     &["users", "disable"],
     &["users", "import"],
+    &["users", "sync"],
     &["recovery"],
     &["recovery", "make"],
     &["recovery", "list"],
@@ -65,6 +66,9 @@ fn wrong_usage_is_64_everywhere() {
         &["users", "show"],
         &["users", "add", "alice"],
         &["users", "list", "extra"],
+        &["users", "sync", "a.csv", "b.csv"],
+        &["users", "sync", "--name-column", "uid"],
+        &["users", "sync", "--accept-changes"],
         &["verify"],
         &["verify", "alice", "--root", "/"],
         &["api"],

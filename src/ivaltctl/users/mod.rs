@@ -12,6 +12,7 @@
 //! | [`number`] | mobile numbers as people write them |
 //! | [`warnings`] | what a command points out |
 //! | [`report`] | the output of list and show |
+//! | [`sync`] | the synced file, from a directory or a CSV file |
 
 mod edit;
 pub mod entries;
@@ -22,6 +23,7 @@ pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
+mod sync;
 mod warnings;
 
 #[cfg(test)]
@@ -65,6 +67,9 @@ pub fn run(args: &UsersArgs, config: &Path) -> Exit {
 }
 
 fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
+    if let UsersCommand::Sync(args) = &args.command {
+        return sync::run(args, config, output);
+    }
     let store = UserStore::open(args, config)?;
     let done = match &args.command {
         UsersCommand::List => store.list(output),
@@ -74,6 +79,7 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
         UsersCommand::Enable { name } => store.set_enabled(name, true, output),
         UsersCommand::Disable { name } => store.set_enabled(name, false, output),
         UsersCommand::Import { file, columns } => store.import(file, columns, output),
+        UsersCommand::Sync(_) => Ok(()),
     };
     if store.is_changed.get() {
         output.set("changed", true);
@@ -102,6 +108,7 @@ impl<'a> UserStore<'a> {
             users_file,
             mobile_format,
             recovery,
+            ..
         } = enrolment(config)?;
         Ok(Self {
             file: UsersFile::new(users_file),
