@@ -15,7 +15,7 @@ packages_of() {
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
         trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
-            putty-tools python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
+            putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
         trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
             openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils ;;
         bookworm-build) echo lintian ;;
