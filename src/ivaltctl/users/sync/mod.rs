@@ -2,10 +2,13 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`settings`] | directory.toml |
 //! | [`person`] | what a source says of people |
 
 #[allow(dead_code, reason = "the sources come with the next change")]
 mod person;
+#[allow(dead_code, reason = "the sources come with the next change")]
+mod settings;
 
 use std::path::Path;
 
