@@ -295,16 +295,19 @@ fn success_and_ignore_have_one_producer_each() {
     };
     for made in [
         "Ok(Decision::Allow(proof))",
-        "Ok(Decision::Ignore(Tolerated::Unenrolled))",
+        "Ok(Decision::Ignore(tolerated))",
+        "Some(Tolerated::Unenrolled)",
+        "Some(Tolerated::ExemptNetwork)",
         "Ok(Decision::Ignore(Tolerated::Unavailable))",
         "Proof::of_validated_token()",
     ] {
         assert_eq!(made_in(made), [("authenticate.rs", 1)], "{made}");
     }
     // Whatever makes one, under whichever name; and the list of all decisions, which only tests have.
+    assert_eq!(made_in("Ok(Decision::Ignore("), [("authenticate.rs", 2)]);
     assert_eq!(
-        made_in("Decision::Ignore(Tolerated"),
-        [("authenticate.rs", 2), ("decision.rs", 2)]
+        made_in("Tolerated::"),
+        [("authenticate.rs", 3), ("decision.rs", 6)]
     );
     // PAM's numbers: success for a decision, after a method for an ignored one, and for setcred; PAM_IGNORE for an
     // ignored one, for a line that only_after= passes over and for its setcred, and for the four entry points that do

@@ -23,7 +23,7 @@ use crate::settings::{Method, Settings, Tolerance};
 use crate::sys::{Account, Platform};
 use crate::token::{Tokens, Typed};
 use crate::trusted_file::Trust;
-use crate::users::{self, Entry, Mobile};
+use crate::users::{Entry, Mobile};
 
 /// What a call needs of the process it runs in.
 #[derive(Clone, Copy, Debug)]
@@ -130,12 +130,32 @@ impl Call<'_> {
         let mut entry = self.find_user(application)?;
         self.begin_with(unshown);
         if entry == Entry::Absent && self.settings.policy.unenrolled == Tolerance::Ignore {
-            match self.entry_by_another_spelling()? {
-                Some(bad) => entry = bad,
-                None => return Ok(Decision::Ignore(Tolerated::Unenrolled)),
+            if let Some(bad) = self.entry_by_another_spelling()? {
+                entry = bad;
             }
         }
-        self.attempts(application, entry)
+        match self.not_asked(&entry) {
+            Some(tolerated) => Ok(Decision::Ignore(tolerated)),
+            None => self.attempts(application, entry),
+        }
+    }
+
+    /// Why a policy leaves this user to the other modules, if one does. The network is the cause in the log.
+    fn not_asked(&mut self, entry: &Entry) -> Option<Tolerated> {
+        let policy = &self.settings.policy;
+        let unenrolled = match entry {
+            Entry::Enrolled(_) => None,
+            Entry::Absent if policy.unenrolled == Tolerance::Ignore => Some(Tolerated::Unenrolled),
+            Entry::Absent | Entry::Disabled(_) | Entry::Bad(_) => return None,
+        };
+        let origin = self.context.login;
+        match origin.and_then(|origin| policy.exempt_networks.holding(&origin.rhost)) {
+            Some(network) => {
+                self.report.cause = network.to_string();
+                Some(Tolerated::ExemptNetwork)
+            }
+            None => unenrolled,
+        }
     }
 
     /// The entry of the user of now.
@@ -143,8 +163,9 @@ impl Call<'_> {
         self.report.user = application.user()?;
         // Should the look-up fail, nothing of another user's is left.
         self.report.mobile.clear();
-        let (path, format) = (&self.settings.users_file, self.settings.token.mobile_format);
-        let entry = users::look_up(path, self.context.trust, &self.report.user, format)?;
+        let (users, format) = (self.settings.users(), self.settings.token.mobile_format);
+        let found = users.look_up(self.context.trust, &self.report.user, format)?;
+        let entry = found.entry;
         self.report.mobile = match &entry {
             Entry::Enrolled(mobile) | Entry::Disabled(mobile) => mobile.masked(),
             Entry::Absent | Entry::Bad(_) => String::new(),
@@ -169,9 +190,9 @@ impl Call<'_> {
         })?;
         let own = own.as_ref().map_or(user, |account| &account.name);
         let names = [user, own].map(Vec::as_slice);
-        let path = &self.settings.users_file;
-        let spelling = users::other_spelling(path, self.context.trust, &names)?;
-        Ok(spelling.map(|spelling| {
+        let users = self.settings.users();
+        let found = users.other_spelling(self.context.trust, &names)?;
+        Ok(found.map(|(spelling, path)| {
             let what = format!(
                 "there is an entry for \"{spelling}\", and names are compared byte for byte"
             );
@@ -182,10 +203,10 @@ impl Call<'_> {
 
     /// Told when the answer is there, so that nobody hears from the time to the prompt who is enrolled.
     fn not_enrolled(&self) -> Denial {
-        let path = &self.settings.users_file;
-        let mut cause = format!("no entry in {}", path.display());
+        let users = self.settings.users();
+        let mut cause = format!("no entry in {users}");
         let names = [self.report.user.as_slice()];
-        if let Ok(Some(spelling)) = users::other_spelling(path, self.context.trust, &names) {
+        if let Ok(Some((spelling, _))) = users.other_spelling(self.context.trust, &names) {
             cause +=
                 &format!("; there is one for \"{spelling}\", and names are compared byte for byte");
         }

@@ -1,6 +1,6 @@
 //! What one call decides, and why. No input, no output, no PAM numbers.
 
-/// The end of every call. A call starts as a failure; `Allow` and each `Ignore` are made in one place each, all in
+/// The end of every call. A call starts as a failure; `Allow` and each reason to ignore are made in one place each, all in
 /// `authenticate`. Each kind of [`Proof`] is made in one place, too.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +47,15 @@ impl Proof {
     }
 }
 
-/// The two cases a policy may tolerate.
+/// The cases a policy may tolerate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tolerated {
-    /// The user has no entry at all in `users.toml`.
+    /// The user has no entry at all.
     Unenrolled,
     /// iVALT could not be asked.
     Unavailable,
+    /// `PAM_RHOST` is in one of the networks that are exempt.
+    ExemptNetwork,
 }
 
 /// Why a call is denied.
@@ -113,12 +115,13 @@ pub enum Refusal {
 
 /// Every decision there is, for the tests that hold documents and code together.
 #[cfg(feature = "testing")]
-pub const DECISIONS: [Decision; 29] = [
+pub const DECISIONS: [Decision; 30] = [
     Decision::Allow(Proof(Kind::Token)),
     Decision::Allow(Proof(Kind::RecoveryCode)),
     Decision::Allow(Proof(Kind::PushApproval)),
     Decision::Ignore(Tolerated::Unenrolled),
     Decision::Ignore(Tolerated::Unavailable),
+    Decision::Ignore(Tolerated::ExemptNetwork),
     Decision::Deny(Refusal::NotEnrolled),
     Decision::Deny(Refusal::Disabled),
     Decision::Deny(Refusal::BadEntry),
@@ -165,6 +168,7 @@ impl Decision {
             Self::Allow(Proof(Kind::PushApproval)) => "push-approved",
             Self::Ignore(Tolerated::Unenrolled) => "unenrolled",
             Self::Ignore(Tolerated::Unavailable) => "unavailable",
+            Self::Ignore(Tolerated::ExemptNetwork) => "exempt-network",
             Self::Deny(refusal) => refusal.reason(),
         }
     }

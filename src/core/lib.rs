@@ -15,6 +15,7 @@
 //! | [`api`] | iVALT's operations; the only code that knows HTTP and JSON |
 //! | [`conversation`] | the application, how a user is asked or told, and every sentence a user sees |
 //! | [`users`] | `users.toml`: whose mobile is whose |
+//! | [`networks`] | which addresses are exempt |
 //! | [`user_name`] | which user names are spellings of one |
 //! | [`settings`] | `ivalt.toml`, into values that need no further checks |
 //! | [`settings_text`] | a settings file as TOML: its errors name file, line and key |
@@ -53,6 +54,7 @@ pub mod conversation;
 pub mod decision;
 mod denial;
 pub mod log_line;
+pub mod networks;
 pub mod only_after;
 pub mod problem;
 pub mod push;

@@ -12,16 +12,20 @@ use toml::Spanned;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use crate::networks::Networks;
 use crate::problem::{Problem, ProblemKind};
 use crate::secret::Secret;
 use crate::settings_text::{AbsolutePath, Number, SettingsText, TextVisitor, absolute_path, utf8};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
+use crate::users::Files;
 
 /// The settings, in the order of ivalt.toml(5).
 #[derive(Debug)]
 pub struct Settings {
     /// Where the users' mobiles are.
     pub users_file: PathBuf,
+    /// Where those are that `ivaltctl users sync` writes, for users of whom `users_file` says nothing.
+    pub synced_users_file: Option<PathBuf>,
     /// How iVALT is reached.
     pub api: Api,
     /// What the user is asked.
@@ -103,6 +107,8 @@ pub struct Policy {
     /// When iVALT cannot be asked.
     #[serde(deserialize_with = "tolerance")]
     pub unavailable: Tolerance,
+    /// Whoever comes from there is not asked.
+    pub exempt_networks: Networks,
 }
 
 /// `[recovery]`
@@ -206,6 +212,15 @@ impl Settings {
         }
     }
 
+    /// The files that say whose mobile is whose.
+    #[must_use]
+    pub fn users(&self) -> Files<'_> {
+        Files {
+            own: &self.users_file,
+            synced: self.synced_users_file.as_deref(),
+        }
+    }
+
     /// Reads `ivalt.toml` and, where it names one, the key file.
     ///
     /// # Errors
@@ -240,6 +255,10 @@ impl Settings {
 pub struct Enrolment {
     /// Where the users' mobiles are.
     pub users_file: PathBuf,
+    /// Where those are that `ivaltctl users sync` writes.
+    pub synced_users_file: Option<PathBuf>,
+    /// For users without any entry.
+    pub unenrolled: Tolerance,
     /// How a mobile is written.
     pub mobile_format: MobileFormat,
     /// Where the users' recovery codes are.
@@ -260,11 +279,22 @@ impl Enrolment {
         if let (Some(_), Some(file)) = (&document.api.key, &document.api.key_file) {
             return Err(source.two_keys(file));
         }
-        source.client(document.api.client_id, document.api.client_secret)?;
+        let Document {
+            users_file,
+            synced_users_file,
+            api,
+            token,
+            policy,
+            recovery,
+            push: _,
+        } = document;
+        source.client(api.client_id, api.client_secret)?;
         Ok(Self {
-            users_file: document.users_file,
-            mobile_format: document.token.mobile_format,
-            recovery: document.recovery,
+            synced_users_file: source.synced_users_file(synced_users_file, &users_file)?,
+            users_file,
+            unenrolled: policy.unenrolled,
+            mobile_format: token.mobile_format,
+            recovery,
         })
     }
 
@@ -274,8 +304,19 @@ impl Enrolment {
         let document = Document::default();
         Self {
             users_file: document.users_file,
+            synced_users_file: None,
+            unenrolled: document.policy.unenrolled,
             mobile_format: document.token.mobile_format,
             recovery: document.recovery,
+        }
+    }
+
+    /// The files that say whose mobile is whose.
+    #[must_use]
+    pub fn users(&self) -> Files<'_> {
+        Files {
+            own: &self.users_file,
+            synced: self.synced_users_file.as_deref(),
         }
     }
 }
@@ -286,6 +327,7 @@ impl Enrolment {
 struct Document {
     #[serde(deserialize_with = "absolute_path")]
     users_file: PathBuf,
+    synced_users_file: Option<Spanned<AbsolutePath>>,
     api: RawApi,
     token: Token,
     policy: Policy,
@@ -328,6 +370,7 @@ impl Default for Document {
     fn default() -> Self {
         Self {
             users_file: "/etc/ivalt/users.toml".into(),
+            synced_users_file: None,
             api: RawApi::default(),
             token: Token::default(),
             policy: Policy::default(),
@@ -387,6 +430,7 @@ impl Default for Policy {
         Self {
             unenrolled: Tolerance::Deny,
             unavailable: Tolerance::Deny,
+            exempt_networks: Networks::default(),
         }
     }
 }
@@ -404,6 +448,7 @@ impl SettingsText<'_> {
     fn settings(&self, document: Document, read: ReadSecret) -> Result<Settings, Problem> {
         let Document {
             users_file,
+            synced_users_file,
             api,
             token,
             policy,
@@ -413,6 +458,7 @@ impl SettingsText<'_> {
         self.lengths(&token)?;
         let push = self.push(push, token.method)?;
         Ok(Settings {
+            synced_users_file: self.synced_users_file(synced_users_file, &users_file)?,
             users_file,
             api: self.api(api, read)?,
             token,
@@ -420,6 +466,23 @@ impl SettingsText<'_> {
             recovery,
             push,
         })
+    }
+
+    /// A sync replaces the whole of its file.
+    fn synced_users_file(
+        &self,
+        synced: Option<Spanned<AbsolutePath>>,
+        own: &Path,
+    ) -> Result<Option<PathBuf>, Problem> {
+        let Some(synced) = synced else {
+            return Ok(None);
+        };
+        if synced.get_ref().0 != own {
+            return Ok(Some(synced.into_inner().0));
+        }
+        let what =
+            "must be another file than users_file: a sync would replace what is written by hand";
+        Err(self.at(&synced.span(), "synced_users_file", what))
     }
 
     /// Where it is not enabled, anything may be missing.
@@ -992,7 +1055,7 @@ mod tests {
             (
                 "",
                 "user_file = \"/x\"",
-                ":1: user_file: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
+                ":1: user_file: unknown setting; expected one of `users_file`, `synced_users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
             (
                 "",
@@ -1318,7 +1381,7 @@ mod tests {
             (
                 "polices",
                 "x = 1",
-                ":3: polices: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
+                ":3: polices: unknown setting; expected one of `users_file`, `synced_users_file`, `api`, `token`, `policy`, `recovery`, `push`",
             ),
         ] {
             let error = refusal(&with(section, lines));

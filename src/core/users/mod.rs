@@ -9,6 +9,7 @@ mod parser;
 mod prefilter;
 mod spelling;
 
+use std::fmt;
 use std::path::Path;
 
 pub use entry::RawEntry;
@@ -36,6 +37,83 @@ pub enum Entry {
     Bad(Problem),
 }
 
+/// The files that say whose mobile is whose.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// `users_file`: written by hand, and what it says of a user always counts.
+    pub own: &'a Path,
+    /// `synced_users_file`: only for users of whom the other says nothing.
+    pub synced: Option<&'a Path>,
+}
+
+/// What they say about one user.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The entry.
+    pub entry: Entry,
+    /// The file that has it; the last one where none has.
+    pub file: &'a Path,
+}
+
+impl<'a> Files<'a> {
+    /// Both, in the order in which they count.
+    pub fn iter(self) -> impl Iterator<Item = &'a Path> {
+        [self.own].into_iter().chain(self.synced)
+    }
+
+    /// Looks `name` up, byte for byte. Whoever is in the first file is not touched by the second.
+    ///
+    /// # Errors
+    /// A file that was needed cannot be trusted or is not TOML.
+    pub fn look_up(
+        self,
+        trust: Trust,
+        name: &[u8],
+        format: MobileFormat,
+    ) -> Result<Found<'a>, Problem> {
+        let entry = look_up(self.own, trust, name, format)?;
+        match (entry, self.synced) {
+            (Entry::Absent, Some(file)) => {
+                let entry = look_up(file, trust, name, format)?;
+                Ok(Found { entry, file })
+            }
+            (entry, _) => Ok(Found {
+                entry,
+                file: self.own,
+            }),
+        }
+    }
+
+    /// The first name in them that is another spelling of one of `names`, whatever is said of it, and the file that
+    /// has it.
+    ///
+    /// # Errors
+    /// As [`Files::look_up`].
+    pub fn other_spelling(
+        self,
+        trust: Trust,
+        names: &[&[u8]],
+    ) -> Result<Option<(String, &'a Path)>, Problem> {
+        for file in self.iter() {
+            if let Some(spelling) = other_spelling(file, trust, names)? {
+                return Ok(Some((spelling, file)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// `/a` or `/a or /b`, in the middle of a sentence about users who are in neither.
+impl fmt::Display for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.own.display())?;
+        match self.synced {
+            Some(synced) => write!(f, " or {}", synced.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Looks `name` up in the file at `path`, byte for byte.
 ///
 /// # Errors
@@ -54,11 +132,7 @@ pub fn look_up(
 ///
 /// # Errors
 /// As [`look_up`].
-pub fn other_spelling(
-    path: &Path,
-    trust: Trust,
-    names: &[&[u8]],
-) -> Result<Option<String>, Problem> {
+fn other_spelling(path: &Path, trust: Trust, names: &[&[u8]]) -> Result<Option<String>, Problem> {
     let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
     let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
     let lines = Lines {

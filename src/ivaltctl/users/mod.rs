@@ -108,6 +108,7 @@ impl<'a> UserStore<'a> {
             users_file,
             mobile_format,
             recovery,
+            ..
         } = enrolment(config)?;
         Ok(Self {
             file: UsersFile::new(users_file),

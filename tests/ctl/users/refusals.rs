@@ -159,7 +159,7 @@ fn settings_need_not_be_complete_but_not_broken() {
         ),
         (
             "users = 1\n",
-            "ivalt.toml:1: users: unknown setting; expected one of `users_file`, `api`, `token`, `policy`, `recovery`, `push`",
+            "ivalt.toml:1: users: unknown setting; expected one of `users_file`, `synced_users_file`, `api`, `token`, `policy`, `recovery`, `push`",
         ),
         (
             "[api]\nkey = \"secret\"\nkey_file = \"/x\"\n",
