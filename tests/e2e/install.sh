@@ -43,6 +43,21 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/README.md
 		644 root:root /usr/local/share/doc/pam_ivalt/SECURITY.md
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/README.md
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/README.md
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/defaults/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/handlers/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/meta/argument_specs.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/meta/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/build.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/confirm.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/enable.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/package.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/settings.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/users.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/templates/ivalt.toml.j2
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/vars/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/site.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/filter.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/jail.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ivalt.toml
