@@ -57,7 +57,7 @@ impl Now {
         Self::parse(path, text, format).map_err(|problem| damaged(&problem))
     }
 
-    fn parse(path: &Path, text: &str, format: MobileFormat) -> Result<Self, Problem> {
+    pub fn parse(path: &Path, text: &str, format: MobileFormat) -> Result<Self, Problem> {
         let mut now = Self {
             exists: true,
             text: text.to_owned(),

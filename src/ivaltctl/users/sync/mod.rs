@@ -22,6 +22,9 @@ mod report;
 mod settings;
 mod wanted;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;

@@ -17,6 +17,19 @@ const BELARUS: &str = "375";
 const KEEP_THE_0: [&str; 4] = ["225", "229", "241", "242"];
 /// Where an 8 is dialled first within the country, and no mobile begins with one: Russia and Kazakhstan, Turkmenistan.
 const EIGHT: [&str; 3] = ["7", "993", BELARUS];
+/// Where the digits of a carrier may be dialled before a number, and how many digits a mobile has without them: the Faroe
+/// Islands, Luxembourg, Costa Rica, Brazil, Colombia, Bolivia, South Korea.
+const WITH_CARRIERS: [(&str, usize); 7] = [
+    ("298", 6),
+    ("352", 9),
+    ("506", 8),
+    ("55", 11),
+    ("57", 10),
+    ("591", 8),
+    ("82", 10),
+];
+/// The country codes of two digits (ITU-T E.164, list of assigned codes); 1 and 7 have one, all others three.
+const TWO_DIGITS: &str = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98";
 
 /// Reads a number of the source. With `mobile_format = "national"` it is read as `users import` reads it.
 ///
@@ -76,18 +89,29 @@ fn international<'p>(plain: &'p str, map: &Map) -> Option<&'p str> {
     plain.strip_prefix('+').or_else(dialled)
 }
 
-/// `+49 0171 …`
+/// `+49 0171 …`, of whatever country.
 fn refuse_trunk_after_country(digits: &str, map: &Map) -> Result<(), String> {
-    let rest = Some(&map.country).filter(|country| !country.is_empty());
-    let rest = rest.and_then(|country| digits.strip_prefix(country.as_str()));
-    let has_trunk = |rest: &str| !map.trunk.is_empty() && rest.starts_with(&map.trunk);
-    match rest.is_some_and(has_trunk) {
-        false => Ok(()),
-        true => Err(format!(
-            "the mobile has {} after the country code, which is dialled only within the country; write it without",
-            map.trunk
-        )),
-    }
+    let (country, rest) = digits.split_at(country_code_length(digits));
+    let is_own = !map.trunk.is_empty() && country == map.country;
+    let has_zero = rest.starts_with('0') && !KEEP_THE_0.contains(&country);
+    let trunk = match is_own && rest.starts_with(&map.trunk) {
+        true => &map.trunk,
+        false if has_zero => "0",
+        false => return Ok(()),
+    };
+    Err(format!(
+        "the mobile has {trunk} after the country code, which is dialled only within the country; write it without"
+    ))
+}
+
+fn country_code_length(digits: &str) -> usize {
+    let two = digits.get(..2).unwrap_or(digits);
+    let length = match digits.as_bytes() {
+        [b'1' | b'7', ..] => 1,
+        _ if TWO_DIGITS.split(' ').any(|code| code == two) => 2,
+        _ => 3,
+    };
+    length.min(digits.len())
 }
 
 /// The digits of a national number after the country code.
@@ -125,6 +149,14 @@ fn national<'p>(plain: &'p str, map: &Map) -> Result<&'p str, String> {
     if is_dialled {
         return refuse(
             "begins with digits that are only dialled (trunk and international under [map])",
+        );
+    }
+    let mut longest = WITH_CARRIERS
+        .iter()
+        .filter(|(country, _)| *country == map.country);
+    if longest.any(|(_, digits)| rest.len() > *digits) {
+        return refuse(
+            "has more digits than a mobile of its country, and may have those of a carrier in front",
         );
     }
     Ok(rest)
@@ -249,6 +281,8 @@ mod tests {
             ("0049 171 5550100", &map("49", "0", ""), begin("begins with digits that are only dialled (trunk and international under [map])")),
             ("1 415 555 0100", &map("1", "", "011"), begin("begins with the digits of the country code, and may have it already")),
             ("011 15 2345 6789", &map("54", "0", "00"), begin("is in national form, of which Argentina's cannot be read without doubt")),
+            ("0 15 11 96123 4567", &map("55", "0", "00"), begin("has more digits than a mobile of its country, and may have those of a carrier in front")),
+            ("+44 07700 900123", &map("", "", ""), "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
             ("8 029 1234567", &map("375", "8", "810"), begin("begins with digits that are only dialled (trunk and international under [map])")),
             ("+49 0171 5550100", &germany, "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
             ("+39 (0)333 1234567", &germany, zero_in_parentheses()),
