@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`settings`] | directory.toml |
+//! | [`ldap`] | people of a directory |
 //! | [`person`] | what a source says of people |
 //! | [`csv`] | a CSV file as a source |
 //! | [`number`] | mobile numbers as directories hold them |
@@ -14,6 +15,7 @@
 
 mod csv;
 mod file;
+mod ldap;
 mod memory;
 mod number;
 mod person;
@@ -156,9 +158,10 @@ impl<'a> Sync<'a> {
     fn read(&self) -> Result<(Answer, Vec<Fault>), NoAnswer> {
         match (&self.args.file, &self.directory.ldap) {
             (Some(file), _) => csv::read(file, &self.args.columns, self.config),
-            (None, Some(_)) => Err(NoAnswer::Refused(
-                "[ldap]: is not in this version".to_owned(),
-            )),
+            (None, Some(ldap)) => {
+                let DirectorySettings { map, guard, .. } = &self.directory;
+                ldap::read(ldap, map, guard).map(|answer| (answer, Vec::new()))
+            }
             (None, None) => Err(NoAnswer::Refused(format!(
                 "there is no directory to ask; nothing was changed; describe it under [ldap] in {DIRECTORY}, see \
                  ivalt-directory.toml(5), or name a CSV file: {}",
