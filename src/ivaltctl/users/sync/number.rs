@@ -17,6 +17,10 @@ const BELARUS: &str = "375";
 const KEEP_THE_0: [&str; 4] = ["225", "229", "241", "242"];
 /// Where an 8 is dialled first within the country, and no mobile begins with one: Russia and Kazakhstan, Turkmenistan.
 const EIGHT: [&str; 3] = ["7", "993", BELARUS];
+/// No number there begins with the 1 that is dialled before a distant one.
+const NORTH_AMERICA: &str = "1";
+/// Its trunk prefix is `06`, not `0`.
+const HUNGARY: &str = "36";
 /// Where the digits of a carrier may be dialled before a number, and how many digits a mobile has without them: the Faroe
 /// Islands, Luxembourg, Costa Rica, Brazil, Colombia, Bolivia, South Korea.
 const WITH_CARRIERS: [(&str, usize); 7] = [
@@ -93,15 +97,25 @@ fn international<'p>(plain: &'p str, map: &Map) -> Option<&'p str> {
 fn refuse_trunk_after_country(digits: &str, map: &Map) -> Result<(), String> {
     let (country, rest) = digits.split_at(country_code_length(digits));
     let is_own = !map.trunk.is_empty() && country == map.country;
-    let has_zero = rest.starts_with('0') && !KEEP_THE_0.contains(&country);
-    let trunk = match is_own && rest.starts_with(&map.trunk) {
-        true => &map.trunk,
-        false if has_zero => "0",
-        false => return Ok(()),
+    let trunk = match rest.get(..1) {
+        _ if is_own && rest.starts_with(&map.trunk) => &map.trunk,
+        Some(first) if is_dialled(country, first) => first,
+        _ => return Ok(()),
     };
     Err(format!(
         "the mobile has {trunk} after the country code, which is dialled only within the country; write it without"
     ))
+}
+
+/// Whether no mobile of the country begins with this digit, since it is dialled before all of them.
+fn is_dialled(country: &str, first: &str) -> bool {
+    match first {
+        "0" => !KEEP_THE_0.contains(&country),
+        "1" => country == NORTH_AMERICA,
+        "6" => country == HUNGARY,
+        "8" => EIGHT.contains(&country),
+        _ => false,
+    }
 }
 
 fn country_code_length(digits: &str) -> usize {
@@ -143,12 +157,12 @@ fn national<'p>(plain: &'p str, map: &Map) -> Result<&'p str, String> {
     if map.trunk.is_empty() && rest.starts_with(&map.country) {
         return refuse("begins with the digits of the country code, and may have it already");
     }
-    let keeps_the_0 = map.trunk.is_empty() && KEEP_THE_0.contains(&map.country.as_str());
-    let is_dialled = rest.starts_with('0') && !keeps_the_0;
-    let is_dialled = is_dialled || (rest.starts_with('8') && EIGHT.contains(&map.country.as_str()));
-    if is_dialled {
+    if rest
+        .get(..1)
+        .is_some_and(|first| is_dialled(&map.country, first))
+    {
         return refuse(
-            "begins with digits that are only dialled (trunk and international under [map])",
+            "does not begin as a mobile of its country does (trunk and international under [map])",
         );
     }
     let mut longest = WITH_CARRIERS
@@ -251,14 +265,15 @@ mod tests {
         }
     }
 
-    /// Somebody has set the country alone.
+    /// Somebody has set the country alone, or the habits of another one.
     #[test]
-    fn without_trunk_and_international_a_number_is_right_or_refused() {
+    fn with_wrong_settings_a_number_is_right_or_refused() {
         for row in rows() {
             for (written, meant) in &row.forms {
                 for map in [
                     map(&row.map.country, "", ""),
                     map(&row.map.country, "", &row.map.international),
+                    map(&row.map.country, "0", "00"),
                     map("", "", ""),
                 ] {
                     if let Ok(read) = e164(written, &map) {
@@ -277,13 +292,13 @@ mod tests {
             ("0171 5550100", &map("", "", ""), begin("has no country code, and country under [map] in directory.toml names none")),
             ("0049 171 5550100", &map("", "", ""), begin("begins with 00, and international under [map] in directory.toml does not say that this is +")),
             ("171 5550100", &germany, begin("does not begin with 0, with which national numbers do (trunk under [map]), so that its country is in doubt")),
-            ("0171 5550100", &map("49", "", ""), begin("begins with digits that are only dialled (trunk and international under [map])")),
-            ("0049 171 5550100", &map("49", "0", ""), begin("begins with digits that are only dialled (trunk and international under [map])")),
+            ("0171 5550100", &map("49", "", ""), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
+            ("0049 171 5550100", &map("49", "0", ""), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
             ("1 415 555 0100", &map("1", "", "011"), begin("begins with the digits of the country code, and may have it already")),
             ("011 15 2345 6789", &map("54", "0", "00"), begin("is in national form, of which Argentina's cannot be read without doubt")),
             ("0 15 11 96123 4567", &map("55", "0", "00"), begin("has more digits than a mobile of its country, and may have those of a carrier in front")),
             ("+44 07700 900123", &map("", "", ""), "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
-            ("8 029 1234567", &map("375", "8", "810"), begin("begins with digits that are only dialled (trunk and international under [map])")),
+            ("8 029 1234567", &map("375", "8", "810"), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
             ("+49 0171 5550100", &germany, "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
             ("+39 (0)333 1234567", &germany, zero_in_parentheses()),
             ("(0)171 5550100", &germany, zero_in_parentheses()),
