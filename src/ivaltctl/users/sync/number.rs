@@ -270,10 +270,12 @@ mod tests {
     fn with_wrong_settings_a_number_is_right_or_refused() {
         for row in rows() {
             for (written, meant) in &row.forms {
+                // Whoever sets it for Italy, or another country without, means that (0) is no part of a number.
+                let habits = if written.contains("(0)") { "" } else { "0" };
                 for map in [
                     map(&row.map.country, "", ""),
                     map(&row.map.country, "", &row.map.international),
-                    map(&row.map.country, "0", "00"),
+                    map(&row.map.country, habits, "00"),
                     map("", "", ""),
                 ] {
                     if let Ok(read) = e164(written, &map) {
