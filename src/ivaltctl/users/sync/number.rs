@@ -21,16 +21,22 @@ const EIGHT: [&str; 3] = ["7", "993", BELARUS];
 const NORTH_AMERICA: &str = "1";
 /// Its trunk prefix is `06`, not `0`.
 const HUNGARY: &str = "36";
-/// Where the digits of a carrier may be dialled before a number, and how many digits a mobile has without them: the Faroe
-/// Islands, Luxembourg, Costa Rica, Brazil, Colombia, Bolivia, South Korea.
-const WITH_CARRIERS: [(&str, usize); 7] = [
+/// Where the digits of a carrier, or a prefix that is easily forgotten in the settings, may be dialled before a number, and
+/// how many digits a mobile has at most without them: the Faroe Islands, Luxembourg, Liechtenstein, Costa Rica, Cuba,
+/// Brazil, Colombia, Venezuela, Bolivia, the Marshall Islands, South Korea, China.
+const LONGEST: [(&str, usize); 12] = [
     ("298", 6),
     ("352", 9),
+    ("423", 9),
     ("506", 8),
+    ("53", 8),
     ("55", 11),
     ("57", 10),
+    ("58", 10),
     ("591", 8),
+    ("692", 7),
     ("82", 10),
+    ("86", 11),
 ];
 /// The country codes of two digits (ITU-T E.164, list of assigned codes); 1 and 7 have one, all others three.
 const TWO_DIGITS: &str = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98";
@@ -100,11 +106,19 @@ fn refuse_trunk_after_country(digits: &str, map: &Map) -> Result<(), String> {
     let trunk = match rest.get(..1) {
         _ if is_own && rest.starts_with(&map.trunk) => &map.trunk,
         Some(first) if is_dialled(country, first) => first,
+        _ if is_too_long(country, rest) => {
+            return Err("the mobile has more digits than a mobile of its country; write it without what is only dialled".to_owned());
+        }
         _ => return Ok(()),
     };
     Err(format!(
         "the mobile has {trunk} after the country code, which is dialled only within the country; write it without"
     ))
+}
+
+fn is_too_long(country: &str, rest: &str) -> bool {
+    let mut longest = LONGEST.iter().filter(|(code, _)| *code == country);
+    longest.any(|(_, digits)| rest.len() > *digits)
 }
 
 /// Whether no mobile of the country begins with this digit, since it is dialled before all of them.
@@ -157,18 +171,14 @@ fn national<'p>(plain: &'p str, map: &Map) -> Result<&'p str, String> {
     if map.trunk.is_empty() && rest.starts_with(&map.country) {
         return refuse("begins with the digits of the country code, and may have it already");
     }
-    if rest
-        .get(..1)
-        .is_some_and(|first| is_dialled(&map.country, first))
-    {
+    let lacks_its_0 = KEEP_THE_0.contains(&map.country.as_str()) && !rest.starts_with('0');
+    let is_dialled = |first: &str| is_dialled(&map.country, first);
+    if lacks_its_0 || rest.get(..1).is_some_and(is_dialled) {
         return refuse(
             "does not begin as a mobile of its country does (trunk and international under [map])",
         );
     }
-    let mut longest = WITH_CARRIERS
-        .iter()
-        .filter(|(country, _)| *country == map.country);
-    if longest.any(|(_, digits)| rest.len() > *digits) {
+    if is_too_long(&map.country, rest) {
         return refuse(
             "has more digits than a mobile of its country, and may have those of a carrier in front",
         );
@@ -265,17 +275,14 @@ mod tests {
         }
     }
 
-    /// Somebody has set the country alone, or the habits of another one.
+    /// Somebody has set the country alone.
     #[test]
-    fn with_wrong_settings_a_number_is_right_or_refused() {
+    fn without_trunk_and_international_a_number_is_right_or_refused() {
         for row in rows() {
             for (written, meant) in &row.forms {
-                // Whoever sets it for Italy, or another country without, means that (0) is no part of a number.
-                let habits = if written.contains("(0)") { "" } else { "0" };
                 for map in [
                     map(&row.map.country, "", ""),
                     map(&row.map.country, "", &row.map.international),
-                    map(&row.map.country, habits, "00"),
                     map("", "", ""),
                 ] {
                     if let Ok(read) = e164(written, &map) {
