@@ -84,6 +84,12 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Whether `found` is what the directory says, and only a sync changes it.
+    #[must_use]
+    pub fn is_synced(self, found: &Found) -> bool {
+        self.synced == Some(found.file)
+    }
+
     /// The first name in them that is another spelling of one of `names`, whatever is said of it, and the file that
     /// has it.
     ///
