@@ -94,7 +94,7 @@ fn a_file_that_cannot_be_trusted_touches_only_whom_the_other_does_not_name() {
     let corrupted: [(Corrupt, &str); 9] = [
         (
             remove,
-            "synced.toml: does not exist; create it: install -o root -g root -m 0600 /dev/null /",
+            "synced.toml: does not exist; run: ivaltctl users sync",
         ),
         (
             |path| mode(path, 0o664),
@@ -260,7 +260,8 @@ fn what_changes_while_the_prompt_is_open() {
     case.script.answers = vec![reply.into()];
     let line = expect(&case.run(), MISCONFIGURED);
     assert!(
-        line.get("cause").contains("/synced.toml: does not exist"),
+        line.get("cause")
+            .ends_with("/synced.toml: does not exist; run: ivaltctl users sync"),
         "{line:?}"
     );
     assert_eq!(line.get("mobile"), "");

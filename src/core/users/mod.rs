@@ -74,7 +74,7 @@ impl<'a> Files<'a> {
         let entry = look_up(self.own, trust, name, format)?;
         match (entry, self.synced) {
             (Entry::Absent, Some(file)) => {
-                let entry = look_up(file, trust, name, format)?;
+                let entry = look_up(file, trust, name, format).map_err(of_synced)?;
                 Ok(Found { entry, file })
             }
             (entry, _) => Ok(Found {
@@ -100,12 +100,23 @@ impl<'a> Files<'a> {
         trust: Trust,
         names: &[&[u8]],
     ) -> Result<Option<(String, &'a Path)>, Problem> {
-        for file in self.iter() {
-            if let Some(spelling) = other_spelling(file, trust, names)? {
-                return Ok(Some((spelling, file)));
-            }
+        let own = other_spelling(self.own, trust, names)?;
+        if let Some(spelling) = own {
+            return Ok(Some((spelling, self.own)));
         }
-        Ok(None)
+        let Some(file) = self.synced else {
+            return Ok(None);
+        };
+        let found = other_spelling(file, trust, names).map_err(of_synced)?;
+        Ok(found.map(|spelling| (spelling, file)))
+    }
+}
+
+/// With an empty file in its place, all who are in it would be users without an entry, whom a policy may ignore.
+fn of_synced(problem: Problem) -> Problem {
+    match problem.kind {
+        ProblemKind::Missing => problem.run("ivaltctl users sync".to_owned()),
+        _ => problem,
     }
 }
 
