@@ -183,8 +183,9 @@ exempt_never_under_sudo_case() {
     run_as alice env SSH_CONNECTION="$office 40000 127.0.0.1 22" SSH_CLIENT="$office 40000 22" sudo -A whoami
     expect_let_in root
     expect_log allow verified sudo alice
-    expect_the_line ".* service=sudo rhost=$(uname -n) .*"
-    expect_requests 2
+    # Debian's sudo asks for the name that belongs to its own, which is the first of that line in /etc/hosts.
+    expect_the_line '.* service=sudo rhost=localhost .*'
+    expect_requests 1
 }
 
 # Of whom users.toml says nothing.

@@ -74,7 +74,8 @@ impl<'a> Files<'a> {
         let entry = look_up(self.own, trust, name, format)?;
         match (entry, self.synced) {
             (Entry::Absent, Some(file)) => {
-                let entry = look_up(file, trust, name, format).map_err(of_synced)?;
+                let entry = look_up(file, trust, name, format)
+                    .map_err(|problem| of_synced(problem, trust))?;
                 Ok(Found { entry, file })
             }
             (entry, _) => Ok(Found {
@@ -107,15 +108,22 @@ impl<'a> Files<'a> {
         let Some(file) = self.synced else {
             return Ok(None);
         };
-        let found = other_spelling(file, trust, names).map_err(of_synced)?;
+        let found =
+            other_spelling(file, trust, names).map_err(|problem| of_synced(problem, trust))?;
         Ok(found.map(|spelling| (spelling, file)))
     }
 }
 
-/// With an empty file in its place, all who are in it would be users without an entry, whom a policy may ignore.
-fn of_synced(problem: Problem) -> Problem {
+/// With an empty file in its place, all who are in it would be users without an entry, whom a policy may ignore; and
+/// other rights than root's last until the next sync.
+fn of_synced(problem: Problem, trust: Trust) -> Problem {
+    let uid = trust.effective_uid;
     match problem.kind {
         ProblemKind::Missing => problem.run("ivaltctl users sync".to_owned()),
+        ProblemKind::PermissionDenied if uid != 0 => problem.fix(format!(
+            "this process runs as uid {uid}, and a sync leaves its file to root alone: take synced_users_file out of \
+             the settings of this service, and enrol its users by hand"
+        )),
         _ => problem,
     }
 }
