@@ -6,7 +6,8 @@ synced=/etc/ivalt/synced.toml
 
 setup_directory() {
     write_name_service
-    printf '127.0.0.1 ldap.test other.test dc1.ad.test dc1\n' >>/etc/hosts
+    # A line each: the first name of a line is the one that Kerberos goes by.
+    printf '127.0.0.1 %s\n' ldap.test other.test 'dc1.ad.test dc1' >>/etc/hosts
     prepare_folders
     mkdir -p "$directory"
     install -m 0755 /run/kept/ivaltctl /usr/sbin/

@@ -61,3 +61,91 @@ ad_settings() {
 ad_password() {
     printf 'bind_dn = "svcsync@ad.test"\npassword_file = "%s"\n' "$(secret_file password Syn-c1-secret)"
 }
+
+# Disabled and expired; in a group that is in the group.
+people_of_ad=(
+    'alice = "+491711000001"'
+    'bob = "+491711000002"'
+    'carol = { mobile = "+491711000003", enabled = false }'
+    'dave = { mobile = "+491711000004", enabled = false }'
+)
+
+ad='uri = "ldaps://dc1.ad.test"'
+
+domain_case() {
+    ad_settings employeeNumber "$ad" "$(ad_password)"
+    sync_people 0
+    expect_people "${people_of_ad[@]}"
+    expect_captured '"source":"ldaps://dc1.ad.test"'
+    # Its rules are known.
+    expect_not_captured 'its own rules'
+    ad_settings employeeNumber 'uri = "ldap://dc1.ad.test"' 'starttls = true' "$(ad_password)"
+    sync_people 0
+    expect_captured '"changed":false'
+}
+
+domain_by_keytab_case() {
+    local uri
+    for uri in ldap ldaps; do
+        ad_settings employeeNumber "uri = \"$uri://dc1.ad.test\"" 'bind = "gssapi"' "keytab = \"$directory/sync.keytab\""
+        sync_people 0
+        expect_people "${people_of_ad[@]}"
+    done
+    ad_settings employeeNumber 'uri = "ldap://dc1.ad.test"' 'starttls = true' 'bind = "gssapi"' \
+        "keytab = \"$directory/sync.keytab\""
+    sync_people 0
+    expect_people "${people_of_ad[@]}"
+}
+
+# What alice can do with her password is what is refused; what she cannot is taken.
+written_by_oneself_case() {
+    local attribute
+    for attribute in mobile telephoneNumber otherMobile pager ipPhone info; do
+        alice_writes "$attribute" 0
+        ad_settings "$attribute" "$ad" "$(ad_password)"
+        expect_no_answer 1 "everybody may change $attribute in the own entry (Active Directory's property set "
+    done
+    ad_settings employeeNumber "$ad" "$(ad_password)"
+    sed -i 's/"sAMAccountName"/"info"/' /etc/ivalt/directory.toml
+    expect_no_answer 1 'everybody may change info in the own entry'
+    for attribute in employeeNumber sAMAccountName; do alice_writes "$attribute" 50; done
+    ad_settings mobile "$ad" "$(ad_password)" '[guard]' 'self_writable = "accept"'
+    sync_people 0
+    expect_people 'alice = "+15550666"' 'bob = "+491716666666"' 'carol = { mobile = "+491716666666", enabled = false }' \
+        'dave = { mobile = "+491716666666", enabled = false }'
+    ad_settings employeNumber "$ad" "$(ad_password)"
+    sync_people 1
+    expect_captured 'its schema has no attribute employeNumber'
+}
+
+# `alice_writes ATTRIBUTE STATUS`: with her password, in her own entry.
+alice_writes() {
+    local ending=0
+    printf '%s\n' "dn: CN=alice,CN=Users,$domain" 'changetype: modify' "replace: $1" "$1: +15550666" |
+        LDAPTLS_CACERT=/var/lib/samba/private/tls/ca.pem ldapmodify -x -H ldaps://dc1.ad.test -D alice@ad.test \
+            -y "$(secret_file alice Al1ce-secret)" >/dev/null 2>&1 || ending=$?
+    [[ $ending -eq $2 ]] || fault "alice writes her own $1: $ending instead of $2"
+}
+
+# More than AD gives at once; 1200 of them disabled.
+domain_pages_case() {
+    ad_settings employeeNumber "$ad" "$(ad_password)" 'page = 1000'
+    sed -i 's/^filter = .*/filter = "(\&(objectClass=user)(employeeNumber=*))"/' /etc/ivalt/directory.toml
+    sync_people 0
+    [[ $(grep -c '^m[0-9]* = { mobile = "+49171200[0-9]*", enabled = false }$' "$synced") -eq 1200 ]] ||
+        fault "$(wc -l <"$synced") lines were written"
+    [[ $(grep -c '^[a-z]* = ' "$synced") -eq 4 ]] || fault 'alice, bob, carol and dave are missing'
+}
+
+domain_refuses_case() {
+    ad_settings employeeNumber "$ad" 'bind_dn = "nobody@ad.test"' \
+        "password_file = \"$(secret_file password Syn-c1-secret)\""
+    expect_no_answer 4 'refuses ldap.bind_dn nobody@ad.test'
+    ad_settings employeeNumber 'uri = "ldaps://localhost"' "$(ad_password)"
+    expect_no_answer 4 'ldaps://localhost: TLS: certificate is for another name'
+    # Which no settings of ours send: a bind without TLS is refused there, too.
+    run_captured 8 ldapsearch -x -H ldap://dc1.ad.test -D svcsync@ad.test -y "$directory/password" -b "$domain"
+    ad_settings employeeNumber "$ad" "$(ad_password)"
+    sed -i 's/CN=token/CN=tokens/' /etc/ivalt/directory.toml
+    expect_no_answer 1 'nobody'
+}
