@@ -17,7 +17,8 @@ setup_directory() {
 
 # What every case begins with: nobody has been synced yet.
 reset_sandbox() {
-    rm -rf "$synced" /etc/ivalt/*.lock /var/lib/ivalt /etc/ivalt/directory.toml "$hosts"
+    stop_servers
+    rm -rf "$synced" /etc/ivalt/*.lock /var/lib/ivalt /etc/ivalt/directory.toml
     install -d /etc/ivalt
     printf '%s\n' "synced_users_file = \"$synced\"" '[api]' 'key = "k"' >/etc/ivalt/ivalt.toml
     chmod 0600 /etc/ivalt/ivalt.toml
@@ -35,7 +36,7 @@ directory_toml() {
     chmod 0600 /etc/ivalt/directory.toml
 }
 
-# `sync STATUS [ARGUMENT…]`
+# `sync_people STATUS [ARGUMENT…]`
 sync_people() { run_ivaltctl "$1" users sync --json "${@:2}"; }
 
 # `expect_people LINE…`: exactly these entries of the synced file, in this order.
@@ -61,6 +62,7 @@ has_no_ldapsearch() { ! has_ldapsearch; }
 
 # `perl_server PORT CODE`: runs CODE for every connection, which is $c.
 perl_server() {
+    # shellcheck disable=SC2016 # for perl
     start_host "port-$1" perl -MIO::Socket::INET -e 'my ($port, $code) = @ARGV;
         $SIG{CHLD} = "IGNORE";
         my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 9, ReuseAddr => 1) or die "$port: $!";
