@@ -41,7 +41,7 @@ use crate::output::Output;
 use crate::recovery::{now as clock, store::Store};
 use crate::root::Root;
 use crate::system_error::{self, shell_word};
-use crate::terminal::visible;
+use crate::terminal::{ProgressHint, visible};
 use crate::utc::utc;
 use crate::{Exit, Refused, trust};
 use file::Now;
@@ -77,6 +77,15 @@ pub fn run(args: &SyncArgs, config: &Path, mut output: Output) -> Exit {
     // The sentence may quote names that somebody else wrote.
     output.finish(Err(Refused(visible(&why))));
     exit
+}
+
+/// The names of which a sync of this file remembers something: whoever is enrolled, and whoever was within 400 days.
+///
+/// # Errors
+/// What is remembered is damaged, or not root's alone.
+pub fn remembered(root: &Root, synced: &Path) -> Result<Vec<String>, Refused> {
+    let memory = Memory::load(root, synced)?;
+    Ok(memory.known.into_keys().collect())
 }
 
 fn source_of(args: &SyncArgs) -> String {
@@ -149,6 +158,8 @@ impl<'a> Sync<'a> {
         let changed = after.differs(&before.memory).then_some(&after);
         let synced = self.write(&locked, &plan, changed, text.as_deref())?;
         let noted = self.note_time(&plan);
+        // The log may be slow, and there may be thousands of lines.
+        drop(locked);
         report::log(&plan, &before.now, &answer.source, &caller());
         report.show(text.is_some(), output);
         output.notices(noted.err().as_deref());
@@ -156,11 +167,12 @@ impl<'a> Sync<'a> {
     }
 
     fn read(&self) -> Result<(Answer, Vec<Fault>), NoAnswer> {
+        let _hint = ProgressHint::after_a_second("reading people".to_owned());
         match (&self.args.file, &self.directory.ldap) {
             (Some(file), _) => csv::read(file, &self.args.columns, self.config),
             (None, Some(ldap)) => {
                 let DirectorySettings { map, guard, .. } = &self.directory;
-                Ok((ldap::read(ldap, map, guard)?, Vec::new()))
+                ldap::read(ldap, map, guard).map(|answer| (answer, Vec::new()))
             }
             (None, None) => Err(NoAnswer::Refused(format!(
                 "there is no directory to ask; nothing was changed; describe it under [ldap] in {DIRECTORY}, see \
