@@ -186,6 +186,8 @@ starttls_case() {
 }
 
 external_by_socket_case() {
+    other_bind 'uri = "ldapi://%2Frun%2Fno-such-socket"' 'bind = "external"'
+    expect_no_answer 4 'ldapi://%2Frun%2Fno-such-socket: it cannot be reached (ldap_sasl_interactive_bind: '
     other_bind "uri = \"$ldapi\"" 'bind = "external"'
     sync_people 0
     expect_everybody "$ldapi"
@@ -250,7 +252,7 @@ not_reached_case() {
 # What would switch verification off for any other program.
 nothing_else_is_obeyed_case() {
     local trusted=$directory/other-ca.pem file
-    printf '%s\n' 'TLS_REQCERT never' "TLS_CACERT $ca" >/etc/ldap/ldap.conf
+    printf '%s\n' 'TLS_REQCERT never' "TLS_CACERT $ca" 'SIZELIMIT 1' 'BASE dc=nowhere' >/etc/ldap/ldap.conf
     for file in /ldaprc /.ldaprc /root/ldaprc /root/.ldaprc; do cp /etc/ldap/ldap.conf "$file"; done
     printf 'dn: cn=x\n' | (cd / && LDAPTLS_REQCERT=never ldapsearch -x -H ldaps://other.test -s base -b '') >/dev/null ||
         fault 'ldapsearch itself does not obey them'
@@ -262,6 +264,10 @@ nothing_else_is_obeyed_case() {
     run_captured 4 env LDAPTLS_REQCERT=never "LDAPTLS_CACERT=$ca" HOME=/root ivaltctl users sync --json
     expect_captured 'TLS: certificate of an unknown issuer'
     expect_nothing_written
+    trusted=''
+    simple "$ldaps"
+    sync_people 0
+    expect_people "${everybody[@]}"
     rm -f /ldaprc /.ldaprc /root/ldaprc /root/.ldaprc /etc/ldap/ldap.conf
 }
 

@@ -37,7 +37,7 @@ pub fn words(failed: &Failed, settings: &Ldap) -> String {
 }
 
 /// The lines of ldapsearch as one.
-fn said(words: &str) -> String {
+pub fn said(words: &str) -> String {
     let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines = lines.map(|line| line.replace("additional info: ", ""));
     let said = lines.collect::<Vec<_>>().join(", ");
