@@ -3,8 +3,8 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`settings`] | directory.toml |
-//! | [`ldap`] | people of a directory |
 //! | [`person`] | what a source says of people |
+//! | [`ldap`] | people of a directory |
 //! | [`csv`] | a CSV file as a source |
 //! | [`number`] | mobile numbers as directories hold them |
 //! | [`wanted`] | what the source's people are to be here |
