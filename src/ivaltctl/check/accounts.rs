@@ -72,6 +72,36 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     members
 }
 
+/// Whether there is no group of this name, as far as the system can be asked.
+pub fn lacks_group(root: &Root, group: &str) -> bool {
+    if group_line(root, |name, _| name == group).is_some() {
+        return false;
+    }
+    match root.is_this_machine() {
+        true => matches!(Group::from_name(group), Ok(None)),
+        false => root.exists(Path::new("/etc/group")) && only_files_have(root, "group"),
+    }
+}
+
+/// Whether nsswitch.conf(5) names no directory service for this database: where there is no such file, the C library
+/// reads files. This machine asks its services.
+pub fn only_files_have(root: &Root, database: &str) -> bool {
+    let text = root
+        .read(Path::new("/etc/nsswitch.conf"))
+        .unwrap_or_default();
+    let of_database = |line: &'_ str| {
+        let line = line.split('#').next().unwrap_or_default();
+        let (name, services) = line.split_once(':')?;
+        (name.trim() == database).then(|| services.to_owned())
+    };
+    let services = text.lines().find_map(of_database);
+    let services = services.unwrap_or_else(|| "files".to_owned());
+    let local = |word: &str| ["files", "systemd"].contains(&word) || word.starts_with(['[', '!']);
+    services
+        .split_whitespace()
+        .all(|word| local(word) || word.ends_with(']'))
+}
+
 /// The name of the group that has this ID.
 pub fn group_name(root: &Root, gid: u32) -> Option<String> {
     let gid_text = gid.to_string();

@@ -99,6 +99,13 @@ pub fn asks_strangers(root: &Root) -> bool {
     all.is_empty() || methods.any(|lists| lists.split_whitespace().any(begins_with_pam))
 }
 
+/// Whether sshd gives PAM the name of a client in place of its address.
+pub fn gives_names(root: &Root) -> bool {
+    let all = Configuration::all(root);
+    let mut set = all.iter().filter_map(|one| one.global.get("usedns"));
+    set.any(|value| value.text.eq_ignore_ascii_case("yes"))
+}
+
 fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Vec<Finding> {
     let global = MatchScope {
         context,
