@@ -3,7 +3,8 @@
 //! | module | what it checks |
 //! | --- | --- |
 //! | [`settings`] | `ivalt.toml`, the key file, the trusted roots |
-//! | [`enrolment`] | `users.toml`, against the accounts of the system |
+//! | [`enrolment`] | `users.toml` and the synced file, against the accounts of the system |
+//! | [`exempt`] | networks that are not asked |
 //! | [`module_file`] | the `.so` that the stacks name |
 //! | [`stacks`] | what the lines of pam.d do to a login, whatever their modules return |
 //! | [`sshd`] | its effective configuration |
@@ -25,6 +26,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod exempt;
 mod hosts;
 mod log;
 mod module_file;
@@ -40,6 +42,7 @@ mod settings;
 mod sshd;
 mod stacks;
 mod sudo;
+mod timer;
 mod unreadable;
 
 use std::fmt::Write;
@@ -108,9 +111,10 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 15] = [
+    let checks: [Check; 16] = [
         settings::findings,
         enrolment::findings,
+        exempt::findings,
         module_file::findings,
         |context| stacks::findings(context.root),
         sshd::findings,
