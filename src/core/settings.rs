@@ -388,8 +388,8 @@ impl Default for RawPush {
             url: None,
             dialect: Dialect::GeoFenceResults,
             services: vec!["sshd".into()],
-            wait_seconds: Number(60),
-            max_unanswered: Number(3),
+            wait_seconds: Number::new(60),
+            max_unanswered: Number::new(3),
         }
     }
 }
@@ -400,7 +400,7 @@ impl Default for RawApi {
             url: "https://api.ivalt.com/admin/public/api".into(),
             key: None,
             key_file: None,
-            timeout_seconds: Number(10),
+            timeout_seconds: Number::new(10),
             ca_file: None,
             proxy: None,
             preconnect: true,
@@ -416,9 +416,9 @@ impl Default for Token {
             method: Method::Token,
             prompt: None,
             echo: true,
-            attempts: Number(3),
-            min_length: Spanned::new(0..0, Number(1)),
-            max_length: Number(512),
+            attempts: Number::new(3),
+            min_length: Spanned::new(0..0, Number::new(1)),
+            max_length: Number::new(512),
             charset: Charset::Visible,
             mobile_format: MobileFormat::E164,
         }
@@ -874,8 +874,8 @@ mod tests {
             url: None,
             dialect: Dialect::GeoFenceResults,
             services: vec!["sshd".to_owned()],
-            wait: Number(60),
-            max_unanswered: Number(3),
+            wait: Number::new(60),
+            max_unanswered: Number::new(3),
         };
         assert_eq!(settings.push, defaults);
     }
@@ -898,8 +898,8 @@ mod tests {
             url: Some("https://push.ivalt.test".to_owned()),
             dialect: Dialect::AuthResult,
             services: vec!["sshd".to_owned(), "cockpit".to_owned()],
-            wait: Number(110),
-            max_unanswered: Number(60),
+            wait: Number::new(110),
+            max_unanswered: Number::new(60),
         };
         assert_eq!(settings(text).unwrap().push, expected);
     }

@@ -89,9 +89,16 @@ impl SettingsText<'_> {
 
 /// A whole number within bounds, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Number<const MIN: u64, const MAX: u64>(pub(crate) u64);
+pub struct Number<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
+    /// A number that the code knows to be within.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        assert!(MIN <= number && number <= MAX, "out of bounds");
+        Self(number)
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u64 {

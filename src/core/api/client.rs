@@ -461,7 +461,9 @@ fn io_words(error: &io::Error, stage: Stage) -> String {
     }
 }
 
-fn tls_words(error: &rustls::Error) -> String {
+/// What failed, in words for the log.
+#[must_use]
+pub fn tls_words(error: &rustls::Error) -> String {
     use rustls::{AlertDescription, Error, InvalidMessage};
     let words = match error {
         Error::InvalidCertificate(reason) => return certificate_words(reason),

@@ -25,7 +25,7 @@ mod roots;
 mod transport;
 
 pub use answer::{Answer, ApiError, classify};
-pub use client::{Client, Exchange};
+pub use client::{Client, Exchange, tls_words};
 pub use probe::{Probe, TlsSession};
 pub use push::{PushAnswer, PushExchange, classify_poll, classify_start};
 pub use roots::{Roots, SYSTEM_BUNDLES, certificates, no_certificate};

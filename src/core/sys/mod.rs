@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, mem, ptr};
@@ -104,6 +105,23 @@ pub fn unlock(file: &File) {
 pub fn effective_uid() -> u32 {
     // SAFETY: geteuid(2) takes nothing and always succeeds.
     unsafe { libc::geteuid() }
+}
+
+/// Gives the program that `command` starts a session and process group of its own, so that it has no terminal to ask at,
+/// and ends it by SIGKILL where the calling thread ends before it (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn in_session_of_its_own(command: &mut std::process::Command) {
+    // SAFETY: between fork(2) and execve(2) only two system calls are made, both of which a signal handler may make, too.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::setsid() < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        });
+    }
 }
 
 /// Starts a thread that takes no signal of the application's: it inherits the mask of the thread that starts it.

@@ -2,10 +2,16 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`settings`] | directory.toml |
+//! | [`ldap`] | people of a directory |
 //! | [`person`] | what a source says of people |
 
+#[allow(dead_code, reason = "called with the next change")]
+mod ldap;
 #[allow(dead_code, reason = "the sources come with the next change")]
 mod person;
+#[allow(dead_code, reason = "the sources come with the next change")]
+mod settings;
 
 use std::path::Path;
 
