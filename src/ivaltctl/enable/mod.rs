@@ -31,8 +31,8 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use plan::DROP_IN;
 pub use rollback::{Unwaited, run as rollback, unwaited};
-pub use saved_state::FOLDER as STATES;
-use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
+use saved_state::{Change, Content, LockedStateDir, Phase, SavedState};
+pub use saved_state::{FOLDER as STATES, StateDir};
 use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
 /// Enables iVALT for a service.

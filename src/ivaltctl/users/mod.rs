@@ -64,15 +64,15 @@ const EMPTY: &str = include_str!("../../../conf/users.toml");
 /// Runs one of the subcommands.
 pub fn run(args: &UsersArgs, config: &Path) -> Exit {
     let mut output = Output::new(args.json, args.dry_run);
+    if let UsersCommand::Sync(args) = &args.command {
+        return sync::run(args, config, output);
+    }
     let done = run_one(args, config, &mut output);
     // The sentence may quote names from a file that somebody else wrote.
     output.finish(done.map_err(|Refused(why)| Refused(visible(&why))))
 }
 
 fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
-    if let UsersCommand::Sync(args) = &args.command {
-        return sync::run(args, config, output);
-    }
     let store = UserStore::open(args, config)?;
     let done = match &args.command {
         UsersCommand::List => store.list(output),

@@ -6,6 +6,7 @@ mod files;
 mod import;
 mod list;
 mod refusals;
+mod sync;
 mod synced;
 mod writing;
 

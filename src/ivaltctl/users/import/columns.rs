@@ -161,6 +161,28 @@ impl Columns {
         })
     }
 
+    /// As [`Columns::fields`], and a row is refused that ends before a column which is read, as the last of a file does
+    /// that was cut off: nobody knows whether that user is disabled. `width` is the number of columns of the first row.
+    ///
+    /// # Errors
+    /// As [`Columns::fields`].
+    pub fn whole_fields<'r>(
+        &self,
+        record: &'r ByteRecord,
+        width: usize,
+    ) -> Result<Fields<'r>, String> {
+        let states = self.states.iter().map(|(at, _)| *at);
+        let is_cut = |at: usize| at < width && at >= record.len();
+        let fields = self.fields(record)?;
+        match states.into_iter().find(|at| is_cut(*at)) {
+            None => Ok(fields),
+            Some(at) => Err(format!(
+                "{}: ends before the column \"{}\"; it may be cut off",
+                fields.name, self.titles[at]
+            )),
+        }
+    }
+
     /// Whoever is disabled by one column is disabled.
     fn enabled(&self, record: &ByteRecord) -> Result<bool, String> {
         let mut enabled = true;
