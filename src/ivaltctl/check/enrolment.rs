@@ -7,7 +7,7 @@ use std::path::Path;
 use super::accepted::derived;
 use super::accounts::{self, Account};
 use super::context::{CheckContext, Config, MISCONFIGURED, finding, problem_finding};
-use super::{sshd, sudo};
+use super::{sshd, sudo, sync};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::system_error::shell_word;
@@ -90,6 +90,7 @@ fn check(context: &CheckContext, config: &Config, settings: &Settings) -> Vec<Fi
         check.spellings(),
         derived(root, || check.nobody_enrolled()),
         derived(root, || check.privileged()),
+        derived(root, || check.leavers()),
     ]
     .concat()
 }
@@ -268,8 +269,9 @@ impl UsersCheck<'_> {
             return Vec::new();
         }
         let known: HashSet<_> = local.iter().map(|account| account.name.as_str()).collect();
-        let synced = self.usable().filter(|(user, _)| self.is_synced(user));
-        let names: Vec<_> = synced.map(|(user, _)| user.name.as_ref()).collect();
+        let is_synced = |user: &&UserEntry| self.is_synced(user) || user.covers.is_some();
+        let synced = self.users.iter().filter(is_synced);
+        let names: Vec<_> = synced.map(|user| user.name.as_ref()).collect();
         let is_local = names.iter().any(|name| known.contains(name));
         let mut first = names.iter().take(MOST);
         if names.is_empty() || is_local || first.any(|name| accounts::exists(root, &[], name)) {
@@ -432,6 +434,37 @@ impl UsersCheck<'_> {
 
     fn sync(&self) -> String {
         command(&self.config.path, "users sync")
+    }
+
+    /// Whom the syncs wrote and neither file has: with `unenrolled = "ignore"` they are let in. The next sync keeps them,
+    /// disabled.
+    fn leavers(&self) -> Vec<Finding> {
+        let Some(synced) = self.files.synced.filter(|_| !self.denies_unenrolled()) else {
+            return Vec::new();
+        };
+        let known: HashSet<_> = self.users.iter().map(|user| user.name.as_ref()).collect();
+        let gone = sync::written_before(self.context.root, synced).into_iter();
+        let gone: Vec<_> = gone.filter(|name| !known.contains(name.as_str())).collect();
+        let Some(first) = gone.first() else {
+            return Vec::new();
+        };
+        let more = match gone.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let what = format!(
+            "{}{more}: written by users sync before and now in neither file; with policy.unenrolled = \"ignore\" they need no \
+             token",
+            quote_log_value(first.as_bytes())
+        );
+        let found = finding(
+            Severity::LetsIn,
+            "leavers-let-in",
+            synced,
+            what,
+            self.sync(),
+        );
+        vec![found.concerning(gone)]
     }
 
     /// That an account is not enrolled may be intended, so each is a warning; but when none of the sudo administrators

@@ -1,6 +1,6 @@
 //! Timers of systemd, by their files: whether one is enabled, and how often it runs; systemd.timer(5), systemd.time(7).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::recovery::unit;

@@ -24,7 +24,7 @@ pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
-mod sync;
+pub mod sync;
 mod synced;
 mod warnings;
 

@@ -47,15 +47,16 @@ use crate::{Exit, Refused, trust};
 use file::Now;
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Enrolment, Tolerance};
-use memory::Memory;
+pub use memory::Memory;
 use person::{Answer, NoAnswer};
 use plan::{Accept, Choices, Plan};
 use report::Report;
-use settings::{ChangedMobiles, DirectorySettings};
+use settings::ChangedMobiles;
+pub use settings::DirectorySettings;
 use wanted::{Fault, Judged, LocalAccounts, Rules};
 
 /// Where the directory is described, whatever `--config` says.
-const DIRECTORY: &str = "/etc/ivalt/directory.toml";
+pub const DIRECTORY: &str = "/etc/ivalt/directory.toml";
 /// The time of the last sync that was completed, as RFC 3339 has it, and what it did.
 pub const LAST_SYNC: &str = "last-sync";
 
