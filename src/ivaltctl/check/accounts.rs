@@ -1,7 +1,9 @@
 //! The accounts of the system: by its name services on this machine, by its files below a folder.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Gid, Group, User};
 
@@ -78,9 +80,17 @@ pub fn lacks_group(root: &Root, group: &str) -> bool {
         return false;
     }
     match root.is_this_machine() {
-        true => matches!(Group::from_name(group), Ok(None)),
+        true => name_services_lack(group),
         false => root.exists(Path::new("/etc/group")) && only_files_have(root, "group"),
     }
+}
+
+/// Asked once for each: every fix is tried on the stacks, and a directory may not answer.
+fn name_services_lack(group: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let lacks = || matches!(Group::from_name(group), Ok(None));
+    *known.entry(group.to_owned()).or_insert_with(lacks)
 }
 
 /// Whether nsswitch.conf(5) names no directory service for this database: where there is no such file, the C library
