@@ -9,7 +9,7 @@ prepare_build() {
     mkdir -p "$sandbox/target/release" "$sandbox/debian"
     cp "$sandbox/pam_ivalt.so" "$sandbox/target/release/libpam_ivalt.so"
     cp "$sandbox/ivaltctl" "$sandbox/target/release/"
-    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
+    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-directory.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
     printf '[Service]\nExecStart=/usr/sbin/ivaltctl rollback\n' >"$sandbox/debian/libpam-ivalt.ivaltctl-rollback.service"
     printf '[Service]\nExecStart=/usr/sbin/ivaltctl users sync\n' >"$sandbox/debian/libpam-ivalt.ivaltctl-sync.service"
     touch "$sandbox/debian/libpam-ivalt.ivaltctl-sync.timer"
@@ -58,6 +58,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/templates/ivalt.toml.j2
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/vars/main.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/site.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/directory.toml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/filter.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/jail.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ivalt.toml
@@ -75,6 +76,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/interface.md
 		644 root:root /usr/local/share/doc/pam_ivalt/other-systems.md
 		644 root:root /usr/local/share/fish/vendor_completions.d/ivaltctl.fish
+		644 root:root /usr/local/share/man/man5/ivalt-directory.toml.5
 		644 root:root /usr/local/share/man/man5/ivalt-users.toml.5
 		644 root:root /usr/local/share/man/man5/ivalt.toml.5
 		644 root:root /usr/local/share/man/man8/ivaltctl.8

@@ -31,8 +31,8 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use plan::DROP_IN;
 pub use rollback::{Unwaited, run as rollback, unwaited};
-pub use saved_state::FOLDER as STATES;
-use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
+use saved_state::{Change, Content, LockedStateDir, Phase, SavedState};
+pub use saved_state::{FOLDER as STATES, StateDir};
 use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
 /// Enables iVALT for a service.
@@ -276,11 +276,11 @@ fn apply(
         Err(Refused(why)) => why,
     };
     Err(Refused(match put_back(states, root, state) {
-        Ok(()) => {
+        Ok(kept) => {
             if begun {
                 event.record(Outcome::PutBack(&why));
             }
-            format!("{why}; everything was put back")
+            format!("{why}; everything was put back{kept}")
         }
         Err(Refused(worse)) => {
             event.record(Outcome::Failed(&why));
@@ -290,16 +290,21 @@ fn apply(
     }))
 }
 
-fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// Which edited version was kept, if somebody has edited a file meanwhile.
+fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<String, Refused> {
     let not_put_back =
         |Refused(why): Refused| Refused(format!("and it could not be put back: {why}"));
-    let reloaded = restore(root, state, reload).map_err(not_put_back)?;
+    let mut kept = String::new();
+    let keep =
+        |change: &Change, edited: Vec<u8>| states.keep_edited(root, change, &edited, &mut kept);
+    let reloaded = restore(root, state, keep, reload).map_err(not_put_back)?;
     reloaded.map_err(|Refused(why)| {
         Refused(format!(
             "the files were put back, and sshd may still have the settings that it had: {why}"
         ))
     })?;
-    states.forget(&state.service).map_err(not_put_back)
+    states.forget(&state.service).map_err(not_put_back)?;
+    Ok(kept)
 }
 
 /// What the system log says of it.

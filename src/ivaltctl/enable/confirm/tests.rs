@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::enable::plan;
-use crate::enable::tests::system;
+use crate::enable::tests::{edit, system};
 use crate::finding::{Acceptance, Accepted, Severity};
 
 pub const PAM: &str = "/etc/pam.d/sshd";
@@ -35,7 +35,7 @@ pub fn enabled(service: &str) -> (TempDir, Root, SavedState) {
         .changes;
     let state = SavedState::new(service, Duration::from_secs(300), changes);
     for change in &state.changes {
-        root.replace(&change.path, &change.after.0, 0o644).unwrap();
+        edit(&root, &change.path, &change.after.0);
     }
     (dir, root, state)
 }
