@@ -34,8 +34,6 @@ host_of_the_role() {
     role_package
     rm -rf /etc/ivalt /var/lib/ivalt /etc/ssh/sshd_config.d /usr/local/src/*
     rm -f /usr/sbin/ivaltctl "$(security_folder)/pam_ivalt.so"
-    # TEMP
-    install -d /etc/ivalt; printf '[users]\nalice = "%s"\nroot = "+4915112345600"\n' "$alice_mobile" >/etc/ivalt/users.toml; chmod 0600 /etc/ivalt/users.toml
     mkdir /etc/ssh/sshd_config.d
     printf '%s\n' 'Match User carol' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/50-deploy.conf
     sshd_with 'Subsystem sftp internal-sftp' 'PasswordAuthentication yes'
@@ -60,7 +58,7 @@ role_variables() {
     python3 - "$@" >"$role_variables" <<-END
 		import json, sys
 		variables = {"vault_ivalt_api_key": "test-api-key", "ivalt_package_file": "$role_package", "ivalt_services": ["sshd"],
-		             "ivalt_users_file": "", "ivalt_settings": {$role_api},
+		             "ivalt_users_file": "/home/visitor/users.csv", "ivalt_directory": {"guard": {"local_accounts": ["alice", "bob", "root"]}}, "ivalt_settings": {$role_api},
 		             "ivalt_accepted": [{"finding": "$bypass", "because": "it has its key"}]}
 		for argument in sys.argv[1:]:
 		    key, text = argument.split("=", 1)
@@ -114,7 +112,7 @@ role_gate_stops_then_enables_case() {
     host_of_the_role
     printf '%s\n' 'Match User bob' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/60-bob.conf
     run_role
-    expect_recap 5 1
+    expect_recap 7 1
     expect_seen '/etc/ssh/sshd_config.d/60-bob.conf'
     alice_needs_no_token
     rm /etc/ssh/sshd_config.d/60-bob.conf
@@ -131,7 +129,7 @@ role_changes_settings_case() {
     expect_recap 1 0
     expect_nothing_written
     run_role
-    expect_recap 7 0
+    expect_recap 9 0
     cp /etc/ivalt/ivalt.toml "$sandbox/ivalt.toml"
     role_variables "$(more_settings '"users_file": "/etc/ivalt/usres.toml"')"
     run_role
@@ -139,14 +137,18 @@ role_changes_settings_case() {
     expect_seen 'the settings are not written'
     cmp -s "$sandbox/ivalt.toml" /etc/ivalt/ivalt.toml || fault 'written'
     role_variables "$(more_settings '"token": {"attempts": 1}')"
+    echo 'bob,+4915112345603' >>/home/visitor/users.csv
     run_role --check --diff
-    expect_recap 1 0
+    expect_recap 2 0
+    expect_seen '"added": ['
     expect_seen '+attempts = 1'
-    ! grep -q test-api-key "$terminal/output" || fault 'the API key is shown'
+    ! grep -qE 'test-api-key|4915112345603' "$terminal/output" || fault 'the API key or a mobile is shown'
     cmp -s "$sandbox/ivalt.toml" /etc/ivalt/ivalt.toml || fault 'written by --check'
     run_role
-    expect_recap 1 0
+    expect_recap 2 0
     alice_needs_a_token
+    [[ $(sed -n '/^\[users\]/,$p' /etc/ivalt/users-synced.toml | tail -n +2 | cut -d' ' -f1 | xargs) == 'alice bob root' ]] ||
+        fault "$(cat /etc/ivalt/users-synced.toml)"
 }
 
 # Ansible's own account is asked, too.
@@ -155,7 +157,7 @@ role_that_locks_itself_out_case() {
     rm /etc/ssh/sshd_config.d/50-deploy.conf "$sandbox/untouched/ssh/sshd_config.d/50-deploy.conf"
     role_variables 'ivalt_accepted=[]' 'ivalt_confirm_within="20s"' 'ivalt_login_seconds=4'
     run_role
-    expect_recap 5 1
+    expect_recap 7 1
     expect_seen 'Ansible cannot log in any more.'
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'the rollback of pam.d' cmp -s "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
