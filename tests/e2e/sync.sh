@@ -149,6 +149,12 @@ sync_of_the_installed_module_case() {
 		sync /etc/systemd/system/ivaltctl-rollback.service.new
 		rename /etc/systemd/system/ivaltctl-rollback.service
 		sync /etc/systemd/system
+		sync /etc/systemd/system/ivaltctl-sync.service.new
+		rename /etc/systemd/system/ivaltctl-sync.service
+		sync /etc/systemd/system
+		sync /etc/systemd/system/ivaltctl-sync.timer.new
+		rename /etc/systemd/system/ivaltctl-sync.timer
+		sync /etc/systemd/system
 		rename /etc/systemd/system/sysinit.target.wants/ivaltctl-rollback.service
 		sync /etc/systemd/system/sysinit.target.wants
 	END

@@ -64,11 +64,11 @@ pub struct Table {
     pub note: Option<String>,
 }
 
-/// The bytes of the file, or of standard input for `-`.
+/// The bytes of the file, or of standard input for `-`. `too_large` says what to do about one that is.
 ///
 /// # Errors
 /// It cannot be read, or is larger than users.toml may become.
-pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
+pub fn read(path: &Path, too_large: &str) -> Result<Vec<u8>, Refused> {
     let refuse = |error: std::io::Error| system_error::problem(path, "cannot be read", &error);
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
@@ -82,7 +82,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
         .map_err(refuse)?;
     if bytes.len() as u64 > LARGE {
         return Err(Refused(format!(
-            "{}: is larger than {} MiB; nothing was changed; split it",
+            "{}: is larger than {} MiB; nothing was changed; {too_large}",
             path.display(),
             LARGE >> 20
         )));
@@ -151,12 +151,15 @@ pub fn raw_rows(bytes: &[u8], request: &Request) -> Result<(Vec<RawRow>, Option<
     let mut records = Records::new(&text);
     let (columns, first) = columns(&mut records, request)?;
     let mut rows = Vec::new();
-    for record in first.into_iter().chain(records) {
+    let mut records = first.into_iter().chain(records).peekable();
+    while let Some(record) = records.next() {
         let line = record.line;
         if record.quotes % 2 != 0 {
             return Err(Problem::invalid(ODD_QUOTES).in_line(line));
         }
-        let fields = columns.whole_fields(&record.fields, width).map(|fields| {
+        let is_ended = records.peek().is_some() || text.rows().ends_with(b"\n");
+        let fields = columns.whole_fields(&record.fields, width, is_ended);
+        let fields = fields.map(|fields| {
             let (name, mobile) = (fields.name.to_owned(), fields.mobile.to_owned());
             (name, mobile, fields.enabled)
         });

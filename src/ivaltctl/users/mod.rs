@@ -468,10 +468,11 @@ impl<'a> UserStore<'a> {
             mobile: columns.mobile_column.as_deref(),
             command: self.command("import", &path.to_string_lossy()),
         };
-        let table = import::parse(&import::read(path)?, &request).map_err(|problem| {
-            let problem = problem.in_file(shown(path));
-            Refused(format!("{problem}; nothing was changed"))
-        })?;
+        let table =
+            import::parse(&import::read(path, "split it")?, &request).map_err(|problem| {
+                let problem = problem.in_file(shown(path));
+                Refused(format!("{problem}; nothing was changed"))
+            })?;
         if let Some(note) = &table.note {
             terminal::print_error(format_args!("note: {}", visible(note)));
             output.set("notices", vec![note.as_str()]);

@@ -161,8 +161,8 @@ impl Columns {
         })
     }
 
-    /// As [`Columns::fields`], and a row is refused that ends before a column which is read, as the last of a file does
-    /// that was cut off: nobody knows whether that user is disabled. `width` is the number of columns of the first row.
+    /// As [`Columns::fields`], and a row is refused that ends before or at a column which says who is disabled, as the last
+    /// of a file does that was cut off. `width` is the number of columns of the first row; `is_ended`: by the end of a line.
     ///
     /// # Errors
     /// As [`Columns::fields`].
@@ -170,15 +170,18 @@ impl Columns {
         &self,
         record: &'r ByteRecord,
         width: usize,
+        is_ended: bool,
     ) -> Result<Fields<'r>, String> {
-        let states = self.states.iter().map(|(at, _)| *at);
-        let is_cut = |at: usize| at < width && at >= record.len();
+        let ends_at = |at: usize| match record.get(at) {
+            Some(field) => !is_ended && field.is_empty() && at + 1 == record.len(),
+            None => at < width,
+        };
         let fields = self.fields(record)?;
-        match states.into_iter().find(|at| is_cut(*at)) {
+        match self.states.iter().find(|(at, _)| ends_at(*at)) {
             None => Ok(fields),
-            Some(at) => Err(format!(
-                "{}: ends before the column \"{}\"; it may be cut off",
-                fields.name, self.titles[at]
+            Some((at, _)) => Err(format!(
+                "{}: ends before the value of \"{}\"; the file may be cut off",
+                fields.name, self.titles[*at]
             )),
         }
     }

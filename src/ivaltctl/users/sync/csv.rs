@@ -11,6 +11,9 @@ use crate::users::{command, import, shown};
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
 
+/// Everybody who is not in it is gone, so it cannot be split.
+const TOO_LARGE: &str = "leave out columns that are not read";
+
 /// Reads the file, or standard input for `-`; and the rows that cannot be used.
 ///
 /// # Errors
@@ -20,7 +23,7 @@ pub fn read(
     columns: &ColumnTitles,
     config: &Path,
 ) -> Result<(Answer, Vec<Fault>), NoAnswer> {
-    let bytes = import::read(path)?;
+    let bytes = import::read(path, TOO_LARGE)?;
     let file = shell_word(&path.to_string_lossy());
     let request = import::Request {
         format: MobileFormat::E164,

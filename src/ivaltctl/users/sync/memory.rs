@@ -173,16 +173,13 @@ impl Memory {
     /// The old one is there, or the new one.
     pub fn save(&self, root: &Root, synced: &Path) -> Result<(), Refused> {
         let path = path(synced)?;
-        let refuse = |error: &io::Error| {
-            let why = system_error::problem(&path, "cannot be written", error);
-            Refused(format!("{why}; no user was changed"))
-        };
+        let refuse = |error: &io::Error| not_saved(&path, error);
         root.make_folder(&folder_path(), 0o700)
             .map_err(|error| refuse(&error))?;
         let folder = root.open_folder(&folder_path(), OFlags::NOFOLLOW);
         refuse_faults(&folder_path(), &folder.map_err(|error| refuse(&error))?)?;
         let text = self.text(synced).map_err(|error| refuse(&error.into()))?;
-        root.replace(&path, &text, 0o600)
+        root.replace(&path, &text, 0o600, || Ok(()))
             .map_err(|error| refuse(&error))
     }
 
@@ -274,6 +271,18 @@ fn refuse_faults(path: &Path, opened: &folder::Folder) -> Result<(), Refused> {
             fault.fix
         ))),
     }
+}
+
+/// Nothing is built on a memory that a power cut may take back.
+fn not_saved(path: &Path, error: &io::Error) -> Refused {
+    let why = match folder::unsynced(error) {
+        Some(why) => format!(
+            "{}: cannot be synced ({why}); look for errors of that disk: dmesg",
+            path.display()
+        ),
+        None => system_error::problem(path, "cannot be written", error).to_string(),
+    };
+    Refused(format!("{why}; no user was changed"))
 }
 
 fn damaged(path: &Path, why: &str) -> Refused {

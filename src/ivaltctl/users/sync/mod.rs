@@ -3,8 +3,8 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`settings`] | directory.toml |
-//! | [`ldap`] | people of a directory |
 //! | [`person`] | what a source says of people |
+//! | [`ldap`] | people of a directory |
 //! | [`csv`] | a CSV file as a source |
 //! | [`number`] | mobile numbers as directories hold them |
 //! | [`wanted`] | what the source's people are to be here |
@@ -34,6 +34,7 @@ use std::time::SystemTime;
 use super::entries;
 use super::file::{Locked, UsersFile, require_permission};
 use super::{command, enrolment, recovery};
+use crate::audit::Outcome;
 use crate::caller::caller;
 use crate::command_line::SyncArgs;
 use crate::enable::{STATES, StateDir};
@@ -41,7 +42,7 @@ use crate::output::Output;
 use crate::recovery::{now as clock, store::Store};
 use crate::root::Root;
 use crate::system_error::{self, shell_word};
-use crate::terminal::visible;
+use crate::terminal::{ProgressHint, visible};
 use crate::utc::utc;
 use crate::{Exit, Refused, trust};
 use file::Now;
@@ -64,7 +65,7 @@ pub const LAST_SYNC: &str = "last-sync";
 pub fn run(args: &SyncArgs, config: &Path, mut output: Output) -> Exit {
     let done = Sync::load(args, config).and_then(|sync| sync.run(&mut output));
     let (why, exit) = match done {
-        Ok(()) => return output.finish(Ok(())),
+        Ok(done) => return output.finish(done),
         Err(why) => {
             if !output.dry_run {
                 report::log_not_done(&source_of(args), &caller(), &why);
@@ -120,8 +121,9 @@ impl<'a> Sync<'a> {
         })
     }
 
-    /// Under the lock from before the source is read: an older answer must not replace a newer one.
-    fn run(&self, output: &mut Output) -> Result<(), NoAnswer> {
+    /// Under the lock from before the source is read: an older answer must not replace a newer one. What is returned says
+    /// why a power cut may undo what was done.
+    fn run(&self, output: &mut Output) -> Result<Result<(), Refused>, NoAnswer> {
         report::start(output, &self.file.path().display().to_string());
         let locked = match output.dry_run {
             true => self.file.require_writable().map(|()| None)?,
@@ -144,19 +146,26 @@ impl<'a> Sync<'a> {
         let report = self.report(&plan, &answer);
         let Some(locked) = locked else {
             report.show(text.is_some(), output);
-            return Ok(());
+            return Ok(Ok(()));
         };
         let after = plan.remember(&memory, self.args.accept_losses);
         let changed = after.differs(&before.memory).then_some(&after);
         let synced = self.write(&locked, &plan, changed, text.as_deref())?;
         let noted = self.note_time(&plan);
-        report::log(&plan, &before.now, &answer.source, &caller());
+        // The log may be slow, and there may be thousands of lines.
+        drop(locked);
+        let outcome = match &synced {
+            Ok(()) => Outcome::Done,
+            Err(Refused(why)) => Outcome::Failed(why),
+        };
+        report::log(&plan, &before.now, &answer.source, &caller(), outcome);
         report.show(text.is_some(), output);
         output.notices(noted.err().as_deref());
-        Ok(synced?)
+        Ok(synced)
     }
 
     fn read(&self) -> Result<(Answer, Vec<Fault>), NoAnswer> {
+        let _hint = ProgressHint::after_a_second("reading people".to_owned());
         match (&self.args.file, &self.directory.ldap) {
             (Some(file), _) => csv::read(file, &self.args.columns, self.config),
             (None, Some(ldap)) => {
@@ -266,7 +275,13 @@ impl<'a> Sync<'a> {
         if let Some(memory) = memory {
             memory.save(&self.root, self.file.path())?;
         }
-        text.map_or(Ok(Ok(())), |text| locked.replace(text))
+        let written = text.map_or(Ok(Ok(())), |text| locked.replace(text));
+        written.map_err(|Refused(why)| match plan.accepted.is_empty() {
+            true => Refused(why),
+            false => Refused(format!(
+                "{why}; the recovery codes of those with an accepted mobile are deleted all the same"
+            )),
+        })
     }
 
     /// For `check`, which misses a sync that no longer runs.
@@ -283,7 +298,7 @@ impl<'a> Sync<'a> {
             plan.faults.len(),
             plan.unchanged
         );
-        let noted = self.root.replace(&path, text.as_bytes(), 0o600);
+        let noted = self.root.replace(&path, text.as_bytes(), 0o600, || Ok(()));
         noted.map_err(|error| system_error::problem(&path, "cannot be written", &error).to_string())
     }
 

@@ -276,8 +276,19 @@ fn damaged_files_are_refused_with_what_helps() {
         "{called:?}"
     );
     fs::remove_file(host.file()).unwrap();
-    // All of them are remembered: nobody gets in by another mobile, and nobody is lost.
-    host.refused(&["-"], "alice,+14155550100\n\"first.last\",+14155550102\ncarol,+14155550103\nbob,+14155550101,no\nalice,+14155550100\n", "");
+    // All of them are remembered: nobody is lost, and nobody gets in by another mobile.
+    let twice = "alice,+14155550100\n\"first.last\",+14155550102\nbob,+14155550101,no\nalice,+14155550100\n";
+    host.refused(
+        &["-"],
+        twice,
+        "2 of the 2 users who were enabled in the last 24 hours would no longer be (100 %; guard.lose_percent is 10): \
+         alice, bob; nothing was changed; if all of them are meant to go: ivaltctl users sync - --accept-losses",
+    );
+    let said = host.json(&["-"], &FIRST.replace("0101", "0199"));
+    assert_eq!(
+        (&said["added"], &said["held"]),
+        (&json!(["alice", "first.last"]), &json!(["bob"]))
+    );
 }
 
 #[sandbox_test]

@@ -135,7 +135,7 @@ impl Host {
                 let metadata = fs::symlink_metadata(&path).unwrap();
                 if metadata.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_none_or(|end| end != "lock") {
+                } else if metadata.is_file() && path.extension().is_none_or(|end| end != "lock") {
                     let bytes = fs::read(&path).unwrap();
                     found.push((
                         path,
