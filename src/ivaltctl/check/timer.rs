@@ -56,7 +56,11 @@ fn calendar(expression: &str) -> Option<u64> {
         _ => {}
     }
     let mut words = word.split_whitespace().peekable();
-    let by_day = words.next_if(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
+    let is_day = |word: &&str| {
+        let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        days.iter().any(|day| word.starts_with(day))
+    };
+    let by_day = words.next_if(is_day);
     if words
         .next_if(|word| word.contains('-'))
         .is_some_and(|date| date != "*-*-*")
@@ -69,6 +73,9 @@ fn calendar(expression: &str) -> Option<u64> {
     let [hours, minutes, ..] = parts[..] else {
         return None;
     };
+    if !time.starts_with(|first: char| first == '*' || first.is_ascii_digit()) {
+        return None;
+    }
     let interval = match (repetition(hours), repetition(minutes)) {
         (Some(0), Some(every)) => every.max(1) * MINUTE,
         (Some(every), _) => every.max(1) * HOUR,
