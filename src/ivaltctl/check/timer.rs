@@ -73,9 +73,6 @@ fn calendar(expression: &str) -> Option<u64> {
     let [hours, minutes, ..] = parts[..] else {
         return None;
     };
-    if !time.starts_with(|first: char| first == '*' || first.is_ascii_digit()) {
-        return None;
-    }
     let interval = match (repetition(hours), repetition(minutes)) {
         (Some(0), Some(every)) => every.max(1) * MINUTE,
         (Some(every), _) => every.max(1) * HOUR,
