@@ -34,6 +34,7 @@ use std::time::SystemTime;
 use super::entries;
 use super::file::{Locked, UsersFile, require_permission};
 use super::{command, enrolment, recovery};
+use crate::audit::Outcome;
 use crate::caller::caller;
 use crate::command_line::SyncArgs;
 use crate::enable::{STATES, StateDir};
@@ -47,15 +48,16 @@ use crate::{Exit, Refused, trust};
 use file::Now;
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Enrolment, Tolerance};
-use memory::Memory;
+pub use memory::Memory;
 use person::{Answer, NoAnswer};
 use plan::{Accept, Choices, Plan};
 use report::Report;
-use settings::{ChangedMobiles, DirectorySettings};
+use settings::ChangedMobiles;
+pub use settings::DirectorySettings;
 use wanted::{Fault, Judged, LocalAccounts, Rules};
 
 /// Where the directory is described, whatever `--config` says.
-const DIRECTORY: &str = "/etc/ivalt/directory.toml";
+pub const DIRECTORY: &str = "/etc/ivalt/directory.toml";
 /// The time of the last sync that was completed, as RFC 3339 has it, and what it did.
 pub const LAST_SYNC: &str = "last-sync";
 
@@ -63,7 +65,7 @@ pub const LAST_SYNC: &str = "last-sync";
 pub fn run(args: &SyncArgs, config: &Path, mut output: Output) -> Exit {
     let done = Sync::load(args, config).and_then(|sync| sync.run(&mut output));
     let (why, exit) = match done {
-        Ok(()) => return output.finish(Ok(())),
+        Ok(done) => return output.finish(done),
         Err(why) => {
             if !output.dry_run {
                 report::log_not_done(&source_of(args), &caller(), &why);
@@ -77,15 +79,6 @@ pub fn run(args: &SyncArgs, config: &Path, mut output: Output) -> Exit {
     // The sentence may quote names that somebody else wrote.
     output.finish(Err(Refused(visible(&why))));
     exit
-}
-
-/// The names of which a sync of this file remembers something: whoever is enrolled, and whoever was within 400 days.
-///
-/// # Errors
-/// What is remembered is damaged, or not root's alone.
-pub fn remembered(root: &Root, synced: &Path) -> Result<Vec<String>, Refused> {
-    let memory = Memory::load(root, synced)?;
-    Ok(memory.known.into_keys().collect())
 }
 
 fn source_of(args: &SyncArgs) -> String {
@@ -128,8 +121,9 @@ impl<'a> Sync<'a> {
         })
     }
 
-    /// Under the lock from before the source is read: an older answer must not replace a newer one.
-    fn run(&self, output: &mut Output) -> Result<(), NoAnswer> {
+    /// Under the lock from before the source is read: an older answer must not replace a newer one. What is returned says
+    /// why a power cut may undo what was done.
+    fn run(&self, output: &mut Output) -> Result<Result<(), Refused>, NoAnswer> {
         report::start(output, &self.file.path().display().to_string());
         let locked = match output.dry_run {
             true => self.file.require_writable().map(|()| None)?,
@@ -152,7 +146,7 @@ impl<'a> Sync<'a> {
         let report = self.report(&plan, &answer);
         let Some(locked) = locked else {
             report.show(text.is_some(), output);
-            return Ok(());
+            return Ok(Ok(()));
         };
         let after = plan.remember(&memory, self.args.accept_losses);
         let changed = after.differs(&before.memory).then_some(&after);
@@ -160,10 +154,14 @@ impl<'a> Sync<'a> {
         let noted = self.note_time(&plan);
         // The log may be slow, and there may be thousands of lines.
         drop(locked);
-        report::log(&plan, &before.now, &answer.source, &caller());
+        let outcome = match &synced {
+            Ok(()) => Outcome::Done,
+            Err(Refused(why)) => Outcome::Failed(why),
+        };
+        report::log(&plan, &before.now, &answer.source, &caller(), outcome);
         report.show(text.is_some(), output);
         output.notices(noted.err().as_deref());
-        Ok(synced?)
+        Ok(synced)
     }
 
     fn read(&self) -> Result<(Answer, Vec<Fault>), NoAnswer> {
@@ -277,7 +275,13 @@ impl<'a> Sync<'a> {
         if let Some(memory) = memory {
             memory.save(&self.root, self.file.path())?;
         }
-        text.map_or(Ok(Ok(())), |text| locked.replace(text))
+        let written = text.map_or(Ok(Ok(())), |text| locked.replace(text));
+        written.map_err(|Refused(why)| match plan.accepted.is_empty() {
+            true => Refused(why),
+            false => Refused(format!(
+                "{why}; the recovery codes of those with an accepted mobile are deleted all the same"
+            )),
+        })
     }
 
     /// For `check`, which misses a sync that no longer runs.

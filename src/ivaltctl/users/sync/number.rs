@@ -17,16 +17,26 @@ const BELARUS: &str = "375";
 const KEEP_THE_0: [&str; 4] = ["225", "229", "241", "242"];
 /// Where an 8 is dialled first within the country, and no mobile begins with one: Russia and Kazakhstan, Turkmenistan.
 const EIGHT: [&str; 3] = ["7", "993", BELARUS];
-/// Where the digits of a carrier may be dialled before a number, and how many digits a mobile has without them: the Faroe
-/// Islands, Luxembourg, Costa Rica, Brazil, Colombia, Bolivia, South Korea.
-const WITH_CARRIERS: [(&str, usize); 7] = [
+/// No number there begins with the 1 that is dialled before a distant one.
+const NORTH_AMERICA: &str = "1";
+/// Its trunk prefix is `06`, not `0`.
+const HUNGARY: &str = "36";
+/// Where the digits of a carrier, or a prefix that is easily forgotten in the settings, may be dialled before a number, and
+/// how many digits a mobile has at most without them: the Faroe Islands, Luxembourg, Liechtenstein, Costa Rica, Cuba,
+/// Brazil, Colombia, Venezuela, Bolivia, the Marshall Islands, South Korea, China.
+const LONGEST: [(&str, usize); 12] = [
     ("298", 6),
     ("352", 9),
+    ("423", 9),
     ("506", 8),
+    ("53", 8),
     ("55", 11),
     ("57", 10),
+    ("58", 10),
     ("591", 8),
+    ("692", 7),
     ("82", 10),
+    ("86", 11),
 ];
 /// The country codes of two digits (ITU-T E.164, list of assigned codes); 1 and 7 have one, all others three.
 const TWO_DIGITS: &str = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98";
@@ -93,15 +103,33 @@ fn international<'p>(plain: &'p str, map: &Map) -> Option<&'p str> {
 fn refuse_trunk_after_country(digits: &str, map: &Map) -> Result<(), String> {
     let (country, rest) = digits.split_at(country_code_length(digits));
     let is_own = !map.trunk.is_empty() && country == map.country;
-    let has_zero = rest.starts_with('0') && !KEEP_THE_0.contains(&country);
-    let trunk = match is_own && rest.starts_with(&map.trunk) {
-        true => &map.trunk,
-        false if has_zero => "0",
-        false => return Ok(()),
+    let trunk = match rest.get(..1) {
+        _ if is_own && rest.starts_with(&map.trunk) => &map.trunk,
+        Some(first) if is_dialled(country, first) => first,
+        _ if is_too_long(country, rest) => {
+            return Err("the mobile has more digits than a mobile of its country; write it without what is only dialled".to_owned());
+        }
+        _ => return Ok(()),
     };
     Err(format!(
         "the mobile has {trunk} after the country code, which is dialled only within the country; write it without"
     ))
+}
+
+fn is_too_long(country: &str, rest: &str) -> bool {
+    let mut longest = LONGEST.iter().filter(|(code, _)| *code == country);
+    longest.any(|(_, digits)| rest.len() > *digits)
+}
+
+/// Whether no mobile of the country begins with this digit, since it is dialled before all of them.
+fn is_dialled(country: &str, first: &str) -> bool {
+    match first {
+        "0" => !KEEP_THE_0.contains(&country),
+        "1" => country == NORTH_AMERICA,
+        "6" => country == HUNGARY,
+        "8" => EIGHT.contains(&country),
+        _ => false,
+    }
 }
 
 fn country_code_length(digits: &str) -> usize {
@@ -143,18 +171,14 @@ fn national<'p>(plain: &'p str, map: &Map) -> Result<&'p str, String> {
     if map.trunk.is_empty() && rest.starts_with(&map.country) {
         return refuse("begins with the digits of the country code, and may have it already");
     }
-    let keeps_the_0 = map.trunk.is_empty() && KEEP_THE_0.contains(&map.country.as_str());
-    let is_dialled = rest.starts_with('0') && !keeps_the_0;
-    let is_dialled = is_dialled || (rest.starts_with('8') && EIGHT.contains(&map.country.as_str()));
-    if is_dialled {
+    let lacks_its_0 = KEEP_THE_0.contains(&map.country.as_str()) && !rest.starts_with('0');
+    let is_dialled = |first: &str| is_dialled(&map.country, first);
+    if lacks_its_0 || rest.get(..1).is_some_and(is_dialled) {
         return refuse(
-            "begins with digits that are only dialled (trunk and international under [map])",
+            "does not begin as a mobile of its country does (trunk and international under [map])",
         );
     }
-    let mut longest = WITH_CARRIERS
-        .iter()
-        .filter(|(country, _)| *country == map.country);
-    if longest.any(|(_, digits)| rest.len() > *digits) {
+    if is_too_long(&map.country, rest) {
         return refuse(
             "has more digits than a mobile of its country, and may have those of a carrier in front",
         );
@@ -277,13 +301,13 @@ mod tests {
             ("0171 5550100", &map("", "", ""), begin("has no country code, and country under [map] in directory.toml names none")),
             ("0049 171 5550100", &map("", "", ""), begin("begins with 00, and international under [map] in directory.toml does not say that this is +")),
             ("171 5550100", &germany, begin("does not begin with 0, with which national numbers do (trunk under [map]), so that its country is in doubt")),
-            ("0171 5550100", &map("49", "", ""), begin("begins with digits that are only dialled (trunk and international under [map])")),
-            ("0049 171 5550100", &map("49", "0", ""), begin("begins with digits that are only dialled (trunk and international under [map])")),
+            ("0171 5550100", &map("49", "", ""), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
+            ("0049 171 5550100", &map("49", "0", ""), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
             ("1 415 555 0100", &map("1", "", "011"), begin("begins with the digits of the country code, and may have it already")),
             ("011 15 2345 6789", &map("54", "0", "00"), begin("is in national form, of which Argentina's cannot be read without doubt")),
             ("0 15 11 96123 4567", &map("55", "0", "00"), begin("has more digits than a mobile of its country, and may have those of a carrier in front")),
             ("+44 07700 900123", &map("", "", ""), "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
-            ("8 029 1234567", &map("375", "8", "810"), begin("begins with digits that are only dialled (trunk and international under [map])")),
+            ("8 029 1234567", &map("375", "8", "810"), begin("does not begin as a mobile of its country does (trunk and international under [map])")),
             ("+49 0171 5550100", &germany, "the mobile has 0 after the country code, which is dialled only within the country; write it without".to_owned()),
             ("+39 (0)333 1234567", &germany, zero_in_parentheses()),
             ("(0)171 5550100", &germany, zero_in_parentheses()),

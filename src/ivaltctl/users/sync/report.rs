@@ -151,8 +151,8 @@ fn some(names: &[&str], most: usize) -> String {
     }
 }
 
-/// One line for the run, and then one for each person changed, as long as the log takes them.
-pub fn log(plan: &Plan, now: &Now, source: &str, by: &str) {
+/// One line for the run, which ended in this way, and then one for each person changed, as long as the log takes them.
+pub fn log(plan: &Plan, now: &Now, source: &str, by: &str, outcome: Outcome) {
     let counts = [
         ("added", plan.added.len()),
         ("removed", plan.removed.len()),
@@ -164,7 +164,7 @@ pub fn log(plan: &Plan, now: &Now, source: &str, by: &str) {
     ];
     let counts = counts.map(|(key, count)| (key, count.to_string()));
     let fields = [("source", source.to_owned())].into_iter().chain(counts);
-    let mut is_heard = change(fields.collect(), by).send(Outcome::Done);
+    let mut is_heard = change(fields.collect(), by).send(outcome);
     let people = [
         (&plan.added, "added", &plan.entries),
         (&plan.removed, "removed", &now.entries),

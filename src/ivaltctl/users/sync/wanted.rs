@@ -1,6 +1,7 @@
 //! What the source's people are to be here: each of them judged alone, and against each other, but not yet against what is
 //! enrolled.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::number;
@@ -109,6 +110,9 @@ impl Judged {
         let unclear = faults.iter().filter_map(|fault| fault.name.clone());
         let unclear: Vec<String> = unclear.map(|name| rules.name(&name)).collect();
         judged.faults = faults;
+        for name in &unclear {
+            judged.unclear.insert(name.clone(), false);
+        }
         let mut named = Vec::new();
         for person in people {
             named.extend(judged.name(person, rules).map(|name| (name, person)));
@@ -123,9 +127,6 @@ impl Judged {
                 let why = format!("is there more than once ({})", some(places));
                 judged.unclear(name, person, why);
             }
-        }
-        for name in unclear {
-            judged.unclear.entry(name).or_default();
         }
         judged
     }
@@ -162,9 +163,15 @@ impl Judged {
         self.faults.push(Fault { place, name, why });
     }
 
+    /// One problem a name, whatever else is wrong with it.
     fn unclear(&mut self, name: String, person: &Person, why: String) {
-        *self.unclear.entry(name.clone()).or_default() |= person.disabled;
-        self.fault(Some(name), person, why);
+        match self.unclear.entry(name.clone()) {
+            Entry::Occupied(mut known) => *known.get_mut() |= person.disabled,
+            Entry::Vacant(new) => {
+                new.insert(person.disabled);
+                self.fault(Some(name), person, why);
+            }
+        }
     }
 }
 
