@@ -440,7 +440,12 @@ fn the_filter_judges_every_denial() {
 fn every_sample_is_in_the_table_of_samples() {
     let conf = support::checkout().join("conf");
     let name = |path: &Path| path.strip_prefix(&conf).unwrap().display().to_string();
-    let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| name(path)).collect();
+    const ROLE: &str = "ansible/roles/ivalt/";
+    let row = |path: &Path| match name(path) {
+        name if name.starts_with(ROLE) => ROLE.to_owned(),
+        name => name,
+    };
+    let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| row(path)).collect();
     assert!(samples.remove("README.md"));
     let table = first_cells(include_str!("../conf/README.md"), "| file |");
     assert_eq!(table, samples, "conf/README.md and conf/");

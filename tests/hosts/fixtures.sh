@@ -8,17 +8,23 @@ setup_hosts() {
     write_name_service
     write_ssh_client
     prepare_folders
-    install -m 0644 /run/kept/pam_ivalt.so "$(security_folder)/"
-    install -m 0755 /run/kept/ivaltctl /usr/sbin/
+    install_ivalt
     ivaltctl --version >/dev/null || die 'what was built on this machine does not run on Debian 13; run it on Debian 12 or 13'
     start_log
     start_ivalt
+}
+
+install_ivalt() {
+    install -m 0644 /run/kept/pam_ivalt.so "$(security_folder)/"
+    install -m 0755 /run/kept/ivaltctl /usr/sbin/
 }
 
 # What every case begins with.
 reset_sandbox() {
     stop_console
     stop_hosts
+    remove_package
+    install_ivalt
     rm -rf /etc/pam.d
     cp -a "$sandbox/as-shipped/pam.d" /etc/pam.d
     write_sudoers

@@ -298,7 +298,7 @@ impl<'a> Sync<'a> {
             plan.faults.len(),
             plan.unchanged
         );
-        let noted = self.root.replace(&path, text.as_bytes(), 0o600);
+        let noted = self.root.replace(&path, text.as_bytes(), 0o600, || Ok(()));
         noted.map_err(|error| system_error::problem(&path, "cannot be written", &error).to_string())
     }
 
