@@ -830,6 +830,8 @@ mod tests {
     fn the_least_file_gives_the_defaults() {
         let settings = settings("[api]\nkey = \"k\"").unwrap();
         assert_eq!(settings.users_file, Path::new("/etc/ivalt/users.toml"));
+        assert_eq!(settings.synced_users_file, None);
+        assert_eq!(settings.policy.exempt_networks, Networks::default());
         assert_eq!(settings.api.url, "https://api.ivalt.com/admin/public/api");
         assert_eq!(settings.api.key, Secret::new(b"k".to_vec()));
         assert_eq!(settings.api.timeout, Duration::from_secs(10));
@@ -968,6 +970,7 @@ mod tests {
     fn every_setting_is_wired() {
         let settings = settings(
             r#"users_file = "/u.toml"
+            synced_users_file = "/s.toml"
             [api]
             url = "https://ivalt.test:8443/x/"
             key = " k2 "
@@ -989,12 +992,25 @@ mod tests {
             [policy]
             unenrolled = "ignore"
             unavailable = "ignore"
+            exempt_networks = ["10.1.0.0/16", "2001:db8::/32"]
             [recovery]
             codes = true
             directory = "/srv/codes""#,
         )
         .unwrap();
         assert_eq!(settings.users_file, Path::new("/u.toml"));
+        assert_eq!(
+            settings.synced_users_file.as_deref(),
+            Some(Path::new("/s.toml"))
+        );
+        let users = settings.users();
+        assert_eq!(
+            users.iter().collect::<Vec<_>>(),
+            [Path::new("/u.toml"), Path::new("/s.toml")]
+        );
+        let networks = settings.policy.exempt_networks.iter();
+        let networks: Vec<_> = networks.map(|network| network.to_string()).collect();
+        assert_eq!(networks, ["10.1.0.0/16", "2001:db8::/32"]);
         assert_eq!(settings.api.url, "https://ivalt.test:8443/x");
         assert_eq!(settings.api.key, Secret::new(b"k2".to_vec()));
         assert_eq!(settings.api.timeout, Duration::from_secs(60));
@@ -1051,6 +1067,8 @@ mod tests {
         const URL: &str = "api.url: must be a URL that begins with https:// and has no credentials, query or fragment";
         const HOST: &str = "api.url: must be a URL whose host is a DNS name or an IP address";
         const PROXY: &str = "api.proxy: must be a URL of the form http://host:port";
+        const NETWORKS: &str = "policy.exempt_networks: must be a list of at most 64 networks, like [\"10.1.0.0/16\", \"2001:db8::/32\"]";
+        const NETWORK: &str = "policy.exempt_networks: must be an address or a network in numbers, like \"192.0.2.7\", \"10.1.0.0/16\" or \"2001:db8::/32\"";
         for (section, lines, expected) in [
             (
                 "",
@@ -1066,6 +1084,21 @@ mod tests {
                 "",
                 "users_file = 5",
                 ":1: users_file: must be an absolute path",
+            ),
+            (
+                "",
+                "synced_users_file = \"x\"",
+                ":1: synced_users_file: must be an absolute path",
+            ),
+            (
+                "",
+                "synced_users_file = \"/etc/ivalt//users.toml\"",
+                ":1: synced_users_file: must be another file than users_file: a sync would replace what is written by hand",
+            ),
+            (
+                "",
+                "users_file = \"/u\"\nsynced_users_file = \"/u\"",
+                ":2: synced_users_file: must be another file than users_file: a sync would replace what is written by hand",
             ),
             ("", "policy = 5", ":1: policy: must be a table"),
             (
@@ -1273,6 +1306,32 @@ mod tests {
                 ":4: policy.unavailable: must be \"deny\" or \"ignore\"",
             ),
             (
+                "policy",
+                "exempt_networks = \"10.1.0.0/16\"",
+                &format!(":4: {NETWORKS}"),
+            ),
+            ("policy", "exempt_networks = [1]", &format!(":4: {NETWORK}")),
+            (
+                "policy",
+                "exempt_networks = [\n\"10.1.0.0/16\",\n\"office.example\",\n]",
+                &format!(":6: {NETWORK}"),
+            ),
+            (
+                "policy",
+                "exempt_networks = [\n\"10.1.2.3/16\"]",
+                ":5: policy.exempt_networks: must be \"10.1.0.0/16\" for the network or \"10.1.2.3\" for one address, not 10.1.2.3/16",
+            ),
+            (
+                "policy",
+                "exempt_networks = [\"0.0.0.0/0\"]",
+                ":4: policy.exempt_networks: must be networks that are known: /0 exempts everybody",
+            ),
+            (
+                "policy",
+                "exempt_network = []",
+                ":4: policy.exempt_network: unknown setting; expected one of `unenrolled`, `unavailable`, `exempt_networks`",
+            ),
+            (
                 "recovery",
                 "codes = \"yes\"",
                 ":4: recovery.codes: must be a boolean",
@@ -1388,6 +1447,46 @@ mod tests {
             assert!(!error.contains("SECRET"), "{error}");
             assert_eq!(error, expected, "[{section}] {lines}");
         }
+    }
+
+    #[test]
+    fn sixty_four_networks_are_enough() {
+        let list = |number: u8| {
+            let networks = (0..number).map(|number| format!("\"192.0.2.{number}\""));
+            let list = networks.collect::<Vec<_>>().join(",");
+            settings(&with("policy", &format!("exempt_networks = [{list}]")))
+        };
+        assert_eq!(list(64).unwrap().policy.exempt_networks.iter().count(), 64);
+        assert_eq!(
+            list(65).unwrap_err(),
+            "/etc/ivalt/ivalt.toml:4: policy.exempt_networks: must be a list of at most 64 networks, like [\"10.1.0.0/16\", \"2001:db8::/32\"]"
+        );
+    }
+
+    /// Whoever enrols users needs both files, and no API key.
+    #[test]
+    fn enrolment_knows_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ivalt.toml");
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&path, mode).unwrap();
+            let effective_uid = std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap());
+            Enrolment::load(&path, Trust { effective_uid })
+        };
+        let text = "synced_users_file = \"/s.toml\"\n[policy]\nunenrolled = \"ignore\"\n";
+        let enrolment = load(text).unwrap();
+        assert_eq!(
+            enrolment.users().to_string(),
+            "/etc/ivalt/users.toml or /s.toml"
+        );
+        assert_eq!(enrolment.unenrolled, Tolerance::Ignore);
+        let same = load("synced_users_file = \"/etc/ivalt/users.toml\"\n").unwrap_err();
+        assert_eq!((same.line, same.path.as_ref()), (Some(1), Some(&path)));
+        let default = Enrolment::by_default();
+        assert_eq!(default.users().to_string(), "/etc/ivalt/users.toml");
+        assert_eq!(default.unenrolled, Tolerance::Deny);
     }
 
     #[test]

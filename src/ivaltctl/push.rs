@@ -12,7 +12,7 @@ use super::users::{self, file::require_permission};
 use super::{Exit, Refused, trust};
 use ivalt_core::push::{DIRECTORY, Held, Kind, NotLocked, Phone};
 use ivalt_core::sys;
-use ivalt_core::users::{Entry, Mobile, look_up};
+use ivalt_core::users::{Entry, Mobile};
 
 /// Runs the subcommand.
 pub fn run(args: &PushArgs, config: &Path) -> Exit {
@@ -64,13 +64,12 @@ fn lock(name: &str, mobile: &Mobile) -> Result<Phone, Refused> {
 /// Those of a user who is disabled, too.
 fn mobile_of(name: &str, config: &Path) -> Result<Mobile, Refused> {
     let settings = users::enrolment(config)?;
-    let file = &settings.users_file;
-    match look_up(file, trust(), name.as_bytes(), settings.mobile_format)? {
+    let (files, format) = (settings.users(), settings.mobile_format);
+    match files.look_up(trust(), name.as_bytes(), format)?.entry {
         Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
         Entry::Bad(problem) => Err(problem.into()),
         Entry::Absent => Err(Refused(format!(
-            "{}: no entry for {name}; nothing was changed; list them: ivaltctl users list",
-            file.display()
+            "{files}: no entry for {name}; nothing was changed; list them: ivaltctl users list"
         ))),
     }
 }

@@ -373,9 +373,15 @@ impl Root {
     ///
     /// # Errors
     /// Nothing has changed then.
-    pub fn replace(&self, path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()> {
+    pub fn replace(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        new_mode: u32,
+        last_check: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
-        folder.replace(name, bytes, new_mode, || Ok(()))
+        folder.replace(name, bytes, new_mode, last_check)
     }
 
     /// Removes a file, or a link itself.

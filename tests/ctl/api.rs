@@ -68,6 +68,33 @@ fn each_operation_sends_what_is_documented() {
     assert_eq!(sent.len(), 5);
 }
 
+/// Of a user whom only the synced file names.
+#[test]
+fn the_mobile_of_a_synced_user() {
+    let ivalt = StandIn::start();
+    let synced = "[users]\nalice = \"+14155550200\"\ndave = \"+14155550203\"\n";
+    let case = case(&ivalt).synced(synced);
+    let settings = case.settings(&ivalt).with_synced(&case.synced_file());
+    let case = case.with_settings(&settings);
+    let validate = |user: &str| api(&case, &["validate-token", "--user", user], "accept-1\n");
+    for user in ["alice", "dave"] {
+        assert_eq!(validate(user).status, 0, "{user}");
+    }
+    let requests = ivalt.requests();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|sent| &sent["body"]["mobile"])
+        .collect();
+    assert_eq!(sent, ["+916283974746", "+14155550203"]);
+    let called = validate("bob");
+    let expected = format!(
+        "ivaltctl: {} or {}: no entry for bob; add one: ivaltctl users add bob MOBILE\n",
+        case.users_file().display(),
+        case.synced_file().display()
+    );
+    assert_eq!((called.status, called.stderr), (1, expected));
+}
+
 #[test]
 fn the_same_rules_for_every_answer() {
     let ivalt = StandIn::start();

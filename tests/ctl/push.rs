@@ -358,6 +358,57 @@ fn to_whom_nothing_is_sent() {
     );
 }
 
+/// What is written by hand counts, and what is not there is what the directory says.
+#[sandbox_test]
+fn synced_users() {
+    let host = Host::new();
+    let case = host.case.synced(
+        "[users]\nalice = { mobile = \"+14155550200\", enabled = false }\ndave = \"+916283974746\"\n\
+         erin = { mobile = \"+14155550204\", enabled = false }\n",
+    );
+    let file = case.synced_file();
+    let host = Host { case, ..host }.with(|settings| settings.with_synced(&file));
+    for user in ["alice", "dave"] {
+        host.ivalt.will_answer(MOBILE, &["approved"]);
+        let (called, _) = host.call(&["api", "push", user, "--json"]);
+        assert_eq!(called.json()["verdict"], "push-stale", "{called:?}");
+        let (called, _) = host.call(&["push", "release", user]);
+        assert_eq!(called.status, 0, "{called:?}");
+    }
+    let sent = host.ivalt.requests().len();
+    let own = host.case.users_file();
+    for (words, why) in [
+        (
+            &["api", "push", "erin"],
+            format!(
+                "{}: erin is disabled; enable the account where it is synced from, then: ivaltctl users sync; nothing was sent",
+                file.display()
+            ),
+        ),
+        (
+            &["api", "push", "mallory"],
+            format!(
+                "{} or {}: no entry for mallory; add one: ivaltctl users add mallory MOBILE; nothing was sent",
+                own.display(),
+                file.display()
+            ),
+        ),
+        (
+            &["push", "release", "mallory"],
+            format!(
+                "{} or {}: no entry for mallory; nothing was changed; list them: ivaltctl users list",
+                own.display(),
+                file.display()
+            ),
+        ),
+    ] {
+        let (called, log) = host.call(words);
+        assert_eq!((called.status, log.len()), (1, 0));
+        assert_eq!(called.stderr, format!("ivaltctl: {why}\n"));
+    }
+    assert_eq!(host.ivalt.requests().len(), sent);
+}
+
 /// The module would deny, so nothing is sent.
 #[sandbox_test]
 fn a_folder_that_is_not_roots_alone() {

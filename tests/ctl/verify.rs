@@ -90,6 +90,39 @@ fn the_decision_is_the_exit_status() {
     );
 }
 
+/// A trial comes from no network; whose entry counts is as in a login.
+#[test]
+fn nobody_is_exempt_and_synced_users_are_known() {
+    let tool = Try::new();
+    let case = tool.case.synced("[users]\ndave = \"+14155550203\"\n");
+    let settings = case
+        .settings(&tool.ivalt)
+        .with_synced(&case.synced_file())
+        .set_raw(
+            "policy",
+            "exempt_networks",
+            r#"["0.0.0.0/1", "128.0.0.0/1"]"#,
+        );
+    let tool = Try {
+        case: case.with_settings(&settings),
+        ..tool
+    };
+    for user in ["alice", "dave"] {
+        let called = tool.verify(&[user, "--service", "sshd"], "accept-1\n");
+        let first = called.stdout.lines().next();
+        assert_eq!((called.status, first), (0, Some("allow: verified")));
+    }
+    let called = tool.verify(&["bob"], "accept-1\n");
+    let first = called.stdout.lines().next();
+    assert_eq!((called.status, first), (1, Some("deny: not-enrolled")));
+    let requests = tool.ivalt.requests();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|sent| &sent["body"]["mobile"])
+        .collect();
+    assert_eq!(sent, ["+916283974746", "+14155550203"]);
+}
+
 /// Nobody is rung for a trial.
 #[test]
 fn enter_is_no_answer_where_push_is_on() {

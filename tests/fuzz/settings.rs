@@ -1,10 +1,12 @@
 //! `ivalt.toml`: an error names its place and no secret; what is accepted is within bounds and what the file says.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::from_utf8;
 use std::time::Duration;
 
 use super::contains;
+use ivalt_core::networks::Networks;
 use ivalt_core::settings::{Api, Method, Recovery, Settings, Token, Tolerance};
 use ivalt_core::trusted_file::Trust;
 
@@ -64,9 +66,24 @@ fn accepted(text: &str, settings: &Settings) {
     let file: toml::Table = text
         .parse()
         .unwrap_or_else(|error| panic!("not TOML: {error}"));
-    let known = ["users_file", "api", "token", "policy", "recovery", "push"];
+    let known = [
+        "users_file",
+        "synced_users_file",
+        "api",
+        "token",
+        "policy",
+        "recovery",
+        "push",
+    ];
     assert!(file.keys().all(|key| known.contains(&key.as_str())));
-    assert!(settings.users_file.is_absolute());
+    let files: Vec<_> = settings.users().iter().collect();
+    assert!(files.iter().all(|file| file.is_absolute()));
+    assert!(files.len() == 1 || files[0] != files[1]);
+    let written = file.get("synced_users_file").and_then(toml::Value::as_str);
+    assert_eq!(
+        settings.synced_users_file.as_deref(),
+        written.map(Path::new)
+    );
     api_is_as_written(&Section::of(&file, "api"), &settings.api);
     token_is_as_written(&Section::of(&file, "token"), &settings.token);
     recovery_is_as_written(&Section::of(&file, "recovery"), &settings.recovery);
@@ -78,6 +95,32 @@ fn accepted(text: &str, settings: &Settings) {
     ] {
         let ignore = policy.text(key) == Some("ignore");
         assert_eq!(tolerance == Tolerance::Ignore, ignore, "{key}");
+    }
+    networks_are_as_written(&policy, &settings.policy.exempt_networks);
+}
+
+/// Each begins with its own address, and none is everything.
+fn networks_are_as_written(policy: &Section, networks: &Networks) {
+    let written = policy
+        .value("exempt_networks")
+        .and_then(toml::Value::as_array);
+    let written: Vec<_> = written.into_iter().flatten().collect();
+    assert_eq!(networks.iter().count(), written.len());
+    assert!(written.len() <= 64);
+    for (network, text) in networks.iter().zip(written) {
+        let text = text.as_str().unwrap_or_default();
+        let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
+        let address: IpAddr = address.parse().unwrap_or_else(|_| panic!("{text}"));
+        assert!(!address.is_loopback() && prefix != "0", "{text}");
+        let (first, last) = network.ends();
+        assert_eq!(first, address, "{text}");
+        let width = if address.is_ipv4() { "32" } else { "128" };
+        assert_eq!(first == last, ["", width].contains(&prefix), "{text}");
+        assert!(network.holds(last) || last.is_loopback(), "{text}");
+        assert_eq!(address.to_canonical(), address, "{text}");
+    }
+    for rhost in ["127.0.0.1", "::1", "localhost", ""] {
+        assert_eq!(networks.holding(rhost.as_bytes()), None);
     }
 }
 

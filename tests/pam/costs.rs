@@ -1,7 +1,7 @@
 //! What a login costs, as far as it can be counted: connections, requests, system calls, libraries, bytes.
 //! `scripts/bench` measures the rest. Threads and descriptors left behind are counted by `Case::run` itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -83,16 +83,6 @@ fn recovery_codes_cost_a_token_nothing() {
         return;
     }
     let ivalt = StandIn::start();
-    let calls = |case: &Case| {
-        expect(&case.run(), VERIFIED);
-        let mut names = traced(case.dir(), "reason=verified").names;
-        // Of memory the allocator asks for as it happens to be laid out; and an answer comes in one piece or in several.
-        const BY_CHANCE: [&str; 7] = [
-            "brk", "mmap", "munmap", "mremap", "poll", "read", "recvfrom",
-        ];
-        names.retain(|name, _| !BY_CHANCE.contains(&name.as_str()));
-        names
-    };
     let without = |case: &Case| case.settings(&ivalt).set("api", "preconnect", false);
     let case = Case::against(&ivalt).answer("accept-1");
     let settings = without(&case);
@@ -104,7 +94,33 @@ fn recovery_codes_cost_a_token_nothing() {
             .set("recovery", "codes", true)
             .set("recovery", "directory", directory);
     let on = on.with_settings(&settings).answer("accept-1");
-    assert_eq!(calls(&on), calls(&off));
+    assert_eq!(calls_of(&on), calls_of(&off));
+}
+
+/// Whoever is enrolled by hand pays nothing for the users of a directory; those are one more file to read.
+#[sandbox_test]
+fn a_synced_file_costs_only_those_who_are_in_it() {
+    if no_program("strace") {
+        return;
+    }
+    let ivalt = StandIn::start();
+    let calls = |own: &str, synced: Option<&str>| {
+        let case = Case::against(&ivalt).users(own).answer("accept-1");
+        let settings = case.settings(&ivalt).set("api", "preconnect", false);
+        let settings = synced.map_or(settings.clone(), |text| {
+            case.dir().write("synced.toml", text, 0o600);
+            settings.with_synced(&case.synced_file())
+        });
+        calls_of(&case.with_settings(&settings))
+    };
+    let alice = "[users]\nalice = \"+916283974746\"\n";
+    let without = calls(alice, None);
+    assert_eq!(calls(alice, Some(alice)), without);
+    let with = calls("", Some(alice));
+    let more = |name: &str| with[name] - without[name];
+    assert_eq!((more("openat"), more("close")), (1, 1), "{with:?}");
+    let total = |names: &BTreeMap<String, usize>| names.values().sum::<usize>();
+    assert!(total(&with) - total(&without) <= 4, "{with:?}");
 }
 
 #[sandbox_test]
@@ -150,6 +166,18 @@ fn the_module_is_small() {
     }
     let bytes = std::fs::metadata(module_path()).unwrap().len();
     assert!(bytes <= BYTES, "{bytes} bytes");
+}
+
+/// How often each system call is made in an accepted login.
+fn calls_of(case: &Case) -> BTreeMap<String, usize> {
+    // Of memory the allocator asks for as it happens to be laid out; and an answer comes in one piece or in several.
+    const BY_CHANCE: [&str; 7] = [
+        "brk", "mmap", "munmap", "mremap", "poll", "read", "recvfrom",
+    ];
+    expect(&case.run(), VERIFIED);
+    let mut names = traced(case.dir(), "reason=verified").names;
+    names.retain(|name, _| !BY_CHANCE.contains(&name.as_str()));
+    names
 }
 
 /// An accepted login through the module, and one through `pam_permit`.

@@ -10,6 +10,7 @@ pub struct Row(pub &'static str, pub &'static str, pub i32, pub Severity);
 pub const VERIFIED: Row = Row("allow", "verified", PAM_SUCCESS, Severity::Info);
 pub const IGNORED_UNENROLLED: Row = Row("ignore", "unenrolled", PAM_IGNORE, Severity::Warning);
 pub const IGNORED_UNAVAILABLE: Row = Row("ignore", "unavailable", PAM_IGNORE, Severity::Warning);
+pub const EXEMPT: Row = Row("ignore", "exempt-network", PAM_IGNORE, Severity::Warning);
 pub const NOT_ENROLLED: Row = Row("deny", "not-enrolled", PAM_USER_UNKNOWN, Severity::Notice);
 pub const DISABLED: Row = Row("deny", "disabled", PAM_USER_UNKNOWN, Severity::Notice);
 pub const BAD_ENTRY: Row = Row("deny", "bad-entry", PAM_USER_UNKNOWN, Severity::Notice);

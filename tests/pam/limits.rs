@@ -175,6 +175,33 @@ fn a_large_users_file_may_not_fit() {
     assert_eq!(reasons(&climb(case, "AS", kib)).last(), Some(&"verified"));
 }
 
+/// The caller of su chooses the limits: want of memory for the users of a directory must not pass for their absence.
+#[sandbox_test]
+fn a_large_synced_file_may_not_fit() {
+    let ivalt = StandIn::start();
+    let mut synced = "[users]\n'bob' = ''\n".to_owned();
+    for number in 0..30_000 {
+        synced += &format!("user{number} = \"+916283974746\"\n");
+    }
+    synced += "dave = \"+14155550203\"\n";
+    let run = |user: &str| {
+        let case = Case::against(&ivalt).synced(&synced).user(user);
+        let settings = case.settings(&ivalt).with_synced(&case.synced_file()).set(
+            "policy",
+            "unenrolled",
+            "ignore",
+        );
+        limited(case.with_settings(&settings), "DATA", 5_500 << 10)
+    };
+    for user in ["dave", "mallory"] {
+        let line = expect(&run(user), MISCONFIGURED);
+        let cause = line.get("cause");
+        let sentence = "/synced.toml: out of memory (RLIMIT_AS unlimited, RLIMIT_DATA 5500 KiB); ";
+        assert!(cause.contains(sentence), "{cause}");
+    }
+    expect(&run("alice"), VERIFIED);
+}
+
 #[sandbox_test]
 fn limits_that_do_not_matter() {
     let ivalt = StandIn::start();

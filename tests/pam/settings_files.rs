@@ -330,6 +330,37 @@ fn a_process_that_is_not_root_is_told_so_with_a_command() {
     assert_eq!(ivalt.connections().len(), 0);
 }
 
+/// Other rights than root's would last until the next sync.
+#[sandbox_test]
+fn a_process_that_is_not_root_cannot_read_what_a_sync_wrote() {
+    if no_root(OWNER) {
+        return;
+    }
+    let ivalt = StandIn::start();
+    for (own, row) in [
+        ("alice = \"+916283974746\"\n", VERIFIED),
+        ("", MISCONFIGURED),
+    ] {
+        let case = not_root(&ivalt).synced("[users]\nalice = \"+14155550200\"\n");
+        case.dir()
+            .write("users.toml", format!("[users]\n{own}"), 0o644);
+        let line = format!("synced_users_file = \"{}\"\n", case.synced_file().display());
+        let config = case.config();
+        let text = fs::read_to_string(&config).unwrap();
+        let case = case.settings_text(&(line + &text));
+        give_away(&config);
+        let cause = expect(&case.run(), row).get("cause");
+        let sentence = format!(
+            "{}: cannot be read (permission denied); this process runs as uid 4242, and a sync leaves its file to root \
+             alone: take synced_users_file out of the settings of this service, and enrol its users by hand",
+            case.synced_file().display()
+        );
+        // A value is cut in the log.
+        let cut = sentence.get(..256).unwrap_or(&sentence);
+        assert_eq!(cause, if row.1 == "verified" { "" } else { cut });
+    }
+}
+
 /// The commands are right: a copy that belongs to the process, and a users.toml of root's that its group may read.
 #[sandbox_test]
 fn a_process_that_is_not_root_uses_files_as_it_was_told() {

@@ -1,6 +1,7 @@
 //! `ivalt.toml`: whatever is written in it is read back, however it is written; whatever is out of range is refused,
 //! and the key is named.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use proptest::collection::vec;
@@ -24,6 +25,7 @@ fn parse(text: &str) -> Result<Settings, String> {
 #[derive(Clone, Debug)]
 struct Wanted {
     users_file: Option<String>,
+    synced_users_file: Option<String>,
     url: Option<String>,
     key: String,
     timeout: Option<u64>,
@@ -40,6 +42,7 @@ struct Wanted {
     mobile_format: Option<(&'static str, MobileFormat)>,
     unenrolled: Option<(&'static str, Tolerance)>,
     unavailable: Option<(&'static str, Tolerance)>,
+    exempt_networks: Option<Vec<String>>,
     codes: Option<bool>,
     directory: Option<String>,
     push: WantedPush,
@@ -122,12 +125,26 @@ fn path() -> impl Strategy<Value = String> {
     one_line(200).prop_map(|text| format!("/{text}"))
 }
 
+/// As they are shown.
+fn networks() -> impl Strategy<Value = Vec<String>> {
+    let v4 = (0x8000_0000_u32.., 1_u32..32).prop_map(|(bits, prefix)| {
+        let first = Ipv4Addr::from(bits & u32::MAX << (32 - prefix));
+        format!("{first}/{prefix}")
+    });
+    let v6 = (1_u128 << 127.., 1_u32..128).prop_map(|(bits, prefix)| {
+        let first = Ipv6Addr::from(bits & u128::MAX << (128 - prefix));
+        format!("{first}/{prefix}")
+    });
+    let one = (0x8000_0000_u32..).prop_map(|bits| Ipv4Addr::from(bits).to_string());
+    vec(prop_oneof![v4, v6, one], 0..=64)
+}
+
 fn wanted() -> impl Strategy<Value = Wanted> {
     let url =
         "https://[a-z]{1,8}([.][a-z]{1,8}){0,2}(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9_.-]{1,5}){0,3}/?";
     let proxy = "http://([a-z]{1,5}:[a-z]{1,5}@)?[a-z]{1,8}:[1-9][0-9]{0,3}/?";
     let api = (
-        option::of(path()),
+        (option::of(path()), option::of(path())),
         option::of(url),
         "[!-~]{1,60}",
         option::of(1u64..=60),
@@ -148,16 +165,21 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     let policy = (
         option::of(select(&TOLERANCES[..])),
         option::of(select(&TOLERANCES[..])),
+        option::of(networks()),
     );
     let recovery = (option::of(any::<bool>()), option::of(path()));
     let parts = (api, token, policy, recovery, wanted_push());
     parts.prop_map(|(api, token, policy, recovery, push)| {
-        let (users_file, url, key, timeout, ca_file, proxy, preconnect, client) = api;
+        let ((users_file, synced), url, key, timeout, ca_file, proxy, preconnect, client) = api;
         let (method, prompt, echo, attempts, lengths, charset, mobile_format) = token;
-        let (unenrolled, unavailable) = policy;
+        let (unenrolled, unavailable, exempt_networks) = policy;
+        let is_another =
+            |file: &String| Some(Path::new(file)) != users_file.as_deref().map(Path::new);
+        let synced_users_file = synced.filter(is_another);
         let (codes, directory) = recovery;
         Wanted {
             users_file,
+            synced_users_file,
             url,
             key,
             timeout,
@@ -174,6 +196,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
             mobile_format,
             unenrolled,
             unavailable,
+            exempt_networks,
             codes,
             directory,
             push: push.possible(method),
@@ -204,6 +227,7 @@ impl Wanted {
         let (min, max) = self.lengths.unzip();
         let push = &self.push;
         let services = push.services.clone();
+        let networks = self.exempt_networks.clone();
         let entries = [
             flag("push", "enabled", push.enabled),
             flag("push", "accept_unbound_approvals", push.accept),
@@ -213,6 +237,8 @@ impl Wanted {
             number("push", "wait_seconds", push.wait),
             number("push", "max_unanswered", push.max_unanswered),
             text("", "users_file", self.users_file.as_deref()),
+            text("", "synced_users_file", self.synced_users_file.as_deref()),
+            networks.map(|networks| ("policy", "exempt_networks", Value::Texts(networks))),
             text("api", "url", self.url.as_deref()),
             text("api", "key", Some(&self.key)),
             number("api", "timeout_seconds", self.timeout),
@@ -351,6 +377,9 @@ proptest! {
         let settings = parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
         let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
         prop_assert_eq!(Some(settings.users_file), path(&wanted.users_file).or(Some("/etc/ivalt/users.toml".into())));
+        prop_assert_eq!(settings.synced_users_file, path(&wanted.synced_users_file));
+        let networks = settings.policy.exempt_networks.iter().map(|network| network.to_string());
+        prop_assert_eq!(networks.collect::<Vec<_>>(), wanted.exempt_networks.unwrap_or_default());
         let url = wanted.url.as_deref().unwrap_or("https://api.ivalt.com/admin/public/api");
         prop_assert_eq!(settings.api.url, url.trim_end_matches('/'));
         prop_assert_eq!(settings.api.key.as_bytes(), wanted.key.as_bytes());
@@ -406,6 +435,10 @@ fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)>
         number("token", "min_length", 4096),
         number("token", "max_length", 4096),
         text("", "users_file", "([^/].{0,20})?"),
+        text("", "synced_users_file", "([^/].{0,20})?"),
+        "[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}|[g-z.]{0,9}|0[.]0[.]0[.]0/0|::/0|10[.]1[.]0[.]0/(33|[1-9]|015)|127[.]0[.]0[.]1|fe80::%[a-z]".prop_map(
+            |text| ("policy", "exempt_networks", format!("[{}]", text_as(&text, 4)))
+        ),
         text("recovery", "directory", "([^/].{0,20})?"),
         text("api", "ca_file", "([^/].{0,20})?"),
         text("api", "key_file", "([^/].{0,20})?"),
@@ -448,6 +481,7 @@ fn out_of_range() -> impl Strategy<Value = (&'static str, &'static str, String)>
 fn wrong_type() -> impl Strategy<Value = (&'static str, &'static str, String)> {
     let texts = [
         ("", "users_file"),
+        ("", "synced_users_file"),
         ("api", "url"),
         ("api", "key"),
         ("api", "key_file"),

@@ -86,6 +86,11 @@ impl Case {
         self.dir.join("users.toml")
     }
 
+    /// Where `synced` writes.
+    pub fn synced_file(&self) -> PathBuf {
+        self.dir.join("synced.toml")
+    }
+
     /// Valid settings that name this case's users file, to be changed and given to `with_settings`.
     pub fn settings(&self, ivalt: &StandIn) -> Settings {
         Settings::against(ivalt, &self.users_file())
@@ -105,6 +110,12 @@ impl Case {
     /// Writes `users.toml` of any text, mode 0600.
     pub fn users(self, text: &str) -> Self {
         self.dir.write("users.toml", text, 0o600);
+        self
+    }
+
+    /// Writes a `synced_users_file` of any text, mode 0600, for settings that name it.
+    pub fn synced(self, text: &str) -> Self {
+        self.dir.write("synced.toml", text, 0o600);
         self
     }
 

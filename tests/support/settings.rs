@@ -25,6 +25,11 @@ impl Settings {
             .set("api", "timeout_seconds", 5)
     }
 
+    /// With what a sync wrote to this file.
+    pub fn with_synced(self, file: &Path) -> Self {
+        self.set("", "synced_users_file", path(file))
+    }
+
     /// Push in the service of all cases, by this stand-in.
     pub fn with_push(self, ivalt: &StandIn) -> Self {
         self.set("push", "enabled", true)

@@ -74,7 +74,8 @@ impl<'a> Files<'a> {
         let entry = look_up(self.own, trust, name, format)?;
         match (entry, self.synced) {
             (Entry::Absent, Some(file)) => {
-                let entry = look_up(file, trust, name, format)?;
+                let entry = look_up(file, trust, name, format)
+                    .map_err(|problem| of_synced(problem, trust))?;
                 Ok(Found { entry, file })
             }
             (entry, _) => Ok(Found {
@@ -82,6 +83,12 @@ impl<'a> Files<'a> {
                 file: self.own,
             }),
         }
+    }
+
+    /// Whether `found` is what the directory says, and only a sync changes it.
+    #[must_use]
+    pub fn is_synced(self, found: &Found) -> bool {
+        self.synced == Some(found.file)
     }
 
     /// The first name in them that is another spelling of one of `names`, whatever is said of it, and the file that
@@ -94,12 +101,30 @@ impl<'a> Files<'a> {
         trust: Trust,
         names: &[&[u8]],
     ) -> Result<Option<(String, &'a Path)>, Problem> {
-        for file in self.iter() {
-            if let Some(spelling) = other_spelling(file, trust, names)? {
-                return Ok(Some((spelling, file)));
-            }
+        let own = other_spelling(self.own, trust, names)?;
+        if let Some(spelling) = own {
+            return Ok(Some((spelling, self.own)));
         }
-        Ok(None)
+        let Some(file) = self.synced else {
+            return Ok(None);
+        };
+        let found =
+            other_spelling(file, trust, names).map_err(|problem| of_synced(problem, trust))?;
+        Ok(found.map(|spelling| (spelling, file)))
+    }
+}
+
+/// With an empty file in its place, all who are in it would be users without an entry, whom a policy may ignore; and
+/// other rights than root's last until the next sync.
+fn of_synced(problem: Problem, trust: Trust) -> Problem {
+    let uid = trust.effective_uid;
+    match problem.kind {
+        ProblemKind::Missing => problem.run("ivaltctl users sync".to_owned()),
+        ProblemKind::PermissionDenied if uid != 0 => problem.fix(format!(
+            "this process runs as uid {uid}, and a sync leaves its file to root alone: take synced_users_file out of \
+             the settings of this service, and enrol its users by hand"
+        )),
+        _ => problem,
     }
 }
 

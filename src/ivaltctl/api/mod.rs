@@ -16,7 +16,7 @@ use ivalt_core::log_line::quote_log_value;
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::{ClientCredentials, Settings};
 use ivalt_core::sys;
-use ivalt_core::users::{Entry, Mobile, look_up};
+use ivalt_core::users::{Entry, Mobile};
 
 /// Sends one operation and shows the verdict.
 pub fn run(args: &ApiArgs, config: &Path) -> Result<Exit, Refused> {
@@ -63,13 +63,12 @@ fn mobile_number(
 }
 
 fn mobile_of(user: &str, settings: &Settings) -> Result<Mobile, Refused> {
-    let file = &settings.users_file;
-    match look_up(file, trust(), user.as_bytes(), settings.token.mobile_format)? {
+    let (files, format) = (settings.users(), settings.token.mobile_format);
+    match files.look_up(trust(), user.as_bytes(), format)?.entry {
         Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Ok(mobile),
         Entry::Bad(problem) => Err(problem.into()),
         Entry::Absent => Err(Refused(format!(
-            "{}: no entry for {user}; add one: ivaltctl users add {user} MOBILE",
-            file.display()
+            "{files}: no entry for {user}; add one: ivaltctl users add {user} MOBILE"
         ))),
     }
 }

@@ -16,7 +16,7 @@ use ivalt_core::log_line::quote_log_value;
 use ivalt_core::push::{DIRECTORY, Ending, NotLocked, Phone};
 use ivalt_core::settings::{Dialect, Settings};
 use ivalt_core::sys::{self, Platform};
-use ivalt_core::users::{Entry, Mobile, look_up};
+use ivalt_core::users::{Entry, Mobile};
 
 /// How long answers are asked for once the request has left.
 const WAIT: Duration = Duration::from_secs(60);
@@ -68,17 +68,23 @@ pub fn run(
 
 /// As a login would take it: of whoever is disabled, nothing is sent.
 fn mobile_of(name: &str, settings: &Settings) -> Result<Mobile, Refused> {
-    let file = &settings.users_file;
-    let why = match look_up(file, trust(), name.as_bytes(), settings.token.mobile_format)? {
+    let (files, format) = (settings.users(), settings.token.mobile_format);
+    let found = files.look_up(trust(), name.as_bytes(), format)?;
+    let is_synced = files.is_synced(&found);
+    let file = found.file.display();
+    Err(Refused(match found.entry {
         Entry::Enrolled(mobile) => return Ok(mobile),
         Entry::Bad(problem) => return Err(problem.into()),
-        Entry::Disabled(_) => format!("{name} is disabled; ivaltctl users enable {name}"),
-        Entry::Absent => format!("no entry for {name}; add one: ivaltctl users add {name} MOBILE"),
-    };
-    Err(Refused(format!(
-        "{}: {why}; nothing was sent",
-        file.display()
-    )))
+        Entry::Disabled(_) if is_synced => format!(
+            "{file}: {name} is disabled; enable the account where it is synced from, then: ivaltctl users sync; nothing was sent"
+        ),
+        Entry::Disabled(_) => {
+            format!("{file}: {name} is disabled; ivaltctl users enable {name}; nothing was sent")
+        }
+        Entry::Absent => format!(
+            "{files}: no entry for {name}; add one: ivaltctl users add {name} MOBILE; nothing was sent"
+        ),
+    }))
 }
 
 /// What is sent.

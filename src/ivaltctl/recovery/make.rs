@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::revoke::remove;
 use super::sheet::{self, Printed, Sheet};
@@ -25,7 +25,7 @@ use ivalt_core::recovery::store::{
 };
 use ivalt_core::secret::Secret;
 use ivalt_core::settings::Enrolment;
-use ivalt_core::users::{Entry, look_up};
+use ivalt_core::users::Entry;
 use rustix::fs::OFlags;
 
 /// Makes codes and prints them.
@@ -36,10 +36,13 @@ pub fn make(args: &MakeArgs, config: &Path, output: &mut Output) -> Result<(), R
     refuse_volatile(args, &settings.recovery.directory)?;
     let root = Root::this_machine()?;
     refuse_unsyncable(&root, &settings.recovery.directory)?;
-    let users = UsersFile::new(settings.users_file.clone());
     // A user who is being removed has no new codes afterwards.
-    let _users = users.lock()?;
-    refuse_unenrolled(&args.name, &settings, config)?;
+    let own = UsersFile::new(settings.users_file.clone());
+    let _own = own.lock()?;
+    let synced = synced_file(&args.name, &settings, config)?.map(UsersFile::new);
+    let _synced = synced.as_ref().map(UsersFile::lock).transpose()?;
+    // Once more: a sync may have changed it before its lock was had.
+    synced_file(&args.name, &settings, config)?;
     let store = create(&root, &settings.recovery.directory)?;
     refuse_faults(&store, None)?;
     let _lock = lock(&store)?;
@@ -104,17 +107,26 @@ fn refuse_unsyncable(root: &Root, directory: &Path) -> Result<(), Refused> {
     }
 }
 
-fn refuse_unenrolled(name: &str, settings: &Enrolment, config: &Path) -> Result<(), Refused> {
-    let file = &settings.users_file;
+/// Where an enrolled user's entry is, if that is not the file that is written by hand.
+fn synced_file(
+    name: &str,
+    settings: &Enrolment,
+    config: &Path,
+) -> Result<Option<PathBuf>, Refused> {
+    let files = settings.users();
     let command =
         |verb: &str| users::command(config, &format!("users {verb} {}", shell_word(name)));
-    let entry = look_up(file, trust(), name.as_bytes(), settings.mobile_format)?;
-    Err(Refused(match entry {
-        Entry::Enrolled(_) => return Ok(()),
+    let found = files.look_up(trust(), name.as_bytes(), settings.mobile_format)?;
+    let is_synced = files.is_synced(&found);
+    Err(Refused(match found.entry {
+        Entry::Enrolled(_) => return Ok(is_synced.then(|| found.file.to_owned())),
         Entry::Absent => format!(
-            "{}: no entry for {name}, and only enrolled users can use recovery codes; nothing was changed; enrol first: {} MOBILE",
-            file.display(),
+            "{files}: no entry for {name}, and only enrolled users can use recovery codes; nothing was changed; enrol first: {} MOBILE",
             command("add")
+        ),
+        Entry::Disabled(_) if is_synced => format!(
+            "{name}: is disabled, and only enabled users can use recovery codes; nothing was changed; enable the account where it is synced from, then: {}",
+            users::command(config, "users sync")
         ),
         Entry::Disabled(_) => format!(
             "{name}: is disabled, and only enabled users can use recovery codes; nothing was changed; enable first: {}",

@@ -181,6 +181,72 @@ fn codes_expire_when_they_are_told_to() {
     }
 }
 
+/// Under the lock of the file that names them, so that no sync takes them away meanwhile.
+#[test]
+fn synced_users_have_codes() {
+    let host = Host::new();
+    let file = host.folder.write(
+        "synced.toml",
+        "[users]\nalice = '+14155550200'\ncarol = '+14155550202'\ndave = '+14155550203'\n\
+         erin = { mobile = '+14155550204', enabled = false }\n",
+        0o600,
+    );
+    let settings = fs::read_to_string(host.config()).unwrap();
+    let line = format!("synced_users_file = \"{}\"\n", file.display());
+    host.folder
+        .write("ivalt.toml", format!("{line}{settings}"), 0o600);
+    let lock = host.folder.join(".synced.toml.lock");
+    host.make(&["alice", "--count", "1"]);
+    assert!(!lock.exists());
+    host.make(&["dave", "--count", "1"]);
+    assert!(lock.exists());
+    assert_eq!(
+        (host.numbers("alice"), host.numbers("dave")),
+        (vec![1], vec![1])
+    );
+    let config = host.config();
+    let command =
+        |words: &str| host.short(&format!("ivaltctl --config {} {words}", config.display()));
+    let only = "and only enabled users can use recovery codes; nothing was changed";
+    for (name, sentence) in [
+        (
+            "carol",
+            format!(
+                "carol: is disabled, {only}; enable first: {}",
+                command("users enable carol")
+            ),
+        ),
+        (
+            "erin",
+            format!(
+                "erin: is disabled, {only}; enable the account where it is synced from, then: {}",
+                command("users sync")
+            ),
+        ),
+        (
+            "mallory",
+            format!(
+                "users.toml or synced.toml: no entry for mallory, and only enrolled users can use recovery codes; \
+                 nothing was changed; enrol first: {} MOBILE",
+                command("users add mallory")
+            ),
+        ),
+    ] {
+        host.refused(&["recovery", "make", name, "--stdout"], &sentence);
+    }
+    // Whoever is enrolled by hand is not touched by it.
+    fs::remove_file(&file).unwrap();
+    host.make(&["alice", "--count", "1"]);
+    host.refused(
+        &["recovery", "make", "dave", "--stdout"],
+        "synced.toml: does not exist; run: ivaltctl users sync",
+    );
+    assert_eq!(
+        (host.numbers("alice"), host.numbers("dave")),
+        (vec![1, 2], vec![1])
+    );
+}
+
 #[test]
 fn only_enrolled_users_have_codes() {
     let host = Host::new();

@@ -7,6 +7,7 @@ mod import;
 mod list;
 mod refusals;
 mod sync;
+mod synced;
 mod writing;
 
 use std::fs;

@@ -179,7 +179,7 @@ impl Memory {
         let folder = root.open_folder(&folder_path(), OFlags::NOFOLLOW);
         refuse_faults(&folder_path(), &folder.map_err(|error| refuse(&error))?)?;
         let text = self.text(synced).map_err(|error| refuse(&error.into()))?;
-        root.replace(&path, &text, 0o600)
+        root.replace(&path, &text, 0o600, || Ok(()))
             .map_err(|error| refuse(&error))
     }
 

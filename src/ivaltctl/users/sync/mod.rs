@@ -3,8 +3,8 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`settings`] | directory.toml |
-//! | [`ldap`] | people of a directory |
 //! | [`person`] | what a source says of people |
+//! | [`ldap`] | people of a directory |
 //! | [`csv`] | a CSV file as a source |
 //! | [`number`] | mobile numbers as directories hold them |
 //! | [`wanted`] | what the source's people are to be here |
@@ -298,7 +298,7 @@ impl<'a> Sync<'a> {
             plan.faults.len(),
             plan.unchanged
         );
-        let noted = self.root.replace(&path, text.as_bytes(), 0o600);
+        let noted = self.root.replace(&path, text.as_bytes(), 0o600, || Ok(()));
         noted.map_err(|error| system_error::problem(&path, "cannot be written", &error).to_string())
     }
 

@@ -136,23 +136,23 @@ fn first_reachable<'a>(
     Err(NoAnswer::Unavailable(why.join("; ")))
 }
 
-/// Operational attributes are asked for by `+`.
+/// What tells the directories of which more is known.
 fn root_dse() -> Query<'static> {
     Query {
         scope: "base",
         base: "",
         filter: "(objectClass=*)",
-        attributes: vec!["*", "+"],
+        attributes: server::OF_ROOT_DSE.to_vec(),
     }
 }
 
 fn unreachable(caller: &Caller, uri: &Uri, failed: &Failed) -> String {
     let why = match failed {
-        Failed::TimedOut => Some("it does not answer".to_owned()),
-        Failed::Status(_, words) if causes::is_not_contacted(words) => tls::explain(caller, uri),
-        _ => None,
+        Failed::TimedOut => "it does not answer".to_owned(),
+        Failed::Status(_, words) if causes::is_not_contacted(words) => tls::explain(caller, uri)
+            .unwrap_or_else(|| format!("it cannot be reached ({})", causes::said(words))),
+        _ => causes::words(failed, caller.settings),
     };
-    let why = why.unwrap_or_else(|| causes::words(failed, caller.settings));
     format!("{}: {why}", uri.text)
 }
 

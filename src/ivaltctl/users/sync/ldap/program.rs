@@ -128,7 +128,7 @@ impl Caller<'_> {
     fn bind(&self, command: &mut Command, uri: &Uri) {
         match &self.settings.bind {
             Bind::Simple { dn, .. } => {
-                command.args(["-x", "-D", dn, "-y", "/dev/stdin"]);
+                command.args(["-x", "-D", dn, "-y", "/proc/self/fd/0"]);
             }
             Bind::Gssapi { keytab } => {
                 command.args([
