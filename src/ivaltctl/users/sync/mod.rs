@@ -350,7 +350,7 @@ fn directory() -> Result<DirectorySettings, NoAnswer> {
 fn not_set(config: &Path, enrolment: &Enrolment) -> NoAnswer {
     NoAnswer::Refused(format!(
         "{}: synced_users_file is not set; nothing was changed; write above its first [table]: synced_users_file = \
-         \"/etc/ivalt/synced.toml\"; from then on until the first sync is done, everybody is denied of whom {} says nothing",
+         \"/etc/ivalt/users-synced.toml\"; from then on until the first sync is done, everybody is denied of whom {} says nothing",
         config.display(),
         enrolment.users_file.display()
     ))
