@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::path::Path;
 
+use directory_settings::DirectorySettings;
 use ivalt_core::arguments::Arguments;
 use ivalt_core::decision::{DECISIONS, Decision};
 use ivalt_core::log_line::{Origin, fields};
@@ -14,11 +15,18 @@ use ivalt_core::trusted_file::Trust;
 use ivalt_core::users::{Entry, Mobile, look_up};
 use support::man_page::{items, section};
 
+/// Of the tool, which is no library.
+#[path = "../src/ivaltctl/users/sync/settings.rs"]
+#[allow(dead_code, reason = "the tool uses the rest")]
+mod directory_settings;
+
 const README: &str = include_str!("../README.md");
 const IVALT_TOML: &str = include_str!("../conf/ivalt.toml");
+const DIRECTORY_TOML: &str = include_str!("../conf/directory.toml");
 const USERS_TOML: &str = include_str!("../conf/users.toml");
 const PAM_IVALT_8: &str = include_str!("../debian/pam_ivalt.8");
 const IVALT_TOML_5: &str = include_str!("../debian/ivalt.toml.5");
+const IVALT_DIRECTORY_TOML_5: &str = include_str!("../debian/ivalt-directory.toml.5");
 const IVALT_USERS_TOML_5: &str = include_str!("../debian/ivalt-users.toml.5");
 
 /// The files of this user are as good as root's.
@@ -32,42 +40,140 @@ fn settings(text: &str) -> Result<Settings, String> {
     Settings::parse(Path::new("ivalt.toml"), text, trust()).map_err(|error| error.to_string())
 }
 
+fn directory(text: &str) -> Result<DirectorySettings, String> {
+    DirectorySettings::parse(Path::new("directory.toml"), text).map_err(|error| error.to_string())
+}
+
 /// The words in backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The keys of a section, from the code's own complaint about an unknown one.
-fn keys_of_code(section: &str) -> BTreeSet<String> {
-    let header = if section.is_empty() {
-        String::new()
-    } else {
-        format!("[{section}]\n")
-    };
-    let complaint = settings(&format!("{header}no_such_key = 1\n")).unwrap_err();
-    let dot = if section.is_empty() { "" } else { "." };
-    quoted(&complaint)
-        .into_iter()
-        .map(|key| format!("{section}{dot}{key}"))
-        .collect()
+/// A file of settings: how the code reads it, its sample, its page and the page's parts.
+struct Documented {
+    read: fn(&str) -> Result<(), String>,
+    sample: &'static str,
+    page: &'static str,
+    parts: &'static [(&'static str, &'static str)],
 }
 
-fn all_keys_of_code() -> BTreeSet<String> {
-    let sections = keys_of_code("");
-    let (tables, plain): (BTreeSet<_>, BTreeSet<_>) = sections
-        .into_iter()
-        .partition(|key| keys_of_table(key).is_some());
-    plain
-        .into_iter()
-        .chain(tables.iter().flat_map(|table| keys_of_code(table)))
-        .collect()
-}
+const SETTINGS: Documented = Documented {
+    read: |text| settings(text).map(drop),
+    sample: IVALT_TOML,
+    page: IVALT_TOML_5,
+    parts: &[
+        ("users_file", ""),
+        ("[api]", "api."),
+        ("[token]", "token."),
+        ("[policy]", "policy."),
+        ("[recovery]", "recovery."),
+        ("[push]", "push."),
+    ],
+};
 
-fn keys_of_table(key: &str) -> Option<()> {
-    settings(&format!("[{key}]\n"))
-        .err()
-        .filter(|complaint| !complaint.contains("must be an absolute"))
-        .map(drop)
+const DIRECTORY: Documented = Documented {
+    read: |text| directory(text).map(drop),
+    sample: DIRECTORY_TOML,
+    page: IVALT_DIRECTORY_TOML_5,
+    parts: &[
+        ("[ldap]", "ldap."),
+        ("[map]", "map."),
+        ("[guard]", "guard."),
+    ],
+};
+
+impl Documented {
+    /// The code's own complaint about an unknown key.
+    fn complaint(&self, section: &str) -> String {
+        let header = if section.is_empty() {
+            String::new()
+        } else {
+            format!("[{section}]\n")
+        };
+        (self.read)(&format!("{header}no_such_key = 1\n")).unwrap_err()
+    }
+
+    fn keys_of_section(&self, section: &str) -> BTreeSet<String> {
+        let complaint = self.complaint(section);
+        let dot = if section.is_empty() { "" } else { "." };
+        quoted(&complaint)
+            .into_iter()
+            .map(|key| format!("{section}{dot}{key}"))
+            .collect()
+    }
+
+    fn keys_of_code(&self) -> BTreeSet<String> {
+        let sections = self.keys_of_section("");
+        let (tables, plain): (BTreeSet<_>, BTreeSet<_>) = sections
+            .into_iter()
+            .partition(|key| self.complaint(key).contains("unknown setting"));
+        plain
+            .into_iter()
+            .chain(tables.iter().flat_map(|table| self.keys_of_section(table)))
+            .collect()
+    }
+
+    /// The sample with the keys that have no default, uncommented.
+    fn uncommented(&self) -> String {
+        let line = |line: &'static str| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                rest
+            }
+            _ => line,
+        };
+        self.sample.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Every key of the page with its default, where it has one.
+    fn keys_of_man(&self) -> BTreeMap<String, Option<toml::Value>> {
+        let mut keys = BTreeMap::new();
+        for (title, table) in self.parts {
+            let lines = section(self.page, title);
+            for item in items(&lines, "Cm") {
+                let default = match item.body[0].strip_prefix("Default: ") {
+                    Some(value) => {
+                        let value = value.strip_suffix('.').expect(value);
+                        Some(format!("k = {value}").parse::<toml::Table>().unwrap()["k"].clone())
+                    }
+                    None => {
+                        assert_eq!(item.body[0], "No default.", "{}", item.head);
+                        None
+                    }
+                };
+                keys.insert(format!("{table}{}", item.head), default);
+            }
+        }
+        keys
+    }
+
+    fn assert_every_key_is_everywhere(&self) {
+        let sample: BTreeSet<String> = values(&self.uncommented()).into_keys().collect();
+        let code = self.keys_of_code();
+        assert!(code.len() > 15, "{code:?}");
+        assert_eq!(sample, code, "the sample and the code");
+        let man: BTreeSet<String> = self.keys_of_man().into_keys().collect();
+        assert_eq!(man, code, "the page and the code");
+    }
+
+    /// That the sample's are the code's is checked by another test.
+    fn assert_the_page_says_the_defaults(&self) {
+        let man = self.keys_of_man().into_iter();
+        let man: BTreeMap<_, _> = man.filter_map(|(key, value)| Some((key, value?))).collect();
+        assert_eq!(man, values(self.sample));
+    }
+
+    fn assert_one_line_each(&self) {
+        for line in self.sample.lines().filter(|line| line.contains(" = ")) {
+            assert!(
+                line.trim_start_matches("# ").contains(" # "),
+                "without a meaning: {line}"
+            );
+        }
+    }
 }
 
 /// What is in backticks in the first cells of the table whose head begins with `head`.
@@ -76,50 +182,6 @@ fn first_cells(page: &str, head: &str) -> BTreeSet<String> {
     let rows = after.skip(2).take_while(|line| line.starts_with('|'));
     let cells = rows.map(|row| row.split('|').nth(1).unwrap());
     cells.flat_map(quoted).map(str::to_owned).collect()
-}
-
-/// `conf/ivalt.toml` with the keys that have no default, uncommented.
-fn uncommented() -> String {
-    let line = |line: &'static str| match line.strip_prefix("# ") {
-        Some(rest)
-            if rest
-                .split_once(" = ")
-                .is_some_and(|(key, _)| !key.contains(' ')) =>
-        {
-            rest
-        }
-        _ => line,
-    };
-    IVALT_TOML.lines().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Every key of ivalt.toml(5) with its default, where it has one.
-fn keys_of_man() -> BTreeMap<String, Option<toml::Value>> {
-    let mut keys = BTreeMap::new();
-    for (title, table) in [
-        ("users_file", ""),
-        ("[api]", "api."),
-        ("[token]", "token."),
-        ("[policy]", "policy."),
-        ("[recovery]", "recovery."),
-        ("[push]", "push."),
-    ] {
-        let lines = section(IVALT_TOML_5, title);
-        for item in items(&lines, "Cm") {
-            let default = match item.body[0].strip_prefix("Default: ") {
-                Some(value) => {
-                    let value = value.strip_suffix('.').expect(value);
-                    Some(format!("k = {value}").parse::<toml::Table>().unwrap()["k"].clone())
-                }
-                None => {
-                    assert_eq!(item.body[0], "No default.", "{}", item.head);
-                    None
-                }
-            };
-            keys.insert(format!("{table}{}", item.head), default);
-        }
-    }
-    keys
 }
 
 /// The keys of a TOML text with their values, those in tables by dotted names.
@@ -137,23 +199,31 @@ fn values(text: &str) -> BTreeMap<String, toml::Value> {
 
 #[test]
 fn every_key_is_in_code_sample_and_man_page() {
-    let sample: BTreeSet<String> = values(&uncommented()).into_keys().collect();
-    let code = all_keys_of_code();
-    assert!(
-        code.contains("api.timeout_seconds") && code.len() > 15,
-        "{code:?}"
-    );
-    assert_eq!(sample, code, "conf/ivalt.toml and src/core/settings.rs");
-    let man: BTreeSet<String> = keys_of_man().into_keys().collect();
-    assert_eq!(man, code, "debian/ivalt.toml.5 and src/core/settings.rs");
+    SETTINGS.assert_every_key_is_everywhere();
+    DIRECTORY.assert_every_key_is_everywhere();
 }
 
-/// That the sample's are the code's is checked by another test.
 #[test]
 fn the_man_page_says_the_defaults() {
-    let man = keys_of_man().into_iter();
-    let man: BTreeMap<_, _> = man.filter_map(|(key, value)| Some((key, value?))).collect();
-    assert_eq!(man, values(IVALT_TOML));
+    SETTINGS.assert_the_page_says_the_defaults();
+    DIRECTORY.assert_the_page_says_the_defaults();
+}
+
+/// Of a directory that is described as far as it must be, since there is none by default.
+#[test]
+fn the_sample_of_a_directory_shows_the_defaults_and_one_line_each() {
+    let needed =
+        "uri = \"ldaps://h\"\nbase = \"dc=x\"\nbind_dn = \"cn=s\"\npassword_file = \"/p\"\n";
+    let sample = DIRECTORY_TOML
+        .replace("[ldap]\n", &format!("[ldap]\n{needed}"))
+        .replace("[map]\n", "[map]\nmobile = [\"m\"]\n");
+    let least = format!("map.mobile = [\"m\"]\n[ldap]\n{needed}");
+    assert_eq!(directory(&sample).unwrap(), directory(&least).unwrap());
+    DIRECTORY.assert_one_line_each();
+    // Whoever wants a CSV file alone leaves [ldap] out, as the sample says.
+    let (_, without) = DIRECTORY_TOML.split_once("[map]").unwrap();
+    let without = directory(&format!("[map]{without}")).unwrap();
+    assert_eq!(without, DirectorySettings::default());
 }
 
 #[test]
@@ -189,12 +259,7 @@ fn the_sample_shows_the_defaults_and_one_line_each() {
         format!("{before}{}", after.split_once(',').unwrap().1)
     };
     assert_eq!(without_span(sample), without_span(least));
-    for line in IVALT_TOML.lines().filter(|line| line.contains(" = ")) {
-        assert!(
-            line.trim_start_matches("# ").contains(" # "),
-            "without a meaning: {line}"
-        );
-    }
+    SETTINGS.assert_one_line_each();
     assert!(
         settings(IVALT_TOML)
             .unwrap_err()
@@ -375,7 +440,12 @@ fn the_filter_judges_every_denial() {
 fn every_sample_is_in_the_table_of_samples() {
     let conf = support::checkout().join("conf");
     let name = |path: &Path| path.strip_prefix(&conf).unwrap().display().to_string();
-    let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| name(path)).collect();
+    const ROLE: &str = "ansible/roles/ivalt/";
+    let row = |path: &Path| match name(path) {
+        name if name.starts_with(ROLE) => ROLE.to_owned(),
+        name => name,
+    };
+    let mut samples: BTreeSet<_> = files_below(&conf).iter().map(|path| row(path)).collect();
     assert!(samples.remove("README.md"));
     let table = first_cells(include_str!("../conf/README.md"), "| file |");
     assert_eq!(table, samples, "conf/README.md and conf/");
@@ -460,6 +530,7 @@ fn every_section_that_a_page_names_is_in_that_man_page() {
     let man = [
         ("pam_ivalt(8)", PAM_IVALT_8),
         ("ivalt.toml(5)", IVALT_TOML_5),
+        ("ivalt-directory.toml(5)", IVALT_DIRECTORY_TOML_5),
         ("ivalt-users.toml(5)", IVALT_USERS_TOML_5),
         ("ivaltctl(8)", include_str!("../debian/ivaltctl.8")),
     ];

@@ -15,9 +15,12 @@ packages_of() {
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
         trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
-            putty-tools python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
-        trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
-            openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils ;;
+            putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
+        trixie-directory) echo slapd ldap-utils krb5-kdc krb5-admin-server libsasl2-modules-gssapi-mit openssl ;;
+        trixie-samba) echo samba-ad-dc samba-ad-provision ldb-tools ;;
+        bookworm-vm | trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
+            openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils \
+            ldap-utils slapd ;;
         bookworm-build) echo lintian ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
     esac

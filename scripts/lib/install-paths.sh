@@ -9,7 +9,8 @@
 destination=${DESTDIR:-} prefix=${PREFIX:-/usr/local} sysconfdir=${SYSCONFDIR:-/etc}
 destination=${destination%/} pam_folder=${PAMDIR:-} release=$target/release
 settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
-unit=ivaltctl-rollback.service
+# The first is enabled; the timer is for administrators to enable.
+units=(ivaltctl-rollback.service ivaltctl-sync.service ivaltctl-sync.timer)
 # Packagers' is /usr/lib. Not below another PREFIX, even where systemd looks there: its folder may not be mounted when
 # systemd reads its units at boot.
 unit_folder=/etc/systemd/system tmpfiles=/etc/tmpfiles.d/pam_ivalt.conf

@@ -3,7 +3,7 @@
 
 shell_scripts=(scripts/bench scripts/demo scripts/fuzz scripts/install scripts/sbom scripts/test scripts/uninstall
     scripts/lib/enter-bench scripts/lib/enter-sandbox scripts/lib/askpass tests/e2e/run
-    tests/hosts/run tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
+    tests/hosts/run tests/directory/run tests/e2e/concurrent-logins tests/e2e/askpass-per-user .ci/run)
 
 shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-image tests/vm/set-up-guest
     tests/vm/image/usr/local/sbin/{serial-shell,unpack-files} tests/vm/image/etc/initramfs-tools/hooks/tests "$repo"/tests/vm/*.sh)

@@ -1,11 +1,14 @@
 # shellcheck shell=bash
-# The virtual machine: Debian 13 as it boots on a server, with systemd, sshd, sudo, polkit and journald, under qemu.
+# The virtual machine: Debian 13 as it boots on a server, with systemd, sshd, sudo, polkit and journald, under qemu; or
+# Debian 12, if `use_debian_12` was called.
 #
-# Below target/vm: kernel, initrd and disk, and machine.qcow2 with two snapshots of the running machine, in memory and on
+# Below target/vm, or target/vm-bookworm: kernel, initrd and disk, and machine.qcow2 with two snapshots of the running machine, in memory and on
 # disk: `booted`, and `installed` with the package under test. Each is made again when what it is made from has changed.
 # qemu is unpacked where the machine lacks it. To make all of it again: rm -rf target/vm.
 
-vm=$target/vm
+vm=$target/vm vm_suite=trixie
+
+use_debian_12() { vm=$target/vm-bookworm vm_suite=bookworm; }
 
 require_qemu() {
     local packages
@@ -44,17 +47,17 @@ require_vm_image() {
     local contents
     require_sandbox
     fetch_debootstrap
-    prepare_chroot trixie from_archive trixie
+    prepare_chroot "$vm_suite" from_archive "$vm_suite"
     contents=$(files_of_image | sha256sum | cut -c1-16)
-    prepare_chroot trixie-vm system_of_image trixie "$contents"
-    contents=$(cat "$chroots/trixie-vm.contents")
+    prepare_chroot "$vm_suite-vm" system_of_image "$vm_suite" "$contents"
+    contents=$(cat "$chroots/$vm_suite-vm.contents")
     [[ $(cat "$vm/image.contents" 2>/dev/null) != "$contents" ]] || return 0
     say 'making the image of the virtual machine'
     rm -rf "$vm"
     mkdir -p "$vm"
-    cp -L "$chroots/trixie-vm"/{vmlinuz,initrd.img} "$vm/"
+    cp -L "$chroots/$vm_suite-vm"/{vmlinuz,initrd.img} "$vm/"
     truncate -s 4G "$vm/disk"
-    PATH="$PATH:/usr/sbin:/sbin" mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$chroots/trixie-vm" "$vm/disk"
+    PATH="$PATH:/usr/sbin:/sbin" mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$chroots/$vm_suite-vm" "$vm/disk"
     echo "$contents" >"$vm/image.contents"
 }
 
@@ -110,8 +113,8 @@ vm_is_missing() {
     suite=$(machine_suite)
     if [[ $(dpkg --print-architecture) != amd64 ]]; then
         echo 'its Debian is for amd64, which this machine is not'
-    elif [[ $suite != bookworm && $suite != trixie ]]; then
-        echo "it is Debian 13, and what is built on this machine's release may not run there"
+    elif [[ $suite != bookworm && $suite != "$vm_suite" ]]; then
+        echo "it is Debian's $vm_suite, and what is built on this machine's release may not run there"
     elif ! command -v qemu-system-x86_64 >/dev/null && [[ $(apt-cache policy qemu-system-x86) != *'Candidate: '[^\(]* ]]; then
         echo 'apt has no qemu-system-x86 for this machine'
     fi

@@ -31,12 +31,21 @@ pub enum Outcome<'a> {
     PutBack(&'a str),
     /// It was begun, and could neither be finished nor put back, for this reason.
     Failed(&'a str),
+    /// It was not begun, for this reason. Only what a timer runs says so, which nobody sees.
+    Refused(&'a str),
+    /// The same: something that had to be asked did not answer.
+    Unavailable(&'a str),
 }
 
 impl Change<'_> {
     /// Writes the line to the system log (facility authpriv, level notice); waits a second at most, and fails silently.
     pub fn record(&self, outcome: Outcome) {
-        log_line::write_message(PROGRAM, Level::Notice, &self.line(outcome));
+        self.send(outcome);
+    }
+
+    /// As [`Change::record`], for whoever has thousands to send: whether it could be sent.
+    pub fn send(&self, outcome: Outcome) -> bool {
+        log_line::write_message(PROGRAM, Level::Notice, &self.line(outcome))
     }
 
     /// `users add user=bob mobile=***0101 by=alice outcome=done`
@@ -50,6 +59,8 @@ impl Change<'_> {
             Outcome::Done => ("done", None),
             Outcome::PutBack(cause) => ("put-back", Some(cause)),
             Outcome::Failed(cause) => ("failed", Some(cause)),
+            Outcome::Refused(cause) => ("refused", Some(cause)),
+            Outcome::Unavailable(cause) => ("unavailable", Some(cause)),
         };
         let _ = write!(line, " outcome={word}");
         if let Some(cause) = cause {

@@ -146,6 +146,7 @@ fn documented_commands_exist() {
         include_str!("../../debian/other-systems.md"),
         include_str!("../../debian/pam_ivalt.8"),
         include_str!("../../debian/ivalt.toml.5"),
+        include_str!("../../debian/ivalt-directory.toml.5"),
         include_str!("../../debian/ivalt-users.toml.5"),
     ];
     let mut seen = 0;

@@ -79,7 +79,7 @@ pub enum Exit {
 }
 
 /// Why a command did nothing: a sentence for the administrator that says what, where, and the fix.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
 /// From nothing else: an error of the system alone says neither what nor where, see [`system_error`].

@@ -1,5 +1,6 @@
 //! What a command prints that changes something: lines for people, or one JSON object for programs. Every such command
-//! has these members: `changed`, `done`, with `--dry-run` also `dry_run`, and `refused` where it is refused.
+//! has these members: `changed`, `done`, with `--dry-run` also `dry_run` and `would_change`, and `refused` where it is
+//! refused.
 
 use std::io;
 use std::path::Path;
@@ -28,6 +29,7 @@ impl Output {
         members.insert("done".into(), "nothing".into());
         if dry_run {
             members.insert("dry_run".into(), true.into());
+            members.insert("would_change".into(), false.into());
         }
         Self {
             json: json.then_some(members),
@@ -52,6 +54,7 @@ impl Output {
     /// What was done, in one word, and in a sentence for people.
     pub fn done(&mut self, word: &str, sentence: impl Into<Text>) {
         if self.dry_run {
+            self.set("would_change", true);
             self.line(sentence.into().then(" (dry run: nothing was changed)"));
         } else {
             self.set("changed", true);

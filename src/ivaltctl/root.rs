@@ -373,9 +373,15 @@ impl Root {
     ///
     /// # Errors
     /// Nothing has changed then.
-    pub fn replace(&self, path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<()> {
+    pub fn replace(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        new_mode: u32,
+        last_check: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
-        folder.replace(name, bytes, new_mode, || Ok(()))
+        folder.replace(name, bytes, new_mode, last_check)
     }
 
     /// Removes a file, or a link itself.
@@ -580,11 +586,14 @@ mod tests {
             "terminal.rs",
             "recovery/store.rs",
             "enable/saved_state.rs",
+            "users/sync/memory.rs",
             // They know no --root, and some look at processes.
             "caller.rs",
             "users/file.rs",
             "users/import.rs",
             "users/mod.rs",
+            "users/sync/ldap/mod.rs",
+            "users/sync/ldap/program.rs",
             "sshd_listener.rs",
             "enable/rollback.rs",
             "sshd_program.rs",

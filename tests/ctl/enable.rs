@@ -102,10 +102,14 @@ fn json_from_enable_to_disable() {
         json!({"changed": true, "done": "enabled", "diffs": SUDO.map(enabling), "services": sudo("confirmed")})
     );
     assert_eq!(
-        json_of(&system, &["enable", "sudo", "--yes"], 1),
+        json_of(&system, &["enable", "sudo", "--yes"], 0),
+        json!({"changed": false, "done": "nothing", "services": sudo("confirmed")})
+    );
+    assert_eq!(
+        json_of(&system, &["enable", "sudo", "--dry-run"], 0),
         json!({
-            "changed": false, "done": "nothing",
-            "refused": "sudo is already enabled; to disable it: ivaltctl disable sudo",
+            "changed": false, "done": "nothing", "dry_run": true, "would_change": false,
+            "services": sudo("confirmed"),
         })
     );
     assert_eq!(
@@ -120,6 +124,49 @@ fn json_from_enable_to_disable() {
         json_of(&system, &["disable", "sudo", "--yes"], 1)["changed"],
         json!(false)
     );
+}
+
+/// What `enable` wrote may have been put back in part, or edited away: to say that it is enabled would be wrong.
+#[test]
+fn what_is_enabled_in_part_is_not_taken_for_enabled() {
+    let system = asks_nobody();
+    let as_before = fs::read_to_string(system.path("etc/pam.d/sudo-i")).unwrap();
+    json_of(&system, &["enable", "sudo", "--yes"], 0);
+    let enabled = fs::read_to_string(system.path("etc/pam.d/sudo-i")).unwrap();
+    system.append("etc/pam.d/sudo-i", "# mine\n");
+    json_of(&system, &["enable", "sudo", "--yes"], 0);
+    let file = system.path("etc/pam.d/sudo-i").display().to_string();
+    for (text, why) in [
+        (
+            as_before.clone(),
+            format!(
+                "{file} is as it was before `ivaltctl enable`; put everything back: ivaltctl disable sudo; then begin again: \
+                 ivaltctl enable sudo"
+            ),
+        ),
+        (
+            format!("{as_before}# mine\n"),
+            format!(
+                "{file} was edited and does not ask for iVALT; undo the edit shown above, and run this again"
+            ),
+        ),
+    ] {
+        system.write("etc/pam.d/sudo-i", &text);
+        let before = tree(&system.path(""));
+        let said = json_of(&system, &["enable", "sudo", "--yes"], 1);
+        assert_eq!(
+            said["refused"],
+            format!("sudo is already enabled, and something is wrong: {why}")
+        );
+        unchanged(&system, &before);
+    }
+    system.write("etc/pam.d/sudo-i", &enabled);
+    system.replace("etc/ivalt/ivalt.toml", "SECRET-KEY", "");
+    let said = json_of(&system, &["enable", "sudo", "--yes"], 1);
+    assert_eq!(said["findings"][0]["id"], "settings-invalid");
+    assert!(said["refused"].as_str().unwrap().starts_with(
+        "sudo is already enabled, and something is wrong: somebody is let in or locked out: settings-invalid in "
+    ));
 }
 
 /// An administrator who removes the line, or turns it into a comment, has disabled the service, and nobody has edited what
@@ -172,7 +219,7 @@ fn a_dry_run_shows_the_change_and_makes_none() {
     assert_eq!(
         json_of(&system, &["enable", "sudo", "--dry-run"], 0),
         json!({
-            "changed": false, "done": "nothing", "dry_run": true,
+            "changed": false, "done": "nothing", "dry_run": true, "would_change": true,
             "diffs": SUDO.map(enabling), "services": sudo("confirmed"),
         })
     );
@@ -197,7 +244,7 @@ fn a_dry_run_shows_the_change_and_makes_none() {
     assert_eq!(
         json_of(&system, &["disable", "--all", "--dry-run"], 0),
         json!({
-            "changed": false, "done": "nothing", "dry_run": true,
+            "changed": false, "done": "nothing", "dry_run": true, "would_change": true,
             "diffs": SUDO.map(disabling), "services": sudo("disabled"),
         })
     );

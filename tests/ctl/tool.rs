@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -56,26 +56,35 @@ pub fn with_log(words: &[&str], typed: &str) -> (Called, Vec<String>) {
 
 /// The same on a machine whose `/run` is this folder.
 pub fn on_host(run: &Path, words: &[&str]) -> (Called, Vec<String>) {
-    logged(command_on(run, words), "")
+    heard(command_on(run, words), "")
 }
 
 /// The program on a machine whose `/run` is this folder.
 pub fn command_on(run: &Path, words: &[&str]) -> Command {
     let mut command = command(words);
-    let binds = vec![(run.to_owned(), "/run".into())];
+    bind_over(&mut command, vec![(run.to_owned(), "/run".into())]);
+    command
+}
+
+/// A program that finds these folders in the place of the machine's: `(from, to)`.
+pub fn bind_over(command: &mut Command, binds: Vec<(PathBuf, PathBuf)>) {
     let script = Script {
         binds,
         ..Script::default()
     };
-    sandbox::build_with(&mut command, script);
-    command
+    sandbox::build_with(command, script);
 }
 
 /// What the program says, and what it logs.
 fn logged(mut command: Command, typed: &str) -> (Called, Vec<String>) {
+    sandbox::build_for(&mut command);
+    heard(command, typed)
+}
+
+/// What a program says that has a `/dev` of its own, and what it logs.
+pub fn heard(mut command: Command, typed: &str) -> (Called, Vec<String>) {
     let log = UnixDatagram::unbound().expect("a socket");
     let descriptor = log.as_raw_fd();
-    sandbox::build_for(&mut command);
     // SAFETY: between fork and exec; the name is made where only the program sees it.
     unsafe {
         command.pre_exec(move || bind(descriptor, b"/dev/log"));
@@ -118,8 +127,13 @@ fn finish(mut command: Command, typed: &str) -> Called {
 
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(ivaltctl_path());
+    command.args(words);
+    piped(command)
+}
+
+/// As [`heard`] needs it.
+pub fn piped(mut command: Command) -> Command {
     command
-        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

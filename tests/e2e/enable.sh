@@ -61,8 +61,8 @@ enable_sudo_confirm_disable_case() {
     expect_captured 'sudo: iVALT stays enabled'
     sudo_asks_for_a_token
     run_ivaltctl 1 confirm
-    run_ivaltctl 1 enable sudo --yes
-    expect_captured 'is already enabled'
+    run_ivaltctl 0 enable sudo --yes
+    [[ $(cat "$terminal/captured") == 'sudo: is already enabled' ]] || fault "$(cat "$terminal/captured")"
     run_ivaltctl 0 disable sudo --yes
     expect_untouched
     sudo_asks_for_no_token

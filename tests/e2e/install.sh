@@ -9,8 +9,10 @@ prepare_build() {
     mkdir -p "$sandbox/target/release" "$sandbox/debian"
     cp "$sandbox/pam_ivalt.so" "$sandbox/target/release/libpam_ivalt.so"
     cp "$sandbox/ivaltctl" "$sandbox/target/release/"
-    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
+    touch "$sandbox/debian"/{ivaltctl.8,pam_ivalt.8,ivalt.toml.5,ivalt-directory.toml.5,ivalt-users.toml.5,hosts-and-clients.md,interface.md,other-systems.md}
     printf '[Service]\nExecStart=/usr/sbin/ivaltctl rollback\n' >"$sandbox/debian/libpam-ivalt.ivaltctl-rollback.service"
+    printf '[Service]\nExecStart=/usr/sbin/ivaltctl users sync\n' >"$sandbox/debian/libpam-ivalt.ivaltctl-sync.service"
+    touch "$sandbox/debian/libpam-ivalt.ivaltctl-sync.timer"
     rm -rf "$destdir"
     mkdir "$destdir"
 }
@@ -29,6 +31,8 @@ install_puts_these_files_there_case() {
 		600 root:root /etc/ivalt/ivalt.toml
 		600 root:root /etc/ivalt/users.toml
 		644 root:root /etc/systemd/system/ivaltctl-rollback.service
+		644 root:root /etc/systemd/system/ivaltctl-sync.service
+		644 root:root /etc/systemd/system/ivaltctl-sync.timer
 		644 root:root /etc/tmpfiles.d/pam_ivalt.conf
 		644 root:root /usr/lib64/security/pam_ivalt.so
 		755 root:root /usr/local/sbin/ivaltctl
@@ -39,6 +43,22 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/README.md
 		644 root:root /usr/local/share/doc/pam_ivalt/SECURITY.md
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/README.md
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/README.md
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/defaults/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/handlers/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/meta/argument_specs.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/meta/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/build.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/confirm.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/enable.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/package.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/settings.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/users.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/templates/ivalt.toml.j2
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/vars/main.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/site.yml
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/directory.toml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/filter.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/fail2ban/jail.d/pam-ivalt.conf
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ivalt.toml
@@ -56,6 +76,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/interface.md
 		644 root:root /usr/local/share/doc/pam_ivalt/other-systems.md
 		644 root:root /usr/local/share/fish/vendor_completions.d/ivaltctl.fish
+		644 root:root /usr/local/share/man/man5/ivalt-directory.toml.5
 		644 root:root /usr/local/share/man/man5/ivalt-users.toml.5
 		644 root:root /usr/local/share/man/man5/ivalt.toml.5
 		644 root:root /usr/local/share/man/man8/ivaltctl.8
@@ -65,14 +86,16 @@ install_puts_these_files_there_case() {
     [[ -z $(find "$destdir" -type d ! -perm 0755) ]] || fault 'a folder is not 0755'
     cmp -s "$sandbox/pam_ivalt.so" "$destdir/usr/lib64/security/pam_ivalt.so" || fault 'not the module that was built'
     bash -n "$destdir/usr/local/share/bash-completion/completions/ivaltctl" || fault 'the completion is not valid bash'
-    expect_unit etc/systemd/system /usr/local/sbin/ivaltctl
+    expect_units etc/systemd/system /usr/local/sbin/ivaltctl
 }
 
-# `expect_unit FOLDER PROGRAM`: enabled there, and runs this ivaltctl.
-expect_unit() {
-    local unit=$destdir/$1/ivaltctl-rollback.service
+# `expect_units FOLDER PROGRAM`: they run this ivaltctl; what puts back is enabled there, the timer is not.
+expect_units() {
+    local unit=$destdir/$1/ivaltctl-rollback.service sync=$destdir/$1/ivaltctl-sync.service
     [[ $destdir/$1/sysinit.target.wants/ivaltctl-rollback.service -ef $unit ]] || fault 'the unit is not enabled'
     grep -qx "ExecStart=$2 rollback" "$unit" || fault "the unit runs: $(cat "$unit")"
+    grep -qx "ExecStart=$2 users sync" "$sync" || fault "the unit runs: $(cat "$sync")"
+    [[ -e $destdir/$1/ivaltctl-sync.timer && ! -e $destdir/$1/timers.target.wants ]] || fault 'no timer, or enabled'
 }
 
 # `expect_tmpfiles FOLDER`: what systemd makes of it at boot, also of a folder that somebody else has opened.
@@ -90,7 +113,7 @@ install_puts_the_unit_where_systemd_is_case() {
     prepare_build
     settings=(PAMDIR=/usr/lib64/security PREFIX=/usr)
     run_script 0 install
-    expect_unit usr/lib/systemd/system /usr/sbin/ivaltctl
+    expect_units usr/lib/systemd/system /usr/sbin/ivaltctl
     expect_tmpfiles usr/lib/tmpfiles.d
     run_script 0 uninstall --purge
     [[ -z $(find "$destdir" -name '*ivalt*') ]] || fault "left: $(find "$destdir" -name '*ivalt*')"
@@ -101,7 +124,7 @@ install_puts_the_unit_where_systemd_is_case() {
     expect_captured 'no systemd here: a reboot before `ivaltctl confirm` cancels the rollback'
     install -D /dev/null "$destdir/usr/lib/systemd/systemd"
     run_script 0 install
-    expect_unit usr/lib/systemd/system /usr/sbin/ivaltctl
+    expect_units usr/lib/systemd/system /usr/sbin/ivaltctl
 }
 
 install_again_keeps_what_administrators_wrote_case() {
@@ -129,9 +152,9 @@ install_obeys_its_variables_case() {
     run_script 0 install
     [[ -e $destdir/opt/pam/pam_ivalt.so && -e $destdir/opt/ivalt/sbin/ivaltctl && -e $destdir/opt/etc/ivalt/users.toml ]] ||
         fault "elsewhere: $(installed_files)"
-    [[ $(installed_files | grep -v ' /opt/' | cut -d ' ' -f 3 | xargs) == '/etc/systemd/system/ivaltctl-rollback.service /etc/tmpfiles.d/pam_ivalt.conf' ]] ||
+    [[ $(installed_files | grep -v ' /opt/' | cut -d ' ' -f 3 | xargs) == '/etc/systemd/system/ivaltctl-rollback.service /etc/systemd/system/ivaltctl-sync.service /etc/systemd/system/ivaltctl-sync.timer /etc/tmpfiles.d/pam_ivalt.conf' ]] ||
         fault "outside: $(installed_files)"
-    expect_unit etc/systemd/system /opt/ivalt/sbin/ivaltctl
+    expect_units etc/systemd/system /opt/ivalt/sbin/ivaltctl
     expect_captured 'every line in pam.d needs: config=/opt/etc/ivalt/ivalt.toml'
     run_script 0 uninstall --purge
     [[ -z $(installed_files) ]] || fault "left: $(installed_files)"

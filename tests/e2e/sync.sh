@@ -58,10 +58,10 @@ sync_of_enable_and_rollback_case() {
 		rename /etc/pam.d/sudo
 		sync /etc/pam.d
 		say sudo: iVALT is enabled
+		sync /etc/pam.d/.sudo.new
 		sync /var/lib/ivalt/.etc-pam.d-sudo.edited.new
 		rename /var/lib/ivalt/etc-pam.d-sudo.edited
 		sync /var/lib/ivalt
-		sync /etc/pam.d/.sudo.new
 		rename /etc/pam.d/sudo
 		sync /etc/pam.d
 		sync /var/lib/ivalt/.sudo.json.new
@@ -148,6 +148,12 @@ sync_of_the_installed_module_case() {
 		sync $folder
 		sync /etc/systemd/system/ivaltctl-rollback.service.new
 		rename /etc/systemd/system/ivaltctl-rollback.service
+		sync /etc/systemd/system
+		sync /etc/systemd/system/ivaltctl-sync.service.new
+		rename /etc/systemd/system/ivaltctl-sync.service
+		sync /etc/systemd/system
+		sync /etc/systemd/system/ivaltctl-sync.timer.new
+		rename /etc/systemd/system/ivaltctl-sync.timer
 		sync /etc/systemd/system
 		rename /etc/systemd/system/sysinit.target.wants/ivaltctl-rollback.service
 		sync /etc/systemd/system/sysinit.target.wants

@@ -1,4 +1,4 @@
-//! What an attacker or a typo can feed the module, each target a function over bytes that panics when a promise is
+//! What an attacker or a typo can feed the module or the tool, each target a function over bytes that panics when a promise is
 //! broken. libFuzzer calls them (`scripts/fuzz`), and `cargo test` with every seed and every input that once was a
 //! finding.
 
@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod call;
 pub mod conversation;
 pub mod items;
+pub mod ldif;
 mod promises;
 mod push;
 pub mod recovery;

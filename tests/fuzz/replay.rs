@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use targets::{answer, application, arguments, conversation, items, recovery, settings, users};
+use targets::{
+    answer, application, arguments, conversation, items, ldif, recovery, settings, users,
+};
 
 #[path = "mod.rs"]
 mod targets;
@@ -33,6 +35,11 @@ fn recovery_replayed() {
 #[test]
 fn users_replayed() {
     replay("users", users::run);
+}
+
+#[test]
+fn ldif_replayed() {
+    replay("ldif", ldif::run);
 }
 
 #[test]

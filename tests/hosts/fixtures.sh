@@ -8,17 +8,23 @@ setup_hosts() {
     write_name_service
     write_ssh_client
     prepare_folders
-    install -m 0644 /run/kept/pam_ivalt.so "$(security_folder)/"
-    install -m 0755 /run/kept/ivaltctl /usr/sbin/
+    install_ivalt
     ivaltctl --version >/dev/null || die 'what was built on this machine does not run on Debian 13; run it on Debian 12 or 13'
     start_log
     start_ivalt
+}
+
+install_ivalt() {
+    install -m 0644 /run/kept/pam_ivalt.so "$(security_folder)/"
+    install -m 0755 /run/kept/ivaltctl /usr/sbin/
 }
 
 # What every case begins with.
 reset_sandbox() {
     stop_console
     stop_hosts
+    remove_package
+    install_ivalt
     rm -rf /etc/pam.d
     cp -a "$sandbox/as-shipped/pam.d" /etc/pam.d
     write_sudoers
@@ -30,29 +36,11 @@ reset_sandbox() {
 # `pam_lines SERVICE LINE…`: the whole of its pam.d file.
 pam_lines() { printf '%s\n' "${@:2}" >"/etc/pam.d/$1"; }
 
-hosts=$sandbox/hosts
-
 # Where an application answers a visible prompt with the name of the user.
 user_name_cause='"the answer is the user name, as of a service that shows no prompt: most of them need settings of their own by config=, with echo = false; see pam_ivalt(8), HOSTS AND CLIENTS"'
 
-# `start_host NAME COMMAND…`: a server in the foreground; its output goes to $hosts/NAME.
-start_host() {
-    local name=$1
-    shift
-    mkdir -p "$hosts"
-    setsid "$@" </dev/null >"$hosts/$name" 2>&1 &
-    echo $! >"$hosts/$name.pid"
-}
-
 stop_hosts() {
-    local file pid
-    for file in "$hosts"/*.pid; do
-        # OpenVPN removes its own when it ends.
-        pid=$(cat "$file" 2>/dev/null) || continue
-        kill -- "-$pid" 2>/dev/null || true
-        wait_for "the end of ${file##*/}" process_gone "$pid"
-    done
-    rm -rf "$hosts"
+    stop_servers
     stop_sshd
 }
 
@@ -100,8 +88,6 @@ expect_tokens() {
 bodies() { new_requests | sed -n 's/.*"body":\({[^}]*}\).*/\1/p'; }
 
 expect_status() { [[ $status -eq $1 ]] || fault "exit status $status instead of $1"; }
-
-port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Key, then iVALT; further lines of sshd_config are for `Match`.
 sshd_key_then_ivalt() {

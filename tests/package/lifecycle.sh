@@ -39,10 +39,12 @@ installed() {
     report
 }
 
-# By deb-systemd-helper, which needs no systemd that runs.
+# By deb-systemd-helper, which needs no systemd that runs. The timer of `users sync` is for administrators to enable.
 expect_unit_enabled() {
     [[ /etc/systemd/system/sysinit.target.wants/ivaltctl-rollback.service -ef /usr/lib/systemd/system/ivaltctl-rollback.service ]] ||
         fault "the unit is not enabled: $(find /etc/systemd /usr/lib/systemd -name 'ivaltctl*' 2>&1)"
+    [[ -e /usr/lib/systemd/system/ivaltctl-sync.service && -e /usr/lib/systemd/system/ivaltctl-sync.timer ]] || fault 'no timer of users sync'
+    [[ -z $(find /etc/systemd -name 'ivaltctl-sync*') ]] || fault "enabled: $(find /etc/systemd -name 'ivaltctl-sync*')"
 }
 
 # Where nothing makes it, the module does.
@@ -227,8 +229,10 @@ write_everything() {
     for name in accepted directory hr; do touch "/etc/ivalt/$name.toml"; done
     for name in users accepted hr; do touch /etc/ivalt/."$name".toml.{lock,new}; done
     touch /etc/ivalt/.users.toml.dpkg-new
-    mkdir -p /var/lib/ivalt/recovery/alice /run/ivalt/push
-    touch /var/lib/ivalt/{.sudo.json.new,etc-pam.d-sudo.edited,recovery/alice/1} /run/ivalt/push/1
+    mkdir -p /var/lib/ivalt/{recovery/alice,sync} /run/ivalt/push
+    touch /var/lib/ivalt/{.sudo.json.new,etc-pam.d-sudo.edited,recovery/alice/1,sync/hr,last-sync} /run/ivalt/push/1
+    deb-systemd-helper enable ivaltctl-sync.timer
+    install -D /dev/null /var/lib/systemd/timers/stamp-ivaltctl-sync.timer
     # As if the ssh server had been purged before, while iVALT was enabled for it.
     # shellcheck disable=SC2016 # no command
     echo '# By `ivaltctl enable`; `ivaltctl disable` puts the file back as it was.' >/etc/ssh/sshd_config.d/00-ivalt.conf

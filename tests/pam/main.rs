@@ -36,6 +36,7 @@ mod push_cuts;
 mod push_hostile;
 mod push_limits;
 mod push_process;
+mod recipes;
 mod recovery;
 mod recovery_cuts;
 mod recovery_store;

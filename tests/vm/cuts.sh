@@ -4,7 +4,7 @@
 
 # `cuts NUMBER [SEED]`: prints so many cases, each kind in turn, with a random number each; with the same seed the same.
 cuts() {
-    local number seed=${2:-$RANDOM} kinds=(users_add enable confirm disable upgrade install edited)
+    local number seed=${2:-$RANDOM} kinds=(users_add enable confirm disable upgrade install edited sync)
     echo "seed $seed" >&2
     RANDOM=$seed
     for number in $(seq "$1"); do echo "cut_during_${kinds[(number - 1) % ${#kinds[@]}]}_case $RANDOM"; done
@@ -73,6 +73,15 @@ cut_during_edited_case() {
     cut_during edited edit 6
     boot
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched off; $([[ $(ended edit) -eq 0 ]] || echo expect_edited_whole)"
+}
+
+# carol is in every other answer of the directory.
+cut_during_sync_case() {
+    start_from installed
+    guest "$in_cuts; prepare_sync; lose_what_is_not_synced noauto_da_alloc"
+    cut_during sync without 8
+    boot
+    guest "$in_cuts; expect_synced"
 }
 
 # The snapshot `switched_off`.

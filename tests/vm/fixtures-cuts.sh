@@ -26,6 +26,21 @@ lose_what_is_not_synced() {
     mount -o "remount,commit=3600${1:+,$1}" /
 }
 
+synced=/etc/ivalt/synced.toml
+
+# carol is known when the work begins.
+prepare_sync() {
+    write_ivalt_settings
+    sed -i "1i synced_users_file = \"$synced\"" /etc/ivalt/ivalt.toml
+    printf 'name,mobile\nalice,%s\n' "$alice_mobile" >/var/tmp/without
+    { cat /var/tmp/without && echo carol,+4915112345670; } >/var/tmp/with
+    { cat /var/tmp/without && echo carol,+4915112345671; } >/var/tmp/changed
+    run_ivaltctl 0 users sync /var/tmp/without
+    cp "$synced" /var/tmp/synced-without
+    run_ivaltctl 0 users sync /var/tmp/with
+    cp "$synced" /var/tmp/synced-with
+}
+
 keep_as() { rm -rf "/var/tmp/$1" && mkdir "/var/tmp/$1" && cp -a /etc/pam.d /etc/ssh "/var/tmp/$1/"; }
 
 # --- at work ---------------------------------------------------------------------------------------------------------
@@ -50,6 +65,13 @@ work_switch() {
         doing enable ivaltctl enable sshd --yes --confirm-within 10m
         doing confirm ivaltctl confirm
         doing disable ivaltctl disable sshd --yes
+    done
+}
+
+work_sync() {
+    while true; do
+        doing without ivaltctl users sync /var/tmp/without
+        doing with ivaltctl users sync /var/tmp/with
     done
 }
 
@@ -123,6 +145,16 @@ expect_users() {
     there=$(grep -c '^user[0-9]' /etc/ivalt/users.toml || true)
     [[ $there -eq $1 || $there -eq $(($1 + 1)) ]] || fault "$there users instead of $1 or one more"
     echo "note: $there users, $1 were said"
+}
+
+# The file is one of the two; and carol, who was known, comes with no other mobile than hers, in it or gone at the cut.
+expect_synced() {
+    cmp -s "$synced" /var/tmp/synced-with || cmp -s "$synced" /var/tmp/synced-without || fault "$synced: $(cat "$synced")"
+    run_ivaltctl 0 users sync /var/tmp/changed --json
+    expect_captured '"held":["carol"]'
+    ! grep -q +4915112345671 "$synced" || fault "a changed mobile: $(cat "$synced")"
+    run_ivaltctl 0 users sync /var/tmp/with
+    cmp -s "$synced" /var/tmp/synced-with || fault "$synced: $(cat "$synced")"
 }
 
 expect_edited_whole() {

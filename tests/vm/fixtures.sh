@@ -22,6 +22,9 @@ run_seconds=600
 # Otherwise debconf tries three others first, whoever runs dpkg.
 export DEBIAN_FRONTEND=noninteractive
 
+# `is_debian RELEASE`
+is_debian() { [[ $(cut -d. -f1 /etc/debian_version) == "$1" ]]; }
+
 write_ivalt_settings() {
     install -d /etc/ivalt
     ivalt_settings 'timeout_seconds = 60'

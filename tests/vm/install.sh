@@ -84,6 +84,12 @@ purge_leaves_nothing_case() {
         run_ivaltctl 0 enable sudo --yes
         printf '[recovery]\ncodes = true\n' >>/etc/ivalt/ivalt.toml
         run_ivaltctl 0 recovery make alice --stdout
+        sed -i '1i synced_users_file = \"/etc/ivalt/synced.toml\"' /etc/ivalt/ivalt.toml
+        printf 'name,mobile\ncarol,+4915112345670\n' >/var/tmp/users.csv
+        run_ivaltctl 0 users sync /var/tmp/users.csv
+        rm /var/tmp/users.csv
+        touch /etc/ivalt/directory.toml
+        systemctl enable --quiet --now ivaltctl-sync.timer
         [[ -n \$(find /var/lib/ivalt/recovery -name 'code-*') ]] || fault \"no recovery codes\"
         apt_get purge libpam-ivalt
         [[ ! -e /run/ivalt ]] || fault 'holds of phones are left'

@@ -28,9 +28,11 @@ expect_cron() {
     [[ $(sort -u /home/alice/by-cron) == alice ]] || fault "cron ran it as $(cat /home/alice/by-cron)"
 }
 
-# In a login session: alice is asked for her password alone, once for each.
+# In a login session: alice is asked for her password alone, once for each. Debian 12 has no run0, and its pkexec fails
+# there with or without iVALT, after the password: "No session for cookie".
 ask_polkit() {
-    local command commands=('pkexec whoami' 'run0 --background= whoami' 'machinectl --quiet shell root@.host /usr/bin/whoami')
+    local command commands=('machinectl --quiet shell root@.host /usr/bin/whoami')
+    is_debian 12 || commands+=('pkexec whoami' 'run0 --background= whoami')
     for command in "${commands[@]}"; do
         printf 'echo "begin %s"; %s; echo "end %s: $?"\n' "$command" "$command" "$command"
     done >/home/alice/asks-polkit

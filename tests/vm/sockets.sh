@@ -22,11 +22,24 @@ ssh_socket_and_service_case() {
 
 # Debian 11's ssh.socket: a process for each connection.
 ssh_socket_for_each_connection_case() {
-    sshd_runs_by 'systemctl --no-reload disable --now ssh.service
-        cp /usr/lib/systemd/system/sshd@.service /etc/systemd/system/ssh@.service
+    sshd_runs_by "$(declare -f write_sshd_for_each)"'
+        systemctl --no-reload disable --now ssh.service
+        write_sshd_for_each
         mkdir /etc/systemd/system/ssh.socket.d
         printf "[Socket]\nAccept=yes\n" >/etc/systemd/system/ssh.socket.d/accept.conf
         systemctl enable --now ssh.socket'
+}
+
+# Debian 12 ships none; this one is as Debian 11's was.
+write_sshd_for_each() {
+    local unit=/etc/systemd/system/ssh@.service
+    if is_debian 12; then
+        # shellcheck disable=SC2016 # for systemd
+        printf '%s\n' '[Service]' 'EnvironmentFile=-/etc/default/ssh' 'ExecStart=-/usr/sbin/sshd -i $SSHD_OPTS' \
+            'StandardInput=socket' 'RuntimeDirectory=sshd' 'RuntimeDirectoryMode=0755' >"$unit"
+    else
+        cp /usr/lib/systemd/system/sshd@.service "$unit"
+    fi
 }
 
 # `sshd_runs_by COMMANDS`, which have systemd read its units anew.

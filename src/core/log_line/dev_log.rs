@@ -13,8 +13,8 @@ const SOCKET: &str = "/dev/log";
 /// A login waits at most this long for its log line.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// Sends one message of `program`, or drops it.
-pub fn send(program: String, level: Level, message: &str) {
+/// Sends one message of `program`, or drops it; whether it was sent.
+pub fn send(program: String, level: Level, message: &str) -> bool {
     let mut datagram = Vec::new();
     let formatter = Formatter3164 {
         facility: Facility::LOG_AUTHPRIV,
@@ -22,13 +22,9 @@ pub fn send(program: String, level: Level, message: &str) {
         process: program,
         pid: std::process::id(),
     };
-    if formatter
-        .format(&mut datagram, severity(level), message)
-        .is_ok()
-    {
-        // There is no way to report that the log does not work.
-        let _ = deliver(&datagram);
-    }
+    // There is no way to report that the log does not work.
+    let formatted = formatter.format(&mut datagram, severity(level), message);
+    formatted.is_ok() && deliver(&datagram).is_ok()
 }
 
 /// A socket of syslog(3) accepts datagrams; connecting to a FIFO or a file fails at once.

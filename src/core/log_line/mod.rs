@@ -43,9 +43,9 @@ pub fn write(origin: &Origin, report: &Report) {
 }
 
 /// Writes a message of `program` to the same log, in the same way. Foreign values in it are quoted, see
-/// [`quote_log_value`].
-pub fn write_message(program: &str, level: Level, message: &str) {
-    dev_log::send(program.to_owned(), level, message);
+/// [`quote_log_value`]. Whether it was sent.
+pub fn write_message(program: &str, level: Level, message: &str) -> bool {
+    dev_log::send(program.to_owned(), level, message)
 }
 
 /// The line as pam_ivalt(8) documents it: always these keys, in this order.

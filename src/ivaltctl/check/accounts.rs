@@ -1,7 +1,9 @@
 //! The accounts of the system: by its name services on this machine, by its files below a folder.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Gid, Group, User};
 
@@ -70,6 +72,44 @@ pub fn members(root: &Root, local: &[Account], group: &str) -> Vec<String> {
     members.extend(own.map(|account| account.name.clone()));
     members.retain(|name: &String| !name.is_empty());
     members
+}
+
+/// Whether there is no group of this name, as far as the system can be asked.
+pub fn lacks_group(root: &Root, group: &str) -> bool {
+    if group_line(root, |name, _| name == group).is_some() {
+        return false;
+    }
+    match root.is_this_machine() {
+        true => name_services_lack(group),
+        false => root.exists(Path::new("/etc/group")) && only_files_have(root, "group"),
+    }
+}
+
+/// Asked once for each: every fix is tried on the stacks, and a directory may not answer.
+fn name_services_lack(group: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let lacks = || matches!(Group::from_name(group), Ok(None));
+    *known.entry(group.to_owned()).or_insert_with(lacks)
+}
+
+/// Whether nsswitch.conf(5) names no directory service for this database: where there is no such file, the C library
+/// reads files. This machine asks its services.
+pub fn only_files_have(root: &Root, database: &str) -> bool {
+    let text = root
+        .read(Path::new("/etc/nsswitch.conf"))
+        .unwrap_or_default();
+    let of_database = |line: &'_ str| {
+        let line = line.split('#').next().unwrap_or_default();
+        let (name, services) = line.split_once(':')?;
+        (name.trim() == database).then(|| services.to_owned())
+    };
+    let services = text.lines().find_map(of_database);
+    let services = services.unwrap_or_else(|| "files".to_owned());
+    let local = |word: &str| ["files", "systemd"].contains(&word) || word.starts_with(['[', '!']);
+    services
+        .split_whitespace()
+        .all(|word| local(word) || word.ends_with(']'))
 }
 
 /// The name of the group that has this ID.

@@ -20,7 +20,7 @@ fn behind(context: &CheckContext) -> Vec<Finding> {
     let configs = context.configs.iter().map(|config| config.path.clone());
     let users = context
         .usable()
-        .map(|(_, settings)| settings.users_file.clone());
+        .flat_map(|(_, settings)| settings.users().iter().map(Path::to_owned));
     let files: Vec<PathBuf> = configs.chain(users).chain(["/etc/passwd".into()]).collect();
     let written = files.iter().filter_map(|file| {
         let written = context

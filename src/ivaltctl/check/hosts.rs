@@ -205,18 +205,24 @@ fn unreadable(root: &Root, line: &ModuleLine, settings: &Settings) -> Option<Pat
     if owner == 0 || account.is_some_and(|account| account.uid != owner) {
         return Some(config);
     }
-    let users = &settings.users_file;
-    let metadata = root.metadata(users).ok()?;
-    let (mode, account) = (metadata.mode(), account?);
-    let by_group = || {
-        let group = accounts::group_name(root, metadata.gid());
-        let members = group.map(|group| accounts::members(root, &local, &group));
-        members.is_some_and(|members| members.iter().any(|name| name == user))
+    let account = account?;
+    let may_read = |file: &Path| {
+        let metadata = root.metadata(file).ok()?;
+        let mode = metadata.mode();
+        let by_group = || {
+            let group = accounts::group_name(root, metadata.gid());
+            let members = group.map(|group| accounts::members(root, &local, &group));
+            members.is_some_and(|members| members.iter().any(|name| name == user))
+        };
+        Some(
+            mode & 0o004 != 0
+                || (mode & 0o040 != 0 && by_group())
+                || (mode & 0o400 != 0 && metadata.uid() == account.uid),
+        )
     };
-    let may_read = mode & 0o004 != 0
-        || (mode & 0o040 != 0 && by_group())
-        || (mode & 0o400 != 0 && metadata.uid() == account.uid);
-    (!may_read).then(|| users.clone())
+    let mut files = settings.users().iter();
+    let unreadable = files.find(|file| may_read(file) == Some(false));
+    unreadable.map(Path::to_owned)
 }
 
 /// Settings of the service's own, in which the prompt is hidden; and no other module that takes the field.

@@ -3,7 +3,9 @@
 //! | module | what it checks |
 //! | --- | --- |
 //! | [`settings`] | `ivalt.toml`, the key file, the trusted roots |
-//! | [`enrolment`] | `users.toml`, against the accounts of the system |
+//! | [`enrolment`] | `users.toml` and the synced file, against the accounts of the system |
+//! | [`sync`], [`timer`] | whether `users sync` keeps the synced file in step |
+//! | [`exempt`] | networks that are not asked |
 //! | [`module_file`] | the `.so` that the stacks name |
 //! | [`stacks`] | what the lines of pam.d do to a login, whatever their modules return |
 //! | [`sshd`] | its effective configuration |
@@ -25,6 +27,7 @@ mod clock;
 mod context;
 mod desktop;
 mod enrolment;
+mod exempt;
 mod hosts;
 mod log;
 mod module_file;
@@ -40,6 +43,8 @@ mod settings;
 mod sshd;
 mod stacks;
 mod sudo;
+mod sync;
+mod timer;
 mod unreadable;
 
 use std::fmt::Write;
@@ -108,9 +113,11 @@ fn unmarked(root: &Root, config: &Path) -> Vec<Finding> {
 /// One check after the other.
 fn run_all(context: &CheckContext) -> Vec<Finding> {
     type Check = fn(&CheckContext) -> Vec<Finding>;
-    let checks: [Check; 15] = [
+    let checks: [Check; 17] = [
         settings::findings,
         enrolment::findings,
+        exempt::findings,
+        sync::findings,
         module_file::findings,
         |context| stacks::findings(context.root),
         sshd::findings,

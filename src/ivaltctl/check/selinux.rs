@@ -126,7 +126,9 @@ impl Needs {
                 .extend(config.map(|c| c.read.clone()).unwrap_or_default());
             if let Some(settings) = context.settings_of_line(line) {
                 needs.ports.extend(settings.ports());
-                needs.files.insert(settings.users_file.clone());
+                needs
+                    .files
+                    .extend(settings.users().iter().map(Path::to_owned));
                 needs.files.extend(settings.api.ca_file.clone());
             }
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::accepted::derived;
 use super::accounts;
 use super::context::{CheckContext, finding};
+use super::enrolment::look_up;
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, Rule, RuleType};
 use crate::root::Root;
@@ -22,8 +23,7 @@ pub use configuration::FROM_FILES;
 use configuration::{Configuration, Location, Values, is_vendors};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::settings::{Settings, Tolerance};
-use ivalt_core::trusted_file::{LARGE, ReadPermission};
-use ivalt_core::users::{self, Entry};
+use ivalt_core::users::Entry;
 pub use passing::{KEY_LINE, KEY_METHODS, KEY_OR_PASSWORD_METHODS};
 pub use root_login::takes_answers_of;
 
@@ -97,6 +97,13 @@ pub fn asks_strangers(root: &Root) -> bool {
     let begins_with_pam =
         |list: &str| list == "any" || list.split(',').next().is_some_and(asks_pam);
     all.is_empty() || methods.any(|lists| lists.split_whitespace().any(begins_with_pam))
+}
+
+/// Whether sshd gives PAM the name of a client in place of its address.
+pub fn gives_names(root: &Root) -> bool {
+    let all = Configuration::all(root);
+    let mut set = all.iter().filter_map(|one| one.global.get("usedns"));
+    set.any(|value| value.text.eq_ignore_ascii_case("yes"))
 }
 
 fn of_configuration(context: &CheckContext, configuration: &Configuration) -> Vec<Finding> {
@@ -684,13 +691,11 @@ fn has_a_key(text: &str) -> bool {
 }
 
 fn is_enrolled(root: &Root, settings: &Settings, name: &str) -> bool {
-    let (file, format) = (&settings.users_file, settings.token.mobile_format);
-    let trust = crate::trust();
-    let bytes =
-        root.listing_people(|| root.read_trusted(trust, file, ReadPermission::Anybody, LARGE));
-    let entry = bytes.and_then(|bytes| users::look_up_in(file, &bytes, name.as_bytes(), format));
     // A file that cannot be used is a finding of `enrolment`.
-    matches!(entry, Ok(Entry::Enrolled(_)) | Err(_))
+    matches!(
+        look_up(root, settings, name),
+        Ok(Entry::Enrolled(_)) | Err(_)
+    )
 }
 
 /// `120`, `2m`, `1h30m`; sshd_config(5), TIME FORMATS.

@@ -49,6 +49,13 @@ pub fn administrators<'a>(root: &Root, accounts: &'a [Account]) -> Vec<&'a Accou
     })
 }
 
+/// Whether sudo tells PAM the name of this host as that of the remote one.
+pub fn names_a_host(root: &Root, service: &str) -> bool {
+    let settings = Sudoers::read(root).settings;
+    let names = |setting: &Setting| setting.name == "pam_rhost" && !setting.negated;
+    service.starts_with("sudo") && settings.iter().any(names)
+}
+
 fn filtered<'a>(
     root: &Root,
     accounts: &'a [Account],

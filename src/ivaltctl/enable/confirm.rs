@@ -31,6 +31,7 @@ fn try_confirm(config: &Path, output: &mut Output) -> Result<(), Refused> {
     show(&root, &pending, &findings, output);
     for state in &mut pending {
         let judged = judge(&root, state, &findings)
+            .map_err(|why| Refused(format!("{}: not confirmed: {why}", state.service)))
             .and_then(|()| reload_once_more(&root, state))
             .and_then(|()| keep(&root, &states, state));
         match judged {
@@ -84,7 +85,7 @@ fn pending(states: &StateDir) -> Result<(Vec<SavedState>, Vec<String>), Refused>
 }
 
 /// What was edited since `enable`, and what is dangerous about one of these services.
-fn show(root: &Root, pending: &[SavedState], findings: &[Finding], output: &mut Output) {
+pub fn show(root: &Root, pending: &[SavedState], findings: &[Finding], output: &mut Output) {
     for state in pending {
         // What cannot be read is refused, which says so.
         for (change, now) in edited(root, state).unwrap_or_default() {
@@ -99,32 +100,36 @@ fn show(root: &Root, pending: &[SavedState], findings: &[Finding], output: &mut 
 }
 
 /// A power cut or a rollback may have left some of the files as they were.
-fn judge(root: &Root, state: &SavedState, findings: &[Finding]) -> Result<(), Refused> {
+///
+/// # Errors
+/// What is wrong with this service, and how to fix it.
+pub fn judge(root: &Root, state: &SavedState, findings: &[Finding]) -> Result<(), String> {
     let service = &state.service;
     for change in &state.changes {
         let path = root.shown(&change.path);
-        let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
+        let now = read(root, &change.path);
+        let now = now.map_err(|error| not_read(root, &change.path, &error).0)?;
         let ours = now.as_deref() == Some(&change.after.0);
         if !ours && now.as_ref() == change.before.as_ref().map(|content| &content.0) {
             let is = change
                 .before
                 .as_ref()
                 .map_or("does not exist, as", |_| "is as it was");
-            return Err(Refused(format!(
-                "{service}: not confirmed: {path} {is} before `ivaltctl enable`; {0}; then begin again: ivaltctl enable {service}",
+            return Err(format!(
+                "{path} {is} before `ivaltctl enable`; {0}; then begin again: ivaltctl enable {service}",
                 way_back(root, state)
-            )));
+            ));
         }
         if is_of_pam(change) && !asks_for_ivalt(root, change) {
-            return Err(Refused(format!(
-                "{service}: not confirmed: {path} was edited and does not ask for iVALT; undo the edit shown above, and run this again"
-            )));
+            return Err(format!(
+                "{path} was edited and does not ask for iVALT; undo the edit shown above, and run this again"
+            ));
         }
     }
     refuse_dangerous(root, state, findings)
 }
 
-fn refuse_dangerous(root: &Root, state: &SavedState, findings: &[Finding]) -> Result<(), Refused> {
+fn refuse_dangerous(root: &Root, state: &SavedState, findings: &[Finding]) -> Result<(), String> {
     let stopping = findings
         .iter()
         .filter(|finding| stops(root, state, finding));
@@ -132,13 +137,12 @@ fn refuse_dangerous(root: &Root, state: &SavedState, findings: &[Finding]) -> Re
     if stopping.is_empty() {
         return Ok(());
     }
-    Err(Refused(format!(
-        "{}: not confirmed: somebody is let in or locked out: {}; fix that as shown above, and run this again, or {}; or, where it is meant: \
+    Err(format!(
+        "somebody is let in or locked out: {}; fix that as shown above, and run this again, or {}; or, where it is meant: \
          ivaltctl check --accept ID:FILE --because TEXT",
-        state.service,
         stopping.join(", "),
         way_back(root, state)
-    )))
+    ))
 }
 
 /// `sshd-pam-off in /etc/ssh/sshd_config:9`

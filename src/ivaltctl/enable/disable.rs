@@ -136,14 +136,19 @@ fn restore_all(
         let bytes = read(root, path).map_err(|error| not_read(root, path, &error))?;
         present.push((path, bytes));
     }
+    let mut kept = String::new();
+    let mut keep =
+        |change: &Change, edited: Vec<u8>| states.keep_edited(root, change, &edited, &mut kept);
     for (at, state) in enabled.iter().enumerate() {
-        match restore(root, state, reload_restored).and_then(|reloaded| reloaded) {
+        match restore(root, state, &mut keep, reload_restored).and_then(|reloaded| reloaded) {
             Ok(notice) => output.notices(notice.as_deref()),
             Err(Refused(why)) => {
-                return Err(undo(root, &enabled[..=at], &present, &why, output));
+                let Refused(why) = undo(root, &enabled[..=at], &present, keep, &why, output);
+                return Err(Refused(why + &kept));
             }
         }
     }
+    output.notices(kept.strip_prefix("; "));
     // The files are as before, even if a state stays.
     output.set("changed", true);
     for state in enabled {
@@ -158,6 +163,7 @@ fn undo(
     root: &Root,
     restored: &[SavedState],
     present: &[(&Path, Option<Vec<u8>>)],
+    mut keep: impl FnMut(&Change, Vec<u8>) -> Result<(), Refused>,
     why: &str,
     output: &mut Output,
 ) -> Refused {
@@ -167,7 +173,7 @@ fn undo(
     };
     let done = restored
         .iter()
-        .try_for_each(|state| write(root, state, was).map(drop));
+        .try_for_each(|state| write(root, state, was, &mut keep).map(drop));
     let outcome = match done {
         Ok(()) => Outcome::PutBack(why),
         Err(_) => Outcome::Failed(why),
@@ -217,4 +223,28 @@ fn refuse_if_edited(root: &Root, state: &SavedState, output: &mut Output) -> Res
         "{}: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually",
         paths.join(", ")
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::enable::confirm::tests::{PAM, enabled};
+    use crate::enable::tests::edit;
+
+    /// After it was judged.
+    #[test]
+    fn what_is_edited_while_it_is_disabled_is_kept() {
+        let (dir, root, state) = enabled("sshd");
+        edit(&root, Path::new(PAM), b"# edited\n");
+        let states = StateDir::create(&root).unwrap().lock().unwrap();
+        states.save(&state).unwrap();
+        let mut output = Output::new(false, false);
+        assert!(restore_all(&states, &root, &[state], &mut output).is_ok());
+        let kept = dir.path().join("var/lib/ivalt/etc-pam.d-sshd.edited");
+        assert_eq!(fs::read(kept).unwrap(), b"# edited\n");
+        let now = root.read(Path::new(PAM)).unwrap();
+        assert_eq!(now, "@include common-auth\n");
+    }
 }

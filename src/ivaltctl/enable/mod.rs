@@ -13,7 +13,7 @@ mod sshd;
 mod watch;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -31,8 +31,8 @@ pub use confirm::confirm;
 pub use disable::disable;
 pub use plan::DROP_IN;
 pub use rollback::{Unwaited, run as rollback, unwaited};
-pub use saved_state::FOLDER as STATES;
-use saved_state::{Change, Content, LockedStateDir, Phase, SavedState, StateDir};
+use saved_state::{Change, Content, LockedStateDir, Phase, SavedState};
+pub use saved_state::{FOLDER as STATES, StateDir};
 use write::{is_running_sshd, not_written, read, reload, restore, write_all};
 
 /// Enables iVALT for a service.
@@ -48,6 +48,9 @@ fn try_enable(args: &EnableArgs, config: &Path, output: &mut Output) -> Result<(
     let service = service_name(&args.service)?;
     refuse_broken_sshd_config(&root, service)?;
     let states = StateDir::open(&root)?;
+    if let Some(state) = enabled(&states, &root, service)? {
+        return report_already_enabled(&root, config, &state, output);
+    }
     let plan = new_plan(&states, &root, service)?;
     let findings = refuse_dangerous(&root, config, &plan.changes, output)?;
     for change in &plan.changes {
@@ -102,8 +105,10 @@ fn refuse_broken_sshd_config(root: &Root, service: &str) -> Result<(), Refused> 
 
 /// What `enable` would change now.
 fn new_plan(states: &StateDir, root: &Root, service: &str) -> Result<plan::Plan, Refused> {
-    refuse_unless_new(states, root, service)?;
-    plan::plan(root, service)
+    match enabled(states, root, service)? {
+        Some(_) => Err(changed_meanwhile()),
+        None => plan::plan(root, service),
+    }
 }
 
 fn ask_unless(yes: bool) -> Result<(), Refused> {
@@ -133,20 +138,33 @@ fn service_name(service: &str) -> Result<&str, Refused> {
 }
 
 /// An `enable` that was killed before its first change left a state that has nothing to roll back.
-fn refuse_unless_new(states: &StateDir, root: &Root, service: &str) -> Result<(), Refused> {
-    match states.load(service)? {
-        Some(state) if state.phase != Phase::RolledBack && !is_as_before(root, &state) => {
-            Err(Refused(format!(
-                "{service} is already enabled{}; to disable it: ivaltctl disable {service}",
-                if state.phase == Phase::Pending {
-                    " and waits for: ivaltctl confirm"
-                } else {
-                    ""
-                }
-            )))
-        }
-        _ => Ok(()),
-    }
+fn enabled(states: &StateDir, root: &Root, service: &str) -> Result<Option<SavedState>, Refused> {
+    let state = states.load(service)?;
+    Ok(state.filter(|state| state.phase != Phase::RolledBack && !is_as_before(root, state)))
+}
+
+/// Nothing is to be done where everything is as `confirm` demands.
+fn report_already_enabled(
+    root: &Root,
+    config: &Path,
+    state: &SavedState,
+    output: &mut Output,
+) -> Result<(), Refused> {
+    let service = &state.service;
+    let findings = check::findings(root, &config_of(root, config)?);
+    confirm::judge(root, state, &findings).map_err(|why| {
+        confirm::show(root, std::slice::from_ref(state), &findings, output);
+        Refused(format!(
+            "{service} is already enabled, and something is wrong: {why}"
+        ))
+    })?;
+    let (waits, until) = match state.phase {
+        Phase::Pending => (" and waits for: ivaltctl confirm", Some(state.until)),
+        _ => ("", None),
+    };
+    output.set("services", vec![service_json(state, state.phase, until)]);
+    output.line(format!("{service}: is already enabled{waits}"));
+    Ok(())
 }
 
 fn is_as_before(root: &Root, state: &SavedState) -> bool {
@@ -184,6 +202,14 @@ impl Prospect {
     }
 }
 
+/// Below a folder it is a path of that system.
+fn config_of(root: &Root, config: &Path) -> Result<PathBuf, Refused> {
+    match root.is_this_machine() {
+        true => Ok(system_error::absolute(config)?),
+        false => Ok(config.to_owned()),
+    }
+}
+
 /// `check` judges the system as it would be: what is left may be shown and does not stop anything.
 fn refuse_dangerous(
     root: &Root,
@@ -192,12 +218,7 @@ fn refuse_dangerous(
     output: &mut Output,
 ) -> Result<Vec<Finding>, Refused> {
     let result = plan::after(root, changes);
-    let config = if root.is_this_machine() {
-        &system_error::absolute(config)?
-    } else {
-        config
-    };
-    let findings = check::findings(&result, config).into_iter();
+    let findings = check::findings(&result, &config_of(root, config)?).into_iter();
     let findings: Vec<_> = findings
         .map(|finding| plan::in_files_of_now(root, changes, finding))
         .collect();
@@ -255,11 +276,11 @@ fn apply(
         Err(Refused(why)) => why,
     };
     Err(Refused(match put_back(states, root, state) {
-        Ok(()) => {
+        Ok(kept) => {
             if begun {
                 event.record(Outcome::PutBack(&why));
             }
-            format!("{why}; everything was put back")
+            format!("{why}; everything was put back{kept}")
         }
         Err(Refused(worse)) => {
             event.record(Outcome::Failed(&why));
@@ -269,16 +290,21 @@ fn apply(
     }))
 }
 
-fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<(), Refused> {
+/// Which edited version was kept, if somebody has edited a file meanwhile.
+fn put_back(states: &LockedStateDir, root: &Root, state: &SavedState) -> Result<String, Refused> {
     let not_put_back =
         |Refused(why): Refused| Refused(format!("and it could not be put back: {why}"));
-    let reloaded = restore(root, state, reload).map_err(not_put_back)?;
+    let mut kept = String::new();
+    let keep =
+        |change: &Change, edited: Vec<u8>| states.keep_edited(root, change, &edited, &mut kept);
+    let reloaded = restore(root, state, keep, reload).map_err(not_put_back)?;
     reloaded.map_err(|Refused(why)| {
         Refused(format!(
             "the files were put back, and sshd may still have the settings that it had: {why}"
         ))
     })?;
-    states.forget(&state.service).map_err(not_put_back)
+    states.forget(&state.service).map_err(not_put_back)?;
+    Ok(kept)
 }
 
 /// What the system log says of it.

@@ -11,9 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::is_unwritten;
-use super::saved_state::{FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
+use super::saved_state::{Change, FOLDER, LockedStateDir, Phase, SavedState, StateDir, boot_id};
 use super::watch::Watch;
-use super::write::{not_read, read, reload, restore};
+use super::write::{reload, restore};
 use crate::audit::{self, Outcome};
 use crate::check::program;
 use crate::root::Root;
@@ -415,43 +415,21 @@ fn put_back(
     state: &SavedState,
     why: &str,
 ) -> Result<(), Refused> {
-    let kept = keep_edited(states, root, state)?;
-    restore(root, state, reload)??;
+    let mut kept = String::new();
+    let keep =
+        |change: &Change, edited: Vec<u8>| states.keep_edited(root, change, &edited, &mut kept);
+    restore(root, state, keep, reload)??;
     states.save(&SavedState {
         phase: Phase::RolledBack,
         ..state.clone()
     })?;
     let files = state.changes.iter().map(|change| root.shown(&change.path));
     let files = files.collect::<Vec<_>>().join(", ");
-    let kept: String = kept
-        .iter()
-        .map(|(path, kept)| format!("; {path} was edited, that version is kept: {kept}"))
-        .collect();
     say(
         &state.service,
         format_args!("{why}; put back: {files}{kept}"),
     );
     Ok(())
-}
-
-/// Each edited file, and where that version is kept.
-fn keep_edited(
-    states: &LockedStateDir,
-    root: &Root,
-    state: &SavedState,
-) -> Result<Vec<(String, String)>, Refused> {
-    let mut kept = Vec::new();
-    for change in &state.changes {
-        let now = read(root, &change.path);
-        let now = now
-            .map_err(|error| not_read(root, &change.path, &error))?
-            .unwrap_or_default();
-        if now != change.after.0 && Some(&now) != change.before.as_ref().map(|content| &content.0) {
-            let copy = states.keep(&change.path, &now)?;
-            kept.push((root.shown(&change.path), copy.display().to_string()));
-        }
-    }
-    Ok(kept)
 }
 
 #[cfg(test)]

@@ -330,7 +330,27 @@ impl LockedStateDir {
         done.map_err(|error| self.named(&name, &error))
     }
 
-    /// Keeps the edited version of a file that is rolled back, beside others that were kept before; returns where it is.
+    /// Keeps the edited version of a file that is put back, see [`LockedStateDir::keep`], and adds to a sentence where.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn keep_edited(
+        &self,
+        root: &Root,
+        change: &Change,
+        bytes: &[u8],
+        sentence: &mut String,
+    ) -> Result<(), Refused> {
+        let kept = self.keep(&change.path, bytes)?;
+        *sentence += &format!(
+            "; {} was edited, that version is kept: {}",
+            root.shown(&change.path),
+            kept.display()
+        );
+        Ok(())
+    }
+
+    /// Keeps the edited version of a file that is put back, beside others that were kept before; returns where it is.
     ///
     /// # Errors
     /// It could not be written.

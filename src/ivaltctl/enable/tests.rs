@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::saved_state::{Change, SavedState};
-use super::{plan, write};
+use super::saved_state::{Change, SavedState, StateDir};
+use super::{apply, plan, write};
 use crate::check::services_with_ivalt;
+use crate::output::Output;
 use crate::pam_stack::{self, ModuleKind, RuleType};
 use crate::root::Root;
 use crate::sshd_config::SshdConfig;
@@ -30,6 +31,15 @@ pub fn system(files: &[(&str, &str)]) -> (TempDir, Root) {
     }
     let root = Root::new(dir.path());
     (dir, root)
+}
+
+/// As somebody else does.
+pub fn edit(root: &Root, path: &Path, bytes: &[u8]) {
+    root.replace(path, bytes, 0o644, || Ok(())).unwrap();
+}
+
+pub fn not_edited(change: &Change, _: Vec<u8>) -> Result<(), Refused> {
+    panic!("{:?} was edited", change.path)
 }
 
 fn changes(root: &Root, service: &str) -> Result<Vec<Change>, String> {
@@ -833,7 +843,7 @@ fn states_between(dir: &TempDir, root: &Root, state: &SavedState) -> Vec<Root> {
             let folder = in_the_way(dir, change);
             let stopped = match back {
                 false => write::write_all(root, state).map(drop),
-                true => write::restore(root, state, |_, _| Ok(None)).map(drop),
+                true => write::restore(root, state, not_edited, |_, _| Ok(None)).map(drop),
             };
             assert!(stopped.is_err(), "{:?} is not written", change.path);
             let files = state.changes.iter().map(|change| path(root, change));
@@ -844,7 +854,7 @@ fn states_between(dir: &TempDir, root: &Root, state: &SavedState) -> Vec<Root> {
             between.push(seen);
             fs::remove_dir(folder).unwrap();
             match back {
-                false => drop(write::restore(root, state, |_, _| Ok(None)).unwrap()),
+                false => drop(write::restore(root, state, not_edited, |_, _| Ok(None)).unwrap()),
                 true => drop(write::write_all(root, state).unwrap()),
             }
         }
@@ -900,4 +910,30 @@ fn nothing_between_two_writes_is_more_open_than_before_and_after() {
             }
         }
     }
+}
+
+/// Between the plan and the write systemd is asked, and sshd.
+#[test]
+fn what_is_edited_before_enable_writes_it_is_kept() {
+    let (dir, root) = system(&[DEBIAN, ("/etc/pam.d/su", UNIX)]);
+    let su = Path::new("/etc/pam.d/su");
+    let state = SavedState::new("su", Duration::ZERO, changes(&root, "su").unwrap());
+    edit(&root, su, b"# edited\n");
+    let states = StateDir::create(&root).unwrap().lock().unwrap();
+    states.save(&state).unwrap();
+    let Err(Refused(why)) = apply(&states, &root, &state, &mut Output::new(false, false)) else {
+        panic!("it was enabled");
+    };
+    let path = root.shown(su);
+    let kept = dir.path().join("var/lib/ivalt/etc-pam.d-su.edited");
+    assert_eq!(
+        why,
+        format!(
+            "{path}: cannot be written: somebody else has just changed it; everything was put back; \
+             {path} was edited, that version is kept: {}",
+            kept.display()
+        )
+    );
+    assert_eq!(fs::read(kept).unwrap(), b"# edited\n");
+    assert_eq!(root.read(su).unwrap(), UNIX);
 }

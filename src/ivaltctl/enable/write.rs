@@ -34,15 +34,20 @@ fn make_missing_folder(root: &Root, state: &SavedState) -> Result<(), Refused> {
 /// What an administrator must know.
 pub type Notice = Option<String>;
 
-/// What `enable` changes.
+/// What `enable` changes; what somebody else has edited a moment ago is not overwritten.
 ///
 /// # Errors
 /// Some of it may be written.
 pub fn write_all(root: &Root, state: &SavedState) -> Result<Notice, Refused> {
-    write(root, state, |change| Some(&change.after.0))
+    write(
+        root,
+        state,
+        |change| Some(&change.after.0),
+        |_, _| Err(Refused("somebody else has just changed it".into())),
+    )
 }
 
-/// The same with other bytes, or without a file.
+/// The same with other bytes, or without a file. `if_edited` is as for [`restore`].
 ///
 /// # Errors
 /// Some of it may be written.
@@ -50,11 +55,12 @@ pub fn write<'a>(
     root: &Root,
     state: &'a SavedState,
     wanted: impl Fn(&'a Change) -> Option<&'a [u8]>,
+    mut if_edited: impl FnMut(&Change, Vec<u8>) -> Result<(), Refused>,
 ) -> Result<Notice, Refused> {
     make_missing_folder(root, state)?;
-    let put_all = |part: Part| {
+    let mut put_all = |part: Part| {
         let mut changes = state.changes.iter().filter(|change| part(change));
-        changes.try_for_each(|change| put(root, &change.path, wanted(change)))
+        changes.try_for_each(|change| put(root, change, wanted(change), &mut if_edited))
     };
     if only_adds(state) {
         put_all(is_of_pam)?;
@@ -72,21 +78,20 @@ pub fn write<'a>(
 }
 
 /// What was there before, in the reverse order; what `reload` returns. Where that fails, pam.d is put back all the same:
-/// nobody stays locked out for it.
+/// nobody stays locked out for it. `if_edited` is called with what an edited file holds, just before that is replaced: a
+/// reload takes seconds, in which somebody may edit one.
 ///
 /// # Errors
 /// A file cannot be written; some of them may be restored.
 pub fn restore(
     root: &Root,
     state: &SavedState,
+    mut if_edited: impl FnMut(&Change, Vec<u8>) -> Result<(), Refused>,
     reload: impl FnOnce(&Root, &SavedState) -> Result<Notice, Refused>,
 ) -> Result<Result<Notice, Refused>, Refused> {
-    let put_back = |part: Part| {
+    let mut put_back = |part: Part| {
         let mut changes = state.changes.iter().rev().filter(|change| part(change));
-        changes.try_for_each(|change| {
-            let before = change.before.as_ref().map(|content| content.0.as_slice());
-            put(root, &change.path, before)
-        })
+        changes.try_for_each(|change| put(root, change, before(change), &mut if_edited))
     };
     if !only_adds(state) {
         put_back(is_of_pam)?;
@@ -141,18 +146,39 @@ pub fn is_running_sshd(root: &Root, service: &str) -> bool {
 
 /// Makes these the bytes of a file; with none there is no file. What is so already is only synced: a file that cannot be
 /// written must not stop the rollback of the others.
-pub fn put(root: &Root, path: &Path, wanted: Option<&[u8]>) -> Result<(), Refused> {
+fn put(
+    root: &Root,
+    change: &Change,
+    wanted: Option<&[u8]>,
+    if_edited: impl FnOnce(&Change, Vec<u8>) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    let path = &change.path;
     let is_so = read(root, path).is_ok_and(|now| now.as_deref() == wanted);
+    let last_check = || match read(root, path)? {
+        now if !is_edited(change, now.as_deref()) => Ok(()),
+        now => {
+            if_edited(change, now.unwrap_or_default()).map_err(|Refused(why)| io::Error::other(why))
+        }
+    };
     let done = match wanted {
         _ if is_so => root.sync(path),
         // Such files may be read by every user.
-        Some(bytes) => root.replace(path, bytes, 0o644),
-        None => match root.remove(path) {
+        Some(bytes) => root.replace(path, bytes, 0o644, last_check),
+        None => match last_check().and_then(|()| root.remove(path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done,
         },
     };
     done.map_err(|error| not_written(root, path, &error))
+}
+
+fn before(change: &Change) -> Option<&[u8]> {
+    change.before.as_ref().map(|content| content.0.as_slice())
+}
+
+/// Whether a file that holds this is neither as `enable` writes it nor as before.
+fn is_edited(change: &Change, now: Option<&[u8]>) -> bool {
+    now != Some(&change.after.0) && now != before(change)
 }
 
 pub fn not_written(root: &Root, path: &Path, error: &io::Error) -> Refused {
@@ -174,9 +200,7 @@ pub fn edited<'a>(
     let mut edited = Vec::new();
     for change in &state.changes {
         let now = read(root, &change.path).map_err(|error| not_read(root, &change.path, &error))?;
-        let ours = now.as_deref() == Some(change.after.0.as_slice());
-        let before = now.as_deref() == change.before.as_ref().map(|content| content.0.as_slice());
-        if !ours && !before {
+        if is_edited(change, now.as_deref()) {
             edited.push((change, now.unwrap_or_default()));
         }
     }

@@ -14,7 +14,12 @@ pub struct NewEntry<'a> {
     pub mobile: &'a str,
     /// Whether the user may log in.
     pub enabled: bool,
+    /// What stands behind it, where a comment can: TOML has no place for one in `users = { … }`.
+    pub comment: Option<&'static str>,
 }
+
+/// Behind the entry that `users disable` writes for a user of the synced file.
+pub const BY_DISABLE: &str = "# by `ivaltctl users disable`: counts in place of the synced entry";
 
 impl NewEntry<'_> {
     fn key(&self) -> String {
@@ -29,11 +34,18 @@ impl NewEntry<'_> {
         }
     }
 
+    /// With blanks before it.
+    fn comment(&self) -> String {
+        let comment = self.comment.map(|comment| format!("  {comment}"));
+        comment.unwrap_or_default()
+    }
+
     fn table(&self, newline: &str) -> String {
         let enabled = if self.enabled { "" } else { "enabled = false" };
         let mut table = format!(
-            "{newline}[users.{}]{newline}mobile = \"{}\"{newline}",
+            "{newline}[users.{}]{}{newline}mobile = \"{}\"{newline}",
             self.key(),
+            self.comment(),
             self.mobile
         );
         if !enabled.is_empty() {
@@ -64,7 +76,10 @@ pub fn add(text: &str, new: &[NewEntry]) -> Result<String, NotToml> {
     let insertion = Spans::find(text, "")?.insertion;
     let newline = newline(text);
     let lines = |indent: &str| -> String {
-        let line = |new: &NewEntry| format!("{indent}{} = {}{newline}", new.key(), new.value());
+        let line = |new: &NewEntry| {
+            let (key, value, comment) = (new.key(), new.value(), new.comment());
+            format!("{indent}{key} = {value}{comment}{newline}")
+        };
         new.iter().map(line).collect()
     };
     Ok(
@@ -154,6 +169,26 @@ fn comma_after(text: &str, end: usize) -> Option<usize> {
             .trim_start();
     }
     rest.starts_with(',').then(|| text.len() - rest.len() + 1)
+}
+
+/// Whether the only entry of `name` is one that `users disable` wrote for a user of the synced file.
+///
+/// # Errors
+/// The text is not TOML.
+pub fn is_by_disable(text: &str, name: &str) -> Result<bool, NotToml> {
+    let occurrences = Spans::find(text, name)?.occurrences;
+    let mut whole = occurrences
+        .iter()
+        .filter_map(|occurrence| match occurrence {
+            Occurrence::Entry(pair) => Some(&text[pair.value.end..line_end(text, pair.value.end)]),
+            Occurrence::Table(range) => {
+                let header = &text[range.start..line_end(text, range.start)];
+                header.split_once("]").map(|(_, rest)| rest)
+            }
+            Occurrence::Mobile(_) | Occurrence::Enabled(_) => None,
+        });
+    let first = whole.next();
+    Ok(first.is_some_and(|rest| rest.trim() == BY_DISABLE) && whole.next().is_none())
 }
 
 /// The text in which `name` is enabled or not; the entry is neither bad nor absent.
@@ -264,6 +299,7 @@ mod tests {
         name: "new",
         mobile: "+14155550100",
         enabled: true,
+        comment: None,
     };
 
     #[test]
@@ -353,6 +389,53 @@ mod tests {
             add("[users.a]\n", &[new]).unwrap(),
             "[users.a]\n\n[users.new]\nmobile = \"+14155550100\"\nenabled = false\n"
         );
+    }
+
+    #[test]
+    fn an_entry_of_disable_is_known_by_its_comment() {
+        let new = NewEntry {
+            enabled: false,
+            comment: Some(BY_DISABLE),
+            ..NEW
+        };
+        let value = format!("{{ mobile = \"+14155550100\", enabled = false }}  {BY_DISABLE}");
+        for (before, after) in [
+            ("[users]\n", format!("[users]\nnew = {value}\n")),
+            (
+                "[users]\r\na = '1'",
+                format!("[users]\r\na = '1'\r\nnew = {value}\r\n"),
+            ),
+            (
+                "users.a = '1'\n",
+                format!("users.a = '1'\nusers.new = {value}\n"),
+            ),
+            (
+                "[users.a]\n",
+                format!(
+                    "[users.a]\n\n[users.new]  {BY_DISABLE}\nmobile = \"+14155550100\"\nenabled = false\n"
+                ),
+            ),
+        ] {
+            let text = add(before, std::slice::from_ref(&new)).unwrap();
+            assert_eq!(text, after);
+            assert_eq!(is_by_disable(&text, "new"), Ok(true), "{text}");
+            assert_eq!(is_by_disable(&text, "a"), Ok(false), "{text}");
+        }
+        // In braces there is no place for it.
+        let text = add("users = {}", &[new]).unwrap();
+        assert_eq!(
+            text,
+            "users = { new = { mobile = \"+14155550100\", enabled = false }}"
+        );
+        for other in [
+            text,
+            format!("[users]\nnew = {value} mine\n"),
+            format!("[users]\nnew = {value}\nnew = {value}\n"),
+            format!("[users]\nnew = '1'\n{BY_DISABLE}\n"),
+            "[users]\n".to_owned(),
+        ] {
+            assert_eq!(is_by_disable(&other, "new"), Ok(false), "{other}");
+        }
     }
 
     #[test]

@@ -16,6 +16,23 @@ pub struct UserEntry<'i> {
     pub name: Cow<'i, str>,
     /// What the module makes of it.
     pub entry: Entry,
+    /// The file that has it.
+    pub file: &'i Path,
+    /// The other file, where it has an entry for the name, too, which does not count.
+    pub covers: Option<&'i Path>,
+}
+
+/// The users of both files: what is written by hand counts.
+pub fn merged<'i>(mut own: Vec<UserEntry<'i>>, synced: Vec<UserEntry<'i>>) -> Vec<UserEntry<'i>> {
+    let places = own.iter().enumerate();
+    let places: HashMap<_, _> = places.map(|(at, user)| (user.name.clone(), at)).collect();
+    for user in synced {
+        match places.get(&user.name) {
+            Some(at) => own[*at].covers = Some(user.file),
+            None => own.push(user),
+        }
+    }
+    own
 }
 
 /// All entries of `text`, the content of the file at `path`, in the order of the file.
@@ -23,7 +40,7 @@ pub struct UserEntry<'i> {
 /// # Errors
 /// The module would refuse everybody.
 pub fn read_all<'i>(
-    path: &Path,
+    path: &'i Path,
     text: &'i str,
     format: MobileFormat,
 ) -> Result<Vec<UserEntry<'i>>, Problem> {
@@ -38,6 +55,8 @@ pub fn read_all<'i>(
     let judge = |(name, found): (Cow<'i, str>, RawEntry<'i>)| UserEntry {
         entry: found.entry(&lines, name.as_bytes(), format),
         name,
+        file: path,
+        covers: None,
     };
     let entries = collector.found.into_iter().map(judge);
     Ok(entries.filter(|user| user.entry != Entry::Absent).collect())

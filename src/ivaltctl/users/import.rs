@@ -64,11 +64,11 @@ pub struct Table {
     pub note: Option<String>,
 }
 
-/// The bytes of the file, or of standard input for `-`.
+/// The bytes of the file, or of standard input for `-`. `too_large` says what to do about one that is.
 ///
 /// # Errors
 /// It cannot be read, or is larger than users.toml may become.
-pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
+pub fn read(path: &Path, too_large: &str) -> Result<Vec<u8>, Refused> {
     let refuse = |error: std::io::Error| system_error::problem(path, "cannot be read", &error);
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
@@ -82,7 +82,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
         .map_err(refuse)?;
     if bytes.len() as u64 > LARGE {
         return Err(Refused(format!(
-            "{}: is larger than {} MiB; nothing was changed; split it",
+            "{}: is larger than {} MiB; nothing was changed; {too_large}",
             path.display(),
             LARGE >> 20
         )));
@@ -97,14 +97,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
 pub fn parse(bytes: &[u8], request: &Request) -> Result<Table, Problem> {
     let text = Text::new(bytes)?;
     let mut records = Records::new(&text);
-    let first = records.next().ok_or_else(|| Problem::invalid("is empty"))?;
-    let (columns, first) = match Columns::of_titles(&first.fields, request) {
-        None => (Columns::default_order(), Some(first)),
-        Some(columns) => {
-            let columns = columns.map_err(|problem| problem.in_line(first.line))?;
-            (columns, None)
-        }
-    };
+    let (columns, first) = columns(&mut records, request)?;
     let mut table = Table {
         note: columns.note(),
         ..Table::default()
@@ -127,6 +120,57 @@ pub fn parse(bytes: &[u8], request: &Request) -> Result<Table, Problem> {
     }
 }
 
+/// The columns, and the first row of a file without titles.
+fn columns(records: &mut Records, request: &Request) -> Result<(Columns, Option<Record>), Problem> {
+    let first = records.next().ok_or_else(|| Problem::invalid("is empty"))?;
+    match Columns::of_titles(&first.fields, request) {
+        None => Ok((Columns::default_order(), Some(first))),
+        Some(columns) => {
+            let columns = columns.map_err(|problem| problem.in_line(first.line))?;
+            Ok((columns, None))
+        }
+    }
+}
+
+/// A row as it is written, for `users sync`, which judges it otherwise.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RawRow {
+    /// The line of the file, as an editor counts.
+    pub line: usize,
+    /// The account, the mobile, and whether the user may log in, or why that cannot be told; or why nothing can.
+    pub fields: Result<(String, String, Result<bool, String>), String>,
+}
+
+/// All rows as they are written, and which columns were read, where that is not plain.
+///
+/// # Errors
+/// None of them can be read; or the file ends, or goes on, in the middle of a value, so that rows may be hidden in it.
+pub fn raw_rows(bytes: &[u8], request: &Request) -> Result<(Vec<RawRow>, Option<String>), Problem> {
+    let text = Text::new(bytes)?;
+    let width = Records::new(&text).next().map_or(0, |row| row.fields.len());
+    let mut records = Records::new(&text);
+    let (columns, first) = columns(&mut records, request)?;
+    let mut rows = Vec::new();
+    let mut records = first.into_iter().chain(records).peekable();
+    while let Some(record) = records.next() {
+        let line = record.line;
+        if record.quotes % 2 != 0 {
+            return Err(Problem::invalid(ODD_QUOTES).in_line(line));
+        }
+        let is_ended = records.peek().is_some() || text.rows().ends_with(b"\n");
+        let fields = columns.whole_fields(&record.fields, width, is_ended);
+        let fields = fields.map(|fields| {
+            let (name, mobile) = (fields.name.to_owned(), fields.mobile.to_owned());
+            (name, mobile, fields.enabled)
+        });
+        rows.push(RawRow { line, fields });
+    }
+    Ok((rows, columns.note()))
+}
+
+/// Of a row.
+const ODD_QUOTES: &str = "has an odd number of quotation marks, so that its end is not clear; a quotation mark in a value is written twice";
+
 impl Table {
     fn take(
         &mut self,
@@ -136,7 +180,7 @@ impl Table {
         format: MobileFormat,
     ) -> Result<(), String> {
         if record.quotes % 2 != 0 {
-            return Err("has an odd number of quotation marks, so that its end is not clear; a quotation mark in a value is written twice".to_owned());
+            return Err(ODD_QUOTES.to_owned());
         }
         let fields = columns.fields(&record.fields)?;
         if let Some(why) = names::invalid_reason(fields.name) {

@@ -8,6 +8,7 @@
 //! | [`edit`] | the text after a change |
 //! | [`file`] | the file: trust, lock, replacement |
 //! | [`import`] | rows of a CSV file |
+//! | [`synced`] | the synced file, as seen by the others |
 //! | [`names`] | names of accounts |
 //! | [`number`] | mobile numbers as people write them |
 //! | [`warnings`] | what a command points out |
@@ -23,7 +24,8 @@ pub mod number;
 mod report;
 pub mod snapshot;
 mod spans;
-mod sync;
+pub mod sync;
+mod synced;
 mod warnings;
 
 #[cfg(test)]
@@ -45,14 +47,15 @@ use super::system_error::shell_word;
 use super::terminal::{self, ProgressHint, visible};
 use super::{Exit, Refused, trust};
 use edit::NewEntry;
-use entries::text;
+use entries::{UserEntry, text};
 use file::{Locked, UsersFile, require_permission};
 use ivalt_core::arguments::DEFAULT_CONFIG;
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::{Enrolment, MobileFormat};
 use ivalt_core::toml_events::NotToml;
-use ivalt_core::users::{Entry, Mobile, look_up};
+use ivalt_core::users::{Entry, Files, Mobile, look_up};
 use snapshot::{Selection, Snapshot, digits};
+use synced::SyncedFile;
 use warnings::Warnings;
 
 /// What a file that does not exist begins with.
@@ -61,15 +64,15 @@ const EMPTY: &str = include_str!("../../../conf/users.toml");
 /// Runs one of the subcommands.
 pub fn run(args: &UsersArgs, config: &Path) -> Exit {
     let mut output = Output::new(args.json, args.dry_run);
+    if let UsersCommand::Sync(args) = &args.command {
+        return sync::run(args, config, output);
+    }
     let done = run_one(args, config, &mut output);
     // The sentence may quote names from a file that somebody else wrote.
     output.finish(done.map_err(|Refused(why)| Refused(visible(&why))))
 }
 
 fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), Refused> {
-    if let UsersCommand::Sync(args) = &args.command {
-        return sync::run(args, config, output);
-    }
     let store = UserStore::open(args, config)?;
     let done = match &args.command {
         UsersCommand::List => store.list(output),
@@ -89,7 +92,9 @@ fn run_one(args: &UsersArgs, config: &Path, output: &mut Output) -> Result<(), R
 
 /// Where users are enrolled, and how.
 struct UserStore<'a> {
+    /// Written by hand, and by these commands: what it says of a user counts.
     file: UsersFile,
+    synced: Option<SyncedFile>,
     format: MobileFormat,
     /// Where the users' recovery codes are.
     codes: PathBuf,
@@ -99,6 +104,14 @@ struct UserStore<'a> {
     is_changed: Cell<bool>,
 }
 
+/// What `users enable` and `users disable` make of a user of the synced file.
+enum Toggled {
+    /// The user is in that state.
+    Already,
+    /// The text of the file by hand, and its entry.
+    Edited(String, Entry),
+}
+
 /// The entries that the changed users must have afterwards.
 type Expected<'a> = HashMap<&'a str, Entry>;
 
@@ -106,12 +119,15 @@ impl<'a> UserStore<'a> {
     fn open(args: &UsersArgs, config: &'a Path) -> Result<Self, Refused> {
         let Enrolment {
             users_file,
+            synced_users_file,
             mobile_format,
             recovery,
             ..
         } = enrolment(config)?;
+        let synced = synced_users_file.as_deref();
         Ok(Self {
             file: UsersFile::new(users_file),
+            synced: synced.map(|path| SyncedFile::new(path, mobile_format)),
             format: mobile_format,
             codes: recovery.directory,
             config,
@@ -120,27 +136,70 @@ impl<'a> UserStore<'a> {
         })
     }
 
+    /// Both files; one that cannot be read does not hide the other.
     fn list(&self, output: &mut Output) -> Result<(), Refused> {
-        let bytes = self.file.read()?;
         let hint = self.progress_hint("reading");
-        let text = text(self.file.path(), &bytes)?;
-        let users = entries::read_all(self.file.path(), text, self.format)?;
+        let own = self.file.read();
+        let synced = self.synced.as_ref().map(|synced| (synced, synced.read()));
+        let users = |path, bytes| Ok(entries::read_all(path, text(path, bytes)?, self.format)?);
+        let own = own.as_ref().map_err(Refused::clone);
+        let own = own.and_then(|bytes| users(self.file.path(), bytes));
+        let synced = synced.as_ref().map(|(synced, bytes)| {
+            let bytes = bytes.as_ref().map_err(Refused::clone);
+            bytes.and_then(|bytes| users(synced.path(), bytes))
+        });
         drop(hint);
-        output.report(|| report::list(&users), || report::list_json(&users));
-        Warnings::for_all(&users).print();
-        Ok(())
+        let (own, synced, failed) = match (own, synced.transpose()) {
+            (Err(why), Ok(None)) => return Err(why),
+            (Err(why), Err(other)) => {
+                terminal::print_error(visible(&other.0));
+                return Err(why);
+            }
+            (Err(why), Ok(synced)) => (Vec::new(), synced, Err(why)),
+            (Ok(own), Err(why)) => (own, None, Err(why)),
+            (Ok(own), Ok(synced)) => (own, synced, Ok(())),
+        };
+        let users = entries::merged(own, synced.unwrap_or_default());
+        let with_files = self.synced.is_some();
+        output.report(
+            || report::list(&users, with_files),
+            || report::list_json(&users),
+        );
+        Warnings::for_all(&users, self.file.path()).print();
+        failed
     }
 
     fn show(&self, name: &str, output: &mut Output) -> Result<(), Refused> {
+        let user = self.shown_entry(name)?;
+        output.report(
+            || report::show(&user, self.synced.is_some()),
+            || report::show_json(&user),
+        );
+        Ok(())
+    }
+
+    fn shown_entry<'n>(&'n self, name: &'n str) -> Result<UserEntry<'n>, Refused> {
         require_permission(self.file.path())?;
-        match look_up(self.file.path(), trust(), name.as_bytes(), self.format)? {
-            Entry::Absent => Err(self.no_entry(name)),
-            entry => {
-                output.report(
-                    || report::show(name, &entry),
-                    || report::show_json(name, &entry),
-                );
-                Ok(())
+        let own = look_up(self.file.path(), trust(), name.as_bytes(), self.format)?;
+        let user = |entry, file, covers| UserEntry {
+            name: name.into(),
+            entry,
+            file,
+            covers,
+        };
+        match (own, &self.synced) {
+            (Entry::Absent, None) => Err(self.no_entry(name)),
+            (Entry::Absent, Some(synced)) => match synced.entry(name)? {
+                Entry::Absent => Err(self.no_entry(name)),
+                entry => Ok(user(entry, synced.path(), None)),
+            },
+            (entry, synced) => {
+                let has_it = |synced: &&SyncedFile| {
+                    let entry = synced.entry(name);
+                    entry.is_ok_and(|entry| entry != Entry::Absent)
+                };
+                let covered = synced.as_ref().filter(has_it).map(SyncedFile::path);
+                Ok(user(entry, self.file.path(), covered))
             }
         }
     }
@@ -155,6 +214,7 @@ impl<'a> UserStore<'a> {
             name,
             mobile: mobile.as_str(),
             enabled: true,
+            comment: None,
         };
         let expected = Expected::from([(name, Entry::Enrolled(mobile.clone()))]);
         let change = |text: &str, before: &Snapshot| match before.entry(name) {
@@ -167,21 +227,65 @@ impl<'a> UserStore<'a> {
         output.set("mobile", mobile.as_str());
         let sentence = format!("{name}: added with the mobile {mobile}");
         output.done("added", visible(&sentence));
+        self.notice_of_synced([name].into_iter(), output);
         self.report_warnings(&warnings, output);
         Ok(())
     }
 
+    /// Names that the synced file has, too: whoever is added by hand is no longer the directory's.
+    fn notice_of_synced<'n>(&self, names: impl Iterator<Item = &'n str>, output: &mut Output) {
+        let Some(synced) = &self.synced else { return };
+        let notice = match synced.names_among(names) {
+            Ok(names) if names.is_empty() => return,
+            Ok(names) => format!(
+                "{}: the entry written by hand counts now, not that of {}",
+                names_in_sentence(&names),
+                synced.path().display()
+            ),
+            Err(Refused(why)) => why,
+        };
+        let notice = visible(&notice);
+        output.notices([notice.as_str()]);
+    }
+
     fn remove(&self, name: &str, output: &mut Output) -> Result<(), Refused> {
         let expected = Expected::from([(name, Entry::Absent)]);
-        let change = |text: &str, before: &Snapshot| match before.entry(name) {
-            Entry::Absent => Err(self.no_entry(name)),
-            _ => self.edited(edit::remove(text, name)),
+        let synced = self.synced.as_ref();
+        let synced = synced.map_or(Ok(Entry::Absent), |synced| synced.entry(name));
+        let change = |text: &str, before: &Snapshot| match (before.entry(name), synced) {
+            (Entry::Absent, Ok(Entry::Absent)) => Err(self.no_entry(name)),
+            (_, Ok(Entry::Absent)) => self.edited(edit::remove(text, name)),
+            (Entry::Absent, Ok(_)) => Err(self.is_synced(name, None)),
+            (_, Ok(_)) => Err(self.is_synced(name, Some(before.line(name)))),
+            (_, Err(Refused(why))) => {
+                let disable = self.command("disable", name);
+                Err(Refused(format!(
+                    "{why}; nothing was changed; to deny {name} meanwhile: {disable}"
+                )))
+            }
         };
         self.change("users remove", &expected, false, change)?;
         output.set("name", name);
         output.done("removed", visible(&format!("{name}: removed")));
         self.report_warnings(&Warnings::default(), output);
         Ok(())
+    }
+
+    /// Without the entry in this line of the file by hand, or without any, the synced one counts.
+    fn is_synced(&self, name: &str, line: Option<usize>) -> Refused {
+        let disable = self.command("disable", name);
+        let synced = self.synced_path().display();
+        let own = self.file.path().display();
+        Refused(match line {
+            None => format!(
+                "{synced}: {name} is there by `ivaltctl users sync`, and would be again; nothing was changed; use users \
+                 disable: {disable}"
+            ),
+            Some(line) => format!(
+                "{own}:{line}: {name} is in {synced} as well, whose entry would count instead; nothing was changed; to deny \
+                 {name}, use users disable: {disable}; to have the synced entry count, delete line {line} of {own}"
+            ),
+        })
     }
 
     fn set_enabled(&self, name: &str, enabled: bool, output: &mut Output) -> Result<(), Refused> {
@@ -199,17 +303,106 @@ impl<'a> UserStore<'a> {
         let before = self.snapshot(&text, &selection)?;
         output.set("name", name);
         self.report_warnings(&Warnings::default(), output);
-        let Some(entry) = self.toggled(name, before.entry(name), enabled)? else {
-            output.set("state", word);
-            output.line(visible(&format!("{name}: is already {word}")));
-            return Ok(());
+        let by_synced = match self.toggled_over_synced(&text, name, before.entry(name), enabled)? {
+            None => None,
+            Some(Toggled::Already) => return self.already(name, word, output),
+            Some(Toggled::Edited(new, entry)) => Some((new, entry)),
         };
-        let new = self.edited(edit::set_enabled(&text, name, enabled))?;
+        let is_by_synced = by_synced.is_some();
+        let (new, entry) = match by_synced {
+            Some(edited) => edited,
+            None => match self.toggled(name, before.entry(name), enabled)? {
+                None => return self.already(name, word, output),
+                Some(entry) => (self.edited(edit::set_enabled(&text, name, enabled))?, entry),
+            },
+        };
         let expected = Expected::from([(name, entry)]);
         self.verify(&before, &new, &selection, &expected)?;
         self.write(locked.as_ref(), &new, command, &before, &expected)?;
-        output.done(word, visible(&format!("{name}: {word}")));
+        let of_synced = match is_by_synced {
+            true => self.which_counts(enabled),
+            false => String::new(),
+        };
+        output.done(word, visible(&format!("{name}: {word}{of_synced}")));
         Ok(())
+    }
+
+    fn already(&self, name: &str, word: &str, output: &mut Output) -> Result<(), Refused> {
+        output.set("state", word);
+        output.line(visible(&format!("{name}: is already {word}")));
+        Ok(())
+    }
+
+    /// Of a user of the synced file: whom no entry by hand names, or one that `users disable` wrote over it. `None` where
+    /// what is written by hand decides.
+    fn toggled_over_synced(
+        &self,
+        text: &str,
+        name: &str,
+        own: &Entry,
+        enabled: bool,
+    ) -> Result<Option<Toggled>, Refused> {
+        let Some(synced) = &self.synced else {
+            return Ok(None);
+        };
+        let by_disable = match own {
+            Entry::Absent => false,
+            Entry::Disabled(_) if enabled && self.edited(edit::is_by_disable(text, name))? => true,
+            _ => return Ok(None),
+        };
+        let mobile = match (synced.entry(name)?, enabled) {
+            (Entry::Absent, _) if by_disable => return Err(self.left(name)),
+            (Entry::Absent, _) => return Err(self.no_entry(name)),
+            (Entry::Bad(why), _) => return Err(Refused(format!("{why}; nothing was changed"))),
+            (Entry::Disabled(_), true) => return Err(self.disabled_by_source(name)),
+            (Entry::Enrolled(_), true) if !by_disable => return Ok(Some(Toggled::Already)),
+            (Entry::Enrolled(mobile) | Entry::Disabled(mobile), _) => mobile,
+        };
+        Ok(Some(if by_disable {
+            Toggled::Edited(self.edited(edit::remove(text, name))?, Entry::Absent)
+        } else {
+            let new = NewEntry {
+                name,
+                mobile: mobile.as_str(),
+                enabled: false,
+                comment: Some(edit::BY_DISABLE),
+            };
+            let new = self.edited(edit::add(text, &[new]))?;
+            Toggled::Edited(new, Entry::Disabled(mobile))
+        }))
+    }
+
+    fn which_counts(&self, enabled: bool) -> String {
+        let (synced, own) = (self.synced_path().display(), self.file.path().display());
+        match enabled {
+            true => format!("; the entry in {synced} counts again"),
+            false => format!("; the entry in {own} counts, whatever {synced} says"),
+        }
+    }
+
+    fn disabled_by_source(&self, name: &str) -> Refused {
+        Refused(format!(
+            "{}: {name} is disabled there, and the source of `ivaltctl users sync` decides that; nothing was changed; enable \
+             {name} in the source, then run: {}",
+            self.synced_path().display(),
+            command(self.config, "users sync")
+        ))
+    }
+
+    /// Without the entry that denies, an unenrolled user might be let in.
+    fn left(&self, name: &str) -> Refused {
+        Refused(format!(
+            "{}: {name} is no longer there, so that nothing but the entry in {} is left, which denies; nothing was changed; to \
+             enrol {name} by hand: {} && {} MOBILE",
+            self.synced_path().display(),
+            self.file.path().display(),
+            self.command("remove", name),
+            self.command("add", name)
+        ))
+    }
+
+    fn synced_path(&self) -> &Path {
+        self.synced.as_ref().map_or(Path::new(""), SyncedFile::path)
     }
 
     /// The entry in the other state; `None` if it already is in the requested one.
@@ -254,6 +447,8 @@ impl<'a> UserStore<'a> {
         };
         let warnings = self.change("users import", &expected, true, change)?;
         report_import(&table, &skipped, output);
+        let rows = table.rows.iter().map(|row| row.name.as_str());
+        self.notice_of_synced(rows.filter(|name| !skipped.contains(name)), output);
         self.report_warnings(&warnings, output);
         Ok(())
     }
@@ -270,10 +465,11 @@ impl<'a> UserStore<'a> {
             mobile: columns.mobile_column.as_deref(),
             command: self.command("import", &path.to_string_lossy()),
         };
-        let table = import::parse(&import::read(path)?, &request).map_err(|problem| {
-            let problem = problem.in_file(shown(path));
-            Refused(format!("{problem}; nothing was changed"))
-        })?;
+        let table =
+            import::parse(&import::read(path, "split it")?, &request).map_err(|problem| {
+                let problem = problem.in_file(shown(path));
+                Refused(format!("{problem}; nothing was changed"))
+            })?;
         if let Some(note) = &table.note {
             terminal::print_error(format_args!("note: {}", visible(note)));
             output.set("notices", vec![note.as_str()]);
@@ -306,12 +502,39 @@ impl<'a> UserStore<'a> {
         let present = |name: &&str| expected[name] != Entry::Absent;
         let mut names: Vec<&str> = expected.keys().copied().filter(present).collect();
         names.sort_unstable();
-        let shared: BTreeMap<_, _> = after.owners.into_iter().collect();
+        let shared = self.with_synced(&new, after.owners, &selection.mobiles)?;
         let shared = shared.iter().map(|(mobile, owners)| {
             let owners = owners.iter().map(String::as_str);
             (mobile.clone(), owners.collect())
         });
         Ok(Warnings::for_names(names.into_iter(), shared))
+    }
+
+    /// Who has these mobiles, also in the synced file, as far as its entries count.
+    fn with_synced(
+        &self,
+        text: &str,
+        owners: HashMap<String, Vec<String>>,
+        mobiles: &HashSet<String>,
+    ) -> Result<BTreeMap<String, Vec<String>>, Refused> {
+        let mut owners: BTreeMap<_, _> = owners.into_iter().collect();
+        let synced = self.synced.as_ref().map(|synced| synced.owners(mobiles));
+        // That it cannot be read is said elsewhere.
+        let Some(Ok(synced)) = synced else {
+            return Ok(owners);
+        };
+        let names = synced.values().flatten().map(String::as_str);
+        let selection = Selection {
+            names: names.collect(),
+            ..Selection::default()
+        };
+        let by_hand = self.snapshot(text, &selection)?;
+        for (mobile, names) in &synced {
+            let counts = |name: &&String| *by_hand.entry(name) == Entry::Absent;
+            let names = names.iter().filter(counts).cloned();
+            owners.entry(mobile.clone()).or_default().extend(names);
+        }
+        Ok(owners)
     }
 
     /// The right to write; in a dry run only whether it could be had.
@@ -334,7 +557,11 @@ impl<'a> UserStore<'a> {
         let Some(locked) = locked else {
             return self.file.refuse_too_large(new);
         };
-        let deleted = self.delete_codes(expected)?;
+        // Whom `users enable` leaves to the synced file is enrolled all the same.
+        let deleted = match command {
+            "users remove" => self.delete_codes(expected)?,
+            _ => 0,
+        };
         let synced = locked.replace(new).map_err(|Refused(why)| match deleted {
             0 => Refused(why),
             _ => Refused(format!(
@@ -367,7 +594,9 @@ impl<'a> UserStore<'a> {
         let root = Root::this_machine()?;
         let mut having = Vec::new();
         for (name, _) in expected.iter().filter(is_new) {
-            if recovery::has_codes(&root, &self.codes, name)? {
+            if recovery::has_codes(&root, &self.codes, name)?
+                && !self.is_synced_as(name, &expected[name])
+            {
                 having.push(*name);
             }
         }
@@ -383,6 +612,16 @@ impl<'a> UserStore<'a> {
             "{who}: recovery codes of an earlier entry would count again; nothing was changed; revoke them first: {}",
             command(self.config, &revoke)
         )))
+    }
+
+    /// Whether the synced file has this mobile for the user: then the codes are the user's own.
+    fn is_synced_as(&self, name: &str, new: &Entry) -> bool {
+        let mobile = |entry: &Entry| match entry {
+            Entry::Enrolled(mobile) | Entry::Disabled(mobile) => Some(digits(mobile.as_str())),
+            Entry::Absent | Entry::Bad(_) => None,
+        };
+        let synced = self.synced.as_ref().map(|synced| synced.entry(name));
+        synced.is_some_and(|entry| entry.is_ok_and(|entry| mobile(&entry) == mobile(new)))
     }
 
     /// Of those who are removed, before they are: returns how many codes they had.
@@ -462,14 +701,17 @@ impl<'a> UserStore<'a> {
         )?)
     }
 
-    fn edited(&self, text: Result<String, NotToml>) -> Result<String, Refused> {
+    fn edited<T>(&self, text: Result<T, NotToml>) -> Result<T, Refused> {
         text.map_err(|not_toml| not_toml.problem.in_file(self.file.path()).into())
     }
 
     fn no_entry(&self, name: &str) -> Refused {
+        let files = Files {
+            own: self.file.path(),
+            synced: self.synced.as_ref().map(SyncedFile::path),
+        };
         Refused(format!(
-            "{}: no entry for {name}; add one: {} MOBILE",
-            self.file.path().display(),
+            "{files}: no entry for {name}; add one: {} MOBILE",
             self.command("add", name)
         ))
     }
@@ -627,6 +869,7 @@ fn new_entry(row: &import::Row) -> NewEntry<'_> {
         name: &row.name,
         mobile: row.mobile.as_str(),
         enabled: row.enabled,
+        comment: None,
     }
 }
 
@@ -657,6 +900,13 @@ fn some_names<S: AsRef<str>>(what: &str, names: &[S]) -> String {
         0 => String::new(),
         1..=MOST => format!("; {what}: {}", names.join(", ")),
         many => format!("; {what}: {many}"),
+    }
+}
+
+fn names_in_sentence(names: &[&str]) -> String {
+    match names.len() {
+        0..=MOST => names.join(", "),
+        many => format!("{} and {} more", names[..MOST].join(", "), many - MOST),
     }
 }
 

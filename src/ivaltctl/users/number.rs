@@ -23,6 +23,22 @@ pub fn read(written: &str, format: MobileFormat) -> Result<Mobile, String> {
     }
 }
 
+/// The digits of a number, perhaps with a + before them, where it has nothing else that counts. What stands before them, to
+/// be dialled first, is left to the caller.
+///
+/// # Errors
+/// As [`read`].
+pub fn plain(written: &str) -> Result<String, String> {
+    let number = Number::new(written, MobileFormat::E164);
+    let fault = number.notation().or_else(|| number.characters());
+    fault.map_or(Ok(number.plain), Err)
+}
+
+/// Without blanks and what cannot be seen.
+pub fn without_blanks(written: &str) -> String {
+    written.chars().filter(|c| !is_blank(*c)).collect()
+}
+
 /// A number in its written form, and what is left of it without what only separates its digits.
 struct Number {
     written: String,
@@ -107,8 +123,7 @@ impl Number {
         if self.format == MobileFormat::National && !international {
             return None;
         }
-        let without_blanks: String = self.written.chars().filter(|c| !is_blank(*c)).collect();
-        let what = if without_blanks.contains("(0)") {
+        let what = if without_blanks(&self.written).contains("(0)") {
             "the mobile contains (0), which is dialled only within the country; write it without, like +491715550100 for +49 (0)171 555 0100"
         } else if self.plain.starts_with("+0") {
             "the mobile has a 0 after the +, where the country code begins; write it like +14155550100"

@@ -197,7 +197,7 @@ proptest! {
     ) {
         prop_assume!(says(&text, &name) == "absent");
         let mobile = "+916283974746";
-        let after = edit::add(&text, &[NewEntry { name: &name, mobile, enabled }]).unwrap();
+        let after = edit::add(&text, &[NewEntry { name: &name, mobile, enabled, comment: None }]).unwrap();
         let word = if enabled { "enabled" } else { "disabled" };
         prop_assert_eq!(says(&after, &name), format!("{word} {mobile}"), "{}\n->\n{}", text, after);
         prop_assert!(is_insertion(&text, &after), "{}\n->\n{}", text, after);
@@ -205,6 +205,17 @@ proptest! {
         let again = edit::remove(&after, &name).unwrap();
         prop_assert_eq!(says(&again, &name), "absent", "{}\n->\n{}", after, again);
         others_as_before(&text, &again, &name);
+    }
+
+    /// In whatever form the file is, `users enable` finds again what `users disable` wrote for a synced user.
+    #[test]
+    fn an_entry_of_disable_is_found_again(text in file(), name in "[^\\p{Cc}]{1,12}") {
+        prop_assume!(says(&text, &name) == "absent");
+        let new = NewEntry { name: &name, mobile: "+916283974746", enabled: false, comment: Some(edit::BY_DISABLE) };
+        let after = edit::add(&text, &[new]).unwrap();
+        prop_assert_eq!(says(&after, &name), "disabled +916283974746", "{}\n->\n{}", text, after);
+        prop_assert_eq!(edit::is_by_disable(&after, &name).unwrap(), !text.contains("users = {"), "{}", after);
+        others_as_before(&text, &after, &name);
     }
 
     #[test]

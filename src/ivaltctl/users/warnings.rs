@@ -1,6 +1,7 @@
 //! What a command points out without refusing anything.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::entries::UserEntry;
 use super::names;
@@ -37,8 +38,9 @@ impl Warnings {
         warnings
     }
 
-    /// About all users.
-    pub fn for_all(users: &[UserEntry]) -> Self {
+    /// About all users. Accounts are looked up only for those in the file `by_hand`: people whom a directory has, and this
+    /// machine does not know, are no mistake.
+    pub fn for_all(users: &[UserEntry], by_hand: &Path) -> Self {
         let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for user in users {
             if let Entry::Enrolled(mobile) | Entry::Disabled(mobile) = &user.entry {
@@ -46,7 +48,8 @@ impl Warnings {
                 owners.push(&user.name);
             }
         }
-        let names = users.iter().map(|user| user.name.as_ref());
+        let names = users.iter().filter(|user| user.file == by_hand);
+        let names = names.map(|user| user.name.as_ref());
         let mut warnings = Self::for_names(names, owners.into_iter());
         warnings.spellings(users);
         warnings

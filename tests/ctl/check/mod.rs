@@ -15,6 +15,7 @@ mod services;
 mod settings;
 mod sshd;
 mod sudo;
+mod synced;
 mod users;
 
 use std::fs::{self, Permissions};

@@ -58,6 +58,7 @@ fn a_dry_run_and_the_object_for_programs() {
     let before = host.tree();
     let mut dry = object(false, "nothing", &[1, 2]);
     dry["dry_run"] = json!(true);
+    dry["would_change"] = json!(true);
     assert_eq!(call(&["--dry-run"]), dry);
     assert_eq!(
         host.done(&[&ALL[..], &["--dry-run"]].concat()).stdout,

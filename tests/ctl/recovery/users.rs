@@ -37,6 +37,39 @@ fn whoever_is_disabled_keeps_them() {
     assert_eq!(host.tree(), before);
 }
 
+/// Whoever is in the synced file is enrolled, whatever becomes of an entry by hand; with another mobile that would be
+/// somebody else.
+#[test]
+fn a_synced_user_keeps_them() {
+    let host = Host::new();
+    host.make(&["alice"]);
+    let synced = host
+        .folder
+        .write("synced.toml", "[users]\nalice = '+14155550100'\n", 0o600);
+    let settings = fs::read_to_string(host.config()).unwrap();
+    let settings = format!("synced_users_file = {synced:?}\n{settings}");
+    host.folder.write("ivalt.toml", settings, 0o600);
+    host.folder.write("users.toml", "[users]\n", 0o600);
+    for word in ["disable", "enable"] {
+        host.done(&["users", word, "alice"]);
+        assert_eq!(host.numbers("alice"), range(1, 10), "{word}");
+    }
+    assert_eq!(
+        fs::read_to_string(host.folder.join("users.toml")).unwrap(),
+        "[users]\n"
+    );
+    let config = host.short(&host.config().display().to_string());
+    host.refused(
+        &["users", "add", "alice", "+14155550199"],
+        &format!(
+            "alice: recovery codes of an earlier entry would count again; nothing was changed; revoke them first: ivaltctl \
+             --config {config} recovery revoke alice --all"
+        ),
+    );
+    host.done(&["users", "add", "alice", "+14155550100"]);
+    assert_eq!(host.numbers("alice"), range(1, 10));
+}
+
 /// An editor removes an entry, and knows nothing of codes.
 #[test]
 fn nobody_is_enrolled_with_the_codes_of_another() {

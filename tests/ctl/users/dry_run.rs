@@ -53,8 +53,8 @@ fn dry(store: &Store, words: &[&str], status: i32, line: &str, said: Value) {
 fn nothing_is_changed_and_no_lock_file_is_left() {
     const END: &str = "(dry run: nothing was changed)\n";
     let store = Store::with(FILE);
-    let said = |more: Value| {
-        let mut said = json!({"changed": false, "done": "nothing", "dry_run": true});
+    let said = |would_change: bool, more: Value| {
+        let mut said = json!({"changed": false, "done": "nothing", "dry_run": true, "would_change": would_change});
         let members = said.as_object_mut().unwrap();
         members.extend(more.as_object().unwrap().clone());
         said
@@ -64,42 +64,45 @@ fn nothing_is_changed_and_no_lock_file_is_left() {
         &["add", "new", "+14155550199"],
         0,
         &format!("new: added with the mobile ***0199 {END}"),
-        said(json!({"name": "new", "mobile": "***0199"})),
+        said(true, json!({"name": "new", "mobile": "***0199"})),
     );
     dry(
         &store,
         &["remove", "twice"],
         0,
         &format!("twice: removed {END}"),
-        said(json!({"name": "twice"})),
+        said(true, json!({"name": "twice"})),
     );
     dry(
         &store,
         &["disable", "root"],
         0,
         &format!("root: disabled {END}"),
-        said(json!({"name": "root"})),
+        said(true, json!({"name": "root"})),
     );
     dry(
         &store,
         &["enable", "first.last"],
         0,
         &format!("first.last: enabled {END}"),
-        said(json!({"name": "first.last"})),
+        said(true, json!({"name": "first.last"})),
     );
     dry(
         &store,
         &["enable", "root"],
         0,
         "root: is already enabled\n",
-        said(json!({"name": "root", "state": "enabled"})),
+        said(false, json!({"name": "root", "state": "enabled"})),
     );
     dry(
         &store,
         &["import", "-"],
         0,
         &format!("1 user added; already present: bin {END}"),
-        said(json!({"added": 1, "skipped": ["bin"], "repeated": [], "without_mobile": []})),
+        said(
+            true,
+            json!({"added": 1, "skipped": ["bin"], "repeated": [], "without_mobile": []}),
+        ),
     );
     let no_entry = format!(
         "{0}: no entry for ghost; add one: ivaltctl --config {1} users add ghost MOBILE",
@@ -111,7 +114,7 @@ fn nothing_is_changed_and_no_lock_file_is_left() {
         &["remove", "ghost"],
         1,
         "",
-        said(json!({"refused": no_entry})),
+        said(false, json!({"refused": no_entry})),
     );
 }
 
@@ -123,7 +126,7 @@ fn a_file_that_does_not_exist_is_not_created() {
         &["add", "new", "+14155550199"],
         0,
         "new: added with the mobile ***0199 (dry run: nothing was changed)\n",
-        json!({"changed": false, "done": "nothing", "dry_run": true, "name": "new", "mobile": "***0199"}),
+        json!({"changed": false, "done": "nothing", "dry_run": true, "would_change": true, "name": "new", "mobile": "***0199"}),
     );
     assert!(!store.users_file().exists());
 }

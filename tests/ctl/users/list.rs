@@ -37,8 +37,8 @@ fn the_list_in_json_masks_mobiles_too() {
     assert_eq!(
         called.json(),
         json!([
-            {"name": "root", "mobile": "***0100", "state": "enabled"},
-            {"name": "bin", "mobile": null, "state": "bad", "reason": why},
+            {"name": "root", "mobile": "***0100", "state": "enabled", "file": store.users_file()},
+            {"name": "bin", "mobile": null, "state": "bad", "reason": why, "file": store.users_file()},
         ])
     );
     assert_eq!(Store::with("").done(&["list", "--json"]).json(), json!([]));
@@ -79,7 +79,7 @@ fn show_prints_the_whole_mobile() {
     );
     assert_eq!(
         store.done(&["show", "first.last", "--json"]).json(),
-        json!({"name": "first.last", "mobile": "+14155550100", "state": "disabled", "account": false})
+        json!({"name": "first.last", "mobile": "+14155550100", "state": "disabled", "account": false, "file": store.users_file()})
     );
     assert_eq!(
         store.short(&store.done(&["show", "twice"]).stdout),

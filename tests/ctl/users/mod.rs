@@ -6,6 +6,8 @@ mod files;
 mod import;
 mod list;
 mod refusals;
+mod sync;
+mod synced;
 mod writing;
 
 use std::fs;

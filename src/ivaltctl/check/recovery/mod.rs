@@ -9,14 +9,14 @@
 
 pub mod access;
 pub mod apparmor;
-mod unit;
+pub mod unit;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::accepted::derived;
 use super::context::{CheckContext, Config, finding};
-use super::enrolment::privileged;
+use super::enrolment::{look_up, privileged};
 use crate::finding::{Finding, Severity};
 use crate::recovery::now;
 use crate::recovery::store::{Contents, Fault, REVOKED, Store, UserFolder, ranges};
@@ -25,8 +25,7 @@ use crate::system_error::{reason, shell_word};
 use ivalt_core::log_line::quote_log_value;
 use ivalt_core::recovery::store::CodeFile;
 use ivalt_core::settings::Settings;
-use ivalt_core::trusted_file::{LARGE, ReadPermission};
-use ivalt_core::users::{Entry, look_up_in};
+use ivalt_core::users::Entry;
 
 /// So few codes are soon none.
 const FEW: usize = 3;
@@ -239,17 +238,10 @@ impl RecoveryCheck<'_> {
 
     fn has_entry(&self, name: &str, is_meant: impl Fn(&Entry) -> bool) -> bool {
         let root = self.context.root;
+        // What is wrong with the whole file is a finding about that file.
         let entry = |settings: &&Settings| {
-            let (file, format) = (&settings.users_file, settings.token.mobile_format);
-            let bytes = root.listing_people(|| {
-                root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE)
-            });
-            // What is wrong with the whole file is a finding about that file.
-            let Ok(bytes) = bytes else {
-                return true;
-            };
-            let entry = look_up_in(file, &bytes, name.as_bytes(), format);
-            entry.is_ok_and(|entry| is_meant(&entry))
+            let entry = look_up(root, settings, name);
+            entry.map_or(true, |entry| is_meant(&entry))
         };
         self.settings.iter().any(entry)
     }

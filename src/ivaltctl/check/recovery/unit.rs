@@ -43,6 +43,22 @@ pub fn forbidding(root: &Root, service: &str, folder: &Path) -> Vec<Forbids> {
     judged.collect()
 }
 
+/// What the files of a unit set in this section, keys with values, in the order in which they count.
+pub fn assignments(root: &Root, unit: &str, section: &str) -> Vec<(String, String)> {
+    let Some(fragment) = fragment(root, unit) else {
+        return Vec::new();
+    };
+    let files = [fragment]
+        .into_iter()
+        .chain(drop_ins(root, &[unit.to_owned()]));
+    let texts = files.map(|file| root.read(&file).unwrap_or_default());
+    let assignments = texts.flat_map(|text| {
+        let of_section = of_section(&text, section).into_iter();
+        of_section.map(|(_, key, value)| (key, value))
+    });
+    assignments.collect()
+}
+
 /// The file of a unit; of an alias, which is a link to a unit of another name, that unit's. `None` where there is no such
 /// unit, or where it is masked.
 fn fragment(root: &Root, unit: &str) -> Option<PathBuf> {
@@ -121,13 +137,8 @@ impl Unit {
     }
 
     fn read_file(&mut self, file: &Path, text: &str) {
-        let mut in_service = false;
-        for (line, assignment) in logical_lines(text) {
-            if assignment.starts_with('[') {
-                in_service = assignment == "[Service]";
-            } else if let Some((key, value)) = assignment.split_once('=').filter(|_| in_service) {
-                self.set(key.trim(), value.trim(), file, line);
-            }
+        for (line, key, value) in of_section(text, "Service") {
+            self.set(&key, &value, file, line);
         }
     }
 
@@ -229,7 +240,9 @@ fn system_paths(value: &str) -> impl Iterator<Item = (&'static str, Access)> {
 fn drop_ins(root: &Root, names: &[String]) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     let of_names = names.iter().map(|name| format!("{name}.d"));
-    for of in of_names.chain(["service.d".to_owned()]) {
+    let kind = names.first().and_then(|name| name.rsplit('.').next());
+    let of_kind = format!("{}.d", kind.unwrap_or("service"));
+    for of in of_names.chain([of_kind]) {
         for folder in FOLDERS.iter().map(|folder| Path::new(folder).join(&of)) {
             let names = root.names(&folder).into_iter();
             for name in names.filter(|name| Path::new(name).extension() == Some("conf".as_ref())) {
@@ -239,6 +252,21 @@ fn drop_ins(root: &Root, names: &[String]) -> Vec<PathBuf> {
         }
     }
     files.into_values().collect()
+}
+
+/// The lines of a section: each number, key and value.
+fn of_section(text: &str, section: &str) -> Vec<(usize, String, String)> {
+    let header = format!("[{section}]");
+    let mut inside = false;
+    let mut found = Vec::new();
+    for (line, assignment) in logical_lines(text) {
+        if assignment.starts_with('[') {
+            inside = assignment == header;
+        } else if let Some((key, value)) = assignment.split_once('=').filter(|_| inside) {
+            found.push((line, key.trim().to_owned(), value.trim().to_owned()));
+        }
+    }
+    found
 }
 
 /// Lines with their numbers, without comments; one that ends with a backslash goes on in the next.

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::root_login::takes_them_by;
 use super::{KEYS, METHODS, MatchScope, asks_pam, key_file};
 use crate::check::accounts::{self, Account};
+use crate::check::enrolment;
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{self, ModuleKind, ReturnCode, Rule, RuleTarget, ivalt_rules};
 use crate::sshd_program;
 use crate::users::entries;
 use ivalt_core::settings::Settings;
-use ivalt_core::trusted_file::{LARGE, ReadPermission};
 use ivalt_core::users::Entry;
 
 /// Key or password, each with iVALT.
@@ -141,10 +141,17 @@ impl MatchScope<'_> {
 
     fn somebody_of(&self, settings: &Settings, holds: impl Fn(&Means) -> bool) -> bool {
         let root = self.context.root;
-        let (file, format) = (&settings.users_file, settings.token.mobile_format);
-        let bytes = root.read_trusted(crate::trust(), file, ReadPermission::Anybody, LARGE);
-        let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
-        let users = entries::read_all(file, &text, format).unwrap_or_default();
+        let files: Vec<_> = settings.users().iter().collect();
+        let bytes: Vec<_> = files
+            .iter()
+            .map(|file| enrolment::read(root, crate::trust(), file))
+            .collect();
+        let mut users = files.iter().zip(&bytes).map(|(file, bytes)| {
+            let users = enrolment::users_of(file, bytes, settings.token.mobile_format);
+            users.unwrap_or_default()
+        });
+        let own = users.next().unwrap_or_default();
+        let users = entries::merged(own, users.next().unwrap_or_default());
         let enrolled = users
             .iter()
             .filter(|user| matches!(user.entry, Entry::Enrolled(_)));

@@ -1,5 +1,6 @@
 //! What the stacks with pam_ivalt in them do to a login, whatever their modules return.
 
+mod conditions;
 mod edits;
 mod fixes;
 mod lines;
@@ -320,6 +321,7 @@ fn check_stack(
             shape::check(&mut stack);
             only_after::check(&mut stack);
             outcomes::check(&mut stack);
+            conditions::check(&mut stack);
             refused::check(&mut stack);
         }
         RuleType::Account => outcomes::account(&mut stack),

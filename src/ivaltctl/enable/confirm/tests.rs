@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::enable::plan;
-use crate::enable::tests::system;
+use crate::enable::tests::{edit, system};
 use crate::finding::{Acceptance, Accepted, Severity};
 
 pub const PAM: &str = "/etc/pam.d/sshd";
@@ -35,7 +35,7 @@ pub fn enabled(service: &str) -> (TempDir, Root, SavedState) {
         .changes;
     let state = SavedState::new(service, Duration::from_secs(300), changes);
     for change in &state.changes {
-        root.replace(&change.path, &change.after.0, 0o644).unwrap();
+        edit(&root, &change.path, &change.after.0);
     }
     (dir, root, state)
 }
@@ -48,8 +48,7 @@ fn judged(
     (_dir, root, state): &(TempDir, Root, SavedState),
     findings: &[Finding],
 ) -> Result<(), String> {
-    judge(root, state, findings)
-        .map_err(|Refused(why)| why.replace(&root.shown(Path::new("/")), "/"))
+    judge(root, state, findings).map_err(|why| why.replace(&root.shown(Path::new("/")), "/"))
 }
 
 fn found(file: Option<&str>) -> Finding {
@@ -78,19 +77,19 @@ fn a_file_that_is_as_before() {
     write(&system.0, PAM, "@include common-auth\n");
     assert_eq!(
         judged(&system, &[]).unwrap_err(),
-        "sshd: not confirmed: /etc/pam.d/sshd is as it was before `ivaltctl enable`; put everything back: ivaltctl disable sshd; \
+        "/etc/pam.d/sshd is as it was before `ivaltctl enable`; put everything back: ivaltctl disable sshd; \
          then begin again: ivaltctl enable sshd"
     );
     let system = enabled("sshd");
     fs::remove_file(system.0.path().join(&DROP_IN[1..])).unwrap();
     assert_eq!(
         judged(&system, &[]).unwrap_err(),
-        "sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before `ivaltctl enable`; put everything \
+        "/etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as before `ivaltctl enable`; put everything \
          back: ivaltctl disable sshd; then begin again: ivaltctl enable sshd"
     );
     fs::remove_dir_all(system.0.path().join("etc/ssh/sshd_config.d")).unwrap();
     assert!(judged(&system, &[]).unwrap_err().starts_with(
-        "sshd: not confirmed: /etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as"
+        "/etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as"
     ));
     // `disable` alone would refuse.
     write(&system.0, PAM, "auth required pam_ivalt.so\n");
@@ -125,7 +124,7 @@ fn other_edits_are_kept_unless_nothing_asks_for_ivalt_any_more() {
     );
     assert_eq!(
         judged(&system, &[]).unwrap_err(),
-        "sudo: not confirmed: /etc/pam.d/sudo was edited and does not ask for iVALT; undo the edit shown above, and run this again"
+        "/etc/pam.d/sudo was edited and does not ask for iVALT; undo the edit shown above, and run this again"
     );
 }
 
@@ -159,7 +158,7 @@ fn a_finding_is_named_and_one_that_is_accepted_or_a_warning_stops_nothing() {
     let mut finding = found(Some("/etc/ssh/sshd_config"));
     assert_eq!(
         judged(&system, &[finding.clone(), found(None)]).unwrap_err(),
-        "sshd: not confirmed: somebody is let in or locked out: some-id in /etc/ssh/sshd_config:9, some-id; fix that as shown above, \
+        "somebody is let in or locked out: some-id in /etc/ssh/sshd_config:9, some-id; fix that as shown above, \
          and run this again, or put everything back: ivaltctl disable sshd; or, where it is meant: \
          ivaltctl check --accept ID:FILE --because TEXT"
     );

@@ -5,6 +5,8 @@ use std::fs;
 use super::*;
 use crate::enable::confirm::tests::{DROP_IN, PAM, enabled};
 use crate::enable::saved_state::Content;
+use crate::enable::tests::{edit, not_edited};
+use crate::enable::write::read;
 
 /// What `check` is told: the service, and which of its files are as they were.
 fn found(root: &Root) -> Vec<(String, Vec<String>)> {
@@ -31,8 +33,7 @@ fn pending_and_nobody_waits() {
         found(&root),
         [("sshd".to_owned(), vec![root.shown(Path::new(DROP_IN))])]
     );
-    root.replace(Path::new(PAM), b"@include common-auth\n", 0o644)
-        .unwrap();
+    edit(&root, Path::new(PAM), b"@include common-auth\n");
     assert!(found(&root).is_empty());
 }
 
@@ -41,7 +42,7 @@ fn what_was_edited_is_kept_and_the_files_are_as_before() {
     let (dir, root, state) = enabled("sshd");
     let states = StateDir::create(&root).unwrap().lock().unwrap();
     states.save(&state).unwrap();
-    root.replace(Path::new(PAM), b"# edited\n", 0o644).unwrap();
+    edit(&root, Path::new(PAM), b"# edited\n");
     assert!(put_back(&states, &root, &state, "not confirmed").is_ok());
     let kept = dir.path().join("var/lib/ivalt/etc-pam.d-sshd.edited");
     assert_eq!(fs::read(kept).unwrap(), b"# edited\n");
@@ -79,15 +80,10 @@ fn every_edited_version_is_kept() {
         ("# two\n", &second),
         ("# one\n", &first),
     ] {
-        root.replace(Path::new(PAM), text.as_bytes(), 0o644)
-            .unwrap();
-        assert_eq!(
-            keep_edited(&states, &root, &state).unwrap(),
-            [(root.shown(Path::new(PAM)), kept.display().to_string())]
-        );
+        edit(&root, Path::new(PAM), text.as_bytes());
+        assert!(put_back(&states, &root, &state, "not confirmed").is_ok());
+        assert_eq!(fs::read_to_string(kept).unwrap(), text);
     }
-    assert_eq!(fs::read_to_string(first).unwrap(), "# one\n");
-    assert_eq!(fs::read_to_string(second).unwrap(), "# two\n");
     let names = fs::read_dir(dir.path().join("var/lib/ivalt")).unwrap();
     let edited = names.filter(|name| {
         let name = name.as_ref().unwrap().file_name();
@@ -100,7 +96,7 @@ fn every_edited_version_is_kept() {
 fn an_sshd_of_this_boot_may_not_have_been_told() {
     let (_dir, root, mut state) = enabled("sshd");
     let states = StateDir::create(&root).unwrap().lock().unwrap();
-    assert!(restore(&root, &state, |_, _| Ok(None)).is_ok());
+    assert!(restore(&root, &state, not_edited, |_, _| Ok(None)).is_ok());
     for (boot, reported) in [
         (None, false),
         (Some("an earlier one".to_owned()), false),
@@ -118,7 +114,7 @@ fn an_sshd_of_this_boot_may_not_have_been_told() {
     let (_dir, root, mut state) = enabled("su");
     let states = StateDir::create(&root).unwrap().lock().unwrap();
     state.boot = boot_id();
-    assert!(restore(&root, &state, |_, _| Ok(None)).is_ok());
+    assert!(restore(&root, &state, not_edited, |_, _| Ok(None)).is_ok());
     states.save(&state).unwrap();
     assert!(found(&root).is_empty());
 }
@@ -158,11 +154,50 @@ fn only_what_systemd_has_and_sysinit_wants_is_started_at_boot() {
     }
 }
 
+/// A reload takes seconds.
+#[test]
+fn what_is_edited_while_sshd_is_told_is_kept() {
+    let (_dir, root, state) = enabled("sshd");
+    let mut kept = Vec::new();
+    let keep = |change: &Change, edited: Vec<u8>| {
+        kept.push((change.path.clone(), edited));
+        Ok(())
+    };
+    let reload = |root: &Root, _: &SavedState| {
+        edit(root, Path::new(PAM), b"# edited\n");
+        Ok(None)
+    };
+    assert!(restore(&root, &state, keep, reload).unwrap().is_ok());
+    assert_eq!(kept, [(PathBuf::from(PAM), b"# edited\n".to_vec())]);
+    assert!(
+        state
+            .changes
+            .iter()
+            .all(|change| is_unwritten(&root, change))
+    );
+}
+
+/// What cannot be kept is not replaced.
+#[test]
+fn what_was_edited_stays_where_it_cannot_be_kept() {
+    let (_dir, root, state) = enabled("su");
+    edit(&root, Path::new("/etc/pam.d/su"), b"# edited\n");
+    let full = |_: &Change, _: Vec<u8>| Err(Refused("no room".into()));
+    let Err(Refused(why)) = restore(&root, &state, full, |_, _| Ok(None)) else {
+        panic!("it was put back");
+    };
+    let path = root.shown(Path::new("/etc/pam.d/su"));
+    assert_eq!(why, format!("{path}: cannot be written: no room"));
+    assert_eq!(root.read(Path::new("/etc/pam.d/su")).unwrap(), "# edited\n");
+}
+
 /// Nobody stays locked out because sshd could not be told.
 #[test]
 fn files_are_back_although_sshd_was_not_told() {
     let (_dir, root, state) = enabled("sshd");
-    let told = restore(&root, &state, |_, _| Err(Refused("sshd".into())));
+    let told = restore(&root, &state, not_edited, |_, _| {
+        Err(Refused("sshd".into()))
+    });
     assert!(told.unwrap().is_err());
     assert!(
         state

@@ -161,6 +161,31 @@ impl Columns {
         })
     }
 
+    /// As [`Columns::fields`], and a row is refused that ends before or at a column which says who is disabled, as the last
+    /// of a file does that was cut off. `width` is the number of columns of the first row; `is_ended`: by the end of a line.
+    ///
+    /// # Errors
+    /// As [`Columns::fields`].
+    pub fn whole_fields<'r>(
+        &self,
+        record: &'r ByteRecord,
+        width: usize,
+        is_ended: bool,
+    ) -> Result<Fields<'r>, String> {
+        let ends_at = |at: usize| match record.get(at) {
+            Some(field) => !is_ended && field.is_empty() && at + 1 == record.len(),
+            None => at < width,
+        };
+        let fields = self.fields(record)?;
+        match self.states.iter().find(|(at, _)| ends_at(*at)) {
+            None => Ok(fields),
+            Some((at, _)) => Err(format!(
+                "{}: ends before the value of \"{}\"; the file may be cut off",
+                fields.name, self.titles[*at]
+            )),
+        }
+    }
+
     /// Whoever is disabled by one column is disabled.
     fn enabled(&self, record: &ByteRecord) -> Result<bool, String> {
         let mut enabled = true;

@@ -449,6 +449,29 @@ proptest! {
     #[test]
     fn no_bytes_confuse_the_reader(bytes in vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes, &request());
+        let _ = raw_rows(&bytes, &request());
+    }
+
+    /// A file that was cut off hides rows, and says nothing else of those that it has: `users sync` believes it.
+    #[test]
+    fn a_cut_makes_nobody_enabled(
+        states in vec(any::<bool>(), 1..6),
+        titled in any::<bool>(),
+        cut in 0..=100_usize,
+    ) {
+        let mut text = if titled { "name,mobile,Enabled\n".to_owned() } else { String::new() };
+        for (number, state) in states.iter().enumerate() {
+            text += &format!("p{number},+1415555{number:04},{state}\n");
+        }
+        // How many columns there are, the first line alone tells.
+        let first = text.find('\n').unwrap_or_default() + 1;
+        let end = (text.len() * cut / 100).max(first);
+        if let Ok((rows, _)) = raw_rows(&text.as_bytes()[..end], &request()) {
+            let read = rows.into_iter().filter_map(|row| row.fields.ok());
+            for ((_, _, enabled), state) in read.zip(states) {
+                prop_assert!(enabled.is_err() || enabled == Ok(state), "{}", &text[..end]);
+            }
+        }
     }
 
     /// Whatever is in the columns that nobody reads.

@@ -969,6 +969,100 @@ pub const ROWS: &[Row] = &[
         id: "bypassed",
         ..FEDORA
     },
+    Row {
+        name: "spared, and nobody lets in",
+        broken: "auth [success=1 default=ignore] pam_succeed_if.so quiet user ingroup exempt\nauth required pam_ivalt.so\n",
+        id: "spared-denied",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "a group that does not exist is asked",
+        broken: "@include common-auth\nauth [success=ignore default=1] pam_succeed_if.so quiet user ingroup ivalt-user\nauth required pam_ivalt.so\n",
+        also: &[("/etc/group", "root:x:0:\nivalt-users:x:900:alice\n")],
+        id: "group-unknown",
+        ..DEBIAN
+    },
+    Row {
+        name: "who is outside a group that does not exist is not asked",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so uid >= 1000 quiet USER NOTINGROUP ivalt-user:staff\nauth required pam_ivalt.so\n",
+        also: &[
+            ("/etc/group", "root:x:0:\nivalt-users:x:900:alice\n"),
+            (
+                "/etc/nsswitch.conf",
+                "group: files [SUCCESS=merge] systemd # sss\n",
+            ),
+        ],
+        id: "group-unknown",
+        ..TRIXIE
+    },
+    Row {
+        name: "a pattern of addresses",
+        service: "ftp",
+        file: "ftp",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so rhost =~ 10.1.*\nauth required pam_ivalt.so\n",
+        id: "rhost-pattern",
+        location: ("/etc/pam.d/ftp", 2),
+        ..DEBIAN
+    },
+    Row {
+        name: "all but a pattern of addresses, with names",
+        broken: "@include common-auth\nauth [success=ignore default=1] pam_succeed_if.so quiet rhost noglob 192.0.2.[0-9]*\nauth required pam_ivalt.so\n",
+        also: &[("/etc/ssh/sshd_config", "UseDNS yes\nUsePAM yes\n")],
+        id: "rhost-pattern",
+        ..DEBIAN
+    },
+    Row {
+        name: "a pattern of addresses, without names",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so rhost =~ 10.1.*\nauth required pam_ivalt.so\n",
+        also: &[("/etc/ssh/sshd_config", "UsePAM yes\n")],
+        id: "rhost-pattern",
+        severity: Warning,
+        ..DEBIAN
+    },
+    Row {
+        name: "LOCAL is every sudo",
+        service: "sudo",
+        file: "sudo",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_access.so accessfile=/etc/security/access-local.conf\nauth required pam_ivalt.so\n",
+        also: &[
+            (
+                "/etc/security/access-local.conf",
+                "# here\n+ : ALL : 10.0.0.0/24\n+ : ALL : LOCAL\n- : ALL : ALL\n",
+            ),
+            (
+                "/etc/pam.d/sudo-i",
+                "@include common-auth\nauth required pam_ivalt.so\n",
+            ),
+        ],
+        id: "access-local",
+        location: ("/etc/pam.d/sudo", 2),
+        ..DEBIAN
+    },
+    Row {
+        name: "nobody is denied access",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_access.so nodefgroup\nauth required pam_ivalt.so\n",
+        also: &[
+            ("/etc/security/access.conf", "# - : ALL : ALL\n"),
+            (
+                "/etc/security/access.d/10.conf",
+                "+ : ALL : 10.0.0.0/24\n- : ALL : ALL",
+            ),
+        ],
+        id: "access-open",
+        ..DEBIAN
+    },
+    Row {
+        name: "everybody is granted access",
+        service: "su",
+        file: "su",
+        broken: "@include common-auth\nauth [success=1 default=ignore] pam_access.so\nauth required pam_ivalt.so\n",
+        also: &[("/etc/security/access.conf", "+ : ALL : ALL\n")],
+        id: "access-open",
+        location: ("/etc/pam.d/su", 2),
+        ..DEBIAN
+    },
 ];
 
 /// Tree, service, its file, and id and fix of all that is found. `quiet` and `outer` are files of the test.
@@ -978,7 +1072,7 @@ type Exactly = (
     &'static str,
     &'static [(&'static str, &'static str)],
 );
-pub const EXACTLY: [Exactly; 13] = [
+pub const EXACTLY: [Exactly; 16] = [
     (
         "debian-12",
         "sshd-internal",
@@ -1095,5 +1189,32 @@ pub const EXACTLY: [Exactly; 13] = [
         "login",
         "auth substack password-auth\nauth required pam_ivalt.so\n",
         &[],
+    ),
+    (
+        "debian-12",
+        "sshd",
+        "@include common-auth\nauth [success=2 default=ignore] pam_succeed_if.so user ingroup exempt\nauth required pam_ivalt.so\n",
+        &[(
+            "jump-beyond-end",
+            "auth    [success=1 default=ignore]    pam_succeed_if.so user ingroup exempt",
+        )],
+    ),
+    (
+        "debian-12",
+        "doas",
+        "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so rhost =~ 10.1.*\nauth required pam_ivalt.so\n",
+        &[(
+            "some-not-asked",
+            "nothing, if that is meant; else move above this line: auth    required    pam_ivalt.so",
+        )],
+    ),
+    (
+        "debian-12",
+        "ftp",
+        "@include common-auth\nauth [success=1 default=ignore] pam_succeed_if.so rhost =~ 10.1.*\nauth required pam_ivalt.so\n",
+        &[(
+            "rhost-pattern",
+            "remove this line, and let pam_ivalt compare addresses; in ivalt.toml, under [policy]: exempt_networks = [\"10.1.0.0/16\"]",
+        )],
     ),
 ];

@@ -37,7 +37,7 @@ pub fn words(failed: &Failed, settings: &Ldap) -> String {
 }
 
 /// The lines of ldapsearch as one.
-fn said(words: &str) -> String {
+pub fn said(words: &str) -> String {
     let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines = lines.map(|line| line.replace("additional info: ", ""));
     let said = lines.collect::<Vec<_>>().join(", ");
@@ -52,6 +52,9 @@ fn of_status(code: i32, said: &str, settings: &Ldap) -> String {
         );
     }
     let what = match code {
+        11 if said.contains("pagedResults") => {
+            "the server does not let this account ask page by page; let the directory's administrator allow that"
+        }
         3 | 4 | 11 => {
             "only a part of the entries came, because of a limit of the server; lower ldap.page, or let the directory's \
              administrator raise the limits of this account"
@@ -68,6 +71,9 @@ fn of_status(code: i32, said: &str, settings: &Ldap) -> String {
             "this account may not do that; let the directory's administrator grant it the right to read"
         }
         BUSY | UNAVAILABLE => "the server is busy or going down",
+        // What GnuTLS makes of a connection that ends within a record.
+        80 => "the connection broke off before all entries had come",
+        _ if is_not_contacted(said) => "the connection broke off before all entries had come",
         _ => return of_sasl(said, settings),
     };
     format!("{what} ({said})")
@@ -210,6 +216,18 @@ mod tests {
                 249,
                 "ldap_search_ext: Bad search filter (-7)",
                 "ldap.filter is no filter (ldap_search_ext: Bad search filter (-7)); see RFC 4515: (objectClass=person)",
+            ),
+            (
+                &simple,
+                255,
+                "ldap_result: Can't contact LDAP server (-1)",
+                "the connection broke off before all entries had come (ldap_result",
+            ),
+            (
+                &simple,
+                80,
+                "ldap_result: Other (80)",
+                "the connection broke off before all entries had come (ldap_result",
             ),
             (&simple, 7, "something", "something"),
             (&simple, 1, " \n", "ldapsearch failed without a word"),

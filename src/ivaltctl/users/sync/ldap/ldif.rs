@@ -9,7 +9,7 @@ pub struct Entry {
     /// Its distinguished name.
     pub dn: String,
     /// Names in small letters and without options such as `;binary`, in the order in which they came.
-    attributes: Vec<(String, Vec<u8>)>,
+    pub(super) attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl Entry {
@@ -47,7 +47,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Entry>, NotLdif> {
         rest: text,
         next: 1,
     };
-    while let Some((line, logical)) = lines.next() {
+    for (line, logical) in lines.by_ref() {
         let wrong = |what| NotLdif { line, what };
         if logical.is_empty() {
             entries.extend(entry.take());

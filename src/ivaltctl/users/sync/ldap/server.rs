@@ -82,15 +82,22 @@ pub struct OwnersMay {
     pub rule: String,
 }
 
-/// By every attribute that the entry shows.
+/// The attributes of the root DSE that tell.
+pub const OF_ROOT_DSE: [&str; 3] = [
+    "supportedCapabilities",
+    "schemaNamingContext",
+    "ipaTopologyPluginVersion",
+];
+
+/// By the attributes of [`OF_ROOT_DSE`].
 pub fn kind(root_dse: &Entry) -> Kind {
     let is = |oid: &&str| root_dse.has("supportedCapabilities", oid);
-    if CAPABILITIES.iter().any(|oid| is(oid)) {
+    if CAPABILITIES.iter().any(is) {
         let schema = root_dse.values("schemaNamingContext").next();
         let schema = String::from_utf8_lossy(schema.unwrap_or_default());
         return Kind::ActiveDirectory(schema.into_owned());
     }
-    // Of its plug-in for topologies, and since version 3 of all its servers.
+    // Of a plug-in that every server has since FreeIPA 4.3.
     match root_dse.values("ipaTopologyPluginVersion").next() {
         Some(_) => Kind::FreeIpa,
         None => Kind::Other,

@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::ldif::run(input));
