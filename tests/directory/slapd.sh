@@ -180,9 +180,11 @@ ldaps_case() {
 }
 
 starttls_case() {
-    simple 'uri = "ldap://ldap.test"' 'starttls = true'
+    recording_relay 1389 389
+    simple 'uri = "ldap://ldap.test:1389"' 'starttls = true'
     sync_people 0
-    expect_everybody ldap://ldap.test
+    expect_everybody ldap://ldap.test:1389
+    expect_encrypted
 }
 
 external_by_socket_case() {
@@ -220,8 +222,7 @@ kerberos_encrypts_case() {
     kerberos sync 'uri = "ldap://ldap.test:1389"'
     recording_relay 1389 389
     sync_people 0
-    grep -qa GSSAPI "$directory/relayed" || fault 'nothing went through the relay'
-    ! grep -qaE 'alice|1000001' "$directory/relayed" || fault 'a mobile went over the network in the clear'
+    expect_encrypted
 }
 
 kerberos_without_account_case() {
@@ -296,6 +297,15 @@ password_file_case() {
     chmod 0644 "$directory/password"
     expect_no_answer 1 "ldap.password_file: $directory/password: holds a secret and is readable by group or others"
     chmod 0600 "$directory/password"
+}
+
+ca_file_case() {
+    local trusted=$directory/no-ca.pem
+    cp "$directory/ca.key" "$trusted"
+    simple "$ldaps"
+    expect_no_answer 1 "ldap.ca_file: $trusted: holds no certificate in PEM form"
+    rm "$trusted"
+    expect_no_answer 1 "ldap.ca_file: $trusted: does not exist"
 }
 
 # 1200 people, of whom the server gives 500 at once.
@@ -386,6 +396,11 @@ relay() {
 recording_relay() {
     rm -f "$directory/relayed"
     relay "$1" "$2" 100000000
+}
+
+expect_encrypted() {
+    [[ -s $directory/relayed ]] || fault 'nothing went through the relay'
+    ! grep -qaE 'alice|1000001|secret' "$directory/relayed" || fault 'it went over the network in the clear'
 }
 
 # The first question is answered in whole, of the second a part.

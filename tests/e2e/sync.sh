@@ -58,10 +58,10 @@ sync_of_enable_and_rollback_case() {
 		rename /etc/pam.d/sudo
 		sync /etc/pam.d
 		say sudo: iVALT is enabled
+		sync /etc/pam.d/.sudo.new
 		sync /var/lib/ivalt/.etc-pam.d-sudo.edited.new
 		rename /var/lib/ivalt/etc-pam.d-sudo.edited
 		sync /var/lib/ivalt
-		sync /etc/pam.d/.sudo.new
 		rename /etc/pam.d/sudo
 		sync /etc/pam.d
 		sync /var/lib/ivalt/.sudo.json.new

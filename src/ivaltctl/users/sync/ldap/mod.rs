@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::person::{Answer, NoAnswer, Person};
 use super::settings::{Bind, Guard, Ldap, Map, SelfWritable, Uri};
 use crate::trust;
-use ivalt_core::api::SYSTEM_BUNDLES;
+use ivalt_core::api::{SYSTEM_BUNDLES, certificates, no_certificate};
 use ivalt_core::problem::Problem;
 use ivalt_core::secret::Secret;
 use ivalt_core::trusted_file::{ReadPermission, SMALL};
@@ -58,33 +58,49 @@ pub fn read(settings: &Ldap, map: &Map, guard: &Guard) -> Result<Answer, NoAnswe
 
 /// Reads what ldapsearch gets from files; what it opens by itself must at least be what it may trust.
 fn caller(settings: &Ldap) -> Result<Caller<'_>, String> {
-    let named = |key: &str, problem: Problem| format!("ldap.{key}: {problem}");
-    let check = |key: &str, path: &Path, permission| {
-        let bytes = trust().read(path, permission, SMALL);
-        bytes.map_err(|problem| named(key, problem))
-    };
     let mut password = None;
     match &settings.bind {
         Bind::Simple { password_file, .. } => {
-            let bytes = check("password_file", password_file, ReadPermission::OwnerOnly)?;
-            password = Some(only_line(password_file, Secret::new(bytes))?);
+            let content = secret("password_file", password_file)?;
+            password = Some(only_line(password_file, &content)?);
         }
-        Bind::Gssapi { keytab } => drop(check("keytab", keytab, ReadPermission::OwnerOnly)?),
+        Bind::Gssapi { keytab } => drop(secret("keytab", keytab)?),
         Bind::External(None) => {}
         Bind::External(Some(certificate)) => {
-            check("cert_file", &certificate.cert_file, ReadPermission::Anybody)?;
-            check("key_file", &certificate.key_file, ReadPermission::OwnerOnly)?;
+            public("cert_file", &certificate.cert_file)?;
+            drop(secret("key_file", &certificate.key_file)?);
         }
     }
-    if let Some(ca_file) = &settings.ca_file {
-        check("ca_file", ca_file, ReadPermission::Anybody)?;
-    }
-    let ca_file = settings.ca_file.clone().unwrap_or_else(system_bundle);
+    let ca_file = match &settings.ca_file {
+        Some(path) => {
+            // Whom does TLS trust where there is nobody?
+            if certificates(&public("ca_file", path)?).next().is_none() {
+                return Err(named("ca_file", &no_certificate(path)));
+            }
+            path.clone()
+        }
+        None => system_bundle(),
+    };
     Ok(Caller {
         settings,
         password,
         ca_file,
     })
+}
+
+fn named(key: &str, problem: &Problem) -> String {
+    format!("ldap.{key}: {problem}")
+}
+
+fn secret(key: &str, path: &Path) -> Result<Secret, String> {
+    let bytes = trust().read(path, ReadPermission::OwnerOnly, SMALL);
+    let bytes = bytes.map_err(|problem| named(key, &problem))?;
+    Ok(Secret::new(bytes))
+}
+
+fn public(key: &str, path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = trust().read(path, ReadPermission::Anybody, SMALL);
+    bytes.map_err(|problem| named(key, &problem))
 }
 
 fn system_bundle() -> PathBuf {
@@ -95,7 +111,7 @@ fn system_bundle() -> PathBuf {
 }
 
 /// A bind with an empty password succeeds, as nobody (RFC 4513 section 5.1.2).
-fn only_line(path: &Path, content: Secret) -> Result<Secret, String> {
+fn only_line(path: &Path, content: &Secret) -> Result<Secret, String> {
     let bytes = content.as_bytes();
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -295,7 +311,7 @@ mod tests {
     #[test]
     fn a_password_is_one_line_and_never_empty() {
         let line = |content: &[u8]| {
-            let line = only_line(Path::new("/p"), Secret::new(content.to_vec()));
+            let line = only_line(Path::new("/p"), &Secret::new(content.to_vec()));
             line.map(|secret| secret.as_bytes().to_vec())
         };
         for content in [&b"a b "[..], b"a b \n", b"a b \r\n"] {
