@@ -251,7 +251,10 @@ fn a_csv_file_that_is_cut_off() {
         assert!(host.users().ends_with(bob), "{end}: {}", host.users());
     }
     // As programs write it that leave out what is empty.
-    host.done(&["-"], "name,mobile,enabled\nbob,+14155550101\nalice,+14155550100,true\n");
+    host.done(
+        &["-"],
+        "name,mobile,enabled\nbob,+14155550101\nalice,+14155550100,true\n",
+    );
     assert!(host.users().ends_with(bob), "{}", host.users());
     host.refused(&["-"], "name,mobile\nalice,+14155550100\nbob,\"+14155550101\ncarol,+14155550102\n", "standard input:3: has an odd number \
         of quotation marks, so that its end is not clear; a quotation mark in a value is written twice; nothing was changed");
