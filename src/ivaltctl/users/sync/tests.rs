@@ -64,7 +64,7 @@ impl Host {
         let rules = Rules {
             map: &Map::default(),
             format: E164,
-            local: &LocalAccounts::new("root:x:0:0::/:/bin/sh\n", &[]),
+            local: &LocalAccounts::new("root:x:0:0::/:/bin/sh\n", &[], Vec::new()),
         };
         let judged = Judged::new(&people, Vec::new(), &rules);
         let now = self.now();
