@@ -75,7 +75,7 @@ cut_during_edited_case() {
     guest "$in_cuts; expect_put_back_before_sshd; expect_switched off; $([[ $(ended edit) -eq 0 ]] || echo expect_edited_whole)"
 }
 
-# carol is in every other answer of the directory.
+# dora is in every other answer of the directory.
 cut_during_sync_case() {
     start_from installed
     guest "$in_cuts; prepare_sync; lose_what_is_not_synced noauto_da_alloc"

@@ -28,13 +28,13 @@ lose_what_is_not_synced() {
 
 synced=/etc/ivalt/synced.toml
 
-# carol is known when the work begins.
+# dora is known when the work begins.
 prepare_sync() {
     write_ivalt_settings
     sed -i "1i synced_users_file = \"$synced\"" /etc/ivalt/ivalt.toml
-    printf 'name,mobile\nalice,%s\n' "$alice_mobile" >/var/tmp/without
-    { cat /var/tmp/without && echo carol,+4915112345670; } >/var/tmp/with
-    { cat /var/tmp/without && echo carol,+4915112345671; } >/var/tmp/changed
+    printf 'name,mobile\ndave,+4915112345605\n' >/var/tmp/without
+    { cat /var/tmp/without && echo dora,+4915112345670; } >/var/tmp/with
+    { cat /var/tmp/without && echo dora,+4915112345671; } >/var/tmp/changed
     run_ivaltctl 0 users sync /var/tmp/without
     cp "$synced" /var/tmp/synced-without
     run_ivaltctl 0 users sync /var/tmp/with
@@ -147,11 +147,11 @@ expect_users() {
     echo "note: $there users, $1 were said"
 }
 
-# The file is one of the two; and carol, who was known, comes with no other mobile than hers, in it or gone at the cut.
+# The file is one of the two; and dora, who was known, comes with no other mobile than hers, in it or gone at the cut.
 expect_synced() {
     cmp -s "$synced" /var/tmp/synced-with || cmp -s "$synced" /var/tmp/synced-without || fault "$synced: $(cat "$synced")"
     run_ivaltctl 0 users sync /var/tmp/changed --json
-    expect_captured '"held":["carol"]'
+    expect_captured '"held":["dora"]'
     ! grep -q +4915112345671 "$synced" || fault "a changed mobile: $(cat "$synced")"
     run_ivaltctl 0 users sync /var/tmp/with
     cmp -s "$synced" /var/tmp/synced-with || fault "$synced: $(cat "$synced")"

@@ -85,7 +85,7 @@ purge_leaves_nothing_case() {
         printf '[recovery]\ncodes = true\n' >>/etc/ivalt/ivalt.toml
         run_ivaltctl 0 recovery make alice --stdout
         sed -i '1i synced_users_file = \"/etc/ivalt/synced.toml\"' /etc/ivalt/ivalt.toml
-        printf 'name,mobile\ncarol,+4915112345670\n' >/var/tmp/users.csv
+        printf 'name,mobile\ndora,+4915112345670\n' >/var/tmp/users.csv
         run_ivaltctl 0 users sync /var/tmp/users.csv
         rm /var/tmp/users.csv
         touch /etc/ivalt/directory.toml
