@@ -258,7 +258,7 @@ impl UsersCheck<'_> {
     /// A directory has people whom this machine does not know. That it knows none of them is a wrong attribute or column.
     fn unknown_to_this_machine(&self) -> Vec<Finding> {
         /// A directory service may take long for each.
-        const MOST: usize = 200;
+        const MOST: usize = 50;
         let root = self.context.root;
         let local = accounts::local(root);
         let below_root = !root.is_this_machine();
@@ -271,10 +271,17 @@ impl UsersCheck<'_> {
         let known: HashSet<_> = local.iter().map(|account| account.name.as_str()).collect();
         let is_synced = |user: &&UserEntry| self.is_synced(user) || user.covers.is_some();
         let synced = self.users.iter().filter(is_synced);
-        let names: Vec<_> = synced.map(|user| user.name.as_ref()).collect();
-        let is_local = names.iter().any(|name| known.contains(name));
-        let mut first = names.iter().take(MOST);
-        if names.is_empty() || is_local || first.any(|name| accounts::exists(root, &[], name)) {
+        if synced
+            .clone()
+            .any(|user| known.contains(user.name.as_ref()))
+        {
+            return Vec::new();
+        }
+        // Accounts of those who have left may be gone.
+        let enabled = synced.filter(|user| matches!(user.entry, Entry::Enrolled(_)));
+        let names: Vec<_> = enabled.take(MOST).map(|user| user.name.as_ref()).collect();
+        let exists = |name: &&str| accounts::exists(root, &[], name);
+        if names.is_empty() || names.iter().any(exists) {
             return Vec::new();
         }
         let what = format!(

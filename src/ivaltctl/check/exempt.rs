@@ -28,12 +28,8 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 /// `/0` is refused; two halves of it are the same.
 fn everything(file: &Path, settings: &Settings) -> Option<Finding> {
     let networks = &settings.policy.exempt_networks;
-    // Of the addresses of IPv6 that are anybody's, RFC 4291 section 2.4: 2000::/3.
-    let everybody = [
-        ("IPv4", covered(networks, 0, 1 << 32)),
-        ("IPv6", covered(networks, 1 << 125, 1 << 125)),
-    ];
-    let (family, _) = everybody.into_iter().find(|(_, part)| *part >= 0.5)?;
+    let mut families = [("IPv4", V4), ("IPv6", V6)].into_iter();
+    let (family, _) = families.find(|(_, all)| held(networks, all) >= all.1 / 2)?;
     let what = format!(
         "exempt_networks hold half of all addresses of {family} or more: whoever comes from there needs no token"
     );
@@ -41,9 +37,15 @@ fn everything(file: &Path, settings: &Settings) -> Option<Finding> {
     Some(finding(Severity::LetsIn, "exempt-halves", file, what, fix))
 }
 
-/// The part of the addresses from `first` on, `count` of them, that the networks hold. IPv4 counts from 0.
-fn covered(networks: &Networks, first: u128, count: u128) -> f64 {
-    let is_v4 = first == 0;
+/// The first address that may be anybody's, and how many there are. IPv4 counts from 0.
+const V4: (u128, u128) = (0, 1 << 32);
+/// RFC 4291 section 2.4: 2000::/3.
+const V6: (u128, u128) = (1 << 125, 1 << 125);
+
+/// How many of these addresses the networks hold.
+fn held(networks: &Networks, all: &(u128, u128)) -> u128 {
+    let (first, count) = *all;
+    let is_v4 = *all == V4;
     let range = |network: Network| match network.ends() {
         (IpAddr::V4(first), IpAddr::V4(last)) if is_v4 => {
             Some((u128::from(first.to_bits()), u128::from(last.to_bits())))
@@ -66,9 +68,7 @@ fn covered(networks: &Networks, first: u128, count: u128) -> f64 {
             next = to.saturating_add(1);
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a part of all")]
-    let part = held as f64 / count as f64;
-    part
+    held
 }
 
 /// Who is on this host by another way, such as a tunnel or a web server, comes from there.
@@ -136,28 +136,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn parts(networks: &[&str]) -> (f64, f64) {
-        let networks: Networks = serde_json::from_value(json!(networks)).unwrap();
-        (
-            covered(&networks, 0, 1 << 32),
-            covered(&networks, 1 << 125, 1 << 125),
-        )
-    }
-
     #[test]
-    #[expect(clippy::float_cmp, reason = "powers of two are exact")]
-    fn the_part_of_all_addresses() {
-        for (networks, v4, v6) in [
-            (&["10.0.0.0/8"][..], 1.0 / 256.0, 0.0),
-            (&["0.0.0.0/1", "128.0.0.0/1"], 1.0, 0.0),
-            (&["0.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2"], 0.5, 0.0),
-            (&["2000::/3"], 0.0, 1.0),
-            (&["::/1"], 0.0, 1.0),
-            (&["8000::/1"], 0.0, 0.0),
-            (&["2000::/4", "2001:db8::/32"], 0.0, 0.5),
-            (&["3000::/4", "2000::/4"], 0.0, 1.0),
+    fn how_many_of_all_addresses_are_held() {
+        let (v4, v6) = (V4.1, V6.1);
+        for (networks, of_v4, of_v6) in [
+            (&["10.0.0.0/8"][..], v4 / 256, 0),
+            (&["0.0.0.0/1", "128.0.0.0/1"], v4, 0),
+            (&["0.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2"], v4 / 2, 0),
+            (&["2000::/3"], 0, v6),
+            (&["::/1"], 0, v6),
+            (&["8000::/1"], 0, 0),
+            (&["2000::/4", "2001:db8::/32"], 0, v6 / 2),
+            (&["3000::/4", "2000::/4"], 0, v6),
         ] {
-            assert_eq!(parts(networks), (v4, v6), "{networks:?}");
+            let list: Networks = serde_json::from_value(json!(networks)).unwrap();
+            assert_eq!(
+                (held(&list, &V4), held(&list, &V6)),
+                (of_v4, of_v6),
+                "{networks:?}"
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! The synced users file: whether `users sync` keeps it in step, and whether those who are gone are denied.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +34,11 @@ fn directory(root: &Root) -> Option<Finding> {
     let bytes = root.read_trusted(trust(), path, ReadPermission::OwnerOnly, SMALL);
     let problem = match bytes {
         Ok(bytes) => parse(path, &bytes).err()?,
-        Err(problem) if problem.kind == ProblemKind::Missing => return None,
+        // That only root may read the settings is a finding of its own.
+        Err(Problem {
+            kind: ProblemKind::Missing | ProblemKind::PermissionDenied,
+            ..
+        }) => return None,
         Err(problem) => problem,
     };
     let consequence = "users sync refuses, and who leaves stays enrolled";
@@ -61,7 +66,10 @@ fn old(root: &Root, now: SystemTime) -> Option<Finding> {
     let enabled_since = timer::enabled_since(root, TIMER)?;
     let interval = timer::interval(root, TIMER);
     let file = Path::new(crate::enable::STATES).join(LAST_SYNC);
-    let text = root.read(&file).unwrap_or_default();
+    let text = match root.read(&file) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
+        read => read.unwrap_or_default(),
+    };
     let last = text.split_whitespace().next().and_then(utc::parse);
     // The first sync after it was enabled has the same time.
     let since = last.map_or(enabled_since, |last| last.max(enabled_since));

@@ -56,7 +56,11 @@ fn calendar(expression: &str) -> Option<u64> {
         _ => {}
     }
     let mut words = word.split_whitespace().peekable();
-    let by_day = words.next_if(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
+    let is_day = |word: &&str| {
+        let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        days.iter().any(|day| word.starts_with(day))
+    };
+    let by_day = words.next_if(is_day);
     if words
         .next_if(|word| word.contains('-'))
         .is_some_and(|date| date != "*-*-*")

@@ -104,7 +104,7 @@ struct UserStore<'a> {
     is_changed: Cell<bool>,
 }
 
-/// What `users enable` and `users disable` make of a user of the synced file.
+/// What `users enable` and `users disable` make of a user.
 enum Toggled {
     /// The user is in that state.
     Already,
@@ -303,26 +303,21 @@ impl<'a> UserStore<'a> {
         let before = self.snapshot(&text, &selection)?;
         output.set("name", name);
         self.report_warnings(&Warnings::default(), output);
-        let by_synced = match self.toggled_over_synced(&text, name, before.entry(name), enabled)? {
-            None => None,
-            Some(Toggled::Already) => return self.already(name, word, output),
-            Some(Toggled::Edited(new, entry)) => Some((new, entry)),
+        let over_synced = self.toggled_over_synced(&text, name, before.entry(name), enabled)?;
+        let of_synced = match over_synced {
+            Some(_) => self.which_counts(enabled),
+            None => String::new(),
         };
-        let is_by_synced = by_synced.is_some();
-        let (new, entry) = match by_synced {
-            Some(edited) => edited,
-            None => match self.toggled(name, before.entry(name), enabled)? {
-                None => return self.already(name, word, output),
-                Some(entry) => (self.edited(edit::set_enabled(&text, name, enabled))?, entry),
-            },
+        let toggled = match over_synced {
+            Some(toggled) => toggled,
+            None => self.toggled(&text, name, before.entry(name), enabled)?,
+        };
+        let Toggled::Edited(new, entry) = toggled else {
+            return self.already(name, word, output);
         };
         let expected = Expected::from([(name, entry)]);
         self.verify(&before, &new, &selection, &expected)?;
         self.write(locked.as_ref(), &new, command, &before, &expected)?;
-        let of_synced = match is_by_synced {
-            true => self.which_counts(enabled),
-            false => String::new(),
-        };
         output.done(word, visible(&format!("{name}: {word}{of_synced}")));
         Ok(())
     }
@@ -405,15 +400,23 @@ impl<'a> UserStore<'a> {
         self.synced.as_ref().map_or(Path::new(""), SyncedFile::path)
     }
 
-    /// The entry in the other state; `None` if it already is in the requested one.
-    fn toggled(&self, name: &str, entry: &Entry, enabled: bool) -> Result<Option<Entry>, Refused> {
-        match entry {
-            Entry::Absent => Err(self.no_entry(name)),
-            Entry::Bad(why) => Err(Refused(format!("{why}; nothing was changed"))),
-            Entry::Enrolled(mobile) if !enabled => Ok(Some(Entry::Disabled(mobile.clone()))),
-            Entry::Disabled(mobile) if enabled => Ok(Some(Entry::Enrolled(mobile.clone()))),
-            Entry::Enrolled(_) | Entry::Disabled(_) => Ok(None),
-        }
+    /// Of a user whom the file by hand names.
+    fn toggled(
+        &self,
+        text: &str,
+        name: &str,
+        own: &Entry,
+        enabled: bool,
+    ) -> Result<Toggled, Refused> {
+        let entry = match own {
+            Entry::Absent => return Err(self.no_entry(name)),
+            Entry::Bad(why) => return Err(Refused(format!("{why}; nothing was changed"))),
+            Entry::Enrolled(mobile) if !enabled => Entry::Disabled(mobile.clone()),
+            Entry::Disabled(mobile) if enabled => Entry::Enrolled(mobile.clone()),
+            Entry::Enrolled(_) | Entry::Disabled(_) => return Ok(Toggled::Already),
+        };
+        let new = self.edited(edit::set_enabled(text, name, enabled))?;
+        Ok(Toggled::Edited(new, entry))
     }
 
     fn import(

@@ -214,7 +214,7 @@ proptest! {
         let new = NewEntry { name: &name, mobile: "+916283974746", enabled: false, comment: Some(edit::BY_DISABLE) };
         let after = edit::add(&text, &[new]).unwrap();
         prop_assert_eq!(says(&after, &name), "disabled +916283974746", "{}\n->\n{}", text, after);
-        prop_assert_eq!(edit::is_by_disable(&after, &name).unwrap(), !text.contains("users = {"), "{}", after);
+        prop_assert_eq!(edit::is_by_disable(&after, &name).unwrap(), !text.contains("\nusers = {"), "{}", after);
         others_as_before(&text, &after, &name);
     }
 

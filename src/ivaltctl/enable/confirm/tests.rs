@@ -88,9 +88,11 @@ fn a_file_that_is_as_before() {
          back: ivaltctl disable sshd; then begin again: ivaltctl enable sshd"
     );
     fs::remove_dir_all(system.0.path().join("etc/ssh/sshd_config.d")).unwrap();
-    assert!(judged(&system, &[]).unwrap_err().starts_with(
-        "/etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as"
-    ));
+    assert!(
+        judged(&system, &[])
+            .unwrap_err()
+            .starts_with("/etc/ssh/sshd_config.d/00-ivalt.conf does not exist, as")
+    );
     // `disable` alone would refuse.
     write(&system.0, PAM, "auth required pam_ivalt.so\n");
     assert!(judged(&system, &[]).unwrap_err().contains(
