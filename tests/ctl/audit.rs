@@ -96,7 +96,7 @@ fn changes_of_a_system_below_a_folder_name_it() {
     assert_eq!(call(&["enable", "sudo", "--dry-run"], 0), nothing);
     assert_eq!(call(&["enable", "sudo"], 1), nothing);
     assert_eq!(call(&["enable", "sudo", "--yes"], 0), [line("enable")]);
-    assert_eq!(call(&["enable", "sudo", "--yes"], 1), nothing);
+    assert_eq!(call(&["enable", "sudo", "--yes"], 0), nothing);
     assert_eq!(call(&["disable", "--all", "--dry-run"], 0), nothing);
     assert_eq!(call(&["disable", "--all", "--yes"], 0), [line("disable")]);
     assert_eq!(call(&["disable", "--all", "--yes"], 0), nothing);

@@ -158,6 +158,9 @@ pub fn raw_rows(bytes: &[u8], request: &Request) -> Result<(Vec<RawRow>, Option<
             return Err(Problem::invalid(ODD_QUOTES).in_line(line));
         }
         let is_ended = records.peek().is_some() || text.rows().ends_with(b"\n");
+        if !is_ended && record.fields.len() < width {
+            return Err(Problem::invalid(CUT_OFF).in_line(line));
+        }
         let fields = columns.whole_fields(&record.fields, width, is_ended);
         let fields = fields.map(|fields| {
             let (name, mobile) = (fields.name.to_owned(), fields.mobile.to_owned());
@@ -167,6 +170,10 @@ pub fn raw_rows(bytes: &[u8], request: &Request) -> Result<(Vec<RawRow>, Option<
     }
     Ok((rows, columns.note()))
 }
+
+/// Of the last row. Everybody behind it would be gone.
+const CUT_OFF: &str =
+    "is the end of the file and no whole row: the file is cut off; write or copy it again";
 
 /// Of a row.
 const ODD_QUOTES: &str = "has an odd number of quotation marks, so that its end is not clear; a quotation mark in a value is written twice";

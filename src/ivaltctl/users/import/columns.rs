@@ -161,8 +161,8 @@ impl Columns {
         })
     }
 
-    /// As [`Columns::fields`], and a row is refused that ends before or at a column which says who is disabled, as the last
-    /// of a file does that was cut off. `width` is the number of columns of the first row; `is_ended`: by the end of a line.
+    /// As [`Columns::fields`], and of a row that ends before or at a column which says who is disabled, as the last of a file
+    /// does that was cut off, that is not known. `width` is the number of columns of the first row; `is_ended`: by the end of a line.
     ///
     /// # Errors
     /// As [`Columns::fields`].
@@ -176,14 +176,14 @@ impl Columns {
             Some(field) => !is_ended && field.is_empty() && at + 1 == record.len(),
             None => at < width,
         };
-        let fields = self.fields(record)?;
-        match self.states.iter().find(|(at, _)| ends_at(*at)) {
-            None => Ok(fields),
-            Some((at, _)) => Err(format!(
-                "{}: ends before the value of \"{}\"; the file may be cut off",
-                fields.name, self.titles[*at]
-            )),
+        let mut fields = self.fields(record)?;
+        if let Some((at, _)) = self.states.iter().find(|(at, _)| ends_at(*at)) {
+            let title = &self.titles[*at];
+            fields.enabled = Err(format!(
+                "ends before the value of \"{title}\"; the file may be cut off"
+            ));
         }
+        Ok(fields)
     }
 
     /// Whoever is disabled by one column is disabled.

@@ -440,6 +440,21 @@ fn encodings_are_told_by_their_mark() {
     }
 }
 
+#[test]
+fn a_row_that_is_cut_off_makes_the_whole_unusable() {
+    const WHOLE: &str = "name,mobile,Enabled\nalice,+14155550100,true\nbob,+14155550101,false";
+    let raw = |text: &str| raw_rows(text.as_bytes(), &request()).map(|(rows, _)| rows.len());
+    let last = WHOLE.find("bob").unwrap();
+    for end in last + 1..=WHOLE.rfind(',').unwrap() {
+        let why = raw(&WHOLE[..end]).unwrap_err();
+        assert_eq!((why.line, why.what.as_str()), (Some(3), CUT_OFF));
+    }
+    for whole in [WHOLE, &WHOLE[..last], &WHOLE[..last - 1]] {
+        assert!(raw(whole).is_ok(), "{whole}");
+    }
+    assert_eq!(raw("name,mobile,Enabled\nalice,+14155550100\n").unwrap(), 1);
+}
+
 /// A value as a program writes it that knows RFC 4180.
 fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('"', "\"\""))
@@ -452,7 +467,7 @@ proptest! {
         let _ = raw_rows(&bytes, &request());
     }
 
-    /// A file that was cut off hides rows, and says nothing else of those that it has: `users sync` believes it.
+    /// Where a cut cannot be seen, it hides rows, and says nothing else of those that are left: `users sync` believes it.
     #[test]
     fn a_cut_makes_nobody_enabled(
         states in vec(any::<bool>(), 1..6),

@@ -53,8 +53,8 @@ impl Now {
             Err(problem) if problem.kind == ProblemKind::Missing => return Ok(Self::default()),
             read => read?,
         };
-        let text = text(path, &bytes).map_err(|problem| damaged(&problem))?;
-        Self::parse(path, text, format).map_err(|problem| damaged(&problem))
+        let now = text(path, &bytes).and_then(|text| Self::parse(path, text, format));
+        now.map_err(|problem| damaged(path, &problem, bytes.starts_with(OWNER.as_bytes())))
     }
 
     pub fn parse(path: &Path, text: &str, format: MobileFormat) -> Result<Self, Problem> {
@@ -106,13 +106,19 @@ impl Now {
     }
 }
 
-/// It can be made anew, without anybody being let in who was not: the memory knows the mobiles.
-fn damaged(problem: &Problem) -> NoAnswer {
-    let file = problem.path.as_deref().unwrap_or(Path::new("FILE"));
-    let file = crate::system_error::shell_word(&file.to_string_lossy());
-    NoAnswer::Refused(format!(
-        "{problem}; nothing was changed; mend it, or move it away, and the next sync writes it anew: mv {file} {file}.damaged"
-    ))
+/// A file of ours can be made anew, without anybody being let in who was not: the memory knows the mobiles. Another one may
+/// be anything, and must stay where it is.
+fn damaged(path: &Path, problem: &Problem, is_ours: bool) -> NoAnswer {
+    let file = crate::system_error::shell_word(&path.to_string_lossy());
+    let fix = match is_ours {
+        true => format!(
+            "mend it, or move it away, and the next sync writes it anew: mv {file} {file}.damaged"
+        ),
+        false => {
+            "no sync has written it: mend it, or name another file in synced_users_file".to_owned()
+        }
+    };
+    NoAnswer::Refused(format!("{problem}; nothing was changed; {fix}"))
 }
 
 /// All but the first line.

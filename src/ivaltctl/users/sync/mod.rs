@@ -48,6 +48,7 @@ use crate::{Exit, Refused, trust};
 use file::Now;
 use ivalt_core::problem::ProblemKind;
 use ivalt_core::settings::{Enrolment, Tolerance};
+use ivalt_core::users::Entry;
 pub use memory::Memory;
 use person::{Answer, NoAnswer};
 use plan::{Accept, Choices, Plan};
@@ -189,7 +190,11 @@ impl<'a> Sync<'a> {
         Ok(Before {
             now: Now::read(&self.file, self.enrolment.mobile_format)?,
             memory: Memory::load(&self.root, self.file.path())?,
-            local: LocalAccounts::new(&text, &self.directory.guard.local_accounts),
+            local: LocalAccounts::new(
+                &text,
+                &self.directory.guard.local_accounts,
+                self.by_hand(|entry| !matches!(entry, Entry::Enrolled(_))),
+            ),
             with_codes: self.with_codes()?,
         })
     }
@@ -243,20 +248,21 @@ impl<'a> Sync<'a> {
         }
         if !names.is_empty() {
             // Those who are enrolled by hand have theirs already.
-            for name in self.enrolled_by_hand() {
+            for name in self.by_hand(|_| true) {
                 names.remove(&name);
             }
         }
         Ok(names)
     }
 
-    /// Nobody where that file cannot be read.
-    fn enrolled_by_hand(&self) -> Vec<String> {
+    /// Whose entry in `users_file` is such a one; nobody where that file cannot be read, and nobody gets in.
+    fn by_hand(&self, is: impl Fn(&Entry) -> bool) -> Vec<String> {
         let path = &self.enrolment.users_file;
         let bytes = UsersFile::new(path.clone()).read().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let users = entries::read_all(path, &text, self.enrolment.mobile_format);
         let users = users.unwrap_or_default().into_iter();
+        let users = users.filter(|user| is(&user.entry));
         users.map(|user| user.name.into_owned()).collect()
     }
 
@@ -350,7 +356,7 @@ fn directory() -> Result<DirectorySettings, NoAnswer> {
 fn not_set(config: &Path, enrolment: &Enrolment) -> NoAnswer {
     NoAnswer::Refused(format!(
         "{}: synced_users_file is not set; nothing was changed; write above its first [table]: synced_users_file = \
-         \"/etc/ivalt/synced.toml\"; from then on until the first sync is done, everybody is denied of whom {} says nothing",
+         \"/etc/ivalt/users-synced.toml\"; from then on until the first sync is done, everybody is denied of whom {} says nothing",
         config.display(),
         enrolment.users_file.display()
     ))

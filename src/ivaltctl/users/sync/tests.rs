@@ -64,7 +64,7 @@ impl Host {
         let rules = Rules {
             map: &Map::default(),
             format: E164,
-            local: &LocalAccounts::new("root:x:0:0::/:/bin/sh\n", &[]),
+            local: &LocalAccounts::new("root:x:0:0::/:/bin/sh\n", &[], Vec::new()),
         };
         let judged = Judged::new(&people, Vec::new(), &rules);
         let now = self.now();
@@ -138,7 +138,7 @@ fn a_changed_mobile_is_held_at_every_run_until_it_is_accepted() {
     let default = Options::default();
     host.done(&[("alice", A, false), ("bob", B, false)], &default);
     for _ in 0..3 {
-        host.wall += 500 * DAY;
+        host.wall += 30 * DAY;
         let plan = host.done(
             &[("alice", C, false), ("bob", "+1 (415) 555-0101", false)],
             &default,
@@ -173,7 +173,7 @@ fn who_comes_back_with_another_mobile_is_not_enrolled() {
         host.done(&[("bob", B, false)], &options);
         let gone = host.shown();
         for _ in 0..3 {
-            host.wall += 300 * DAY;
+            host.wall += 30 * DAY;
             for (name, why) in [
                 (
                     "alice",
@@ -246,6 +246,24 @@ fn without_a_readable_mobile_the_known_are_held_and_the_others_a_problem() {
     assert_eq!(host.shown(), ["alice +14155550100"]);
 }
 
+/// Time advances by 31 days at most between two syncs.
+#[test]
+fn who_is_held_is_not_forgotten_and_who_is_gone_is() {
+    let bob = ("bob", B, false);
+    for there in [true, false] {
+        let mut host = Host::new();
+        host.done(&[("alice", A, false), bob], &Options::default());
+        host.done(&[bob], &Options::default());
+        for _ in 0..14 {
+            host.wall += 30 * DAY;
+            let rows = [bob, ("alice", C, false)];
+            host.done(&rows[..=usize::from(there)], &Options::default());
+        }
+        let plan = host.done(&[("alice", C, false), bob], &Options::default());
+        assert_eq!(plan.held.is_empty(), !there);
+    }
+}
+
 /// `twice` is in the source, so that nobody is lost; but which of them is meant is not known.
 #[test]
 fn who_is_there_twice_stays() {
@@ -261,12 +279,19 @@ fn who_is_there_twice_stays() {
         (1, 0, 1)
     );
     assert_eq!(host.shown(), ["alice +14155550100", "bob +14155550101"]);
-    let twice = [("alice", A, true), ("alice", A, false), ("bob", B, false)];
-    host.done(&twice, &Options::default());
-    assert_eq!(
-        host.shown(),
-        ["alice +14155550100 disabled", "bob +14155550101"]
-    );
+    for states in [(true, false), (false, true)] {
+        let mut host = host.clone();
+        let twice = [
+            ("alice", A, states.0),
+            ("alice", A, states.1),
+            ("bob", B, false),
+        ];
+        host.done(&twice, &Options::default());
+        assert_eq!(
+            host.shown(),
+            ["alice +14155550100 disabled", "bob +14155550101"]
+        );
+    }
 }
 
 #[test]
@@ -396,6 +421,14 @@ fn losses_are_not_hidden() {
         host.text = None;
         host.done(&rows(&both[150..]), &Options::default());
     }
+    // Without a memory, whoever is in the file was there before whoever comes now.
+    let (mut forgetful, newest) = (host.clone(), people(5000, 9000));
+    forgetful.memory = Memory::default();
+    let all = [&both[..], &newest[..]].concat();
+    forgetful.done(&rows(&all), &Options::default());
+    let why = forgetful.sync(&rows(&all[150..]), &Options::default());
+    let begin = "150 of the 1000 users who were enabled 24 hours ago would";
+    assert!(why.unwrap_err().starts_with(begin));
     // The file alone is gone.
     host.text = None;
     assert!(host.sync(&rows(&both[150..]), &Options::default()).is_err());

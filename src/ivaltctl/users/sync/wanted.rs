@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::number;
 use super::person::Person;
 use super::settings::Map;
+use crate::system_error::shell_word;
 use crate::users::names;
 use crate::users::snapshot::digits;
 use ivalt_core::settings::MobileFormat;
@@ -59,19 +60,23 @@ pub struct Rules<'a> {
     pub local: &'a LocalAccounts,
 }
 
-/// The accounts of /etc/passwd, which no directory may give a mobile; but those that are allowed.
+/// Whom no directory may give a mobile: the accounts of /etc/passwd, but those that are allowed, and whoever may be somebody
+/// whom the file that is written by hand denies.
 #[derive(Debug)]
 pub struct LocalAccounts {
-    /// In lower case.
+    /// Of /etc/passwd, in lower case.
     names: HashSet<String>,
     /// Those with the user id 0, without case, realm and domain.
     roots: HashSet<Vec<u8>>,
     allowed: HashSet<String>,
+    /// Denied by hand: how it is written there, without case, realm and domain.
+    denied: HashMap<Vec<u8>, Vec<String>>,
 }
 
 impl LocalAccounts {
-    /// `text` is that of passwd(5); `allowed` is `guard.local_accounts`.
-    pub fn new(text: &str, allowed: &[String]) -> Self {
+    /// `text` is that of passwd(5); `allowed` is `guard.local_accounts`; `denied` are the disabled and bad entries of
+    /// `users_file`.
+    pub fn new(text: &str, allowed: &[String], denied: Vec<String>) -> Self {
         let mut roots = HashSet::from([b"root".to_vec()]);
         let mut names = HashSet::new();
         for line in text.lines() {
@@ -82,24 +87,56 @@ impl LocalAccounts {
             }
             names.insert(name.to_lowercase());
         }
+        let mut by_fold: HashMap<Vec<u8>, Vec<String>> = HashMap::new();
+        for name in denied {
+            let names = by_fold.entry(folded(name.as_bytes())).or_default();
+            names.push(name);
+        }
         Self {
             names,
             roots,
             allowed: allowed.iter().cloned().collect(),
+            denied: by_fold,
         }
     }
 
     /// Why the source may not give this name a mobile.
-    fn refuse(&self, name: &str, is_uid_0: bool) -> Option<&'static str> {
+    fn refuse(&self, name: &str, is_uid_0: bool) -> Option<String> {
+        const ROOT: &str =
+            "is, or may be taken for, the user with the id 0, who is enrolled by hand alone";
+        const LOCAL: &str =
+            "is a local account (/etc/passwd), and not listed in guard.local_accounts";
+        if let Some(spelling) = self.denied_as(name) {
+            let name = shell_word(name);
+            return Some(format!(
+                "may be {spelling}, whom users_file denies, in another spelling; if it is another account: ivaltctl users add \
+                 {name} MOBILE"
+            ));
+        }
         if self.allowed.contains(name) {
             None
         } else if is_uid_0 || self.roots.contains(&folded(name.as_bytes())) {
-            Some("is, or may be taken for, the user with the id 0, who is enrolled by hand alone")
+            Some(ROOT.to_owned())
         } else if self.names.contains(&name.to_lowercase()) {
-            Some("is a local account (/etc/passwd), and not listed in guard.local_accounts")
+            Some(LOCAL.to_owned())
         } else {
             None
         }
+    }
+
+    /// Another spelling of this name that is denied by hand: a directory that writes it otherwise from one day to the next
+    /// must not let that account in again. Two realms or domains are two accounts.
+    fn denied_as(&self, name: &str) -> Option<&str> {
+        let folded = folded(name.as_bytes());
+        let is_bare = |name: &str| name.to_lowercase().as_bytes() == folded;
+        let may_be = |denied: &&String| {
+            denied.to_lowercase() == name.to_lowercase() || is_bare(denied) || is_bare(name)
+        };
+        let denied = self.denied.get(&folded)?;
+        // The entry itself counts in place of what is synced.
+        let is_itself = denied.iter().any(|denied| denied == name);
+        let found = denied.iter().find(may_be).filter(|_| !is_itself);
+        found.map(String::as_str)
     }
 }
 
@@ -141,7 +178,7 @@ impl Judged {
             (Some(Ok(name)), 0) => match rules.local.refuse(&name, person.is_uid_0) {
                 None => return Some(name),
                 Some(why) => {
-                    self.fault(Some(name), person, why.to_owned());
+                    self.fault(Some(name), person, why);
                     return None;
                 }
             },
@@ -268,7 +305,7 @@ mod tests {
         let rules = Rules {
             map: &map,
             format: MobileFormat::E164,
-            local: &LocalAccounts::new(PASSWD, &allowed),
+            local: &LocalAccounts::new(PASSWD, &allowed, vec!["eve".to_owned()]),
         };
         Judged::new(people, Vec::new(), &rules)
     }
@@ -319,6 +356,33 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_denied_by_hand_is_not_let_in_by_another_spelling() {
+        for name in ["EVE", "Eve", "eve@corp.example", "CORP\\Eve"] {
+            let judged = judge(&[person(name, &["+14155550100"])], &[name], false);
+            let name_word = shell_word(name);
+            let why = format!(
+                "may be eve, whom users_file denies, in another spelling; if it is another account: ivaltctl users add \
+                 {name_word} MOBILE"
+            );
+            assert_eq!(faults(&judged), [(name, why.as_str())]);
+            assert!(judged.wanted.is_empty(), "{name}");
+        }
+        // That entry counts before the synced one, which is there again when it goes.
+        let judged = judge(&[person("eve", &["+14155550100"])], &[], false);
+        assert_eq!(judged.wanted.keys().collect::<Vec<_>>(), ["eve"]);
+    }
+
+    #[test]
+    fn the_same_name_of_two_realms_is_two_accounts() {
+        let denied = vec!["eve@b.example".to_owned()];
+        let local = LocalAccounts::new(PASSWD, &[], denied);
+        assert_eq!(local.denied_as("eve@a.example"), None);
+        assert_eq!(local.denied_as("eve@b.example"), None);
+        assert_eq!(local.denied_as("Eve@b.example"), Some("eve@b.example"));
+        assert_eq!(local.denied_as("eve"), Some("eve@b.example"));
+    }
+
+    #[test]
     fn a_name_that_is_there_twice_in_whatever_case_is_not_taken() {
         let people =
             ["alice", "Alice", "bob", "bob", "carol"].map(|name| person(name, &["+14155550100"]));
@@ -340,8 +404,8 @@ mod tests {
         none.names.clear();
         let mut bytes = person("bytes", &[]);
         bytes.names = vec![vec![0xff]];
-        let mut same = person("Eve", &["+14155550100"]);
-        same.names.push(b"eve".to_vec());
+        let mut same = person("Gil", &["+14155550100"]);
+        same.names.push(b"gil".to_vec());
         let people = [
             two,
             none,
@@ -362,7 +426,7 @@ mod tests {
                 ("of x\n", "the name contains a control character"),
             ]
         );
-        assert_eq!(judged.wanted.keys().collect::<Vec<_>>(), ["eve"]);
+        assert_eq!(judged.wanted.keys().collect::<Vec<_>>(), ["gil"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{FIRST, Host, SETTINGS};
 fn what_is_not_set_up_is_refused_with_what_to_write() {
     let host = Host::with("");
     host.refused(&["-"], FIRST, "/etc/ivalt/ivalt.toml: synced_users_file is not set; nothing was changed; write above its first \
-        [table]: synced_users_file = \"/etc/ivalt/synced.toml\"; from then on until the first sync is done, everybody is denied \
+        [table]: synced_users_file = \"/etc/ivalt/users-synced.toml\"; from then on until the first sync is done, everybody is denied \
         of whom /etc/ivalt/users.toml says nothing");
     let host = Host::new();
     host.refused(&[], "", "there is no directory to ask; nothing was changed; describe it under [ldap] in \
@@ -238,14 +238,24 @@ fn a_csv_file_that_is_cut_off() {
     let rows = "name,mobile,enabled\nalice,+14155550100,true\nbob,+14155550101,false\n";
     let host = Host::synced(rows);
     let bob = "bob = { mobile = \"+14155550101\", enabled = false }\n";
-    for end in rows.find("bob").unwrap() + 1..rows.len() - 1 {
+    // Everybody behind a row that is no whole one would be gone.
+    let last = rows.rfind(',').unwrap();
+    for end in rows.find("bob").unwrap() + 1..=last {
+        let refused = "standard input:3: is the end of the file and no whole row: the file is cut off; write or copy it again; \
+                       nothing was changed";
+        host.refused(&["-"], &rows[..end], refused);
+    }
+    for end in last + 1..rows.len() - 1 {
         let (called, _) = host.sync(&["-"], &rows[..end]);
         assert_eq!(called.status, 0, "{end} {called:?}");
-        let left = host.users();
-        let bob_or_nobody = left == "alice = \"+14155550100\"\n" || left.ends_with(bob);
-        assert!(bob_or_nobody, "{end}: {left}");
-        host.done(&["-", "--accept-losses"], rows);
+        assert!(host.users().ends_with(bob), "{end}: {}", host.users());
     }
+    // As programs write it that leave out what is empty.
+    host.done(
+        &["-"],
+        "name,mobile,enabled\nbob,+14155550101\nalice,+14155550100,true\n",
+    );
+    assert!(host.users().ends_with(bob), "{}", host.users());
     host.refused(&["-"], "name,mobile\nalice,+14155550100\nbob,\"+14155550101\ncarol,+14155550102\n", "standard input:3: has an odd number \
         of quotation marks, so that its end is not clear; a quotation mark in a value is written twice; nothing was changed");
 }
@@ -267,14 +277,24 @@ fn damaged_files_are_refused_with_what_helps() {
         "{called:?}"
     );
     fs::write(host.memory(), &memory).unwrap();
-    fs::write(host.file(), "[users]\nalice = \"+14155550100\nbob = 1\n").unwrap();
-    let (called, _) = host.sync(&["-"], FIRST);
-    let end = "; nothing was changed; mend it, or move it away, and the next sync writes it anew: mv /etc/ivalt/synced.toml \
-               /etc/ivalt/synced.toml.damaged\n";
-    assert!(
-        called.status == 1 && called.stderr.ends_with(end),
-        "{called:?}"
-    );
+    let text = fs::read_to_string(host.file()).unwrap();
+    for (text, end) in [
+        (
+            text.replace("0101\"", "0101"),
+            "mend it, or move it away, and the next sync writes it anew: mv /etc/ivalt/synced.toml \
+             /etc/ivalt/synced.toml.damaged\n",
+        ),
+        (
+            "[api]\nkey = \"k\"\n".to_owned(),
+            "no sync has written it: mend it, or name another file in synced_users_file\n",
+        ),
+    ] {
+        fs::write(host.file(), text).unwrap();
+        let (called, _) = host.sync(&["-"], FIRST);
+        assert_eq!(called.status, 1, "{called:?}");
+        let end = format!("; nothing was changed; {end}");
+        assert!(called.stderr.ends_with(&end), "{called:?}");
+    }
     fs::remove_file(host.file()).unwrap();
     // All of them are remembered: nobody is lost, and nobody gets in by another mobile.
     let twice = "alice,+14155550100\n\"first.last\",+14155550102\nbob,+14155550101,no\nalice,+14155550100\n";

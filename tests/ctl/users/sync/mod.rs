@@ -254,6 +254,7 @@ fn json_has_every_list() {
         "changed": false,
         "done": "nothing",
         "dry_run": true,
+        "would_change": true,
         "added": ["new"],
         "removed": ["leaver"],
         "disabled": ["ill"],
@@ -282,6 +283,7 @@ fn json_has_every_list() {
     sort(&mut said);
     let members = sorted.as_object_mut().unwrap();
     members.remove("dry_run");
+    members.remove("would_change");
     members.insert("changed".into(), true.into());
     members.insert("done".into(), "synced".into());
     assert_eq!(said, sorted);

@@ -41,9 +41,11 @@ pub fn person(entry: &Entry, map: &Map, now: SystemTime) -> Option<Person> {
     })
 }
 
-/// Whether it is a user of AD, each of whom has userAccountControl, and does not show it.
+/// Whether it is a user of AD, each of whom has userAccountControl, and does not show it; or may be one, and hides that, too.
 pub fn hides_its_state(entry: &Entry) -> bool {
-    entry.has("objectClass", "user") && entry.values("userAccountControl").next().is_none()
+    let may_be_user =
+        entry.has("objectClass", "user") || entry.values("objectClass").next().is_none();
+    may_be_user && entry.values("userAccountControl").next().is_none()
 }
 
 /// A value that cannot be understood may have been meant to lock somebody out.
@@ -170,6 +172,7 @@ mod tests {
             ("objectClass: user", true),
             ("objectClass: user\nuserAccountControl: 512", false),
             ("objectClass: contact", false),
+            ("sAMAccountName: alice", true),
         ] {
             let entries = ldif::parse(format!("dn: cn=a\n{lines}\n\n").as_bytes()).unwrap();
             assert_eq!(hides_its_state(&entries[0]), hides, "{lines}");

@@ -40,8 +40,20 @@ const OWN_PROPERTY_SETS: [([u8; 16], &str); 3] = [
     ),
 ];
 
-/// FreeIPA's "User Self service", as installed.
-const OF_FREEIPA: [&str; 29] = [
+/// FreeIPA's "User Self service", as installed, by all short names: its server answers by the one that it is asked for
+/// (RFC 4519, RFC 4524, RFC 2798).
+const OF_FREEIPA: [&str; 40] = [
+    "gn",
+    "surname",
+    "commonName",
+    "homeTelephoneNumber",
+    "mobileTelephoneNumber",
+    "pagerTelephoneNumber",
+    "fax",
+    "streetAddress",
+    "localityName",
+    "stateOrProvinceName",
+    "organizationalUnitName",
     "givenName",
     "sn",
     "cn",
@@ -215,6 +227,14 @@ mod tests {
         assert_eq!(
             names(of_freeipa(&["uid", "MOBILE", "employeeNumber", "pager"])),
             ["MOBILE", "pager"]
+        );
+        assert_eq!(
+            names(of_freeipa(&[
+                "mobileTelephoneNumber",
+                "pagertelephonenumber",
+                "fax"
+            ])),
+            ["mobileTelephoneNumber", "pagertelephonenumber", "fax"]
         );
     }
 }
