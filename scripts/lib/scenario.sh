@@ -47,6 +47,10 @@ scenario() {
     section 'bob has a password and an authorized key, but no entry in users.toml'
     ssh_not_enrolled
     sudo_not_enrolled
+
+    section 'bob comes from a file of the personnel office: synced_users_file, ivaltctl users sync'
+    ssh_synced
+    ssh_changed_mobile_is_held
 }
 
 ssh_key_first() {
@@ -245,5 +249,40 @@ sudo_not_enrolled() {
     expect_refused 1
     expect_log deny not-enrolled sudo bob
     expect_requests 0
+    report
+}
+
+# `sync_users MOBILE`: bob is in the source with it. He is in /etc/passwd, so the settings must name him.
+sync_users() {
+    printf 'name,mobile\nbob,%s\n' "$1" >"$sandbox/people.csv"
+    capture ivaltctl users sync "$sandbox/people.csv" || fault "not synced: $(cat "$terminal/captured")"
+}
+
+sync_from_a_file() {
+    sed -i '1i synced_users_file = "/etc/ivalt/users-synced.toml"' /etc/ivalt/ivalt.toml
+    printf '[guard]\nlocal_accounts = ["bob"]\n' >/etc/ivalt/directory.toml
+    chmod 0600 /etc/ivalt/directory.toml
+    sync_users +4915112345603
+}
+
+ssh_synced() {
+    step 'ssh as bob, whom the sync has enrolled, asks for a token, and gets a shell'
+    sync_from_a_file
+    answers '' accept-15
+    run_as visitor ssh -i visitor.key bob@localhost whoami
+    expect_let_in bob
+    expect_log allow verified sshd bob
+    expect_requests 1
+    report
+}
+
+ssh_changed_mobile_is_held() {
+    step 'the next sync has another mobile for bob: it is held, and the old one counts'
+    sync_users +4915112345604
+    expect_captured 'held'
+    answers '' accept-16
+    run_as visitor ssh -i visitor.key bob@localhost whoami
+    expect_let_in bob
+    expect_the_line '.* mobile=\*\*\*5603 .*'
     report
 }

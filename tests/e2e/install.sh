@@ -55,7 +55,7 @@ install_puts_these_files_there_case() {
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/package.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/settings.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/tasks/users.yml
-		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/templates/ivalt.toml.j2
+		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/templates/toml.j2
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/roles/ivalt/vars/main.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/ansible/site.yml
 		644 root:root /usr/local/share/doc/pam_ivalt/examples/directory.toml

@@ -34,11 +34,9 @@ host_of_the_role() {
     role_package
     rm -rf /etc/ivalt /var/lib/ivalt /etc/ssh/sshd_config.d /usr/local/src/*
     rm -f /usr/sbin/ivaltctl "$(security_folder)/pam_ivalt.so"
-    # TEMP
-    install -d /etc/ivalt; printf '[users]\nalice = "%s"\nroot = "+4915112345600"\n' "$alice_mobile" >/etc/ivalt/users.toml; chmod 0600 /etc/ivalt/users.toml
     mkdir /etc/ssh/sshd_config.d
     printf '%s\n' 'Match User carol' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/50-deploy.conf
-    sshd_with 'PasswordAuthentication yes'
+    sshd_with 'Subsystem sftp internal-sftp' 'PasswordAuthentication yes'
     # The lines of `sshd_with` come before the Include, and sshd takes the first value.
     sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' /etc/ssh/sshd_config
     kill -HUP "$(sshd_pid)"
@@ -52,13 +50,15 @@ host_of_the_role() {
     role_variables
 }
 
+role_api='"api": {"url": "https://api.ivalt.test/admin/public/api", "ca_file": "'$ivalt'/ca.pem", "timeout_seconds": 5}'
+more_settings() { printf 'ivalt_settings={%s, %s}' "$role_api" "$1"; }
+
 # `role_variables [KEY=JSON…]`: in place of those of the sample.
 role_variables() {
     python3 - "$@" >"$role_variables" <<-END
 		import json, sys
-		api = {"url": "https://api.ivalt.test/admin/public/api", "ca_file": "$ivalt/ca.pem", "timeout_seconds": 5}
 		variables = {"vault_ivalt_api_key": "test-api-key", "ivalt_package_file": "$role_package", "ivalt_services": ["sshd"],
-		             "ivalt_users_file": "", "ivalt_settings": {"api": api},
+		             "ivalt_users_file": "/home/visitor/users.csv", "ivalt_directory": {"guard": {"local_accounts": ["alice", "bob", "root"]}}, "ivalt_settings": {$role_api},
 		             "ivalt_accepted": [{"finding": "$bypass", "because": "it has its key"}]}
 		for argument in sys.argv[1:]:
 		    key, text = argument.split("=", 1)
@@ -107,47 +107,48 @@ alice_needs_no_token() {
     expect_no_log
 }
 
-role_from_nothing_case() {
+# Another account gets in by its key alone, and nobody has said that this is meant.
+role_gate_stops_then_enables_case() {
+    host_of_the_role
+    printf '%s\n' 'Match User bob' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/60-bob.conf
+    run_role
+    expect_recap 7 1
+    expect_seen '/etc/ssh/sshd_config.d/60-bob.conf'
+    alice_needs_no_token
+    rm /etc/ssh/sshd_config.d/60-bob.conf
+    run_role
+    expect_recap 3 0
+    alice_needs_a_token
+    run_role
+    expect_recap 0 0
+}
+
+role_changes_settings_case() {
     host_of_the_role
     run_role --check --diff
     expect_recap 1 0
     expect_nothing_written
     run_role
-    expect_recap 7 0
-    alice_needs_a_token
-    run_ivaltctl 1 check
-    run_role
-    expect_recap 0 0
-    role_variables 'ivalt_settings={"api": {"url": "https://api.ivalt.test/admin/public/api", "ca_file": "'"$ivalt"'/ca.pem"}, "token": {"attempts": 1}}'
+    expect_recap 9 0
     cp /etc/ivalt/ivalt.toml "$sandbox/ivalt.toml"
-    run_role --check --diff
-    expect_recap 1 0
-    expect_seen '+attempts = 1'
-    ! grep -q test-api-key "$terminal/output" || fault 'the API key is shown'
-    cmp -s "$sandbox/ivalt.toml" /etc/ivalt/ivalt.toml || fault 'written by --check'
-    run_role
-    expect_recap 1 0
-    alice_needs_a_token
-}
-
-# What cannot be accepted before: a second account gets in by its key alone.
-role_gate_stops_case() {
-    host_of_the_role
-    printf '%s\n' 'Match User bob' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/60-bob.conf
-    run_role
-    expect_recap 5 1
-    expect_seen '60-bob.conf'
-    alice_needs_no_token
-    rm /etc/ssh/sshd_config.d/60-bob.conf
-    run_role
-    expect_recap 2 0
-    cp -a /etc/ivalt/ivalt.toml "$sandbox/ivalt.toml"
-    role_variables 'ivalt_settings={"users_file": "/etc/ivalt/usres.toml"}'
+    role_variables "$(more_settings '"users_file": "/etc/ivalt/usres.toml"')"
     run_role
     expect_recap 0 1
     expect_seen 'the settings are not written'
     cmp -s "$sandbox/ivalt.toml" /etc/ivalt/ivalt.toml || fault 'written'
+    role_variables "$(more_settings '"token": {"attempts": 1}')"
+    echo 'bob,+4915112345603' >>/home/visitor/users.csv
+    run_role --check --diff
+    expect_recap 2 0
+    expect_seen '"added": ['
+    expect_seen '+attempts = 1'
+    ! grep -qE 'test-api-key|4915112345603' "$terminal/output" || fault 'the API key or a mobile is shown'
+    cmp -s "$sandbox/ivalt.toml" /etc/ivalt/ivalt.toml || fault 'written by --check'
+    run_role
+    expect_recap 2 0
     alice_needs_a_token
+    [[ $(sed -n '/^\[users\]/,$p' /etc/ivalt/users-synced.toml | tail -n +2 | cut -d' ' -f1 | xargs) == 'alice bob root' ]] ||
+        fault "$(cat /etc/ivalt/users-synced.toml)"
 }
 
 # Ansible's own account is asked, too.
@@ -156,7 +157,7 @@ role_that_locks_itself_out_case() {
     rm /etc/ssh/sshd_config.d/50-deploy.conf "$sandbox/untouched/ssh/sshd_config.d/50-deploy.conf"
     role_variables 'ivalt_accepted=[]' 'ivalt_confirm_within="20s"' 'ivalt_login_seconds=4'
     run_role
-    expect_recap 6 1
+    expect_recap 7 1
     expect_seen 'Ansible cannot log in any more.'
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'the rollback of pam.d' cmp -s "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
@@ -176,8 +177,4 @@ role_whose_controller_dies_case() {
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'the rollback of pam.d' cmp -s "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
     alice_needs_no_token
-    role_variables
-    run_role
-    expect_recap 2 0
-    alice_needs_a_token
 }
