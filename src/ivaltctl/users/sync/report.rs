@@ -91,7 +91,10 @@ impl Report<'_> {
             .chain([accepted, unchanged])
             .filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts
-            .map(|(what, count)| format!("{count} {what}"))
+            .map(|(what, count)| match (what, count) {
+                ("problems", 1) => "1 problem".to_owned(),
+                (what, count) => format!("{count} {what}"),
+            })
             .collect();
         format!("in step with {}: {}", self.source, counts.join(", "))
     }
