@@ -19,11 +19,12 @@ mod tls;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::DIRECTORY;
 use super::person::{Answer, NoAnswer, Person};
 use super::settings::{Bind, Guard, Ldap, Map, SelfWritable, Uri};
 use crate::trust;
 use ivalt_core::api::{SYSTEM_BUNDLES, certificates, no_certificate};
-use ivalt_core::problem::Problem;
+use ivalt_core::problem::{Problem, ProblemKind};
 use ivalt_core::secret::Secret;
 use ivalt_core::trusted_file::{ReadPermission, SMALL};
 use ldif::Entry;
@@ -88,8 +89,15 @@ fn caller(settings: &Ldap) -> Result<Caller<'_>, String> {
     })
 }
 
+/// An empty file, which the module's own sentence proposes, would help nobody here.
 fn named(key: &str, problem: &Problem) -> String {
-    format!("ldap.{key}: {problem}")
+    match problem.kind {
+        ProblemKind::Missing => {
+            let fix = format!("put it there, or correct {key} under [ldap] in {DIRECTORY}");
+            format!("ldap.{key}: {}", problem.clone().fix(fix))
+        }
+        _ => format!("ldap.{key}: {problem}"),
+    }
 }
 
 fn secret(key: &str, path: &Path) -> Result<Secret, String> {
