@@ -598,6 +598,7 @@ mod tests {
             "enable/rollback.rs",
             "sshd_program.rs",
             // They ask first whether it is this machine.
+            "check/exempt.rs",
             "check/log.rs",
             "check/program.rs",
             "check/recovery/apparmor.rs",

@@ -11,7 +11,7 @@ use crate::pam_stack::{Location, Module, ModuleKind, ReturnCode, Rule};
 use crate::root::Root;
 
 /// Services whose programs name no remote host: their callers are logged in.
-const WITHOUT_RHOST: [&str; 5] = ["sudo", "sudo-i", "su", "su-l", "doas"];
+pub const WITHOUT_RHOST: [&str; 5] = ["sudo", "sudo-i", "su", "su-l", "doas"];
 
 /// A condition that is met, or is not, by others than those who are meant.
 struct Trap {

@@ -130,7 +130,7 @@ struct StackUnderTest<'a> {
 impl<'a> StackUnderTest<'a> {
     fn new(root: &'a Root, service: &'a str, rule_type: RuleType, rules: &'a [Rule]) -> Self {
         let mut plain = ivalt_rules(rules).filter(|(_, module)| module.only_after().is_none());
-        let tolerant = plain.any(|(_, module)| !ignores(root, module).is_empty());
+        let tolerant = plain.any(|(_, module)| !ignores(root, service, module).is_empty());
         let codes = ReturnCodes::new(root, tolerant, rule_type != RuleType::Auth);
         let mut stack = Self {
             service,
@@ -338,20 +338,23 @@ fn account_lines(root: &Root, service: &str, read: &Service) -> Vec<StackFinding
     stack.found
 }
 
-/// What `[policy]` of the settings of this line ignores. Settings that cannot be read ignore nothing.
-fn ignores(root: &Root, module: &Module) -> Vec<&'static str> {
+/// The key of the networks from which nobody is asked.
+const EXEMPT: &str = "exempt_networks";
+
+/// What `[policy]` of the settings of this line ignores in this service, networks last. Settings that cannot be read ignore nothing.
+fn ignores(root: &Root, service: &str, module: &Module) -> Vec<&'static str> {
     let config = module
         .ivalt_arguments()
         .map_or(DEFAULT_CONFIG.into(), |arguments| arguments.config);
     let text = root.read(Path::new(&config)).unwrap_or_default();
     let table = toml::from_str::<toml::Table>(&text).unwrap_or_default();
-    let policy = |key: &&str| {
-        table
-            .get("policy")
-            .and_then(|policy| policy.get(*key)?.as_str())
-    };
-    let keys = ["unenrolled", "unavailable"].into_iter();
-    keys.filter(|key| policy(key) == Some("ignore")).collect()
+    let policy = |key: &str| table.get("policy").and_then(|policy| policy.get(key));
+    let ignored = |key: &&str| policy(key).and_then(toml::Value::as_str) == Some("ignore");
+    let networks = policy(EXEMPT).and_then(toml::Value::as_array);
+    let exempt = networks.is_some_and(|networks| !networks.is_empty())
+        && !conditions::WITHOUT_RHOST.contains(&service);
+    let keys = ["unenrolled", "unavailable"].into_iter().filter(ignored);
+    keys.chain(exempt.then_some(EXEMPT)).collect()
 }
 
 /// A line as it should be, with the path and arguments of the module.

@@ -4,7 +4,7 @@ use super::fixes::{Edit, Fix, Place};
 use super::only_after::logins;
 use super::paths::{ExecutionPath, IvaltOutcome};
 use super::shape::only_auth;
-use super::{Message, StackUnderTest, control, ignores, line, module_of};
+use super::{EXEMPT, Message, StackUnderTest, control, ignores, line, module_of};
 use crate::finding::{Finding, Severity};
 use crate::pam_stack::{
     Action, Include, Location, Module, ModuleKind, ReturnCode, Rule, RuleTarget, asks_for_login,
@@ -237,7 +237,8 @@ fn ignored(stack: &mut StackUnderTest) {
         let action = rules[*rule].actions[*code];
         *code == ReturnCode::Success && matches!(action, Action::Ok | Action::Done)
     };
-    let policy = "set unenrolled and unavailable to \"deny\" in [policy]";
+    let policy =
+        "set unenrolled and unavailable to \"deny\", and exempt_networks to [], in [policy]";
     let edit = stack.with_control(at, "[success=ok default=bad]");
     let told = format!("{policy}, or write: {}", edit.text);
     let granted = path.returned.iter().find(grants);
@@ -253,6 +254,11 @@ fn ignored(stack: &mut StackUnderTest) {
     stack.add(message, Severity::LetsIn, &rules[at].location, Some(path));
 }
 
+const EXEMPT_IN_VAIN: &str = "[policy] has exempt_networks, but no other module of this stack lets anybody in: whoever \
+    comes from there is denied (PAM_PERM_DENIED)";
+const EXEMPT_FIX: &str = "after a key, have the two lines of \"sshd: key or password, then iVALT\" in pam_ivalt(8); else \
+    give this service settings without exempt_networks, by config=";
+
 /// pam_ivalt returns `PAM_IGNORE`, and no other module lets anybody in.
 fn ignored_in_vain(stack: &mut StackUnderTest, at: usize, module: &Module) {
     let rule = &stack.rules[at];
@@ -262,8 +268,15 @@ fn ignored_in_vain(stack: &mut StackUnderTest, at: usize, module: &Module) {
     if meant || stack.paths.iter().any(lets_in) {
         return;
     }
-    let keys = ignores(stack.codes.root, module);
+    let path = stack.best_path(ignored).cloned();
+    let mut keys = ignores(stack.codes.root, stack.service, module);
+    if keys.last() == Some(&EXEMPT) {
+        keys.pop();
+        let message = Message::new("ignore-denies", EXEMPT_IN_VAIN, EXEMPT_FIX);
+        stack.add(message, Severity::LocksOut, &rule.location, path.clone());
+    }
     let (severity, who) = match keys.as_slice() {
+        [] => return,
         ["unavailable"] => (Severity::Warning, "during an outage everybody is"),
         ["unenrolled"] => (Severity::LocksOut, "users without an entry are"),
         _ => (
@@ -280,7 +293,6 @@ fn ignored_in_vain(stack: &mut StackUnderTest, at: usize, module: &Module) {
         "say what happens: set {} to \"deny\" in [policy]",
         keys.join(" and ")
     );
-    let path = stack.best_path(ignored).cloned();
     let message = Message::new("ignore-denies", what, fix);
     stack.add(message, severity, &rule.location, path);
 }

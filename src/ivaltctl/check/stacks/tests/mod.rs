@@ -153,6 +153,21 @@ fn these_lines_give_these_findings_and_no_others() {
     }
 }
 
+/// Where the program names no client, nobody is exempt.
+#[test]
+fn only_services_with_clients_ignore_networks() {
+    for (service, expected) in [("sshd", &["ignore-denies"][..]), ("sudo", &[]), ("su", &[])] {
+        let lines = "auth required pam_ivalt.so\naccount required pam_unix.so\n";
+        let settings = "[policy]\nexempt_networks = [\"192.0.2.0/24\"]\n";
+        let root = exactly("debian-12", service, lines)
+            .with(Path::new("/etc/ivalt/ivalt.toml"), settings.into());
+        let found = findings_of(&root, service);
+        let found = found.iter().map(|found| found.id);
+        let found: Vec<_> = found.filter(|id| id.starts_with("ignore-")).collect();
+        assert_eq!(found, expected, "{service}");
+    }
+}
+
 /// Of what `enable` would write, with a proof beside the token, and for everybody.
 #[test]
 fn where_a_wrong_password_ends_the_stack() {

@@ -44,6 +44,11 @@ const TOLERANT: &[(&str, &str)] = &[(
     "[policy]\nunenrolled = \"ignore\"\n",
 )];
 
+const EXEMPT: &[(&str, &str)] = &[(
+    "/etc/ivalt/ivalt.toml",
+    "[policy]\nexempt_networks = [\"192.0.2.0/24\"]\n",
+)];
+
 const HEALTHY: &str = "@include common-auth\nauth required pam_ivalt.so\n@include common-account\n";
 const KEY: &str = "auth required pam_ivalt.so\n@include common-account\n";
 const FEDORA_HEALTHY: &str =
@@ -328,6 +333,16 @@ pub const ROWS: &[Row] = &[
         broken: KEY,
         healthy: HEALTHY,
         also: TOLERANT,
+        id: "ignore-denies",
+        severity: LocksOut,
+        location: ("/etc/pam.d/sshd", 1),
+        ..DEBIAN
+    },
+    Row {
+        name: "ignore alone, from exempt networks",
+        broken: KEY,
+        healthy: HEALTHY,
+        also: EXEMPT,
         id: "ignore-denies",
         severity: LocksOut,
         location: ("/etc/pam.d/sshd", 1),
@@ -894,6 +909,14 @@ pub const ROWS: &[Row] = &[
         name: "after a key, where policies ignore",
         broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth required pam_ivalt.so\nauth optional pam_permit.so\n",
         also: TOLERANT,
+        id: "ignore-lets-in",
+        location: ("/etc/pam.d/sshd", 2),
+        ..AFTER_KEY
+    },
+    Row {
+        name: "after a key, where networks are exempt",
+        broken: "auth [success=done ignore=ignore default=die] pam_ivalt.so only_after=publickey\nauth required pam_ivalt.so\nauth optional pam_permit.so\n",
+        also: EXEMPT,
         id: "ignore-lets-in",
         location: ("/etc/pam.d/sshd", 2),
         ..AFTER_KEY
