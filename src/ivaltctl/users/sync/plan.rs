@@ -277,15 +277,21 @@ impl<'a> Planner<'a> {
 
     fn changed(&self, name: &str, mobile: &Mobile, spelling: &str, known: &str) -> String {
         let (new, old) = (mobile.masked(), masked(known));
+        // Whoever chooses the number chooses its end.
+        let same = if new == old {
+            ", another number with the same end"
+        } else {
+            ""
+        };
         let other = if spelling == name {
             String::new()
         } else {
             format!(" as {spelling}")
         };
         match self.now.entries.contains_key(name) {
-            true => format!("the mobile is {new} now and was {old}; the old one stays"),
+            true => format!("the mobile is {new} now and was {old}{same}; the old one stays"),
             false => format!(
-                "was here before{other} with the mobile {old} and comes back with {new}; is not enrolled"
+                "was here before{other} with the mobile {old} and comes back with {new}{same}; is not enrolled"
             ),
         }
     }

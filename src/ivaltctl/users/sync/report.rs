@@ -103,12 +103,11 @@ impl Report<'_> {
     fn sentences(&self) -> Vec<String> {
         let held = self.plan.held.iter().map(|held| {
             let name = &held.name;
+            let ask = format!("; ask {name}, not by that number, and if it is theirs:");
             let accept = match held.acceptable {
-                true => format!(
-                    "; ask {name}, not by that number, and if it is theirs: {} {}",
-                    self.accept,
-                    shell_word(name)
-                ),
+                // As an option it means everybody.
+                true if name == "all" => format!("{ask} ivaltctl users add all MOBILE"),
+                true => format!("{ask} {} {}", self.accept, shell_word(name)),
                 false => String::new(),
             };
             format!("{name}: held: {}{accept}", held.why)

@@ -133,6 +133,19 @@ fn rows(people: &[(String, String)]) -> Vec<Row<'_>> {
 }
 
 #[test]
+fn a_changed_mobile_with_the_same_end_is_not_taken_for_the_same() {
+    let mut host = Host::new();
+    let default = Options::default();
+    host.done(&[("alice", A, false), ("bob", B, false)], &default);
+    let plan = host.done(
+        &[("alice", "+916283970100", false), ("bob", B, false)],
+        &default,
+    );
+    let why = "the mobile is ***0100 now and was ***0100, another number with the same end; the old one stays";
+    assert_eq!(held(&plan), [("alice", why)]);
+}
+
+#[test]
 fn a_changed_mobile_is_held_at_every_run_until_it_is_accepted() {
     let mut host = Host::new();
     let default = Options::default();

@@ -107,10 +107,10 @@ impl LocalAccounts {
         const LOCAL: &str =
             "is a local account (/etc/passwd), and not listed in guard.local_accounts";
         if let Some(spelling) = self.denied_as(name) {
-            let name = shell_word(name);
+            let (name, denied) = (shell_word(name), shell_word(spelling));
             return Some(format!(
                 "may be {spelling}, whom users_file denies, in another spelling; if it is another account: ivaltctl users add \
-                 {name} MOBILE"
+                 {name} MOBILE; if it is the same, and may log in again: ivaltctl users remove {denied}"
             ));
         }
         if self.allowed.contains(name) {
@@ -362,7 +362,7 @@ mod tests {
             let name_word = shell_word(name);
             let why = format!(
                 "may be eve, whom users_file denies, in another spelling; if it is another account: ivaltctl users add \
-                 {name_word} MOBILE"
+                 {name_word} MOBILE; if it is the same, and may log in again: ivaltctl users remove eve"
             );
             assert_eq!(faults(&judged), [(name, why.as_str())]);
             assert!(judged.wanted.is_empty(), "{name}");

@@ -341,3 +341,20 @@ fn state_that_others_may_write_is_refused() {
         );
     }
 }
+
+/// To be pasted for one, it would let the changed mobiles of all in.
+#[sandbox_test]
+fn a_user_called_all_is_not_everybody() {
+    let host = Host::synced("all,+14155550100\nalice,+14155550101\nbob,+14155550102\n");
+    let changed = "all,+14155550109\nalice,+14155550108\nbob,+14155550102\n";
+    let (called, _) = host.sync(&["-"], changed);
+    assert_eq!(called.status, 0, "{called:?}");
+    for sentence in [
+        "all: held: the mobile is ***0109 now and was ***0100; the old one stays; ask all, not by that number, and if it is theirs: \
+         ivaltctl users add all MOBILE\n",
+        "if it is theirs: ivaltctl users sync - --accept-changes alice\n",
+    ] {
+        let said = called.stdout.clone() + &called.stderr;
+        assert!(said.contains(sentence), "{said}");
+    }
+}

@@ -54,7 +54,9 @@ fn is_disabled(entry: &Entry, now: SystemTime) -> bool {
     any("userAccountControl", &|flags| {
         number(flags).is_none_or(|flags| flags & ACCOUNT_DISABLE != 0)
     }) || any("accountExpires", &|time| file_time_is_over(time, now))
-        || entry.has("nsAccountLock", "true")
+        || any("nsAccountLock", &|locked| {
+            !locked.trim_ascii().eq_ignore_ascii_case(b"false")
+        })
         || any("krbPrincipalExpiration", &|time| {
             generalized_time_is_over(time, now)
         })
@@ -197,6 +199,9 @@ mod tests {
             ("nsAccountLock: TRUE", true),
             ("nsAccountLock: true", true),
             ("nsAccountLock: FALSE", false),
+            ("nsAccountLock: false ", false),
+            ("nsAccountLock: 1", true),
+            ("nsAccountLock:", true),
             ("krbPrincipalExpiration: 20261126062000Z", true),
             ("krbPrincipalExpiration: 20261126062001Z", false),
             ("krbPrincipalExpiration: 20261126062001.5Z", false),
