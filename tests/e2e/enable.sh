@@ -817,7 +817,7 @@ enable_and_users_log_what_they_changed_case() {
     run_ivaltctl 1 enable sudo
     run_ivaltctl 0 enable sudo --dry-run
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
-    run_ivaltctl 1 enable sudo --yes
+    run_ivaltctl 0 enable sudo --yes
     run_ivaltctl 0 confirm
     run_ivaltctl 1 confirm
     run_ivaltctl 0 disable --all --dry-run
@@ -1019,7 +1019,7 @@ enable_and_disable_dry_run_change_nothing_case() {
     chmod 0755 /var/lib/ivalt
     dry_run_changes_nothing 0 disable --all
     dry_run_changes_nothing 0 disable sshd
-    dry_run_changes_nothing 1 enable sudo
+    dry_run_changes_nothing 0 enable sudo
     echo 'Colour green' >>/etc/ssh/sshd_config
     run_ivaltctl 1 enable sshd --dry-run
     sed -i '$d' /etc/ssh/sshd_config
