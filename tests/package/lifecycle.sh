@@ -231,7 +231,8 @@ write_everything() {
     touch /etc/ivalt/.users.toml.dpkg-new
     mkdir -p /var/lib/ivalt/{recovery/alice,sync} /run/ivalt/push
     touch /var/lib/ivalt/{.sudo.json.new,etc-pam.d-sudo.edited,recovery/alice/1,sync/hr,last-sync} /run/ivalt/push/1
-    deb-systemd-helper enable ivaltctl-sync.timer
+    # Which is meant for scripts of packages.
+    DPKG_MAINTSCRIPT_PACKAGE=libpam-ivalt deb-systemd-helper enable ivaltctl-sync.timer
     install -D /dev/null /var/lib/systemd/timers/stamp-ivaltctl-sync.timer
     # As if the ssh server had been purged before, while iVALT was enabled for it.
     # shellcheck disable=SC2016 # no command
