@@ -156,9 +156,9 @@ role_changes_settings_case() {
     ! grep -q written-by-hand "$terminal/output" || fault 'the API key of before is shown'
 }
 
-# A mobile that has changed, and a user who goes; the values of [ldap] are none that an administrator needs.
+# A mobile that has changed, and a user who goes; and a DN with a quotation mark, a backslash and a #.
 role_accepts_once_case() {
-    local directory='ivalt_directory={"ldap": {"uri": "ldaps://dc.example.com", "bind_dn": "cn=\\"a\\\\\u007f\té", "password_file": "/p",
+    local directory='ivalt_directory={"ldap": {"uri": "ldaps://dc.example.com", "bind_dn": "cn=\"é\"\\2c #,dc=x", "password_file": "/p",
         "base": "dc=x"}, "map": {"mobile": ["a"]}, "guard": {"local_accounts": ["alice", "root"], "lose_at_least": 1}}'
     host_of_the_role
     role_variables "$directory"
@@ -192,7 +192,7 @@ role_from_a_build_case() {
     alice_needs_a_token
     run_role
     expect_recap 0 0
-    run_ivaltctl 0 disable sshd
+    run_ivaltctl 0 disable sshd --yes
 }
 
 # Ansible's own account is asked, too.
