@@ -33,7 +33,8 @@ remove_package() {
 host_of_the_role() {
     role_package
     rm -rf /etc/ivalt /var/lib/ivalt /etc/ssh/sshd_config.d /usr/local/src/*
-    rm -f /usr/sbin/ivaltctl "$(security_folder)/pam_ivalt.so"
+    rm -f /usr/sbin/ivaltctl "$(security_folder)/pam_ivalt.so" /etc/tmpfiles.d/pam_ivalt.conf
+    rm -f /etc/systemd/system/ivaltctl-* /etc/systemd/system/sysinit.target.wants/ivaltctl-*
     mkdir /etc/ssh/sshd_config.d
     printf '%s\n' 'Match User carol' 'AuthenticationMethods publickey' >/etc/ssh/sshd_config.d/50-deploy.conf
     sshd_with 'Subsystem sftp internal-sftp' 'PasswordAuthentication yes'
@@ -149,6 +150,49 @@ role_changes_settings_case() {
     alice_needs_a_token
     [[ $(sed -n '/^\[users\]/,$p' /etc/ivalt/users-synced.toml | tail -n +2 | cut -d' ' -f1 | xargs) == 'alice bob root' ]] ||
         fault "$(cat /etc/ivalt/users-synced.toml)"
+    printf '[api]\nkey = "written-by-hand"\n' >/etc/ivalt/ivalt.toml
+    run_role --check --diff
+    expect_recap 1 0
+    ! grep -q written-by-hand "$terminal/output" || fault 'the API key of before is shown'
+}
+
+# A mobile that has changed, and a user who goes; and a DN with a quotation mark, a backslash and a #.
+role_accepts_once_case() {
+    local directory='ivalt_directory={"ldap": {"uri": "ldaps://dc.example.com", "bind_dn": "cn=\"é\"\\2c #,dc=x", "password_file": "/p",
+        "base": "dc=x"}, "map": {"mobile": ["a"]}, "guard": {"local_accounts": ["alice", "root"], "lose_at_least": 1}}'
+    host_of_the_role
+    role_variables "$directory"
+    run_role
+    expect_recap 9 0
+    printf 'name,mobile\nalice,+4915112345699\nroot,+4915112345600\n' >/home/visitor/users.csv
+    run_role
+    expect_recap 0 0
+    expect_seen 'if it is theirs: -e ivalt_accept_changes=alice"'
+    run_role -e ivalt_accept_changes=alice,root
+    expect_recap 1 0
+    grep -qx 'alice = "+4915112345699"' /etc/ivalt/users-synced.toml || fault 'the mobile is the old one'
+    sed -i /root/d /home/visitor/users.csv
+    run_role -e ivalt_accept_losses=false
+    expect_recap 0 1
+    expect_seen 'if all of them are meant to go: -e ivalt_accept_losses=true"'
+    run_role -e ivalt_accept_losses=true
+    expect_recap 1 0
+    run_role -e ivalt_accept_losses=true -e ivalt_accept_changes=alice
+    expect_recap 0 0
+}
+
+# The files of a build in place of the package, on a host that never had it.
+role_from_a_build_case() {
+    host_of_the_role
+    install -D -m 0755 /run/kept/ivaltctl "$sandbox/target/release/ivaltctl"
+    install -D -m 0644 /run/kept/pam_ivalt.so "$sandbox/target/release/libpam_ivalt.so"
+    role_variables "ivalt_build=\"$sandbox\""
+    run_role
+    expect_recap 11 0
+    alice_needs_a_token
+    run_role
+    expect_recap 0 0
+    run_ivaltctl 0 disable sshd --yes
 }
 
 # Ansible's own account is asked, too.
