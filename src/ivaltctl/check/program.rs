@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use crate::root::Root;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a program that has to load a language with its libraries first, on the slowest of machines.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a program that ended by itself has printed.
 pub struct Printed {
@@ -24,9 +26,24 @@ pub fn output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String
     printed.success.then_some(printed.output)
 }
 
+/// The same for a program that takes long to start.
+pub fn slow_output(root: &Root, places: &[&str], arguments: &[&str]) -> Option<String> {
+    let printed = run_within(SLOW_TIMEOUT, root, places, arguments)?;
+    printed.success.then_some(printed.output)
+}
+
 /// Runs the first of these programs that exists; `None` where there is none, where it does not end in time, and for a
 /// system below a folder: its programs are not run, and this machine's know nothing of it.
 pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> {
+    run_within(TIMEOUT, root, places, arguments)
+}
+
+fn run_within(
+    limit: Duration,
+    root: &Root,
+    places: &[&str],
+    arguments: &[&str],
+) -> Option<Printed> {
     if !root.is_this_machine() {
         return None;
     }
@@ -45,11 +62,11 @@ pub fn run(root: &Root, places: &[&str], arguments: &[&str]) -> Option<Printed> 
         .ok()?;
     let output = reader(child.stdout.take()?);
     let errors = reader(child.stderr.take()?);
-    let success = wait(child)?.success();
+    let success = wait(child, limit)?.success();
     Some(Printed {
         success,
-        output: output.recv_timeout(TIMEOUT).ok()?,
-        errors: errors.recv_timeout(TIMEOUT).ok()?,
+        output: output.recv_timeout(limit).ok()?,
+        errors: errors.recv_timeout(limit).ok()?,
     })
 }
 
@@ -66,8 +83,8 @@ fn reader(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     printed
 }
 
-fn wait(mut child: Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + TIMEOUT;
+fn wait(mut child: Child, limit: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().ok()? {
             return Some(status);
@@ -100,6 +117,20 @@ mod tests {
         let failed = failed.unwrap();
         assert!(!failed.success);
         assert_eq!((&*failed.output, &*failed.errors), ("out\n", "why\n"));
+    }
+
+    #[test]
+    fn what_does_not_end_in_time_has_said_nothing() {
+        let here = Root::new(Path::new("/"));
+        let within = |limit| {
+            let arguments = ["-c", "echo early; exec sleep 1000"];
+            run_within(limit, &here, &["/bin/sh"], &arguments).map(|printed| printed.output)
+        };
+        assert_eq!(within(Duration::from_millis(50)), None);
+        assert_eq!(
+            slow_output(&here, &["/bin/echo"], &["late"]),
+            Some("late\n".into())
+        );
     }
 
     #[test]

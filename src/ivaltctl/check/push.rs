@@ -250,8 +250,9 @@ fn unsafe_folder(root: &Root) -> Vec<Finding> {
     let what = format!(
         "{what}: logins by push are denied (misconfigured), and holds of phones may be somebody else's"
     );
+    // SELinux may keep a login from making folders in /run, as Debian's policy does.
     let fix = format!(
-        "{command} {}    the next login by push makes it anew",
+        "{command} {}\nsystemd-tmpfiles --create --prefix={ABOVE}    without systemd, the next login by push makes it",
         folder.display()
     );
     let id = "push-folder-unsafe";

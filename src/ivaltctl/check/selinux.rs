@@ -271,7 +271,7 @@ impl<'a> Policy<'a> {
              is not known here: where it does not, everybody who is asked for iVALT by ssh is denied (unavailable)",
             type_in(&self.domain)
         );
-        let fix = "install semanage (policycoreutils-python-utils), then run ivaltctl check again";
+        let fix = "install semanage (policycoreutils-python-utils), or see why semanage port -l fails; then run ivaltctl check again";
         Ok(Some(finding(
             Severity::Warning,
             "selinux",
@@ -416,13 +416,13 @@ fn module(domain: &str, type_of_port: &str) -> String {
     )
 }
 
-/// The type of a TCP port; `None` where semanage(8) is missing.
+/// The type of a TCP port; `None` where semanage(8) is missing or fails. In Python, it takes seconds on a slow machine.
 fn type_of_port(root: &Root, port: u16) -> Option<String> {
     if port == HTTPS {
         return Some(HTTPS_TYPE.to_owned());
     }
     let places = ["/usr/sbin/semanage", "/sbin/semanage"];
-    type_in_list(&program::output(root, &places, &["port", "-l"])?, port)
+    type_in_list(&program::slow_output(root, &places, &["port", "-l"])?, port)
 }
 
 /// `http_port_t    tcp    80, 443, 8008-8009`; where ranges overlap, the smallest is meant.
@@ -710,7 +710,7 @@ mod tests {
         let what = "SELinux is enforcing, and whether it lets sshd (sshd_session_t) connect to port 3128 depends on the type of \
                     the port, which is not known here: where it does not, everybody who is asked for iVALT by ssh is denied \
                     (unavailable)";
-        let fix = "install semanage (policycoreutils-python-utils), then run ivaltctl check again";
+        let fix = "install semanage (policycoreutils-python-utils), or see why semanage port -l fails; then run ivaltctl check again";
         let unknown = (
             Severity::Warning,
             CONFIG.to_owned(),

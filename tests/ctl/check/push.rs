@@ -376,6 +376,11 @@ fn programs_that_answer_by_themselves() {
 #[test]
 fn the_folder_of_locks_is_roots_alone() {
     let expected = |path: &str| format!("locks-out push-folder-unsafe /{path}");
+    let made_anew = |removed: &str| {
+        format!(
+            "{removed}\nsystemd-tmpfiles --create --prefix=/run/ivalt    without systemd, the next login by push makes it"
+        )
+    };
     let (above, folder) = ("run/ivalt", "run/ivalt/push");
     let system = pushing();
     fs::create_dir_all(system.path(folder)).unwrap();
@@ -389,20 +394,14 @@ fn the_folder_of_locks_is_roots_alone() {
             ),
             "{what}"
         );
-        assert_eq!(
-            fix,
-            format!("rm -r /{path}    the next login by push makes it anew")
-        );
+        assert_eq!(fix, made_anew(&format!("rm -r /{path}")));
     }
     for path in [folder, above] {
         fs::remove_dir_all(system.path(path)).unwrap();
         symlink("/etc", system.path(path)).unwrap();
         let (what, fix) = only(&system, &expected(path));
         assert!(what.starts_with("is no folder: "), "{what}");
-        assert_eq!(
-            fix,
-            format!("rm /{path}    the next login by push makes it anew")
-        );
+        assert_eq!(fix, made_anew(&format!("rm /{path}")));
         fs::remove_file(system.path(path)).unwrap();
         fs::create_dir_all(system.path(folder)).unwrap();
     }
