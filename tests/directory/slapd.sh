@@ -254,7 +254,7 @@ not_reached_case() {
 nothing_else_is_obeyed_case() {
     local trusted=$directory/other-ca.pem file
     printf '%s\n' 'TLS_REQCERT never' "TLS_CACERT $ca" 'SIZELIMIT 1' 'BASE dc=nowhere' >/etc/ldap/ldap.conf
-    for file in /ldaprc /.ldaprc /root/ldaprc /root/.ldaprc; do cp /etc/ldap/ldap.conf "$file"; done
+    for file in /ldaprc /.ldaprc ~/ldaprc ~/.ldaprc; do cp /etc/ldap/ldap.conf "$file"; done
     printf 'dn: cn=x\n' | (cd / && LDAPTLS_REQCERT=never ldapsearch -x -H ldaps://other.test -s base -b '') >/dev/null ||
         fault 'ldapsearch itself does not obey them'
     simple 'uri = "ldaps://other.test"'
@@ -269,7 +269,7 @@ nothing_else_is_obeyed_case() {
     simple "$ldaps"
     sync_people 0
     expect_people "${everybody[@]}"
-    rm -f /ldaprc /.ldaprc /root/ldaprc /root/.ldaprc /etc/ldap/ldap.conf
+    rm -f /ldaprc /.ldaprc ~/ldaprc ~/.ldaprc /etc/ldap/ldap.conf
 }
 
 wrong_password_case() {

@@ -80,7 +80,7 @@ fn unreadable_fix(file: &Path) -> String {
     let pam = shell_word(&format!("/etc/pam.d/{service}"));
     let settings = match service == "sshd" {
         true => format!(
-            "mv {DROP_IN} /root/ (where there is none, remove what `ivaltctl enable` wrote at the top of \
+            "mv {DROP_IN} ~/ (where there is none, remove what `ivaltctl enable` wrote at the top of \
              /etc/ssh/sshd_config), sshd -t, and only if that says nothing have sshd reload; then "
         ),
         false => String::new(),
@@ -178,7 +178,7 @@ mod tests {
         );
         let of_sshd = of("/var/lib/ivalt/sshd.json").fix;
         let place = |words: &str| of_sshd.find(words).unwrap_or_else(|| panic!("{of_sshd}"));
-        assert!(place("mv /etc/ssh/sshd_config.d/00-ivalt.conf /root/") < place("sshd -t"));
+        assert!(place("mv /etc/ssh/sshd_config.d/00-ivalt.conf ~/") < place("sshd -t"));
         assert!(place("sshd -t") < place("put /etc/pam.d/sshd back"));
         let folder = of(FOLDER).fix;
         assert_eq!(

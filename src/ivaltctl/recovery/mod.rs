@@ -76,12 +76,7 @@ fn refuse_faults(store: &Store, user: Option<&UserFolder>) -> Result<(), Refused
         |path: &Path| path == store.path || user.is_some_and(|user| path.starts_with(&user.path));
     match faults.into_iter().find(|fault| concerns(&fault.path)) {
         None => Ok(()),
-        Some(fault) => Err(Refused(format!(
-            "{}: {}; nothing was changed; {}",
-            fault.path.display(),
-            fault.what,
-            fault.fix
-        ))),
+        Some(fault) => Err(fault.into()),
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 
 use crate::folder::Folder;
 use crate::root::Root;
-use crate::trust;
+use crate::{Refused, trust};
 
 /// The service of a [`Use`] that is none: the code was revoked.
 pub const REVOKED: &str = "ivaltctl";
@@ -72,6 +72,18 @@ pub struct Fault {
     pub fix: String,
     /// Others may have written there.
     pub writable: bool,
+}
+
+/// Of a command that changes nothing where it finds one.
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self(format!(
+            "{}: {}; nothing was changed; {}",
+            fault.path.display(),
+            fault.what,
+            fault.fix
+        ))
+    }
 }
 
 impl Store {

@@ -264,12 +264,7 @@ fn refuse_faults(path: &Path, opened: &folder::Folder) -> Result<(), Refused> {
     let found = found.map_err(|error| system_error::problem(path, "cannot be read", &error))?;
     match fault(path, &found, true) {
         None => Ok(()),
-        Some(fault) => Err(Refused(format!(
-            "{}: {}; nothing was changed; {}",
-            fault.path.display(),
-            fault.what,
-            fault.fix
-        ))),
+        Some(fault) => Err(fault.into()),
     }
 }
 
