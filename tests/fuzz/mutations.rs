@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use ivalt_core::settings::MobileFormat;
+use ivalt_core::users::{from_memory, prefilter};
 
 use crate::targets::users::judge;
 
@@ -141,6 +142,85 @@ fn check(number: u64, seeds: &[Vec<u8>]) {
             file.escape_ascii()
         );
     }
+}
+
+/// How many damaged files are read through windows: USERS_FILES.
+const THROUGH_WINDOWS: u64 = 60_000;
+
+/// What a window cannot tell takes the whole file; whatever it tells, is what the whole file says.
+#[test]
+fn a_window_keeps_what_the_whole_file_would() {
+    let seeds = seeds();
+    let files = std::env::var("USERS_FILES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(THROUGH_WINDOWS);
+    let told = (0..files)
+        .filter(|number| told_through_a_window(*number, &seeds))
+        .count() as u64;
+    // Else next to nothing would be compared.
+    assert!(told > files / 8, "{told} of {files}");
+}
+
+fn told_through_a_window(number: u64, seeds: &[Vec<u8>]) -> bool {
+    let mut random = Random(SEED ^ number);
+    let (name, mut file) = document(&mut random, seeds);
+    if random.below(2) == 0 {
+        file = undamaged(&mut random);
+    }
+    let (size, piece) = (16 + random.below(200), 1 + random.below(300));
+    // No user of that name is in any of them.
+    let wanted = std::str::from_utf8(&name).unwrap_or("nobody");
+    let kept = from_memory::filter(&file, wanted, size, piece);
+    assert_eq!(
+        kept,
+        expected_through_a_window(&file, wanted, size),
+        "file {number}, {wanted:?}, {size}, {piece}: {}",
+        file.escape_ascii()
+    );
+    kept.is_some()
+}
+
+/// Plain lines of all kinds, most of them canonical.
+fn undamaged(random: &mut Random) -> Vec<u8> {
+    let mut file = b"[users]\n".to_vec();
+    for _ in 0..random.below(12) {
+        let line = match random.below(4) {
+            0 => random.of(&ENTRIES).to_owned(),
+            1 => format!("alice = \"{}\"", "5".repeat(random.below(60))),
+            _ => format!("{} = \"+1\"", "n".repeat(1 + random.below(60))),
+        };
+        file.extend(line.bytes());
+        file.extend(b"\n");
+    }
+    file.truncate(file.len() - random.below(2));
+    if random.below(3) == 0 {
+        let at = random.below(file.len() + 1);
+        put(&mut file, at, random.of(&PIECES));
+    }
+    file
+}
+
+/// By the whole text: nothing where a line is not plain, or does not fit.
+fn expected_through_a_window(file: &[u8], wanted: &str, size: usize) -> Option<String> {
+    let text = std::str::from_utf8(file).ok()?;
+    let lines = || text.split_inclusive('\n');
+    // The end of the file is only seen where there is room behind its last line.
+    let fits = |line: &str| line.len() < size || line.len() == size && line.ends_with('\n');
+    // What is not plain stays with all that follows, so also this line, which is nobody's who is wanted.
+    let last = "zz-nobody = true";
+    let end = if text.ends_with('\n') || text.is_empty() {
+        ""
+    } else {
+        "\n"
+    };
+    let probe = format!("{text}{end}[users]\n{last}");
+    // A carriage return alone ends no line.
+    let plain = !prefilter(&probe, wanted).unwrap().ends_with(last) && !text.ends_with('\r');
+    if file.is_empty() {
+        return Some("\n".to_owned());
+    }
+    (plain && lines().all(fits)).then(|| prefilter(text, wanted).unwrap())
 }
 
 /// Name and file.

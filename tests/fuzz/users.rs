@@ -13,7 +13,8 @@ use toml::de::{DeTable, Deserializer, Error};
 use ivalt_core::problem::Problem;
 use ivalt_core::settings::MobileFormat;
 use ivalt_core::users::{
-    self, Entry, EntryVisitor, Lines, Mobile, RawEntry, look_up_in, names_without_quotes,
+    self, Entry, EntryVisitor, Lines, Mobile, RawEntry, from_memory, look_up_in,
+    names_without_quotes,
 };
 
 /// The first line is the name that is looked up, the rest the file.
@@ -33,6 +34,11 @@ pub fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
     let found = look_up_in(Path::new(PATH), file, name, format);
     let whole = read_whole(file, name, format);
     let shown = name.escape_ascii();
+    for size in [16, 40, 41 + file.len() % 175, WINDOW] {
+        if let Some(entry) = from_memory::entry(file, name, format, size) {
+            assert_eq!(Ok(&entry), whole.as_ref(), "{shown}: by a window of {size}");
+        }
+    }
     assert_eq!(found, whole, "{shown}: by a login, and by the whole file");
     let Ok(text) = from_utf8(file) else {
         assert!(found.is_err(), "not UTF-8, and {found:?}");
@@ -77,6 +83,8 @@ pub fn judge(name: &[u8], file: &[u8], format: MobileFormat) {
 }
 
 const PATH: &str = "/users.toml";
+/// Of a login.
+const WINDOW: usize = 64 << 10;
 
 /// Every line is parsed, whatever a login may leave out.
 fn read_whole(file: &[u8], name: &[u8], format: MobileFormat) -> Result<Entry, Problem> {

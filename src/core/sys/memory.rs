@@ -65,6 +65,18 @@ pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
+/// A block of `size` bytes, all zero.
+///
+/// # Errors
+/// As [`push_str`].
+pub fn zeroed(size: usize) -> Result<Vec<u8>, OutOfMemory> {
+    let mut block = Vec::new();
+    block.try_reserve_exact(size)?;
+    check_rest(block.capacity())?;
+    block.resize(size, 0);
+    Ok(block)
+}
+
 /// For code that does not try: whether it may take `bytes` at once. Less than half of the rest may be taken from it.
 ///
 /// # Errors

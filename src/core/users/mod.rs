@@ -3,11 +3,15 @@
 //! The file is read event by event and never built: one bad entry must refuse one user, not everybody,
 //! and a hundred thousand users must not cost a login memory.
 
+mod canonical;
 mod entry;
+#[cfg(feature = "testing")]
+pub mod from_memory;
 mod mobile;
 mod parser;
 mod prefilter;
 mod spelling;
+mod window;
 
 use std::fmt;
 use std::path::Path;
@@ -21,8 +25,10 @@ pub use prefilter::prefilter;
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::MobileFormat;
 use crate::toml_events::NotToml;
-use crate::trusted_file::{LARGE, ReadPermission, Trust};
+use crate::trusted_file::{LARGE, ReadPermission, Trust, TrustedFile};
 use parser::SingleUser;
+use spelling::Spellings;
+use window::WINDOW;
 
 /// What `users.toml` says about one user.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,8 +155,26 @@ pub fn look_up(
     name: &[u8],
     format: MobileFormat,
 ) -> Result<Entry, Problem> {
-    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
-    look_up_in(path, &bytes, name, format)
+    let file = trust.open(path, ReadPermission::Anybody, LARGE)?;
+    if let Some(entry) = entry_in_large(&file, name, format) {
+        return Ok(entry);
+    }
+    look_up_in(path, &file.read()?, name, format)
+}
+
+/// The entry, if the file is large and the user's lines are enough to tell.
+fn entry_in_large(file: &TrustedFile, name: &[u8], format: MobileFormat) -> Option<Entry> {
+    let wanted = std::str::from_utf8(name).ok()?;
+    let kept = filter_large(file, |name| prefilter::concerns(name, wanted.as_bytes()))?;
+    entry_in_kept(&kept, wanted, format)
+}
+
+/// What the prefilter keeps of a large file, as far as that can be told piece by piece.
+fn filter_large(file: &TrustedFile, wanted: impl Fn(&[u8]) -> bool) -> Option<String> {
+    if file.size() <= WINDOW as u64 {
+        return None;
+    }
+    window::filter(|buffer, at| file.read_at(buffer, at), WINDOW, wanted)
 }
 
 /// The first name in the file at `path` that is another spelling of one of `names`, whatever is said of it.
@@ -158,14 +182,21 @@ pub fn look_up(
 /// # Errors
 /// As [`look_up`].
 fn other_spelling(path: &Path, trust: Trust, names: &[&[u8]]) -> Result<Option<String>, Problem> {
-    let bytes = trust.read(path, ReadPermission::Anybody, LARGE)?;
+    let file = trust.open(path, ReadPermission::Anybody, LARGE)?;
+    let spellings = Spellings::of(names);
+    let kept = filter_large(&file, |name| spellings.may_match(name));
+    if let Some(Ok(found)) = kept.map(|kept| spellings.scan(&kept)) {
+        return Ok(found);
+    }
+    let bytes = file.read()?;
     let count = |at: usize| bytes.iter().take(at).filter(|byte| **byte == b'\n').count();
     let lines = Lines {
         path,
         before: &count,
     };
     let text = text(&bytes, &lines)?;
-    spelling::find(text, names).map_err(|not_toml| lines.not_toml(not_toml))
+    let found = spellings.find(text);
+    found.map_err(|not_toml| lines.not_toml(not_toml))
 }
 
 /// As [`look_up`] for a file that has been read.
@@ -185,19 +216,28 @@ pub fn look_up_in(
     };
     let text = text(bytes, &lines)?;
     let wanted = std::str::from_utf8(name).ok();
-    if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, &lines, format)) {
+    if let Some(entry) = wanted.and_then(|wanted| plain_entry(text, wanted, format)) {
         return Ok(entry);
     }
     let one = scan(text, SingleUser::new(wanted)).map_err(|not_toml| lines.not_toml(not_toml))?;
     Ok(one.found.entry(&lines, name, format))
 }
 
-/// The entry, if it can be had without the plain lines of all others. What is wrong needs the whole file, for its
-/// lines, and so does a want of memory, for its sentence.
-fn plain_entry(text: &str, wanted: &str, lines: &Lines, format: MobileFormat) -> Option<Entry> {
-    let text = prefilter::prefilter(text, wanted).ok()?;
-    let one = scan(&text, SingleUser::new(Some(wanted))).ok()?;
-    let entry = one.found.entry(lines, wanted.as_bytes(), format);
+/// The entry, if it can be had without the plain lines of all others. A want of memory needs the whole file, for its
+/// sentence.
+fn plain_entry(text: &str, wanted: &str, format: MobileFormat) -> Option<Entry> {
+    let kept = prefilter::prefilter(text, wanted).ok()?;
+    entry_in_kept(&kept, wanted, format)
+}
+
+/// The entry in what the prefilter has kept. What is wrong needs the whole file, for its lines.
+fn entry_in_kept(kept: &str, wanted: &str, format: MobileFormat) -> Option<Entry> {
+    let one = scan(kept, SingleUser::new(Some(wanted))).ok()?;
+    let lines = Lines {
+        path: Path::new(""),
+        before: &|_| 0,
+    };
+    let entry = one.found.entry(&lines, wanted.as_bytes(), format);
     (!matches!(entry, Entry::Bad(_))).then_some(entry)
 }
 

@@ -18,36 +18,64 @@ pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
 /// # Errors
 /// There is no memory for it.
 pub fn without_others(text: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<String, OutOfMemory> {
-    let (mut kept, mut rest, mut in_users) = (String::new(), text, false);
+    let (mut filter, mut rest) = (Filter::new(wanted), text);
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
-        // A carriage return alone ends no line.
-        let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
-        let whole = whole.unwrap_or(line);
-        match plain(whole.as_bytes(), in_users) {
-            Some(Plain::Entry(name)) if wanted(name) => {
-                memory::push_str(&mut kept, line)?;
-            }
-            // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
-            Some(Plain::Nothing) if kept.is_empty() => memory::push_str(&mut kept, "\n")?,
-            Some(Plain::Entry(_) | Plain::Nothing) => {}
-            Some(Plain::Users) => {
-                in_users = true;
-                memory::push_str(&mut kept, line)?;
-            }
-            None => {
-                memory::push_str(&mut kept, rest)?;
-                break;
-            }
+        if !filter.line(line)? {
+            memory::push_str(&mut filter.kept, rest)?;
+            break;
         }
         rest = after;
     }
-    Ok(kept)
+    Ok(filter.kept)
+}
+
+/// What is left of the lines of a file.
+pub(super) struct Filter<W> {
+    pub wanted: W,
+    pub kept: String,
+    /// Whether `[users]` has been seen, and no line that is not plain.
+    pub in_users: bool,
+}
+
+impl<W: Fn(&[u8]) -> bool> Filter<W> {
+    pub fn new(wanted: W) -> Self {
+        Self {
+            wanted,
+            kept: String::new(),
+            in_users: false,
+        }
+    }
+
+    /// Keeps the next line, which may have its end, or leaves it out. Whether it is plain: if not, nothing is done.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn line(&mut self, line: &str) -> Result<bool, OutOfMemory> {
+        // A carriage return alone ends no line.
+        let whole = line.strip_suffix("\r\n").or(line.strip_suffix('\n'));
+        match plain(whole.unwrap_or(line).as_bytes(), self.in_users) {
+            Some(Plain::Entry(name)) if (self.wanted)(name) => {
+                memory::push_str(&mut self.kept, line)?;
+            }
+            // At the beginning, and only there, three bytes are a byte-order mark: what comes next must not move there.
+            Some(Plain::Nothing) if self.kept.is_empty() => {
+                memory::push_str(&mut self.kept, "\n")?;
+            }
+            Some(Plain::Entry(_) | Plain::Nothing) => {}
+            Some(Plain::Users) => {
+                self.in_users = true;
+                memory::push_str(&mut self.kept, line)?;
+            }
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 /// `first = { last = "…" }` is what `first.last` gets who forgot the quotes.
-fn concerns(name: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn concerns(name: &[u8], wanted: &[u8]) -> bool {
     match wanted.strip_prefix(name) {
         Some(rest) => rest.is_empty() || rest.starts_with(b"."),
         None => false,

@@ -6,25 +6,54 @@ use super::{EntryVisitor, RawEntry, names_without_quotes, prefilter, scan};
 use crate::toml_events::NotToml;
 use crate::user_name::{folded, is_spelling};
 
-/// The first name in the file that is a spelling of one of `names`, whatever is said of it.
-///
-/// # Errors
-/// The text is not TOML, or there is no memory for it.
-pub(super) fn find(text: &str, names: &[&[u8]]) -> Result<Option<String>, NotToml> {
-    let wanted: Vec<Vec<u8>> = names.iter().map(|name| folded(name)).collect();
-    let matches = |name: &[u8]| wanted.iter().any(|folded| is_spelling(name, folded));
-    // `First = { last = "…" }` may be meant for first.last.
-    let parts: Vec<&[u8]> = wanted.iter().flat_map(|name| before_dots(name)).collect();
-    let may_match = |name: &[u8]| matches(name) || parts.iter().any(|part| is_spelling(name, part));
-    let kept = prefilter::without_others(text, may_match)?;
-    let visitor = || Spelling {
-        matches,
-        dots: !parts.is_empty(),
-        found: None,
-    };
-    // What is wrong needs the whole file, for its lines.
-    let read = scan(&kept, visitor()).or_else(|_| scan(text, visitor()))?;
-    Ok(read.found)
+/// Names, in every spelling.
+pub(super) struct Spellings {
+    folded: Vec<Vec<u8>>,
+    /// `First = { last = "…" }` may be meant for first.last.
+    parts: Vec<Vec<u8>>,
+}
+
+impl Spellings {
+    pub fn of(names: &[&[u8]]) -> Self {
+        let folded: Vec<Vec<u8>> = names.iter().map(|name| folded(name)).collect();
+        let parts = folded.iter().flat_map(|name| before_dots(name));
+        Self {
+            parts: parts.map(<[u8]>::to_vec).collect(),
+            folded,
+        }
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        self.folded.iter().any(|folded| is_spelling(name, folded))
+    }
+
+    /// Whether an entry of this name may be about one of them.
+    pub fn may_match(&self, name: &[u8]) -> bool {
+        self.matches(name) || self.parts.iter().any(|part| is_spelling(name, part))
+    }
+
+    /// The first name in the file that is one of them, whatever is said of it.
+    ///
+    /// # Errors
+    /// The text is not TOML, or there is no memory for it.
+    pub fn find(&self, text: &str) -> Result<Option<String>, NotToml> {
+        let kept = prefilter::without_others(text, |name| self.may_match(name))?;
+        // What is wrong needs the whole file, for its lines.
+        self.scan(&kept).or_else(|_| self.scan(text))
+    }
+
+    /// As [`Spellings::find`], and nothing is left out.
+    ///
+    /// # Errors
+    /// As [`Spellings::find`].
+    pub fn scan(&self, text: &str) -> Result<Option<String>, NotToml> {
+        let visitor = Spelling {
+            matches: |name: &[u8]| self.matches(name),
+            dots: !self.parts.is_empty(),
+            found: None,
+        };
+        Ok(scan(text, visitor)?.found)
+    }
 }
 
 /// `a` and `a.b` of `a.b.c`.
