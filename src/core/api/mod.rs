@@ -23,6 +23,7 @@ mod push;
 mod records;
 mod roots;
 mod transport;
+mod verifier;
 
 pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange, tls_words};

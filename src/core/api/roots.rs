@@ -1,17 +1,19 @@
 //! The root certificates that verify iVALT: those of `api.ca_file`, or of the system.
 
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 
+use super::verifier::Verifier;
 use crate::problem::{Problem, ProblemKind};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
@@ -30,7 +32,7 @@ const AT_ONCE: usize = 32 * 1024;
 /// Trusted roots, and what TLS makes of them, once.
 pub struct Roots {
     path: PathBuf,
-    pem: Vec<u8>,
+    pem: Arc<Vec<u8>>,
     config: OnceLock<Result<Arc<ClientConfig>, Problem>>,
 }
 
@@ -65,8 +67,11 @@ impl Roots {
 
     /// Those of a bundle that has been read.
     pub fn from_pem(path: PathBuf, pem: Vec<u8>) -> Self {
-        let config = OnceLock::new();
-        Self { path, pem, config }
+        Self {
+            path,
+            pem: Arc::new(pem),
+            config: OnceLock::new(),
+        }
     }
 
     /// How this client speaks TLS.
@@ -78,17 +83,18 @@ impl Roots {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, Problem> {
-        let mut store = RootCertStore::empty();
-        // One that rustls takes is enough; those it cannot read are left out.
-        let (taken, _) = store.add_parsable_certificates(certificates(&self.pem));
-        // An empty set would be silent.
-        if taken == 0 {
-            return Err(no_certificate(&self.path));
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        // One that rustls takes is enough; those it cannot read are left out. An empty set would be silent.
+        let verifier = Verifier::new(Arc::clone(&self.pem), Arc::clone(&provider))
+            .ok_or_else(|| no_certificate(&self.path))?;
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Problem::invalid(error.to_string()))?;
-        let mut config = builder.with_root_certificates(store).with_no_client_auth();
+        // rustls calls any verifier but its own dangerous. This one leaves the decision to rustls's own.
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = builder.with_no_client_auth();
         // There is no second connection that could use it.
         config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
@@ -97,27 +103,39 @@ impl Roots {
 
 /// The certificates between their lines of PEM (RFC 7468), the text around them and what is no base64 left out.
 pub fn certificates(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
+    encoded_certificates(pem).filter_map(decode)
+}
+
+/// What follows each line that begins a certificate, up to the next such line.
+pub(super) fn encoded_certificates(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let begin = |rest: &[u8]| memmem::find(rest, BEGIN);
+    let finder = memmem::Finder::new(BEGIN);
+    let begin = move |rest: &[u8]| finder.find(rest);
     let mut rest = begin(pem).map(|at| &pem[at + BEGIN.len()..]);
-    let bodies = std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let body = rest?;
         let end = begin(body);
         rest = end.map(|at| &body[at + BEGIN.len()..]);
         Some(&body[..end.unwrap_or(body.len())])
-    });
-    bodies.filter_map(decode)
+    })
 }
 
-fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
-    let mut rest = &body[..memmem::find(body, b"-----END CERTIFICATE-----")?];
+/// One of [`encoded_certificates`]. `None` if it does not end, or is no base64.
+pub(super) fn decode(encoded: &[u8]) -> Option<CertificateDer<'static>> {
+    let end = memmem::find(encoded, b"-----END CERTIFICATE-----")?;
+    Some(STANDARD.decode(base64_of(&encoded[..end])).ok()?.into())
+}
+
+/// Lines without their ends and the blanks around them.
+pub(super) fn base64_of(lines: &[u8]) -> Vec<u8> {
+    let mut rest = lines;
     let mut text = Vec::with_capacity(rest.len());
     while let Some(at) = memchr::memchr(b'\n', rest) {
         text.extend_from_slice(rest[..at].trim_ascii());
         rest = &rest[at + 1..];
     }
     text.extend_from_slice(rest.trim_ascii());
-    Some(STANDARD.decode(text).ok()?.into())
+    text
 }
 
 /// Of a bundle without certificates.
