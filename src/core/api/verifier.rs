@@ -42,15 +42,12 @@ impl Verifier {
         })
     }
 
-    /// rustls's own verifier, with every root that it would look at, in the order of the bundle.
-    fn of_issuers(&self, issuers: Option<&[&[u8]]>) -> Arc<WebPkiServerVerifier> {
+    /// Every root that has one of these subjects, in the order of the bundle; without issuers, every root.
+    fn roots_of(&self, issuers: Option<&[&[u8]]>) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         let found = encoded_certificates(&self.pem).filter(|pem| may_be_of(pem, issuers));
         roots.add_parsable_certificates(found.filter_map(decode));
-        let provider = Arc::clone(&self.provider);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
-        // rustls refuses an empty store. The first root then is none of the issuers either, and is answered as all are.
-        verifier.unwrap_or_else(|_| Arc::clone(&self.first))
+        roots
     }
 }
 
@@ -65,7 +62,11 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let presented = iter::once(end_entity).chain(intermediates);
         let issuers: Option<Vec<_>> = presented.map(|der| Some(names(der)?.0)).collect();
-        let verifier = self.of_issuers(issuers.as_deref());
+        let roots = Arc::new(self.roots_of(issuers.as_deref()));
+        let provider = Arc::clone(&self.provider);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        // rustls refuses an empty store. The first root then is none of the issuers either: any says what all would.
+        let verifier = verifier.unwrap_or_else(|_| Arc::clone(&self.first));
         verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
@@ -96,10 +97,13 @@ impl ServerCertVerifier for Verifier {
 
 /// Whether a certificate in PEM has one of these subjects, as far as its beginning tells. Without issuers, every one.
 fn may_be_of(pem: &[u8], issuers: Option<&[&[u8]]>) -> bool {
-    let text = base64_of(&pem[..pem.len().min(BEGINNING)]);
+    let beginning = &pem[..pem.len().min(BEGINNING)];
+    // No base64, but what ends a short certificate.
+    let end = memchr::memchr(b'-', beginning).unwrap_or(beginning.len());
+    let text = base64_of(&beginning[..end]);
     // Four characters are three bytes.
-    let beginning = STANDARD.decode(&text[..text.len() / 4 * 4]);
-    match (issuers, beginning.as_deref().ok().and_then(names)) {
+    let der = STANDARD.decode(&text[..text.len() / 4 * 4]);
+    match (issuers, der.as_deref().ok().and_then(names)) {
         (Some(issuers), Some((_, subject))) => issuers.contains(&subject),
         _ => true,
     }
@@ -140,3 +144,6 @@ fn length(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
     };
     Some((usize::from(u16::from_be_bytes(length)), rest))
 }
+
+#[cfg(test)]
+mod tests;
