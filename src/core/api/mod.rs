@@ -14,6 +14,7 @@
 //! | `number` | the mobile in iVALT's words |
 
 mod answer;
+mod certificate;
 mod client;
 mod connect;
 mod number;

@@ -3,7 +3,7 @@
 //! others, all but one or two of the 150 of a system, are not decoded.
 
 use std::iter;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::roots::{base64_of, certificates, decode, encoded_certificates};
+use super::certificate::names;
+use super::roots::{Bundle, base64_of, certificates, decode, encoded_certificates};
 
 /// As many bytes of a certificate in PEM hold its subject, of most.
 const BEGINNING: usize = 640;
@@ -21,33 +22,49 @@ const BEGINNING: usize = 640;
 /// A verifier with the roots of a bundle.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    pem: Arc<Vec<u8>>,
+    bundle: Arc<Bundle>,
     provider: Arc<CryptoProvider>,
     /// With the first root that rustls takes.
     first: Arc<WebPkiServerVerifier>,
+    /// The issuers of the last handshake, and the verifier with their roots.
+    last: Mutex<Option<(Issuers, Arc<WebPkiServerVerifier>)>>,
 }
+
+/// As DER, without tag and length. `None` where one cannot be told: then every root is looked at.
+type Issuers = Option<Vec<Vec<u8>>>;
 
 impl Verifier {
     /// `None` of a bundle without a root that rustls takes.
-    pub(super) fn new(pem: Arc<Vec<u8>>, provider: Arc<CryptoProvider>) -> Option<Self> {
+    pub(super) fn new(
+        bundle: Arc<Bundle>,
+        pem: &[u8],
+        provider: Arc<CryptoProvider>,
+    ) -> Option<Self> {
         let mut first = RootCertStore::empty();
-        certificates(&pem).find(|der| first.add(der.clone()).is_ok())?;
-        let first =
-            WebPkiServerVerifier::builder_with_provider(first.into(), Arc::clone(&provider));
-        let first = first.build().ok()?;
+        certificates(pem).find(|der| first.add(der.clone()).is_ok())?;
+        let first = of_roots(first, &provider)?;
+        let last = Mutex::default();
         Some(Self {
-            pem,
+            bundle,
             provider,
             first,
+            last,
         })
     }
 
-    /// Every root that has one of these subjects, in the order of the bundle; without issuers, every root.
-    fn roots_of(&self, issuers: Option<&[&[u8]]>) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        let found = encoded_certificates(&self.pem).filter(|pem| may_be_of(pem, issuers));
-        roots.add_parsable_certificates(found.filter_map(decode));
-        roots
+    /// rustls's own verifier, with every root that it would look at.
+    fn of_issuers(&self, issuers: Issuers) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, verifier)) = last.as_ref().filter(|(known, _)| *known == issuers) {
+            return Ok(Arc::clone(verifier));
+        }
+        let pem = self.bundle.take();
+        let pem = pem.map_err(|problem| Error::General(problem.to_string()))?;
+        let found = of_roots(roots_of(&pem, &issuers), &self.provider);
+        // Where no root is an issuer, the first is not either, and says what all would.
+        let found = found.unwrap_or_else(|| Arc::clone(&self.first));
+        *last = Some((issuers, Arc::clone(&found)));
+        Ok(found)
     }
 }
 
@@ -61,33 +78,27 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let presented = iter::once(end_entity).chain(intermediates);
-        let issuers: Option<Vec<_>> = presented.map(|der| Some(names(der)?.0)).collect();
-        let roots = Arc::new(self.roots_of(issuers.as_deref()));
-        let provider = Arc::clone(&self.provider);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-        // rustls refuses an empty store. The first root then is none of the issuers either: any says what all would.
-        let verifier = verifier.unwrap_or_else(|_| Arc::clone(&self.first));
+        let issuers = presented.map(|der| Some(names(der)?.0.to_vec())).collect();
+        let verifier = self.of_issuers(issuers)?;
         verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        signer: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.first
-            .verify_tls12_signature(message, certificate, signed)
+        self.first.verify_tls12_signature(message, signer, signed)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        signer: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.first
-            .verify_tls13_signature(message, certificate, signed)
+        self.first.verify_tls13_signature(message, signer, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -95,54 +106,35 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate in PEM has one of these subjects, as far as its beginning tells. Without issuers, every one.
-fn may_be_of(pem: &[u8], issuers: Option<&[&[u8]]>) -> bool {
-    let beginning = &pem[..pem.len().min(BEGINNING)];
+/// rustls's own verifier. None of an empty store.
+fn of_roots(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Option<Arc<WebPkiServerVerifier>> {
+    let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+    builder.build().ok()
+}
+
+/// Every root that has one of these subjects, in the order of the bundle.
+fn roots_of(pem: &[u8], issuers: &Issuers) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = encoded_certificates(pem).filter(|encoded| may_be_of(encoded, issuers));
+    roots.add_parsable_certificates(found.filter_map(decode));
+    roots
+}
+
+/// Whether a certificate in PEM has one of these subjects, as far as its beginning tells.
+fn may_be_of(encoded: &[u8], issuers: &Issuers) -> bool {
+    let beginning = &encoded[..encoded.len().min(BEGINNING)];
     // No base64, but what ends a short certificate.
     let end = memchr::memchr(b'-', beginning).unwrap_or(beginning.len());
     let text = base64_of(&beginning[..end]);
     // Four characters are three bytes.
     let der = STANDARD.decode(&text[..text.len() / 4 * 4]);
     match (issuers, der.as_deref().ok().and_then(names)) {
-        (Some(issuers), Some((_, subject))) => issuers.contains(&subject),
+        (Some(issuers), Some((_, subject))) => issuers.iter().any(|issuer| issuer == subject),
         _ => true,
     }
-}
-
-/// Issuer and subject of a certificate, of which the end may be missing, as DER without tag and length (RFC 5280 section
-/// 4.1). rustls takes no certificate of which this says something else than webpki's `Cert::from_der`.
-fn names(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    const INTEGER: u8 = 0x02;
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xa0;
-    let (_, content) = length(certificate, SEQUENCE)?;
-    let (_, content) = length(content, SEQUENCE)?;
-    // A certificate of version 1 has none.
-    let rest = value(content, VERSION).map_or(content, |(_, rest)| rest);
-    let (_serial, rest) = value(rest, INTEGER)?;
-    let (_signature, rest) = value(rest, SEQUENCE)?;
-    let (issuer, rest) = value(rest, SEQUENCE)?;
-    let (_validity, rest) = value(rest, SEQUENCE)?;
-    let (subject, _) = value(rest, SEQUENCE)?;
-    Some((issuer, subject))
-}
-
-/// The value that begins here, if it has this tag, and what comes after it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = length(der, tag)?;
-    rest.split_at_checked(length)
-}
-
-/// The length of the value that begins here, if it has this tag, and what comes after tag and length. `None` of lengths
-/// above 65535, which webpki does not take either.
-fn length(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
-    let (length, rest) = match der.strip_prefix(&[tag])? {
-        [short @ 0..=0x7f, rest @ ..] => ([0, *short], rest),
-        [0x81, long, rest @ ..] => ([0, *long], rest),
-        [0x82, high, low, rest @ ..] => ([*high, *low], rest),
-        _ => return None,
-    };
-    Some((usize::from(u16::from_be_bytes(length)), rest))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod pool;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -19,21 +20,22 @@ use pool::{Digits, Pool, Presented};
 const CHAINS: u32 = 10_000;
 const DAMAGED: u32 = 2_000;
 
-/// A bundle, and who answers of it.
-struct Bundle {
+/// Who answers of a bundle.
+struct Both {
     ours: Option<Verifier>,
     whole: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl Bundle {
+impl Both {
     fn new(pem: &[u8]) -> Self {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(every_certificate(pem));
+        let bundle = Bundle::kept(PathBuf::new(), pem.to_vec());
         let whole =
             WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
         Self {
-            ours: Verifier::new(Arc::new(pem.to_vec()), provider),
+            ours: Verifier::new(Arc::new(bundle), pem, provider),
             whole: whole.build().ok(),
         }
     }
@@ -116,7 +118,7 @@ fn check(cases: u32, case: impl Fn(&mut Digits) -> Result<(), TestCaseError>) {
 #[test]
 fn chains_are_answered_as_by_the_whole_bundle() {
     let pool = Pool::get();
-    let bundles: Vec<_> = pool.bundles().iter().map(|pem| Bundle::new(pem)).collect();
+    let bundles: Vec<_> = pool.bundles().iter().map(|pem| Both::new(pem)).collect();
     let answers = Answers::default();
     check(CHAINS, |digits| {
         let bundle = digits.choose(&bundles);
@@ -145,7 +147,7 @@ fn odd_bundles_are_answered_as_a_whole() {
     let chains = pool.one_chain_of_each_root();
     let mut with_roots = 0;
     for (name, pem) in bundles::odd(pool) {
-        let bundle = Bundle::new(&pem);
+        let bundle = Both::new(&pem);
         with_roots += u32::from(bundle.ours.is_some());
         for presented in &chains {
             if let Err(failed) = bundle.answer(presented) {
@@ -171,13 +173,14 @@ fn damage_is_answered_as_by_the_whole_bundle() {
             1 => presented.damage(digits),
             _ => {}
         }
-        let mut pem = bundles::pem(digits.choose(&pool.roots), "\n", 64);
+        let other = digits.choose(&pool.roots);
+        let mut pem = bundles::pem(other, "\n", 64);
         pem.extend(bundles::pem(&root, "\n", 64));
         if damaged == 2 {
             let at = digits.below(pem.len());
             pem[at] = *digits.choose(b"\n\r -=A/\0\xff");
         }
-        answers.count(&Bundle::new(&pem).answer(&presented)?);
+        answers.count(&Both::new(&pem).answer(&presented)?);
         Ok(())
     });
     answers.assert_seen(&["Ok", "UnknownIssuer", "BadSignature", "BadEncoding"]);
@@ -191,8 +194,6 @@ fn other_roots_are_not_decoded() {
         .iter()
         .flat_map(|root| bundles::pem(root, "\n", 64))
         .collect();
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new(Arc::new(pem), provider).unwrap();
     for root in &pool.roots {
         let (_, subject) = names(root).unwrap();
         let is_wanted = |other: &&CertificateDer<'_>| {
@@ -201,7 +202,22 @@ fn other_roots_are_not_decoded() {
             other == subject || other.len() > BEGINNING / 4
         };
         let wanted = pool.roots.iter().filter(is_wanted).count();
-        assert_eq!(verifier.roots_of(Some(&[subject])).len(), wanted);
+        assert_eq!(roots_of(&pem, &Some(vec![subject.to_vec()])).len(), wanted);
     }
-    assert_eq!(verifier.roots_of(None).len(), pool.roots.len());
+    assert_eq!(roots_of(&pem, &None).len(), pool.roots.len());
+}
+
+#[test]
+fn issuers_are_looked_for_once() {
+    let pool = Pool::get();
+    let pem = bundles::pem(&pool.roots[0], "\n", 64);
+    let both = Both::new(&pem);
+    let ours = both.ours.unwrap();
+    let of = |issuers: &Issuers| ours.of_issuers(issuers.clone()).unwrap();
+    let (_, subject) = names(&pool.roots[0]).unwrap();
+    let (known, other) = (Some(vec![subject.to_vec()]), Some(vec![b"other".to_vec()]));
+    let last = of(&known);
+    assert!(Arc::ptr_eq(&last, &of(&known)));
+    assert!(Arc::ptr_eq(&of(&other), &ours.first));
+    assert!(!Arc::ptr_eq(&of(&None), &last));
 }
