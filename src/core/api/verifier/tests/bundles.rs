@@ -16,14 +16,18 @@ pub fn pem(der: &[u8], end_of_line: &str, width: usize) -> Vec<u8> {
     let lines = text
         .as_bytes()
         .chunks(width)
-        .map(|line| str::from_utf8(line).unwrap());
+        .map(|line| std::str::from_utf8(line).unwrap());
     let lines: Vec<_> = [BEGIN].into_iter().chain(lines).chain([END, ""]).collect();
     lines.join(end_of_line).into_bytes()
 }
 
 fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let [high, low] = u16::try_from(value.len()).unwrap().to_be_bytes();
-    [&[tag, 0x82, high, low], value].concat()
+    let length = match u16::try_from(value.len()).unwrap().to_be_bytes() {
+        [0, low @ 0..0x80] => vec![low],
+        [0, low] => vec![0x81, low],
+        [high, low] => vec![0x82, high, low],
+    };
+    [&[tag], &length[..], value].concat()
 }
 
 fn sequence(der: &[u8]) -> (&[u8], &[u8]) {
@@ -31,7 +35,7 @@ fn sequence(der: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The same root, without version and extensions: RFC 5280 section 4.1.2.1.
-fn version_1(root: &[u8]) -> Vec<u8> {
+pub fn version_1(root: &[u8]) -> Vec<u8> {
     let (to_be_signed, signature) = sequence(sequence(root).0);
     let (_, fields) = value(to_be_signed, 0xa0).unwrap();
     let mut rest = value(fields, 0x02).unwrap().1;
@@ -54,7 +58,8 @@ fn version_2(root: &[u8]) -> Vec<u8> {
 /// A length in more bytes than it needs.
 fn long_length(root: &[u8]) -> Vec<u8> {
     let (content, _) = sequence(root);
-    [&[0x30, 0x83, 0], &tlv(0x30, content)[2..], &[]].concat()
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [&[0x30, 0x83, 0, high, low], content].concat()
 }
 
 fn with_outer_tag(root: &[u8], tag: u8) -> Vec<u8> {
