@@ -264,3 +264,127 @@ pub(crate) fn is_representable(value: &DeValue<'_>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use toml::de::{DeTable, ValueDeserializer};
+
+    #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+    #[serde(deny_unknown_fields, default, expecting = "a table")]
+    struct All {
+        text: String,
+        flag: bool,
+        number: i64,
+        list: Vec<String>,
+        optional: Option<Spanned<i64>>,
+        table: Below,
+    }
+
+    #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+    #[serde(deny_unknown_fields, default, expecting = "a table")]
+    struct Below {
+        flag: bool,
+    }
+
+    fn parse(text: &str) -> Result<All, Error> {
+        let table = DeTable::parse(text).unwrap();
+        let table = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+        All::deserialize(Value(table))
+    }
+
+    #[test]
+    fn every_kind_of_value_arrives() {
+        let text = r#"text = "a\u0062"
+            flag = true
+            number = 0x1F
+            list = ["x", 'y']
+            optional = 7
+            table.flag = true"#;
+        let all = parse(text).unwrap();
+        let expected = All {
+            text: "ab".to_owned(),
+            flag: true,
+            number: 31,
+            list: ["x", "y"].map(str::to_owned).into(),
+            optional: Some(Spanned::new(0..0, 7)),
+            table: Below { flag: true },
+        };
+        assert_eq!(all, expected);
+        assert_eq!(parse("").unwrap(), All::default());
+        let optional = parse("flag = true\noptional = 7").unwrap().optional;
+        assert_eq!(optional.unwrap().span(), 23..24);
+    }
+
+    /// Their place and key, and what was expected: nothing of the value.
+    #[test]
+    fn errors_quote_no_value() {
+        for (text, place, key, expected) in [
+            ("text = 42", 7..9, "text", ", expected a string"),
+            ("text = 1979-05-27", 7..17, "text", ", expected a string"),
+            ("flag = 'SECRET'", 7..15, "flag", ", expected a boolean"),
+            ("number = 4.2", 9..12, "number", ", expected i64"),
+            (
+                "number = 9223372036854775808",
+                9..28,
+                "number",
+                ", expected i64",
+            ),
+            ("optional = 'SECRET'", 11..19, "optional", ", expected i64"),
+            ("list = 'SECRET'", 7..15, "list", ", expected a sequence"),
+            ("list = ['x', 42]", 13..15, "list", ", expected a string"),
+            ("table = [true]", 8..14, "table", ", expected a table"),
+            ("table = 1979-05-27", 8..18, "table", ", expected a table"),
+            (
+                "[table]\nflag = 42",
+                15..17,
+                "table.flag",
+                ", expected a boolean",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.span(), error.key().as_str()), (place, key), "{text}");
+            assert_eq!(error.message(), expected, "{text}");
+        }
+        let unknown = parse("[table]\nflags = 1").unwrap_err();
+        assert_eq!((unknown.span(), unknown.key().as_str()), (8..13, "table"));
+        assert_eq!(unknown.message(), "unknown field `flags`, expected `flag`");
+    }
+
+    /// As `toml` itself has it.
+    #[test]
+    fn numbers_are_within_bounds() {
+        for text in [
+            "0",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "0x7FFFFFFFFFFFFFFF",
+            "0x8000000000000000",
+            "0o7",
+            "0b1",
+            "1_000",
+            "340282366920938463463374607431768211456",
+            "1.5",
+            "1e308",
+            "1e309",
+            "-1e309",
+            "1e-400",
+            "inf",
+            "-inf",
+            "nan",
+            "1979-05-27T07:32:00Z",
+            "07:32:00",
+        ] {
+            let value = DeValue::parse(text).unwrap();
+            let expected = toml::Value::deserialize(ValueDeserializer::from(value.clone()));
+            assert_eq!(
+                is_representable(value.get_ref()),
+                expected.is_ok(),
+                "{text}"
+            );
+        }
+    }
+}
