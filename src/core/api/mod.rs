@@ -8,7 +8,10 @@
 //! | `connect` | which of several addresses is connected to |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
 //! | `records` | where the records of TLS end |
+//! | `crypto` | what TLS computes with |
 //! | `roots` | the root certificates that verify iVALT |
+//! | `verifier` | the server's certificate against those roots |
+//! | `certificate` | whose a certificate is, and who issued it |
 //! | `answer` | what an answer means |
 //! | `push` | requests to the phone, and what their answers mean |
 //! | `number` | the mobile in iVALT's words |
@@ -17,6 +20,7 @@ mod answer;
 mod certificate;
 mod client;
 mod connect;
+mod crypto;
 mod number;
 mod preconnect;
 mod probe;

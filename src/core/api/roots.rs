@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 
+use super::crypto::provider;
 use super::verifier::Verifier;
 use crate::problem::{Problem, ProblemKind};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
@@ -127,7 +127,7 @@ impl Roots {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, Problem> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         // One that rustls takes is enough; those it cannot read are left out. An empty set would be silent.
         let bundle = &self.bundle;
         let pem = bundle.held().clone().unwrap_or_default();
