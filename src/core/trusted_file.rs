@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::problem::{Problem, ProblemKind, reason};
@@ -64,12 +64,38 @@ impl Trust {
         permission: ReadPermission,
         limit: u64,
     ) -> Result<Vec<u8>, Problem> {
+        self.judge_opened(path, opened, permission, limit)?.read()
+    }
+
+    /// As [`Trust::read`], but leaves the reading to the caller.
+    ///
+    /// # Errors
+    /// As [`Trust::read`].
+    pub fn open(
+        self,
+        path: &Path,
+        permission: ReadPermission,
+        limit: u64,
+    ) -> Result<TrustedFile<'_>, Problem> {
+        self.judge_opened(path, open(path, libc::O_NOFOLLOW), permission, limit)
+    }
+
+    fn judge_opened(
+        self,
+        path: &Path,
+        opened: io::Result<File>,
+        permission: ReadPermission,
+        limit: u64,
+    ) -> Result<TrustedFile<'_>, Problem> {
         let file = opened.map_err(|error| self.why_not_opened(path, permission, &error))?;
         let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
         self.judge(path, &metadata, permission, limit)?;
-        read_at_most(file, metadata.len(), limit)
-            .map_err(|error| unreadable(path, &error))?
-            .ok_or_else(|| too_large(path, limit))
+        Ok(TrustedFile {
+            path,
+            file,
+            size: metadata.len(),
+            limit,
+        })
     }
 
     fn judge(
@@ -190,6 +216,44 @@ impl Trust {
             ReadPermission::Anybody => ", and be readable to it",
         };
         format!("this process runs as uid {uid}, its files must belong to root or to it{need}")
+    }
+}
+
+/// An open file that can be trusted.
+#[derive(Debug)]
+pub struct TrustedFile<'p> {
+    path: &'p Path,
+    file: File,
+    size: u64,
+    limit: u64,
+}
+
+impl TrustedFile<'_> {
+    /// How large it was when it was judged, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The whole of it.
+    ///
+    /// # Errors
+    /// As [`Trust::read`].
+    pub fn read(self) -> Result<Vec<u8>, Problem> {
+        read_at_most(self.file, self.size, self.limit)
+            .map_err(|error| unreadable(self.path, &error))?
+            .ok_or_else(|| too_large(self.path, self.limit))
+    }
+
+    /// What is at `offset`, no further than the file reached when it was judged; 0 at its end. [`TrustedFile::read`]
+    /// begins at the beginning all the same.
+    ///
+    /// # Errors
+    /// Those of pread(2).
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.size.saturating_sub(offset);
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.file.read_at(&mut buffer[..most], offset)
     }
 }
 
