@@ -8,6 +8,7 @@
 //! | `connect` | which of several addresses is connected to |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
 //! | `records` | where the records of TLS end |
+//! | `crypto` | what TLS computes with |
 //! | `roots` | the root certificates that verify iVALT |
 //! | `answer` | what an answer means |
 //! | `push` | requests to the phone, and what their answers mean |
@@ -16,6 +17,7 @@
 mod answer;
 mod client;
 mod connect;
+mod crypto;
 mod number;
 mod preconnect;
 mod probe;

@@ -8,10 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use rustls::client::Resumption;
-use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::crypto::provider;
 use crate::problem::{Problem, ProblemKind};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
@@ -85,7 +85,7 @@ impl Roots {
         if taken == 0 {
             return Err(no_certificate(&self.path));
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Problem::invalid(error.to_string()))?;
         let mut config = builder.with_root_certificates(store).with_no_client_auth();
