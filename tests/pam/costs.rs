@@ -18,7 +18,7 @@ use support::{
 /// memory are by chance.
 const SYSTEM_CALLS: usize = 95;
 /// Of the module as it is shipped.
-const BYTES: u64 = 23 * 1024 * 1024 / 10;
+const BYTES: u64 = 21 * 1024 * 1024 / 10;
 
 #[sandbox_test]
 fn one_login_is_one_connection_and_one_request() {

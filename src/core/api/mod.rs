@@ -10,11 +10,14 @@
 //! | `records` | where the records of TLS end |
 //! | `crypto` | what TLS computes with |
 //! | `roots` | the root certificates that verify iVALT |
+//! | `verifier` | the server's certificate against those roots |
+//! | `certificate` | whose a certificate is, and who issued it |
 //! | `answer` | what an answer means |
 //! | `push` | requests to the phone, and what their answers mean |
 //! | `number` | the mobile in iVALT's words |
 
 mod answer;
+mod certificate;
 mod client;
 mod connect;
 mod crypto;
@@ -25,6 +28,7 @@ mod push;
 mod records;
 mod roots;
 mod transport;
+mod verifier;
 
 pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange, tls_words};
