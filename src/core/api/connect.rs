@@ -291,6 +291,21 @@ mod tests {
         assert!(begun.elapsed() >= timeout / 2, "{:?}", begun.elapsed());
     }
 
+    /// So short a time-out as that of an attempt beside others would make every write go round and round.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn a_connection_waits_for_its_output_however_it_was_made() {
+        let hole = black_hole(LOOPBACK.into());
+        let alive = TcpListener::bind(LOOPBACK).unwrap();
+        let [dead, alive] = [&hole.0, &alive].map(|listener| listener.local_addr().unwrap());
+        for addresses in [vec![alive], vec![dead, alive]] {
+            let progress = Progress::begin(Duration::from_secs(30));
+            let stream = connect(&addresses, &SocketHandle::default(), &progress).unwrap();
+            // The kernel rounds up to ticks of its clock.
+            assert!(stream.write_timeout().unwrap() >= Some(SEND_TIMEOUT));
+        }
+    }
+
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn an_attempt_that_cannot_begin_is_a_failure_of_its_own() {
