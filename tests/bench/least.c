@@ -1,6 +1,7 @@
 /*
  * The least that a C program on OpenSSL does to ask iVALT: read the roots, connect, shake hands, verify, one request.
- * A negative THINK_MS: prints its process ID and waits for the end of its standard input. No PAM, no users, no settings, no log, no time-out. Prints what login.c prints; PAM code 0 means accepted.
+ * No PAM, no users, no settings, no log, no time-out. Prints what login.c prints; PAM code 0 means accepted. A negative
+ * THINK_MS: prints its process ID and waits for the end of its standard input.
  *
  *   least HOST PORT ROOTS KEY MOBILE TOKEN THINK_MS
  */

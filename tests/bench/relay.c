@@ -1,7 +1,8 @@
 /*
  * A network with a delay, for kernels without sch_netem: everything sent to 10.9.0.2 comes back to this machine as if
  * 10.9.0.2 had sent it, later. A client of 10.9.0.2 so reaches the server on 10.9.0.1, and every packet of the
- * connection, the handshake's first included, is underway for the delay. What is sent to 10.9.0.3 is lost. To be run in a network namespace of its own.
+ * connection, the handshake's first included, is underway for the delay. What is sent to 10.9.0.3 is lost. To be run in
+ * a network namespace of its own.
  *
  *   relay ONE_WAY_MS
  *

@@ -20,7 +20,7 @@ pub fn print(setup: &Setup, options: &Options) -> Result<(), Fault> {
         let least = contenders.iter().position(is_least).unwrap_or(0);
         let name = contender.short_name();
         [
-            format!("{} roots: {name}", setup.number_of(contender.roots)),
+            format!("{}: {name}", counted(setup.number_of(contender.roots))),
             number(spread(mine.iter().map(|login| login.wall_ms)).median),
             number(spread(mine.iter().map(|login| login.cpu_ms)).median),
             ratio(mine, &logins[least], |login| login.cpu_ms),
@@ -42,6 +42,11 @@ pub fn print(setup: &Setup, options: &Options) -> Result<(), Fault> {
     ];
     table("Trusted roots", &method, titles, rows);
     Ok(())
+}
+
+fn counted(roots: usize) -> String {
+    let plural = if roots == 1 { "" } else { "s" };
+    format!("{roots} root{plural}")
 }
 
 /// A list for each contender, one login a round after one that fills the page cache.

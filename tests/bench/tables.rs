@@ -32,9 +32,10 @@ fn print_method(setup: &Setup, options: &Options) {
          each; in brackets the quartiles. Every login is a fresh process, its start included. Ratios are formed within \
          a round; below 1 is better. OpenSSL: the least C program on it, tests/bench/least.c, with the same roots, \
          of which the system's are {} with the stand-in's. System calls and libraries: those beyond pam_permit's, its \
-         own in brackets. Private: memory (1024 bytes) that a login alone holds while it and another wait at their prompt, \
-         connected if it connects there, beyond pam_permit's; the C program has loaded nothing yet. Round trips: what {ROUND_TRIP_MS} ms for each add; work \
-         that is done while an answer is awaited hides a part of them.",
+         own in brackets. Private: memory (1024 bytes) that a login alone holds while it and another wait at their \
+         prompt, connected if it connects there, beyond pam_permit's; the C program has loaded nothing yet. Round \
+         trips: what {ROUND_TRIP_MS} ms for each add; work that is done while an answer is awaited hides a part of \
+         them.",
         options.rounds(),
         options.thinking_rounds(),
         options.concurrent_rounds(),
@@ -93,8 +94,8 @@ fn cells(
         let other = other.map(|other| ratio(&mine.plain, &other.plain, what));
         other.unwrap_or_default()
     };
-    let (wall, cpu): (fn(&Login) -> f64, fn(&Login) -> f64) =
-        (|login: &Login| login.wall_ms, |login: &Login| login.cpu_ms);
+    let wall = |login: &Login| login.wall_ms;
+    let cpu = |login: &Login| login.cpu_ms;
     [
         contender.name(),
         number(spread(mine.plain.iter().map(wall)).median),
