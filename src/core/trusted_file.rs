@@ -272,15 +272,34 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
 
 /// As much as the open file was judged by; of one that says it is empty, what there is. `None` beyond `limit`.
 fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let most = if expected == 0 { limit + 1 } else { expected };
     // Enough at once: growing step by step would cost time and memory.
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(usize::try_from(expected).unwrap_or(0))
         .map_err(|_| ErrorKind::OutOfMemory)?;
-    file.take(most).read_to_end(&mut bytes)?;
+    if expected == 0 {
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+    } else {
+        fill(&file, usize::try_from(expected).unwrap_or(0), &mut bytes)?;
+    }
     memory::check_rest(bytes.capacity()).map_err(|_| ErrorKind::OutOfMemory)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+/// `size` bytes, or what there is by now. std's `read_to_end` asks for 8 KiB, 16, 32 … of a file; here it is one call.
+fn fill(mut file: impl Read, size: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(size, 0);
+    let mut filled = 0;
+    while filled < size {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(amount) => filled += amount,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(())
 }
 
 fn untrusted(path: &Path, what: impl Into<String>) -> Problem {
@@ -324,5 +343,46 @@ mod tests {
         };
         assert_eq!((read(10), read(11)), (None, Some(11)));
         std::fs::remove_file(&path).unwrap();
+    }
+
+    /// What was judged is what is read: no byte that came later, and no zeros where the file was cut meanwhile.
+    #[test]
+    fn a_file_is_read_as_far_as_it_was_judged() {
+        let path = std::env::temp_dir().join(format!("pam_ivalt-judged-{}", std::process::id()));
+        std::fs::write(&path, "0123456789").unwrap();
+        let read = |expected| {
+            let file = File::open(&path).unwrap();
+            let bytes = read_at_most(file, expected, 20).unwrap().unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(read(4), "0123");
+        assert_eq!(read(10), "0123456789");
+        assert_eq!(read(20), "0123456789");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    /// As a file system over the network, or one in user space, may give it.
+    #[test]
+    fn a_file_that_comes_in_pieces_is_read_to_its_end() {
+        struct Pieces(Vec<io::Result<&'static [u8]>>);
+        impl Read for Pieces {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let piece = self.0.pop().unwrap_or(Ok(&[]))?;
+                buffer[..piece.len()].copy_from_slice(piece);
+                Ok(piece.len())
+            }
+        }
+        let read = |pieces| {
+            let mut bytes = Vec::new();
+            fill(Pieces(pieces), 6, &mut bytes).map(|()| bytes)
+        };
+        let interrupted = || Err(ErrorKind::Interrupted.into());
+        let whole = vec![Ok(b"f".as_slice()), interrupted(), Ok(b"cde"), Ok(b"ab")];
+        assert_eq!(read(whole).unwrap(), b"abcdef");
+        let broken = vec![
+            Err(ErrorKind::StaleNetworkFileHandle.into()),
+            Ok(b"ab".as_slice()),
+        ];
+        assert!(read(broken).is_err());
     }
 }

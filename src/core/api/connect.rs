@@ -14,6 +14,11 @@ use crate::sys::first_decided;
 /// An address that has not answered for so long does not keep the next from being tried as well (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// `SO_SNDTIMEO` of every connection: how long connect(2) or one write may wait.
+pub const SEND_TIMEOUT: Duration = ATTEMPT_DELAY;
+/// Where others are waited for at the same time. Zero would be without end; the kernel makes it one tick of its clock.
+const ONE_TICK: Duration = Duration::from_micros(1);
+
 /// The same addresses, the families in turn, the first one's first (RFC 8305 section 4).
 pub fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -74,7 +79,9 @@ impl Attempts<'_> {
                 match self.addresses.split_first() {
                     Some((address, rest)) => {
                         self.addresses = rest;
-                        self.begin(*address);
+                        if let Some(stream) = self.begin(*address) {
+                            return Ok(stream);
+                        }
                     }
                     None if self.pending.is_empty() => return Err(self.failure),
                     None => {}
@@ -86,14 +93,20 @@ impl Attempts<'_> {
         }
     }
 
-    fn begin(&mut self, address: SocketAddr) {
-        match begin(address, self.socket) {
-            Ok(stream) => {
+    /// The connection, where it is made before the next is to be tried.
+    fn begin(&mut self, address: SocketAddr) -> Option<Arc<TcpStream>> {
+        let is_alone = self.pending.is_empty() && self.delay == SEND_TIMEOUT;
+        let timeout = if is_alone { SEND_TIMEOUT } else { ONE_TICK };
+        let next = Instant::now() + self.delay;
+        match begin(address, self.socket, timeout) {
+            Ok((stream, true)) => return Some(stream),
+            Ok((stream, false)) => {
                 self.pending.push(stream);
-                self.next = Instant::now() + self.delay;
+                self.next = next;
             }
             Err(error) => self.failure = error,
         }
+        None
     }
 
     /// The first that is connected, waiting for it until the next is to be tried.
@@ -119,30 +132,48 @@ impl Attempts<'_> {
     }
 }
 
-fn begin(address: SocketAddr, handle: &SocketHandle) -> Result<Arc<TcpStream>, Error> {
+/// Waits for the connection for `timeout`, and whether it is made by then. A socket that blocks needs neither poll(2) nor
+/// fcntl(2), and goes on connecting when its time-out or a signal has ended the call.
+fn begin(
+    address: SocketAddr,
+    handle: &SocketHandle,
+    timeout: Duration,
+) -> Result<(Arc<TcpStream>, bool), Error> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     let stream = Arc::new(TcpStream::from(socket));
     handle.register(&stream)?;
-    stream.set_nonblocking(true)?;
-    match SockRef::from(&*stream).connect(&address.into()) {
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(stream),
-        begun => Ok(begun.map(|()| stream)?),
+    stream.set_write_timeout(Some(timeout))?;
+    let begun = SockRef::from(&*stream).connect(&address.into());
+    // Linux 6.4 to 6.6 do not shut a socket down while connect(2) waits (EBUSY).
+    if handle.is_shut_down() {
+        return Err(Error::ConnectionFailed);
+    }
+    match begun {
+        Ok(()) if timeout == SEND_TIMEOUT => Ok((stream, true)),
+        Ok(()) => Ok((stream, false)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
+            Ok((stream, false))
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn failure(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Error::Timeout(Timeout::Connect),
+        _ => error.into(),
     }
 }
 
 /// What poll(2) does not say: whether the connection was made.
 fn finish(stream: &TcpStream) -> Result<(), Error> {
-    match stream.take_error()? {
-        Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-            return Err(Error::Timeout(Timeout::Connect));
-        }
-        Some(error) => return Err(error.into()),
-        None => {}
+    if let Some(error) = stream.take_error()? {
+        return Err(failure(error));
     }
     // It has none where it was shut down meanwhile.
     stream.peer_addr()?;
-    Ok(stream.set_nonblocking(false)?)
+    Ok(stream.set_write_timeout(Some(SEND_TIMEOUT))?)
 }
 
 #[cfg(test)]
@@ -258,6 +289,21 @@ mod tests {
         assert_eq!(read.kind(), io::ErrorKind::WouldBlock);
         // The kernel's clock has ticks.
         assert!(begun.elapsed() >= timeout / 2, "{:?}", begun.elapsed());
+    }
+
+    /// So short a time-out as that of an attempt beside others would make every write go round and round.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn a_connection_waits_for_its_output_however_it_was_made() {
+        let hole = black_hole(LOOPBACK.into());
+        let alive = TcpListener::bind(LOOPBACK).unwrap();
+        let [dead, alive] = [&hole.0, &alive].map(|listener| listener.local_addr().unwrap());
+        for addresses in [vec![alive], vec![dead, alive]] {
+            let progress = Progress::begin(Duration::from_secs(30));
+            let stream = connect(&addresses, &SocketHandle::default(), &progress).unwrap();
+            // The kernel rounds up to ticks of its clock.
+            assert!(stream.write_timeout().unwrap() >= Some(SEND_TIMEOUT));
+        }
     }
 
     #[test]

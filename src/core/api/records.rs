@@ -1,6 +1,6 @@
 //! Where the records of TLS end: rustls does not tell whether it holds the beginning of one.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// Type, version and length (RFC 8446 section 5.1).
 const HEADER: usize = 5;
@@ -69,6 +69,17 @@ impl<S: Write> Write for Records<S> {
         self.inner.write(bytes)
     }
 
+    /// Several records leave together: ureq's adapter takes one piece, and each would be a packet of its own.
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match pieces {
+            [one] => self.inner.write(one),
+            several => {
+                let several: Vec<_> = several.iter().map(|piece| &**piece).collect();
+                self.inner.write(&several.concat())
+            }
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
@@ -77,6 +88,35 @@ impl<S: Write> Write for Records<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counts its writes, and takes so many bytes of each.
+    struct Counted(Vec<Vec<u8>>, usize);
+
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let amount = bytes.len().min(self.1);
+            self.0.push(bytes[..amount].to_vec());
+            Ok(amount)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn several_records_are_one_write_and_what_was_not_taken_is_told() {
+        let pieces = [b"ab".as_slice(), b"", b"cde"].map(IoSlice::new);
+        for (most, written) in [(9, "abcde"), (3, "abc")] {
+            let mut records = Records::new(Counted(Vec::new(), most));
+            let amount = records.write_vectored(&pieces).unwrap();
+            assert_eq!(amount, written.len());
+            assert_eq!(records.inner.0, [written.as_bytes()]);
+        }
+        let mut records = Records::new(Counted(Vec::new(), 9));
+        assert_eq!(records.write_vectored(&pieces[..1]).unwrap(), 2);
+        assert_eq!(records.write_vectored(&[]).unwrap(), 0);
+    }
 
     #[test]
     fn a_record_is_complete_with_its_last_byte_however_it_arrives() {

@@ -20,10 +20,10 @@ use ureq::unversioned::transport::{
 };
 use zeroize::Zeroizing;
 
-use super::connect::{connect, in_turn};
+use super::connect::{SEND_TIMEOUT, connect, in_turn};
 use super::records::Records;
 use super::roots::Roots;
-use crate::sys::{LookUp, has_input};
+use crate::sys::{LookUp, read_without_waiting};
 
 /// The steps of a validation, as the log names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,11 @@ impl SocketHandle {
         }
     }
 
+    pub(super) fn is_shut_down(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.shut_down
+    }
+
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Result<(), Error> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.shut_down {
@@ -265,7 +270,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
             stream,
             buffers,
             progress: self.progress.clone(),
-            timeouts: [Duration::ZERO; 2],
+            timeouts: [Duration::ZERO, SEND_TIMEOUT],
         })))
     }
 }
@@ -284,11 +289,11 @@ impl TcpTransport {
     /// The kernel is up to an eighth late with a socket's time-out; this is short enough for it to be punctual.
     const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
-    /// How long the next system call may wait, if there is time at all.
-    fn next_timeout(&self, timeout: NextTimeout) -> Result<Duration, Error> {
+    /// How long the next system call may wait, `most` at most, if there is time at all.
+    fn next_timeout(&self, timeout: NextTimeout, most: Duration) -> Result<Duration, Error> {
         let timeout = self.progress.cap(timeout);
         match timeout.after {
-            time::Duration::Exact(left) if !left.is_zero() => Ok(left.min(Self::POLL_INTERVAL)),
+            time::Duration::Exact(left) if !left.is_zero() => Ok(left.min(most)),
             _ => Err(Error::Timeout(timeout.reason)),
         }
     }
@@ -318,7 +323,7 @@ impl Transport for TcpTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let mut sent = 0;
         while sent < amount {
-            let wait = self.next_timeout(timeout)?;
+            let wait = self.next_timeout(timeout, SEND_TIMEOUT)?;
             if std::mem::replace(&mut self.timeouts[1], wait) != wait {
                 self.stream.set_write_timeout(Some(wait))?;
             }
@@ -330,15 +335,16 @@ impl Transport for TcpTransport {
         Ok(())
     }
 
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         if timeout.after == WITHOUT_WAITING {
-            if !has_input(&self.stream)? {
-                return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
-            }
-            timeout.after = time::Duration::NotHappening;
+            let amount = read_without_waiting(&self.stream, self.buffers.input_append_buf())?;
+            // A server that always has more to say does not hold the deadline up.
+            self.next_timeout(waiting(time::Duration::NotHappening), Self::POLL_INTERVAL)?;
+            self.buffers.input_appended(amount);
+            return Ok(amount > 0);
         }
         loop {
-            let wait = self.next_timeout(timeout)?;
+            let wait = self.next_timeout(timeout, Self::POLL_INTERVAL)?;
             if std::mem::replace(&mut self.timeouts[0], wait) != wait {
                 self.stream.set_read_timeout(Some(wait))?;
             }
@@ -513,6 +519,25 @@ impl Transport for TlsTransport {
 mod tests {
     use super::*;
     use ureq::Agent;
+
+    /// Linux 6.4 to 6.6 refuse to shut a socket down while connect(2) waits (`EBUSY`).
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn an_attempt_whose_socket_could_not_be_shut_down_ends_as_well() {
+        let hole = support::server::black_hole((std::net::Ipv4Addr::LOCALHOST, 0).into());
+        let address = hole.0.local_addr().unwrap();
+        let (socket, progress) = (
+            SocketHandle::default(),
+            Progress::begin(Duration::from_secs(5)),
+        );
+        let failure = std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| connect(&[address], &socket, &progress));
+            std::thread::sleep(Duration::from_millis(50));
+            socket.0.lock().unwrap().shut_down = true;
+            connecting.join().unwrap().unwrap_err()
+        });
+        assert!(!matches!(failure, Error::Timeout(_)), "{failure}");
+    }
 
     /// The name server may give more addresses of one family than are tried.
     #[test]

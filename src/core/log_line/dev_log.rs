@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
 
 use super::Level;
@@ -27,17 +28,23 @@ pub fn send(program: String, level: Level, message: &str) -> bool {
     formatted.is_ok() && deliver(&datagram).is_ok()
 }
 
-/// A socket of syslog(3) accepts datagrams; connecting to a FIFO or a file fails at once.
+/// A socket of syslog(3) accepts datagrams; connecting to a FIFO or a file fails at once. Only a queue that is full is
+/// waited for.
 fn deliver(datagram: &[u8]) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(SOCKET)?;
+    let send = |flags| SockRef::from(&socket).send_with_flags(datagram, flags | libc::MSG_NOSIGNAL);
     let deadline = Instant::now() + TIMEOUT;
+    match send(libc::MSG_DONTWAIT) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        result => return result.map(drop),
+    }
     loop {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
         socket.set_write_timeout(Some(left))?;
-        match socket.send(datagram) {
+        match send(0) {
             // A signal without SA_RESTART.
             Err(error) if error.kind() == ErrorKind::Interrupted && Instant::now() < deadline => {}
             result => return result.map(drop),

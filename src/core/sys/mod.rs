@@ -7,7 +7,7 @@ mod dns;
 pub mod folder;
 pub mod memory;
 
-use std::ffi::{c_int, c_short};
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -159,12 +159,15 @@ fn address_space_is_limited() -> bool {
     limit.rlim_cur != libc::RLIM_INFINITY
 }
 
-/// Whether a read would not wait, whatever it gives.
+/// Reads what has arrived, as recv(2) with `MSG_DONTWAIT`: `WouldBlock` where nothing has.
 ///
 /// # Errors
-/// As poll(2) says, a signal excepted.
-pub fn has_input(stream: &TcpStream) -> io::Result<bool> {
-    Ok(first_ready([stream], libc::POLLIN, Duration::ZERO)?.is_some())
+/// As recv(2) says.
+pub fn read_without_waiting(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (to, size) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `size` bytes at `to` may be written as long as `buffer` is borrowed; the descriptor is open.
+    let amount = unsafe { libc::recv(stream.as_raw_fd(), to, size, libc::MSG_DONTWAIT) };
+    usize::try_from(amount).map_err(|_| io::Error::last_os_error())
 }
 
 /// The place of the first of these connections that is made, has failed or was shut down, waiting for it at most so
@@ -176,17 +179,9 @@ pub fn first_decided<'a>(
     streams: impl IntoIterator<Item = &'a TcpStream>,
     timeout: Duration,
 ) -> io::Result<Option<usize>> {
-    first_ready(streams, libc::POLLOUT, timeout)
-}
-
-fn first_ready<'a>(
-    streams: impl IntoIterator<Item = &'a TcpStream>,
-    events: c_short,
-    timeout: Duration,
-) -> io::Result<Option<usize>> {
     let entry = |stream: &TcpStream| libc::pollfd {
         fd: stream.as_raw_fd(),
-        events,
+        events: libc::POLLOUT,
         revents: 0,
     };
     let mut entries: Vec<_> = streams.into_iter().map(entry).collect();
