@@ -189,6 +189,9 @@ mod tests {
         assert_eq!(prefilter(text, "alice"), kept);
         assert_eq!(prefilter(text, "c.d").lines().count(), 3);
         assert_eq!(prefilter("[users]\nbob = \"\"", "alice"), "[users]\n");
+        // Twice is for the parser to refuse.
+        let twice = "[users]\n[users]\n";
+        assert_eq!(prefilter(twice, "alice"), twice);
     }
 
     #[test]
