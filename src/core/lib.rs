@@ -66,6 +66,7 @@ pub mod settings_text;
 pub mod sys;
 mod token;
 pub mod toml_events;
+mod toml_values;
 pub mod trusted_file;
 pub mod user_name;
 pub mod users;

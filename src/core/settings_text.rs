@@ -5,11 +5,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Unexpected, Visitor};
-use toml::de::{DeTable, Deserializer as TomlDeserializer};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::sys::memory;
 use crate::toml_events::{self, SyntaxCheck};
+use crate::toml_values::{self, Value};
 
 /// More than the toml crate takes for a byte.
 const MEMORY_PER_BYTE: usize = 256;
@@ -37,7 +39,8 @@ impl SettingsText<'_> {
         toml_events::walk(source, &mut SyntaxCheck(source))
             .map_err(|error| self.locate(&(error.at..error.at), error.problem))?;
         let table = DeTable::parse(self.text).map_err(|error| self.not_toml(&error))?;
-        T::deserialize(TomlDeserializer::from(table)).map_err(|error| self.explain(&error))
+        let table = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+        T::deserialize(Value(table)).map_err(|error| self.explain(&error))
     }
 
     /// What only shows in the whole: keys that are defined twice, impossible numbers and dates.
@@ -55,10 +58,9 @@ impl SettingsText<'_> {
         }
     }
 
-    /// serde's messages quote the value; this takes only place, key and what was expected.
-    fn explain(&self, error: &toml::de::Error) -> Problem {
-        let span = error.span().unwrap_or(0..0);
-        let key = key_of(&error.to_string());
+    fn explain(&self, error: &toml_values::Error) -> Problem {
+        let span = error.span();
+        let key = error.key();
         let expected = expected(error.message()).unwrap_or("something else");
         if error.message().starts_with("unknown field") {
             let name = self.text.get(span.clone()).unwrap_or_default();
@@ -126,15 +128,6 @@ pub fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Problem> {
             .in_line(line)
             .fix("write the file again as UTF-8 text")
     })
-}
-
-/// The dotted key that `toml` names in the last line of its sentence.
-fn key_of(sentence: &str) -> String {
-    let key = sentence
-        .trim_end()
-        .rsplit_once("\nin `")
-        .map(|(_, key)| key.trim_end_matches('`'));
-    key.unwrap_or_default().to_owned()
 }
 
 fn join(table: &str, key: &str) -> String {

@@ -30,12 +30,9 @@ pub enum Kind {
 
 /// Everybody this machine has the programs for.
 pub fn all(options: &Options) -> Vec<Contender> {
-    let module = |preconnect| Kind::Module { preconnect };
     let mut all = Vec::new();
     for roots in [Roots::Bundle, Roots::One] {
-        all.extend(
-            [module(true), module(false), Kind::Least].map(|kind| Contender { kind, roots }),
-        );
+        all.extend(asking(roots));
     }
     let roots = Roots::Bundle;
     if let Some(curl) = &options.curl {
@@ -52,11 +49,27 @@ pub fn all(options: &Options) -> Vec<Contender> {
     all
 }
 
+/// The module, both ways, and last the C program.
+pub fn asking(roots: Roots) -> [Contender; 3] {
+    let module = |preconnect| Kind::Module { preconnect };
+    [module(true), module(false), Kind::Least].map(|kind| Contender { kind, roots })
+}
+
 impl Contender {
+    /// Without its roots, one of `asking`.
+    pub fn short_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Module { preconnect: true } => "pam_ivalt",
+            Kind::Module { preconnect: false } => "pam_ivalt, preconnect = false",
+            _ => "least C + OpenSSL",
+        }
+    }
+
     pub fn name(&self) -> String {
         let roots = match self.roots {
             Roots::One => "one CA",
             Roots::Bundle => "system's roots",
+            Roots::Many => "many roots",
         };
         match &self.kind {
             Kind::Module { preconnect: true } => format!("pam_ivalt, {roots}"),
@@ -67,9 +80,9 @@ impl Contender {
         }
     }
 
-    /// Writes what it reads, for both distances.
+    /// Writes what it reads, for all distances.
     pub fn prepare(&self, setup: &Setup) -> Result<(), Fault> {
-        for distance in [Distance::Near, Distance::Far] {
+        for distance in [Distance::Near, Distance::Far, Distance::Dead] {
             let service = self.service(distance);
             match &self.kind {
                 Kind::Module { preconnect } => setup.write_module_service(
@@ -96,7 +109,7 @@ impl Contender {
     }
 
     /// The program of one login and its arguments.
-    pub fn command(&self, setup: &Setup, distance: Distance, think_ms: u32) -> Vec<OsString> {
+    pub fn command(&self, setup: &Setup, distance: Distance, think_ms: i32) -> Vec<OsString> {
         let think = think_ms.to_string();
         if self.kind != Kind::Least {
             let token = setup.token(distance);

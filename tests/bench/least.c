@@ -1,6 +1,6 @@
 /*
  * The least that a C program on OpenSSL does to ask iVALT: read the roots, connect, shake hands, verify, one request.
- * No PAM, no users, no settings, no log, no time-out. Prints what login.c prints; PAM code 0 means accepted.
+ * A negative THINK_MS: prints its process ID and waits for the end of its standard input. No PAM, no users, no settings, no log, no time-out. Prints what login.c prints; PAM code 0 means accepted.
  *
  *   least HOST PORT ROOTS KEY MOBILE TOKEN THINK_MS
  */
@@ -25,12 +25,29 @@ static int connect_to(const char *host, const char *port)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
     if (getaddrinfo(host, port, &hints, &found) != 0)
         return -1;
-    int connection = socket(found->ai_family, found->ai_socktype, 0), yes = 1;
-    /* Or the request would wait until the end of the handshake is acknowledged, one round trip more. */
-    setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    int failed = connect(connection, found->ai_addr, found->ai_addrlen);
+    int connection = -1, failed = 1, yes = 1;
+    for (struct addrinfo *one = found; failed && one; one = one->ai_next) {
+        if (connection >= 0)
+            close(connection);
+        connection = socket(one->ai_family, one->ai_socktype, 0);
+        /* Or the request would wait until the end of the handshake is acknowledged, one round trip more. */
+        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        failed = connect(connection, one->ai_addr, one->ai_addrlen);
+    }
     freeaddrinfo(found);
     return failed ? -1 : connection;
+}
+
+static void think(long ms)
+{
+    char byte;
+    if (ms >= 0) {
+        usleep(ms * 1000);
+        return;
+    }
+    dprintf(1, "%d\n", getpid());
+    while (read(0, &byte, 1) > 0)
+        ;
 }
 
 static SSL *handshake(const char *host, const char *port, const char *roots)
@@ -68,7 +85,7 @@ int main(int count, char **words)
         return 64;
     }
     long long begun = now();
-    usleep(atol(words[7]) * 1000);
+    think(atol(words[7]));
     long long answered = now();
     SSL *tls = handshake(words[1], words[2], words[3]);
     int code = tls && accepted(tls, words) ? 0 : 7;

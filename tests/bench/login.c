@@ -3,6 +3,9 @@
  *
  *   login CONFDIR SERVICE USER TOKEN THINK_MS
  *
+ * A negative THINK_MS: at the prompt, or without one at the end, prints its process ID and waits for the end of its
+ * standard input.
+ *
  * Prints when pam_authenticate was called, when the prompt appeared, when it was answered and when the result was
  * there (nanoseconds of CLOCK_MONOTONIC, 0 for what did not happen), and the PAM code. In C, as real applications are:
  * a Rust program would bring libraries along that the module must be charged with. The declarations are those of
@@ -12,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct pam_message {
     int style;
@@ -45,8 +49,20 @@ static long long now(void)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
+static void wait_for_release(void)
+{
+    char byte;
+    dprintf(1, "%d\n", getpid());
+    while (read(0, &byte, 1) > 0)
+        ;
+}
+
 static void think(long ms)
 {
+    if (ms < 0) {
+        wait_for_release();
+        return;
+    }
     struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
     nanosleep(&time, NULL);
 }
@@ -87,6 +103,8 @@ int main(int count, char **words)
     long long begun = now();
     int code = pam_authenticate(handle, 0);
     long long ended = now();
+    if (user.think_ms < 0 && !user.prompted)
+        wait_for_release();
     pam_end(handle, code);
     printf("%lld %lld %lld %lld %d\n", begun, user.prompted, user.answered, ended, code);
     return 0;

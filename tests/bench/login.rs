@@ -30,8 +30,23 @@ pub fn log_in(setup: &Setup, words: &[OsString], code: i64) -> Result<Login, Fau
     let output = in_order(Command::new(setup.tool("clock")))
         .args(words)
         .output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let told = numbers(&said);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    reported(
+        words,
+        &String::from_utf8_lossy(&output.stdout),
+        &complaint,
+        code,
+    )
+}
+
+/// What `clock` and the program said.
+pub fn reported(
+    words: &[OsString],
+    said: &str,
+    complaint: &str,
+    code: i64,
+) -> Result<Login, Fault> {
+    let told = numbers(said);
     let [
         begun,
         prompted,
@@ -45,7 +60,6 @@ pub fn log_in(setup: &Setup, words: &[OsString], code: i64) -> Result<Login, Fau
         0,
     ] = told[..]
     else {
-        let complaint = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{words:?} failed: {said}{complaint}").into());
     };
     if got != code {
@@ -78,7 +92,7 @@ pub fn traced(setup: &Setup, strace: &Path, words: &[OsString]) -> Result<Trace,
 }
 
 /// Nothing of our own environment.
-fn in_order(mut command: Command) -> Command {
+pub fn in_order(mut command: Command) -> Command {
     command.env_clear().env("PATH", "/usr/bin:/bin");
     command.current_dir("/").stdin(Stdio::null());
     command

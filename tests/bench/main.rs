@@ -5,14 +5,18 @@
 //! All contenders take part in every round, in an order that is drawn anew each time, and ratios are formed within a
 //! round: what else the machine is busy with then weighs on both sides of the division.
 
+mod at_once;
 mod contenders;
+mod dead_address;
 mod login;
 mod options;
+mod roots;
 mod rounds;
 mod setup;
 mod statistics;
 mod tables;
 mod users;
+mod waiting;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -42,5 +46,8 @@ fn run() -> Result<(), Fault> {
     let users = users::measure(&setup, &options)?;
     rounds.write_raw(&contenders, &options)?;
     tables::print(&setup, &options, &contenders, &rounds, &users);
+    at_once::print(&setup, &options)?;
+    roots::print(&setup, &options)?;
+    dead_address::print(&setup, &options)?;
     Ok(())
 }

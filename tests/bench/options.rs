@@ -68,6 +68,25 @@ impl Options {
         if self.quick { 32 } else { 160 }
     }
 
+    /// Logins at once, and rounds of them.
+    pub fn at_once(&self) -> &'static [(usize, usize)] {
+        if self.quick {
+            &[(16, 1)]
+        } else {
+            &[(16, 5), (64, 3), (256, 3)]
+        }
+    }
+
+    /// Rounds for each number of roots.
+    pub fn roots_rounds(&self) -> usize {
+        if self.quick { 1 } else { 15 }
+    }
+
+    /// Rounds with a first address that does not answer, and the seconds after which a login is given up.
+    pub fn dead_address(&self) -> (usize, u32) {
+        if self.quick { (1, 1) } else { (5, 10) }
+    }
+
     /// Sizes of `users.toml`, in lines.
     pub fn users(&self) -> &'static [usize] {
         if self.quick {

@@ -1,7 +1,7 @@
 /*
  * A network with a delay, for kernels without sch_netem: everything sent to 10.9.0.2 comes back to this machine as if
  * 10.9.0.2 had sent it, later. A client of 10.9.0.2 so reaches the server on 10.9.0.1, and every packet of the
- * connection, the handshake's first included, is underway for the delay. To be run in a network namespace of its own.
+ * connection, the handshake's first included, is underway for the delay. What is sent to 10.9.0.3 is lost. To be run in a network namespace of its own.
  *
  *   relay ONE_WAY_MS
  *
@@ -72,7 +72,7 @@ static void take_in(int tun, long long delay)
             return;
         packet->due = now() + delay;
         /* Anything but IPv4 is the kernel's own talk, such as router solicitations. */
-        if (packet->length >= 20 && packet->bytes[0] >> 4 == 4)
+        if (packet->length >= 20 && packet->bytes[0] >> 4 == 4 && packet->bytes[19] != 3)
             next++;
     }
 }

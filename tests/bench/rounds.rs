@@ -13,12 +13,13 @@ use crate::login::{Login, log_in, traced};
 use crate::options::Options;
 use crate::setup::{Distance, Setup};
 use crate::statistics::Shuffle;
+use crate::waiting::{UNTIL_RELEASED, private_kib};
 use support::trace::Trace;
 
 /// Long enough for a connection to be made meanwhile over the emulated network: three round trips and some work.
-const THINK_MS: u32 = 300;
+const THINK_MS: i32 = 300;
 /// The same without a delay.
-const THINK_NEAR_MS: u32 = 100;
+const THINK_NEAR_MS: i32 = 100;
 const AT_ONCE: usize = 16;
 
 /// Everything measured of one contender; every list has one value a round.
@@ -30,6 +31,8 @@ pub struct Measured {
     pub near: Vec<Login>,
     /// Answered after a while, over the emulated network.
     pub far: Vec<Login>,
+    /// Private memory at the prompt, in KiB.
+    pub private_kib: Vec<f64>,
     /// Logins a second, many at once.
     pub concurrent: Vec<f64>,
     /// One login under strace, where there is one.
@@ -61,6 +64,8 @@ impl Rounds {
                 .near
                 .push(log_in(at, Distance::Near, THINK_NEAR_MS)?);
             rounds.0[at].far.push(log_in(at, Distance::Far, THINK_MS)?);
+            let words = contenders[at].command(setup, Distance::Near, UNTIL_RELEASED);
+            rounds.0[at].private_kib.push(private_kib(setup, &words)?);
         }
         for at in repeated(&mut shuffle, contenders, options.concurrent_rounds()) {
             let rate = concurrent(setup, &contenders[at], options.concurrent())?;
@@ -114,7 +119,7 @@ impl Rounds {
 }
 
 /// Every contender's index, as often as there are rounds.
-fn repeated(shuffle: &mut Shuffle, contenders: &[Contender], rounds: usize) -> Vec<usize> {
+pub fn repeated(shuffle: &mut Shuffle, contenders: &[Contender], rounds: usize) -> Vec<usize> {
     (0..rounds)
         .flat_map(|_| shuffle.order(contenders.len()))
         .collect()

@@ -11,6 +11,8 @@ use crate::options::Options;
 pub const ROUND_TRIP_MS: u32 = 50;
 
 const NEAR: &str = "api.ivalt.test";
+const DEAD: &str = "dead.ivalt.test";
+const MANY_ROOTS: usize = 600;
 const KEY: &str = "test-api-key";
 pub const USER: &str = "alice";
 pub const MOBILE: &str = "+916283974746";
@@ -30,6 +32,8 @@ pub enum Distance {
     Near,
     /// `ROUND_TRIP_MS` away.
     Far,
+    /// As far, and a first address of the same name does not answer.
+    Dead,
 }
 
 /// Whom a contender trusts.
@@ -39,6 +43,8 @@ pub enum Roots {
     One,
     /// The system's and the stand-in's.
     Bundle,
+    /// These and variants of the system's, `MANY_ROOTS` in all.
+    Many,
 }
 
 /// Where everything is.
@@ -89,6 +95,15 @@ impl Setup {
         match roots {
             Roots::One => self.path("ivalt/ca.pem"),
             Roots::Bundle => self.path("bundle.pem"),
+            Roots::Many => self.path("many.pem"),
+        }
+    }
+
+    pub fn number_of(&self, roots: Roots) -> usize {
+        match roots {
+            Roots::One => 1,
+            Roots::Bundle => self.roots,
+            Roots::Many => MANY_ROOTS,
         }
     }
 
@@ -96,6 +111,7 @@ impl Setup {
     pub fn address(&self, distance: Distance) -> (&str, &str) {
         match (distance, &self.far) {
             (Distance::Far, Some(far)) => (far, &self.port),
+            (Distance::Dead, _) => (DEAD, &self.port),
             _ => (NEAR, &self.port),
         }
     }
@@ -154,11 +170,43 @@ impl Setup {
     fn write_bundle(&self) -> Result<usize, Fault> {
         let system = SYSTEM_BUNDLES.iter().find(|path| Path::new(path).exists());
         let system = system.ok_or("no trusted roots found; run: apt install ca-certificates")?;
-        let bundle =
-            fs::read_to_string(system)? + &fs::read_to_string(self.roots_file(Roots::One))?;
+        let (system, own) = (
+            fs::read_to_string(system)?,
+            fs::read_to_string(self.roots_file(Roots::One))?,
+        );
+        let bundle = system.clone() + &own;
         self.write("bundle.pem", &bundle, 0o644)?;
+        self.write("many.pem", &many_roots(&system, &own), 0o644)?;
         Ok(bundle.matches("BEGIN CERTIFICATE").count())
     }
+}
+
+/// The stand-in's last, as in the bundle.
+fn many_roots(system: &str, own: &str) -> String {
+    let ends = system.split_inclusive("-----END CERTIFICATE-----\n");
+    let system: Vec<&str> = ends.filter(|text| text.contains("BEGIN CERT")).collect();
+    let variants =
+        (0..MANY_ROOTS - 1).map(|at| variant(system[at % system.len()], at / system.len()));
+    variants.collect::<String>() + own
+}
+
+/// A certificate with a signature of its own, which nobody checks of a root: the same work to read, and no duplicate.
+fn variant(pem: &str, number: usize) -> String {
+    let mut lines: Vec<String> = pem.lines().map(str::to_owned).collect();
+    let place = lines.len() - 3;
+    let last_full = &mut lines[place];
+    let digit = [
+        last_full.pop().unwrap_or('A'),
+        'B',
+        'C',
+        'D',
+        'E',
+        'F',
+        'G',
+        'H',
+    ];
+    last_full.push(digit[number % digit.len()]);
+    lines.join("\n") + "\n"
 }
 
 /// A `users.toml`.

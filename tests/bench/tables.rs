@@ -1,4 +1,4 @@
-//! What is printed: two tables in Markdown.
+//! What is printed: tables in Markdown.
 
 use crate::contenders::{Contender, Kind};
 use crate::login::Login;
@@ -16,6 +16,7 @@ pub fn print(
     rounds: &Rounds,
     users: &[Table],
 ) {
+    println!("## Logins side by side\n");
     print_method(setup, options);
     row(&HEADINGS.map(str::to_owned));
     rule(HEADINGS.len());
@@ -31,7 +32,8 @@ fn print_method(setup: &Setup, options: &Options) {
          each; in brackets the quartiles. Every login is a fresh process, its start included. Ratios are formed within \
          a round; below 1 is better. OpenSSL: the least C program on it, tests/bench/least.c, with the same roots, \
          of which the system's are {} with the stand-in's. System calls and libraries: those beyond pam_permit's, its \
-         own in brackets. Round trips: what {ROUND_TRIP_MS} ms for each add; work \
+         own in brackets. Private: memory (1024 bytes) that a login alone holds while it and another wait at their prompt, \
+         connected if it connects there, beyond pam_permit's; the C program has loaded nothing yet. Round trips: what {ROUND_TRIP_MS} ms for each add; work \
          that is done while an answer is awaited hides a part of them.",
         options.rounds(),
         options.thinking_rounds(),
@@ -54,7 +56,7 @@ fn print_method(setup: &Setup, options: &Options) {
     println!();
 }
 
-const HEADINGS: [&str; 14] = [
+const HEADINGS: [&str; 15] = [
     "contender",
     "wall ms",
     "wall ÷ OpenSSL",
@@ -69,6 +71,7 @@ const HEADINGS: [&str; 14] = [
     "round trips before the prompt",
     "round trips after the answer",
     "logins a second",
+    "private kB at the prompt",
 ];
 
 fn cells(
@@ -76,7 +79,7 @@ fn cells(
     rounds: &Rounds,
     at: usize,
     contender: &Contender,
-) -> [String; 14] {
+) -> [String; 15] {
     let of = |kind: fn(&Contender, &Contender) -> bool| {
         let found = contenders.iter().position(|other| kind(other, contender));
         found.map(|found| &rounds.0[found])
@@ -86,30 +89,34 @@ fn cells(
     let leanest = of(|other, _| other.kind == Kind::Least && other.roots == Roots::One);
     let exec = of(|other, _| matches!(other.kind, Kind::PamExec { .. }));
     let floor = of(|other, _| other.kind == Kind::Permit);
-    let (wall, cpu) = (|login: &Login| login.wall_ms, |login: &Login| login.cpu_ms);
+    let ratio_to = |other: Option<&Measured>, what: fn(&Login) -> f64| {
+        let other = other.map(|other| ratio(&mine.plain, &other.plain, what));
+        other.unwrap_or_default()
+    };
+    let (wall, cpu): (fn(&Login) -> f64, fn(&Login) -> f64) =
+        (|login: &Login| login.wall_ms, |login: &Login| login.cpu_ms);
     [
         contender.name(),
         number(spread(mine.plain.iter().map(wall)).median),
-        ratio(mine, least, wall),
-        ratio(mine, exec, wall),
+        ratio_to(least, wall),
+        ratio_to(exec, wall),
         number(spread(mine.plain.iter().map(cpu)).median),
-        ratio(mine, least, cpu),
-        ratio(mine, leanest, cpu),
-        ratio(mine, exec, cpu),
+        ratio_to(least, cpu),
+        ratio_to(leanest, cpu),
+        ratio_to(exec, cpu),
         number(spread(mine.plain.iter().map(|login| login.rss_kib * 1024.0 / 1e6)).median),
         system_calls(mine, floor),
         libraries(mine, floor),
         round_trips(mine, |login| login.before_prompt_ms),
         round_trips(mine, |login| login.after_answer_ms),
         with_spread(spread(mine.concurrent.iter().copied()), 0),
+        private(mine, floor),
     ]
 }
 
-fn ratio(mine: &Measured, other: Option<&Measured>, what: impl Fn(&Login) -> f64) -> String {
-    let Some(other) = other else {
-        return String::new();
-    };
-    let pairs = mine.plain.iter().zip(&other.plain);
+/// Formed within a round.
+pub fn ratio<T>(mine: &[T], other: &[T], what: impl Fn(&T) -> f64) -> String {
+    let pairs = mine.iter().zip(other);
     with_spread(
         spread(pairs.map(|(mine, other)| what(mine) / what(other))),
         2,
@@ -127,6 +134,15 @@ fn round_trips(mine: &Measured, what: impl Fn(&Login) -> f64) -> String {
         .iter()
         .map(|login| (what(login) - near) / f64::from(ROUND_TRIP_MS));
     with_spread(spread(added), 2)
+}
+
+/// Beyond the floor's; the floor's own in brackets.
+fn private(mine: &Measured, floor: Option<&Measured>) -> String {
+    let kib = |of: &Measured| spread(of.private_kib.iter().copied()).median;
+    match floor {
+        Some(floor) if !std::ptr::eq(mine, floor) => fixed(kib(mine) - kib(floor), 0),
+        _ => format!("({})", fixed(kib(mine), 0)),
+    }
 }
 
 /// Beyond the floor's; the floor's own in brackets.
@@ -157,11 +173,11 @@ fn traces<'a>(mine: &'a Measured, floor: Option<&'a Measured>) -> Option<(&'a Tr
 }
 
 fn print_users(options: &Options, users: &[Table]) {
-    println!();
+    println!("\n## A long users.toml\n");
     println!(
         "One user near the end of `users.toml`: from the call of `pam_authenticate` to the prompt, one CA, nothing \
-         connected; medians of {} rounds. Look-up: what the file adds to the time, and to resident memory, against one \
-         of ten lines.",
+         connected; medians of {} rounds. Look-up: what the file adds to the time against one of ten lines; memory: \
+         what it adds to resident memory against the same, the file's own bytes included where they are held.",
         options.users_rounds()
     );
     println!();
@@ -172,7 +188,7 @@ fn print_users(options: &Options, users: &[Table]) {
         "look-up ms",
         "read once ms",
         "look-up ÷ read once",
-        "memory MB beyond the file",
+        "memory MB beyond the file's absence",
     ]
     .map(str::to_owned));
     rule(7);
@@ -192,8 +208,7 @@ fn user_cells(table: &Table, smallest: &Table) -> [String; 7] {
         .zip(&table.read_once_ms)
         .map(|(added, read)| added / read);
     let megabytes = table.bytes as f64 / 1e6;
-    let memory =
-        pairs().map(|(mine, small)| (mine.rss_kib - small.rss_kib) * 1024.0 / 1e6 - megabytes);
+    let memory = pairs().map(|(mine, small)| (mine.rss_kib - small.rss_kib) * 1024.0 / 1e6);
     let unless_smallest = |text: String| {
         if table.lines == smallest.lines {
             String::new()
@@ -212,7 +227,7 @@ fn user_cells(table: &Table, smallest: &Table) -> [String; 7] {
     ]
 }
 
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     fixed(value, 1)
 }
 
@@ -225,9 +240,24 @@ fn fixed(value: f64, digits: usize) -> String {
     }
 }
 
-fn with_spread(Spread { low, median, high }: Spread, digits: usize) -> String {
+pub fn with_spread(Spread { low, median, high }: Spread, digits: usize) -> String {
     let [low, median, high] = [low, median, high].map(|value| fixed(value, digits));
     format!("{median} ({low}–{high})")
+}
+
+/// A whole table under a heading of its own.
+pub fn table<const N: usize>(
+    heading: &str,
+    method: &str,
+    titles: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) {
+    println!("\n## {heading}\n\n{method}\n");
+    row(&titles.map(str::to_owned));
+    rule(N);
+    for cells in rows {
+        row(&cells);
+    }
 }
 
 fn row(cells: &[String]) {

@@ -12,7 +12,13 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Every name by which a client may call the stand-in; `.test` never resolves by accident (RFC 6761).
-const SERVER_NAMES: [&str; 4] = ["api.ivalt.test", "far.ivalt.test", "localhost", "127.0.0.1"];
+const SERVER_NAMES: [&str; 5] = [
+    "api.ivalt.test",
+    "far.ivalt.test",
+    "dead.ivalt.test",
+    "localhost",
+    "127.0.0.1",
+];
 
 /// What clients trust, and what the server proves.
 pub struct Certificates {

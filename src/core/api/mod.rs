@@ -8,14 +8,19 @@
 //! | `connect` | which of several addresses is connected to |
 //! | `transport` | name look-up, TCP, TLS and the deadline over them |
 //! | `records` | where the records of TLS end |
+//! | `crypto` | what TLS computes with |
 //! | `roots` | the root certificates that verify iVALT |
+//! | `verifier` | the server's certificate against those roots |
+//! | `certificate` | whose a certificate is, and who issued it |
 //! | `answer` | what an answer means |
 //! | `push` | requests to the phone, and what their answers mean |
 //! | `number` | the mobile in iVALT's words |
 
 mod answer;
+mod certificate;
 mod client;
 mod connect;
+mod crypto;
 mod number;
 mod preconnect;
 mod probe;
@@ -23,6 +28,7 @@ mod push;
 mod records;
 mod roots;
 mod transport;
+mod verifier;
 
 pub use answer::{Answer, ApiError, classify};
 pub use client::{Client, Exchange, tls_words};

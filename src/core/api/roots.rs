@@ -1,17 +1,19 @@
 //! The root certificates that verify iVALT: those of `api.ca_file`, or of the system.
 
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 
+use super::crypto::provider;
+use super::verifier::Verifier;
 use crate::problem::{Problem, ProblemKind};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
@@ -23,20 +25,61 @@ pub const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A bundle up to this size, in bytes, is read to its end at once; a larger one when the first handshake needs it, so
-/// that nobody waits for it at the prompt.
+/// A bundle up to this size, in bytes, is examined at once; a larger one before the first handshake, so that nobody waits
+/// for it at the prompt.
 const AT_ONCE: usize = 32 * 1024;
 
 /// Trusted roots, and what TLS makes of them, once.
 pub struct Roots {
-    path: PathBuf,
-    pem: Vec<u8>,
+    bundle: Arc<Bundle>,
     config: OnceLock<Result<Arc<ClientConfig>, Problem>>,
+}
+
+/// A file with certificates in PEM.
+pub(super) struct Bundle {
+    path: PathBuf,
+    pem: Mutex<Option<Arc<Vec<u8>>>>,
+    /// Of a large one: a login that waits for a phone does not keep it, a further handshake reads it again.
+    read_again: Option<(ReadBundle, Trust)>,
+}
+
+type ReadBundle = fn(Trust, &Path) -> Result<Vec<u8>, Problem>;
+
+impl Bundle {
+    pub(super) fn kept(path: PathBuf, pem: Vec<u8>) -> Self {
+        Self {
+            path,
+            pem: Mutex::new(Some(Arc::new(pem))),
+            read_again: None,
+        }
+    }
+
+    /// The whole bundle, of which a large one is then no longer held.
+    ///
+    /// # Errors
+    /// It is read again, and can no longer be.
+    pub(super) fn take(&self) -> Result<Arc<Vec<u8>>, Problem> {
+        let Some((read, trust)) = self.read_again else {
+            return Ok(self.held().clone().unwrap_or_default());
+        };
+        let held = self.held().take();
+        held.map_or_else(|| read(trust, &self.path).map(Arc::new), Ok)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Arc<Vec<u8>>>> {
+        self.pem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bundle({})", self.path.display())
+    }
 }
 
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Roots({})", self.path.display())
+        write!(f, "Roots({})", self.bundle.path.display())
     }
 }
 
@@ -46,18 +89,18 @@ impl Roots {
     /// # Errors
     /// It cannot be trusted or read, or is small and holds no certificate.
     pub fn read(ca_file: Option<&Path>, trust: Trust) -> Result<Self, Problem> {
-        let (path, pem) = match ca_file {
-            Some(path) => {
-                let pem = trust.read(path, ReadPermission::Anybody, SMALL);
-                (
-                    path,
-                    pem.map_err(|problem| problem.of_kind(ProblemKind::CaFile))?,
-                )
-            }
-            None => system_bundle(trust)?,
+        let (path, read): (_, ReadBundle) = match ca_file {
+            Some(path) => (path, read_ca_file),
+            None => (system_bundle()?, |trust, path| {
+                trust.read_system_file(path, SMALL)
+            }),
         };
-        let roots = Self::from_pem(path.to_owned(), pem);
-        if roots.pem.len() <= AT_ONCE {
+        let pem = read(trust, path)?;
+        let is_small = pem.len() <= AT_ONCE;
+        let mut bundle = Bundle::kept(path.to_owned(), pem);
+        bundle.read_again = (!is_small).then_some((read, trust));
+        let roots = Self::new(bundle);
+        if is_small {
             roots.client_config()?;
         }
         Ok(roots)
@@ -65,8 +108,14 @@ impl Roots {
 
     /// Those of a bundle that has been read.
     pub fn from_pem(path: PathBuf, pem: Vec<u8>) -> Self {
-        let config = OnceLock::new();
-        Self { path, pem, config }
+        Self::new(Bundle::kept(path, pem))
+    }
+
+    fn new(bundle: Bundle) -> Self {
+        Self {
+            bundle: Arc::new(bundle),
+            config: OnceLock::new(),
+        }
     }
 
     /// How this client speaks TLS.
@@ -78,17 +127,20 @@ impl Roots {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, Problem> {
-        let mut store = RootCertStore::empty();
-        // One that rustls takes is enough; those it cannot read are left out.
-        let (taken, _) = store.add_parsable_certificates(certificates(&self.pem));
-        // An empty set would be silent.
-        if taken == 0 {
-            return Err(no_certificate(&self.path));
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(provider());
+        // One that rustls takes is enough; those it cannot read are left out. An empty set would be silent.
+        let bundle = &self.bundle;
+        let pem = bundle.held().clone().unwrap_or_default();
+        let verifier = Verifier::new(Arc::clone(bundle), &pem, Arc::clone(&provider))
+            .ok_or_else(|| no_certificate(&bundle.path))?;
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Problem::invalid(error.to_string()))?;
-        let mut config = builder.with_root_certificates(store).with_no_client_auth();
+        // rustls calls any verifier but its own dangerous. This one leaves the decision to rustls's own.
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = builder.with_no_client_auth();
         // There is no second connection that could use it.
         config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
@@ -97,27 +149,39 @@ impl Roots {
 
 /// The certificates between their lines of PEM (RFC 7468), the text around them and what is no base64 left out.
 pub fn certificates(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
+    encoded_certificates(pem).filter_map(decode)
+}
+
+/// What follows each line that begins a certificate, up to the next such line.
+pub(super) fn encoded_certificates(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let begin = |rest: &[u8]| memmem::find(rest, BEGIN);
+    let finder = memmem::Finder::new(BEGIN);
+    let begin = move |rest: &[u8]| finder.find(rest);
     let mut rest = begin(pem).map(|at| &pem[at + BEGIN.len()..]);
-    let bodies = std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let body = rest?;
         let end = begin(body);
         rest = end.map(|at| &body[at + BEGIN.len()..]);
         Some(&body[..end.unwrap_or(body.len())])
-    });
-    bodies.filter_map(decode)
+    })
 }
 
-fn decode(body: &[u8]) -> Option<CertificateDer<'static>> {
-    let mut rest = &body[..memmem::find(body, b"-----END CERTIFICATE-----")?];
+/// One of [`encoded_certificates`]. `None` if it does not end, or is no base64.
+pub(super) fn decode(encoded: &[u8]) -> Option<CertificateDer<'static>> {
+    let end = memmem::find(encoded, b"-----END CERTIFICATE-----")?;
+    Some(STANDARD.decode(base64_of(&encoded[..end])).ok()?.into())
+}
+
+/// Lines without their ends and the blanks around them.
+pub(super) fn base64_of(lines: &[u8]) -> Vec<u8> {
+    let mut rest = lines;
     let mut text = Vec::with_capacity(rest.len());
     while let Some(at) = memchr::memchr(b'\n', rest) {
         text.extend_from_slice(rest[..at].trim_ascii());
         rest = &rest[at + 1..];
     }
     text.extend_from_slice(rest.trim_ascii());
-    Some(STANDARD.decode(text).ok()?.into())
+    text
 }
 
 /// Of a bundle without certificates.
@@ -131,13 +195,14 @@ pub fn no_certificate(path: &Path) -> Problem {
         ))
 }
 
-fn system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), Problem> {
-    let path = SYSTEM_BUNDLES
-        .map(Path::new)
-        .into_iter()
-        .find(|path| path.exists());
-    let path = path.ok_or_else(no_roots)?;
-    Ok((path, trust.read_system_file(path, SMALL)?))
+fn read_ca_file(trust: Trust, path: &Path) -> Result<Vec<u8>, Problem> {
+    let pem = trust.read(path, ReadPermission::Anybody, SMALL);
+    pem.map_err(|problem| problem.of_kind(ProblemKind::CaFile))
+}
+
+fn system_bundle() -> Result<&'static Path, Problem> {
+    let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
+    paths.find(|path| path.exists()).ok_or_else(no_roots)
 }
 
 fn no_roots() -> Problem {
@@ -148,6 +213,10 @@ fn no_roots() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use rcgen::{CertificateParams, KeyPair};
 
     #[test]
     fn certificates_between_other_things() {
@@ -159,5 +228,34 @@ mod tests {
             -----BEGIN CERTIFICATE-----\nDQ==\n";
         let found: Vec<Vec<u8>> = certificates(pem).map(|der| der.to_vec()).collect();
         assert_eq!(found, [[1, 2, 3], [10, 11, 12]]);
+    }
+
+    #[test]
+    fn a_large_bundle_is_not_kept_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let pem = CertificateParams::default().self_signed(&KeyPair::generate().unwrap());
+        let pem = pem.unwrap().pem();
+        let trust = Trust {
+            effective_uid: fs::metadata(folder.path()).unwrap().uid(),
+        };
+        let read = |pem: &str| {
+            fs::write(&path, pem).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+            let roots = Roots::read(Some(&path), trust).unwrap();
+            roots.client_config().unwrap();
+            assert_eq!(*roots.bundle.take().unwrap(), pem.as_bytes());
+            roots
+        };
+        let small = read(&pem);
+        assert!(small.bundle.held().is_some());
+        let large = read(&pem.repeat(AT_ONCE / pem.len() + 1));
+        assert!(large.bundle.held().is_none());
+        fs::write(&path, "other").unwrap();
+        assert_eq!(*large.bundle.take().unwrap(), b"other");
+        assert_eq!(*small.bundle.take().unwrap(), pem.as_bytes());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(large.bundle.take().unwrap_err().kind, ProblemKind::CaFile);
+        large.client_config().unwrap();
     }
 }

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use toml::de::ValueDeserializer;
+use toml::de::DeValue;
 use toml_parser::decoder::{Encoding, ScalarKind, StringBuilder};
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Source, Span};
@@ -12,6 +11,7 @@ use super::entry::{RawEntry, Value, redact_number, shown};
 use crate::problem::Problem;
 use crate::sys::memory::{self, OutOfMemory, SmallBlocks};
 use crate::toml_events::{self, NotToml};
+use crate::toml_values;
 
 /// Whose entries are wanted.
 pub trait EntryVisitor<'i> {
@@ -351,9 +351,8 @@ impl<'i, R: EntryVisitor<'i>> EventReceiver for UsersParser<'i, R> {
                     return self.try_memory(Err(OutOfMemory));
                 }
                 // Dates and numbers are only recognised up to here, not checked; `toml` itself does so when it builds.
-                let built =
-                    ValueDeserializer::parse(raw.as_str()).and_then(toml::Value::deserialize);
-                if built.is_err() {
+                let built = DeValue::parse(raw.as_str());
+                if !built.is_ok_and(|value| toml_values::is_representable(value.get_ref())) {
                     error.report_error(
                         ParseError::new("invalid number or date").with_unexpected(span),
                     );
