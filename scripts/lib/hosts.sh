@@ -16,5 +16,7 @@ hosts_and_clients() {
     as_builder mkdir -p "$kept"
     install -m 0644 "$(module_file)" "$kept/pam_ivalt.so"
     install -m 0755 "$(ivaltctl_file)" "$kept/ivaltctl"
-    run_in_chroot "$chroots/trixie-hosts" "$kept" bash /run/sandbox/tests/hosts/run "$@"
+    in_groups 3 group_of_hosts "$@"
 }
+
+group_of_hosts() { run_in_chroot "$chroots/trixie-hosts" "$cache/hosts" bash /run/sandbox/tests/hosts/run "$@"; }

@@ -107,7 +107,8 @@ fetch_or_update() {
 
 update_lists() {
     [[ $(id -u) -eq 0 ]] || die "apt's package lists are missing or out of date; run: sudo apt-get update"
-    apt-get -q update >&2
+    # One after the other, because parts of scripts/test that run side by side may both want it.
+    flock "$cache" apt-get -q update >&2
 }
 
 # `unpack_packages FOLDER INTO`: dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
