@@ -170,7 +170,7 @@ impl Clock {
 }
 
 /// The sockets of the connections that are being made or kept, by which another thread can end them: shutdown(2) wakes
-/// poll(2) and recv(2) alike.
+/// poll(2), recv(2) and, of most kernels, connect(2).
 #[derive(Clone, Debug, Default)]
 pub struct SocketHandle(Arc<Mutex<HandleState>>);
 
