@@ -183,7 +183,10 @@ pub fn is_by_disable(text: &str, name: &str) -> Result<bool, NotToml> {
             Occurrence::Entry(pair) => Some(&text[pair.value.end..line_end(text, pair.value.end)]),
             Occurrence::Table(range) => {
                 let header = &text[range.start..line_end(text, range.start)];
-                header.split_once("]").map(|(_, rest)| rest)
+                // A name in quotes may hold the bracket that ends others.
+                let from_name = header.split_once(&quoted_key(name));
+                let rest = from_name.map_or(header, |(_, rest)| rest);
+                rest.split_once("]").map(|(_, rest)| rest)
             }
             Occurrence::Mobile(_) | Occurrence::Enabled(_) => None,
         });
@@ -421,6 +424,9 @@ mod tests {
             assert_eq!(is_by_disable(&text, "new"), Ok(true), "{text}");
             assert_eq!(is_by_disable(&text, "a"), Ok(false), "{text}");
         }
+        let bracket = NewEntry { name: "]", ..new };
+        let text = add("[users.a]\n", &[bracket]).unwrap();
+        assert_eq!(is_by_disable(&text, "]"), Ok(true), "{text}");
         // In braces there is no place for it.
         let text = add("users = {}", &[new]).unwrap();
         assert_eq!(
