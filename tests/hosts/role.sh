@@ -171,7 +171,7 @@ role_accepts_once_case() {
     run_role -e ivalt_accept_changes=alice,root
     expect_recap 1 0
     grep -qx 'alice = "+4915112345699"' /etc/ivalt/users-synced.toml || fault 'the mobile is the old one'
-    sed -i /root/d /home/visitor/users.csv
+    sed -i '/^root,/d' /home/visitor/users.csv
     run_role -e ivalt_accept_losses=false
     expect_recap 0 1
     expect_seen 'if all of them are meant to go: -e ivalt_accept_losses=true"'
