@@ -5,19 +5,17 @@
 use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::certificate::names;
+use super::certificate::{has_subject, names};
 use super::roots::{Bundle, base64_of, certificates, decode, encoded_certificates};
 
 /// As many bytes of a certificate in PEM hold its subject, of most.
-const BEGINNING: usize = 640;
+const BEGINNING: usize = 512;
 
 /// A verifier with the roots of a bundle.
 #[derive(Debug)]
@@ -125,16 +123,9 @@ fn roots_of(pem: &[u8], issuers: &Issuers) -> RootCertStore {
 
 /// Whether a certificate in PEM has one of these subjects, as far as its beginning tells.
 fn may_be_of(encoded: &[u8], issuers: &Issuers) -> bool {
-    let beginning = &encoded[..encoded.len().min(BEGINNING)];
-    // No base64, but what ends a short certificate.
-    let end = memchr::memchr(b'-', beginning).unwrap_or(beginning.len());
-    let text = base64_of(&beginning[..end]);
-    // Four characters are three bytes.
-    let der = STANDARD.decode(&text[..text.len() / 4 * 4]);
-    match (issuers, der.as_deref().ok().and_then(names)) {
-        (Some(issuers), Some((_, subject))) => issuers.iter().any(|issuer| issuer == subject),
-        _ => true,
-    }
+    let beginning = base64_of(&encoded[..encoded.len().min(BEGINNING)]);
+    let issuers = issuers.as_deref();
+    issuers.and_then(|issuers| has_subject(&beginning, issuers)) != Some(false)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
