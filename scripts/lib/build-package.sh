@@ -12,6 +12,7 @@ build_for() {
     [[ $1 == arm64 ]] ||
         die "no package for '$1' can be built on another architecture, only for arm64; on a machine of that architecture, run: scripts/package"
     require_arm64_compilers
+    # shellcheck disable=SC2034 # for scripts/package
     built_packages=$package_cache/arm64
     cross_options=(--host-arch=arm64 --build-profiles=cross)
 }

@@ -11,10 +11,10 @@ check_package() {
 
 # `check_files FOLDER TRIPLET`: the packages in it, and what is in them.
 check_files() {
-    packages=$1 unpacked=$1/unpacked
+    checked=$1 unpacked=$1/unpacked
     as_builder rm -rf "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$packages")" "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$packages" -dbgsym)" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$checked")" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$checked" -dbgsym)" "$unpacked"
     check_contents "$2"
     check_hardening
 }
@@ -80,7 +80,7 @@ check_contents() {
 }
 
 only_conffile() {
-    [[ $(dpkg-deb --info "$(package_file "$packages")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
+    [[ $(dpkg-deb --info "$(package_file "$checked")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
         cmp "$repo/conf/ivalt.toml" "$unpacked/etc/ivalt/ivalt.toml" &&
         [[ $(stat -c %a "$unpacked/etc/ivalt/ivalt.toml") == 600 ]] && ! grep -q '^ *key' "$unpacked/etc/ivalt/ivalt.toml"
 }
@@ -117,7 +117,7 @@ has_symbols() {
 
 depends_on() {
     local depends name
-    depends=" $(dpkg-deb --field "$(package_file "$packages")" Depends),"
+    depends=" $(dpkg-deb --field "$(package_file "$checked")" Depends),"
     for name in "$@"; do grep -qE " $name( \([^)]*\))?," <<<"$depends" || return 1; done
 }
 
