@@ -118,11 +118,6 @@ depends_on() {
 }
 
 check_hardening() {
-    local file
     check_linked "$packaged"
-    file=$unpacked/usr/sbin/ivaltctl
-    assert 'ivaltctl: position-independent (PIE)' has_dynamic "$file" 'FLAGS_1.*PIE'
-    assert 'ivaltctl: resolved at load (BIND_NOW)' has_dynamic "$file" '(BIND_NOW|FLAGS_1.*NOW)'
-    assert 'ivaltctl: relocations read-only (GNU_RELRO)' has_segment "$file" 'GNU_RELRO'
-    assert 'ivaltctl: stack not executable (GNU_STACK RW)' has_segment "$file" 'GNU_STACK .* RW +[0-9]'
+    check_linked_tool "$unpacked/usr/sbin/ivaltctl"
 }
