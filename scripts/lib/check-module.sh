@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Checks the exports and link options of the finished module, read from the file that would be installed.
+# Checks the exports and link options of the finished module and ivaltctl, read from the files that would be installed.
 
 check_linked() {
     local module=$1
@@ -9,6 +9,16 @@ check_linked() {
     assert 'relocations read-only (GNU_RELRO)' has_segment "$module" 'GNU_RELRO'
     assert 'stack not executable (GNU_STACK RW)' has_segment "$module" 'GNU_STACK .* RW +[0-9]'
     assert 'named pam_ivalt.so (SONAME)' has_dynamic "$module" 'SONAME.*\[pam_ivalt\.so\]'
+    assert 'glibc 2.34 is enough' needs_glibc_2_34 "$module"
+}
+
+check_linked_tool() {
+    local tool=$1
+    assert 'ivaltctl: position-independent (PIE)' has_dynamic "$tool" 'FLAGS_1.*PIE'
+    assert 'ivaltctl: resolved at load (BIND_NOW)' has_dynamic "$tool" '(BIND_NOW|FLAGS_1.*NOW)'
+    assert 'ivaltctl: relocations read-only (GNU_RELRO)' has_segment "$tool" 'GNU_RELRO'
+    assert 'ivaltctl: stack not executable (GNU_STACK RW)' has_segment "$tool" 'GNU_STACK .* RW +[0-9]'
+    assert 'ivaltctl: glibc 2.34 is enough' needs_glibc_2_34 "$tool"
 }
 
 # `assert NAME COMMAND…`: whether it succeeds, in the words that scripts/test counts.
@@ -26,3 +36,10 @@ exports_pam_only() {
 
 has_dynamic() { grep -qE "$2" <<<"$(readelf --dynamic --wide "$1")"; }
 has_segment() { grep -qE "^ +$2" <<<"$(readelf --segments --wide "$1")"; }
+
+# Every version counts: glibc does not load a file with one that it lacks, also where only weak symbols need it.
+needs_glibc_2_34() {
+    local versions
+    versions=$(readelf --version-info --wide "$1" | sed -n '/^Version needs/,$ s/.*Name: GLIBC_\([^ ]*\).*/\1/p')
+    [[ -n $versions && $(printf '%s\n' 2.34 "$versions" | sort --version-sort | tail -n 1) == 2.34 ]]
+}
