@@ -6,11 +6,16 @@ check_package() {
     build_if_changed
     assert 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
     assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
-    unpacked=$package_cache/unpacked
+    check_files "$package_cache" "$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
+}
+
+# `check_files FOLDER TRIPLET`: the packages in it, and what is in them.
+check_files() {
+    checked=$1 unpacked=$1/unpacked
     as_builder rm -rf "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$package_cache")" "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$package_cache" -dbgsym)" "$unpacked"
-    check_contents
+    as_builder dpkg-deb -x "$(package_file "$checked")" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$checked" -dbgsym)" "$unpacked"
+    check_contents "$2"
     check_hardening
 }
 
@@ -59,9 +64,7 @@ same_packages() {
 copyright_is_current() { write_copyright | diff "$repo/debian/copyright" -; }
 
 check_contents() {
-    local triplet
-    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
-    packaged=$unpacked/usr/lib/$triplet/security/pam_ivalt.so
+    packaged=$unpacked/usr/lib/$1/security/pam_ivalt.so
     assert 'the one conffile is ivalt.toml, as the sample, closed to others' only_conffile
     assert 'users.toml is not a file of the package' test ! -e "$unpacked/etc/ivalt/users.toml"
     assert 'the profile is off by default' grep -qx 'Default: no' "$unpacked/usr/share/pam-configs/ivalt"
@@ -77,7 +80,7 @@ check_contents() {
 }
 
 only_conffile() {
-    [[ $(dpkg-deb --info "$(package_file "$package_cache")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
+    [[ $(dpkg-deb --info "$(package_file "$checked")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
         cmp "$repo/conf/ivalt.toml" "$unpacked/etc/ivalt/ivalt.toml" &&
         [[ $(stat -c %a "$unpacked/etc/ivalt/ivalt.toml") == 600 ]] && ! grep -q '^ *key' "$unpacked/etc/ivalt/ivalt.toml"
 }
@@ -101,7 +104,8 @@ has_pages() {
     done <"$repo/debian/libpam-ivalt.docs"
 }
 
-no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." "$unpacked"; }
+# In a chroot, the builder's folder is /run/kept.
+no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." -e /run/kept "$unpacked"; }
 
 has_symbols() {
     local file id
@@ -113,7 +117,7 @@ has_symbols() {
 
 depends_on() {
     local depends name
-    depends=" $(dpkg-deb --field "$(package_file "$package_cache")" Depends),"
+    depends=" $(dpkg-deb --field "$(package_file "$checked")" Depends),"
     for name in "$@"; do grep -qE " $name( \([^)]*\))?," <<<"$depends" || return 1; done
 }
 

@@ -8,12 +8,14 @@
 
 chroots=$target/chroots
 suites=(bookworm trixie)
+# What commands in a chroot of another architecture are run by, see arm64.sh.
+emulation=()
 
 # Debian 12's own rustc is too old: its package is built on the machine, with rustup's.
 packages_of() {
     case $1 in
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
-        trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
+        trixie-logins | trixie-arm64-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
             putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
         trixie-directory) echo slapd ldap-utils krb5-kdc krb5-admin-server libsasl2-modules-gssapi-mit openssl ;;
@@ -23,6 +25,7 @@ packages_of() {
             ldap-utils slapd ;;
         bookworm-build) echo lintian ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
+        trixie-arm64-build) echo gcc-aarch64-linux-gnu libpam0g-dev:arm64 libstd-rust-dev:arm64 ;;
     esac
 }
 
@@ -63,17 +66,26 @@ prepare_chroot() {
 
 # Chroots hold setuid programs and belong to root. The archive is the one that the machine itself uses.
 from_archive() {
-    local suite=$1 mirror
+    run_debootstrap "$1" "$chroots/$1"
+    complete_chroot "$chroots/$1"
+}
+
+# `run_debootstrap SUITE FOLDER [OPTION…]`
+run_debootstrap() {
+    local mirror
     # shellcheck disable=SC2016 # for apt
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
         grep -v security | head -n 1)
     run_child in_private_mounts env DEBOOTSTRAP_DIR="$debootstrap/share/debootstrap" PATH="$PATH:$debootstrap/bin:/usr/sbin:/sbin" \
-        "$debootstrap/sbin/debootstrap" --variant=minbase "$suite" "$chroots/$suite" ${mirror:+"$mirror"}
-    no_services "$chroots/$suite"
-    chroot_with_network "$chroots/$suite" apt-get -q clean
-    chroot_with_network "$chroots/$suite" apt-get -q update
+        "$debootstrap/sbin/debootstrap" --variant=minbase "${@:3}" "$1" "$2" ${mirror:+"$mirror"}
+}
+
+complete_chroot() {
+    no_services "$1"
+    chroot_with_network "$1" apt-get -q clean
+    chroot_with_network "$1" apt-get -q update
     # For apt to find it when the package needs it and there is no network.
-    chroot_with_network "$chroots/$suite" apt-get -q -y --no-install-recommends --download-only install ca-certificates
+    chroot_with_network "$1" apt-get -q -y --no-install-recommends --download-only install ca-certificates
 }
 
 from_chroot() {
@@ -94,7 +106,9 @@ no_services() {
 }
 
 # The TMPDIR of scripts/test does not exist in the chroot.
-in_private_mounts() { env --unset=TMPDIR unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"; }
+in_private_mounts() {
+    env --unset=TMPDIR "${emulation[@]}" unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"
+}
 
 chroot_with_network() {
     local folder=$1
@@ -112,7 +126,7 @@ run_in_chroot() {
     mkdir -p "$cache/mount-point" "$kept"
     child_signal=KILL
     run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
-        setpriv --pdeathsig KILL \
+        setpriv --pdeathsig KILL "${emulation[@]}" \
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$repo/scripts/lib/enter-chroot" "$cache/mount-point" "$chroot" "$kept" \
         "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
@@ -141,17 +155,20 @@ lintian_in_chroot() {
 
 built_in_chroot() { printf '%s' "$package_cache/$1/package"; }
 
-# As a user of that release would: scripts/package, with its own rustc. The crates are downloaded before.
+# `build_in_chroot SUITE[-again] [OPTION…]`: as a user of that release would, by scripts/package with its own rustc. The
+# crates are downloaded before. Each is built in a folder of its own name.
 build_in_chroot() {
-    local suite=$1 kept sources
-    kept=$package_cache/$suite
+    local name=$1 chroot=$chroots/${1%-again}-build kept sources
+    shift
+    kept=$package_cache/$name
     fetch_crates
-    sources="$(sources_of_package) $(cat "$chroots/$suite-build.contents")"
+    build_helpers
+    sources="$(sources_of_package) $(cat "$chroot.contents")"
     [[ $(cat "$kept/sources" 2>/dev/null) != "$sources" ]] || return 0
     rm -rf "$kept"
     mkdir -p "$kept/package"
     cp -al "$crates" "$kept/package/"
-    run_in_chroot "$chroots/$suite-build" "$kept" env CARGO_TARGET_DIR=/run/kept /run/checkout/scripts/package
-    rm -rf "$kept/package/build"
+    run_in_chroot "$chroot" "$package_cache" env CARGO_TARGET_DIR="/run/kept/$name" /run/checkout/scripts/package "$@"
+    rm -rf "$kept"/package/{build,arm64/build}
     echo "$sources" >"$kept/sources"
 }

@@ -272,17 +272,15 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
 
 /// As much as the open file was judged by; of one that says it is empty, what there is. `None` beyond `limit`.
 fn read_at_most(file: File, expected: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let size = usize::try_from(expected).map_err(|_| ErrorKind::OutOfMemory)?;
     // Enough at once: growing step by step would cost time and memory.
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(usize::try_from(expected).unwrap_or(0))
-        .map_err(|_| ErrorKind::OutOfMemory)?;
-    if expected == 0 {
+    let mut bytes = memory::zeroed(size).map_err(|_| ErrorKind::OutOfMemory)?;
+    if size == 0 {
         file.take(limit + 1).read_to_end(&mut bytes)?;
+        memory::check_rest(bytes.capacity()).map_err(|_| ErrorKind::OutOfMemory)?;
     } else {
-        fill(&file, usize::try_from(expected).unwrap_or(0), &mut bytes)?;
+        fill(&file, size, &mut bytes)?;
     }
-    memory::check_rest(bytes.capacity()).map_err(|_| ErrorKind::OutOfMemory)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 

@@ -16,9 +16,7 @@ const STACK: usize = 256 << 10;
 /// In words for the log.
 pub fn for_a_call() -> Result<(), String> {
     let limit = stack_limit();
-    // The first thread's stack may grow to the limit, and no application is known to have used three quarters of a
-    // megabyte.
-    let ample = limit >= 4 * STACK && is_first_thread();
+    let ample = limit >= 4 * STACK && is_on_first_stack(3 * STACK);
     if limit < STACK || (!ample && stack_left().is_some_and(|left| left < STACK)) {
         return Err(format!(
             "out of memory: less than {} KiB of stack",
@@ -42,9 +40,16 @@ fn stack_limit() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
-fn is_first_thread() -> bool {
-    // SAFETY: gettid(2) and getpid(2) take nothing and always succeed.
-    unsafe { libc::gettid() == libc::getpid() }
+/// Whether the caller is within so many bytes of where the process's first stack begins. Below those there is nothing
+/// else: Linux leaves 128 MiB for that stack, which may grow to the limit.
+fn is_on_first_stack(most: usize) -> bool {
+    let here = 0_u8;
+    // SAFETY: getauxval(3) only looks the number up; the kernel puts AT_RANDOM's bytes above the first frame.
+    let begin = unsafe { libc::getauxval(libc::AT_RANDOM) };
+    let begin = usize::try_from(begin).unwrap_or(0);
+    begin
+        .checked_sub((&raw const here).addr())
+        .is_some_and(|used| used <= most)
 }
 
 /// Bytes between here and the lowest address that the calling thread's stack may grow to. `None` where glibc cannot
@@ -80,5 +85,12 @@ mod tests {
         assert!(left(STACK / 8) < STACK);
         assert!(left(2 * STACK) >= STACK);
         assert!(stack_left().is_some_and(|left| left > STACK));
+    }
+
+    #[test]
+    fn another_thread_is_not_on_the_first_stack() {
+        let other = thread::spawn(|| is_on_first_stack(3 * STACK));
+        assert!(!other.join().unwrap());
+        assert!(is_on_first_stack(usize::MAX));
     }
 }

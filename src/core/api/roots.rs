@@ -89,13 +89,13 @@ impl Roots {
     /// # Errors
     /// It cannot be trusted or read, or is small and holds no certificate.
     pub fn read(ca_file: Option<&Path>, trust: Trust) -> Result<Self, Problem> {
-        let (path, read): (_, ReadBundle) = match ca_file {
-            Some(path) => (path, read_ca_file),
-            None => (system_bundle()?, |trust, path| {
-                trust.read_system_file(path, SMALL)
-            }),
+        let (path, read, pem): (_, ReadBundle, _) = match ca_file {
+            Some(path) => (path, read_ca_file, read_ca_file(trust, path)?),
+            None => {
+                let (path, pem) = first_system_bundle(trust)?;
+                (path, read_system_bundle, pem)
+            }
         };
-        let pem = read(trust, path)?;
         let is_small = pem.len() <= AT_ONCE;
         let mut bundle = Bundle::kept(path.to_owned(), pem);
         bundle.read_again = (!is_small).then_some((read, trust));
@@ -200,9 +200,19 @@ fn read_ca_file(trust: Trust, path: &Path) -> Result<Vec<u8>, Problem> {
     pem.map_err(|problem| problem.of_kind(ProblemKind::CaFile))
 }
 
-fn system_bundle() -> Result<&'static Path, Problem> {
-    let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
-    paths.find(|path| path.exists()).ok_or_else(no_roots)
+fn read_system_bundle(trust: Trust, path: &Path) -> Result<Vec<u8>, Problem> {
+    trust.read_system_file(path, SMALL)
+}
+
+/// The first that exists.
+fn first_system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), Problem> {
+    for path in SYSTEM_BUNDLES.map(Path::new) {
+        match read_system_bundle(trust, path) {
+            Err(problem) if problem.kind == ProblemKind::Missing => {}
+            read => return Ok((path, read?)),
+        }
+    }
+    Err(no_roots())
 }
 
 fn no_roots() -> Problem {

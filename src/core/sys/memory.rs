@@ -1,6 +1,7 @@
 //! Memory for what grows with a file. The caller of su sets `RLIMIT_AS` and `RLIMIT_DATA`, and an allocation that fails
 //! in a library aborts the application: so whatever may be large is tried first, and leaves enough for all the rest.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::collections::TryReserveError;
 use std::ptr;
 
@@ -10,8 +11,9 @@ use crate::problem::{Problem, ProblemKind};
 
 /// More than a parser takes for whatever does not grow with the file.
 const REST: usize = 2 << 20;
-/// From this size on it is checked that the rest is there, so that small files cost no system call.
-const LARGE: usize = 64 << 10;
+/// From this size on it is checked that the rest is there, so that small files, and the trusted roots of most systems,
+/// cost no system call.
+const LARGE: usize = 256 << 10;
 
 /// It ran out.
 #[derive(Debug)]
@@ -65,15 +67,23 @@ pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// A block of `size` bytes, all zero.
+/// A block of `size` bytes, all zero, as the kernel gives it: calloc(3) writes to no page of a large one.
 ///
 /// # Errors
 /// As [`push_str`].
 pub fn zeroed(size: usize) -> Result<Vec<u8>, OutOfMemory> {
-    let mut block = Vec::new();
-    block.try_reserve_exact(size)?;
-    check_rest(block.capacity())?;
-    block.resize(size, 0);
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = Layout::array::<u8>(size).map_err(|_| OutOfMemory)?;
+    // SAFETY: the size is not zero.
+    let block = unsafe { alloc_zeroed(layout) };
+    if block.is_null() {
+        return Err(OutOfMemory);
+    }
+    // SAFETY: of the same allocator, with the layout of a vector of this capacity, and written to its end.
+    let block = unsafe { Vec::from_raw_parts(block, size, size) };
+    check_rest(size)?;
     Ok(block)
 }
 
@@ -171,5 +181,18 @@ mod tests {
             push(&mut list, number).unwrap();
         }
         assert_eq!((text.len(), list.len(), list[99]), (200, 100, 99));
+    }
+
+    #[test]
+    fn a_block_is_zero_to_its_end_or_refused() {
+        for size in [0, 1, 4096, LARGE] {
+            let block = zeroed(size).unwrap();
+            assert_eq!(
+                (block.len(), block.iter().any(|byte| *byte != 0)),
+                (size, false)
+            );
+        }
+        assert!(zeroed(isize::MAX.unsigned_abs()).is_err());
+        assert!(zeroed(usize::MAX).is_err());
     }
 }

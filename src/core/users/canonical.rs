@@ -48,19 +48,21 @@ fn run(text: &[u8], class: impl Fn(u64) -> u64) -> Option<usize> {
     let mut length = 0;
     loop {
         let sixteen = u128::from_le_bytes(*text.get(length..)?.first_chunk()?);
-        let first = leading(class(sixteen as u64));
-        let second = leading(class((sixteen >> 64) as u64));
-        length += first + second * (first / 8);
-        if first + second < 16 {
+        let (first, second) = (class(sixteen as u64), class((sixteen >> 64) as u64));
+        let more = leading(u128::from(first) | u128::from(second) << 64);
+        length += more;
+        if more < 16 {
             return Some(length);
         }
     }
 }
 
-/// How many of the first bytes have their highest bit set, 0 to 8. On a little-endian number the first is the lowest.
+/// How many of the first bytes have their highest bit set, 0 to 16; no other bit is. On a little-endian number the first
+/// is the lowest.
 #[inline(always)]
-fn leading(marks: u64) -> usize {
-    (!marks & HIGH).trailing_zeros() as usize / 8
+fn leading(marks: u128) -> usize {
+    const HIGHEST: u128 = (HIGH as u128) << 64 | HIGH as u128;
+    (marks ^ HIGHEST).trailing_zeros() as usize / 8
 }
 
 /// Marks what may stand in a key without quotes.

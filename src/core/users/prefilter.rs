@@ -74,11 +74,12 @@ impl<W: Fn(&[u8]) -> bool> Filter<W> {
     }
 }
 
-/// `first = { last = "…" }` is what `first.last` gets who forgot the quotes.
+/// `first = { last = "…" }` is what `first.last` gets who forgot the quotes. Of most names the length is enough to tell.
 pub(super) fn concerns(name: &[u8], wanted: &[u8]) -> bool {
-    match wanted.strip_prefix(name) {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"."),
-        None => false,
+    match wanted.get(name.len()) {
+        None => name == wanted,
+        Some(b'.') => wanted.starts_with(name),
+        Some(_) => false,
     }
 }
 

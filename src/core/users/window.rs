@@ -57,15 +57,24 @@ fn lines<W: Fn(&[u8]) -> bool>(filter: &mut Filter<W>, text: &[u8]) -> Option<us
 }
 
 /// How many bytes at the beginning of `text` are canonical lines of users who are not wanted.
+///
+/// Where a line begins is known when the one before it has been read. So the processor gets one of each half of `text`,
+/// and reads both at once.
 fn others(wanted: impl Fn(&[u8]) -> bool, text: &[u8]) -> usize {
-    let mut done = 0;
-    while let Some(line) = canonical::line(&text[done..]) {
-        if wanted(line.name) {
-            break;
-        }
-        done += line.length;
+    let after_other = |at: usize| {
+        let line = canonical::line(&text[at..]).filter(|line| !wanted(line.name));
+        line.map(|line| at + line.length)
+    };
+    let middle = memchr::memrchr(b'\n', &text[..text.len() / 2]).map_or(0, |end| end + 1);
+    let (mut first, mut second) = (0, middle);
+    while first < middle {
+        let Some(next) = after_other(first) else {
+            return first;
+        };
+        first = next;
+        second = after_other(second).unwrap_or(second);
     }
-    done
+    second
 }
 
 /// UTF-8 has no line feed within a character, so that a text is UTF-8 if and only if each of its lines is.
@@ -81,7 +90,7 @@ mod tests {
     use super::*;
     use crate::settings::MobileFormat;
     use crate::trusted_file::Trust;
-    use crate::users::{Entry, from_memory, look_up, look_up_in, other_spelling};
+    use crate::users::{Entry, from_memory, look_up, look_up_in, other_spelling, prefilter};
 
     fn kept(text: &str, size: usize) -> Option<String> {
         from_memory::filter(text.as_bytes(), "alice", size, usize::MAX)
@@ -102,6 +111,40 @@ mod tests {
             let bob_first = format!("[users]\nbob = \"+1\"\n{}", ALICE.trim_end());
             let expected = format!("[users]\n{}", ALICE.trim_end());
             assert_eq!(kept(&bob_first, size), Some(expected), "{size}");
+        }
+    }
+
+    /// A window is read in halves.
+    #[test]
+    fn wherever_a_line_is_it_is_seen() {
+        for line in [
+            "alice = \"+14155550100\"\n",
+            "\"alice\" = { mobile = \"+1\" }\n",
+            "# alice = \"+1\"\n",
+            "[users]\n",
+            "[users.alice]\n",
+            "'alice' = \"+1\"\n",
+            "alice.enabled = false\n",
+            "bob = \"\"\"\n",
+            "bob = \"\\x\"\n",
+            "bob = \"\u{7}\"\n",
+            "bob = yes\n",
+        ] {
+            // Of the same length, and so that the halves never have the same number of lines.
+            for first in [1, 19] {
+                for before in 0..20 {
+                    let mut lines = vec![format!("{} = \"+1\"\n", "n".repeat(first))];
+                    lines.extend((1..20).map(|number| format!("user{number:02} = \"+1\"\n")));
+                    lines.insert(before, line.to_owned());
+                    let text = format!("[users]\n{}", lines.concat());
+                    let expected = prefilter::prefilter(&text, "alice").unwrap();
+                    let plain = !expected.contains("user19");
+                    for size in [50, 64, 100, 150, 200, 300, text.len(), 4096] {
+                        let expected = plain.then(|| expected.clone());
+                        assert_eq!(kept(&text, size), expected, "{size}: {text}");
+                    }
+                }
+            }
         }
     }
 

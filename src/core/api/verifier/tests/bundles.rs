@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::pool::Pool;
-use crate::api::certificate::value;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -28,6 +27,17 @@ fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
         [high, low] => vec![0x82, high, low],
     };
     [&[tag], &length[..], value].concat()
+}
+
+/// The value that begins here, if it has this tag, and what comes after it.
+fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match der.strip_prefix(&[tag])? {
+        [short @ 0..=0x7f, rest @ ..] => ([0, *short], rest),
+        [0x81, long, rest @ ..] => ([0, *long], rest),
+        [0x82, high, low, rest @ ..] => ([*high, *low], rest),
+        _ => return None,
+    };
+    rest.split_at_checked(usize::from(u16::from_be_bytes(length)))
 }
 
 fn sequence(der: &[u8]) -> (&[u8], &[u8]) {
