@@ -1,27 +1,37 @@
 # shellcheck shell=bash
-# Checks the finished packages. Each of them is built twice, in two folders, and must be the same bytes.
+# Checks the finished packages. Each of them is built twice, in two folders, and must be the same bytes: as root in a
+# chroot of Debian 12, and with its own rustc; otherwise on the machine.
 
 check_package() {
     fetch_for_package
-    build_if_changed
-    assert 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
+    if [[ $(id -u) -eq 0 ]]; then
+        in_groups 2 build_in_bookworm
+        built=$(built_in_chroot bookworm) built_again=$(built_in_chroot bookworm2)
+    else
+        build_if_changed
+        built=$package_cache built_again=$package_cache/again
+    fi
+    assert 'two builds in two folders are the same bytes' same_packages "$built" "$built_again"
     assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
     unpacked=$package_cache/unpacked
     as_builder rm -rf "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$package_cache")" "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$package_cache" -dbgsym)" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$built")" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$built" -dbgsym)" "$unpacked"
     check_contents
     check_hardening
 }
 
 package_file() { printf '%s' "$1"/libpam-ivalt"${2:-}"_*.deb; }
 
-# Takes minutes, so only where the sources have changed. Both at once, because a build's last step uses one core only.
+# `build_in_bookworm GROUP NUMBER`. Two builds side by side, because a build's last step uses one core only.
+build_in_bookworm() { build_in_chroot bookworm "bookworm${1#1}"; }
+
+# Takes minutes, so only where the sources have changed.
 build_if_changed() {
     local sources
     sources=$(sources_of_package)
     [[ $(cat "$package_cache/sources" 2>/dev/null) != "$sources" ]] || return 0
-    as_builder rm -f "$package_cache"/{sources,vm-sources}
+    as_builder rm -f "$package_cache/sources"
     run_child build_twice
     keep_packages "$package_cache/build" "$package_cache"
     as_builder mkdir -p "$package_cache/again"
@@ -77,7 +87,7 @@ check_contents() {
 }
 
 only_conffile() {
-    [[ $(dpkg-deb --info "$(package_file "$package_cache")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
+    [[ $(dpkg-deb --info "$(package_file "$built")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
         cmp "$repo/conf/ivalt.toml" "$unpacked/etc/ivalt/ivalt.toml" &&
         [[ $(stat -c %a "$unpacked/etc/ivalt/ivalt.toml") == 600 ]] && ! grep -q '^ *key' "$unpacked/etc/ivalt/ivalt.toml"
 }
@@ -101,7 +111,7 @@ has_pages() {
     done <"$repo/debian/libpam-ivalt.docs"
 }
 
-no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." "$unpacked"; }
+no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." -e /run/kept "$unpacked"; }
 
 has_symbols() {
     local file id
@@ -113,7 +123,7 @@ has_symbols() {
 
 depends_on() {
     local depends name
-    depends=" $(dpkg-deb --field "$(package_file "$package_cache")" Depends),"
+    depends=" $(dpkg-deb --field "$(package_file "$built")" Depends),"
     for name in "$@"; do grep -qE " $name( \([^)]*\))?," <<<"$depends" || return 1; done
 }
 
