@@ -120,10 +120,13 @@ require_vm() {
     run_with_vm snapshots "$(sha256sum <"$(package_file "$(built_in_chroot "$vm_suite")")")"
 }
 
-# `vm_cases [NAME…]`: these cases of tests/vm, by default all.
+# Power cuts that are made only if named: other cases have the same steps, or cut nearby.
+vm_cases_by_name=(cut_during_confirm cut_during_edited cut_during_install)
+
+# `vm_cases [NAME…]`: these cases of tests/vm, by default all but those.
 vm_cases() {
     require_qemu
-    run_with_vm cases "$@"
+    if [[ $# -gt 0 ]]; then run_with_vm cases "$@"; else run_with_vm all_cases_but "${vm_cases_by_name[@]}"; fi
 }
 
 # `run_with_vm COMMAND…`: of tests/vm/run, in namespaces without a network, with which qemu ends.

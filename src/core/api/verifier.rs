@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate::names;
 use super::roots::{Bundle, base64_of, certificates, decode, encoded_certificates};
@@ -26,6 +26,8 @@ pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
     /// With the first root that rustls takes.
     first: Arc<WebPkiServerVerifier>,
+    /// The subject of that root.
+    first_subject: Vec<u8>,
     /// The issuers of the last handshake, and the verifier with their roots.
     last: Mutex<Option<(Issuers, Arc<WebPkiServerVerifier>)>>,
 }
@@ -42,12 +44,14 @@ impl Verifier {
     ) -> Option<Self> {
         let mut first = RootCertStore::empty();
         certificates(pem).find(|der| first.add(der.clone()).is_ok())?;
+        let first_subject = first.roots.first()?.subject.to_vec();
         let first = of_roots(first, &provider)?;
         let last = Mutex::default();
         Some(Self {
             bundle,
             provider,
             first,
+            first_subject,
             last,
         })
     }
@@ -61,10 +65,19 @@ impl Verifier {
         let pem = self.bundle.take();
         let pem = pem.map_err(|problem| Error::General(problem.to_string()))?;
         let found = of_roots(roots_of(&pem, &issuers), &self.provider);
-        // Where no root is an issuer, the first is not either, and says what all would.
+        // Where no root is an issuer, the first is not either, and says what all would …
         let found = found.unwrap_or_else(|| Arc::clone(&self.first));
+        // … but in a bundle that was replaced since: there it may be a root that was withdrawn.
+        if Arc::ptr_eq(&found, &self.first) && self.first_may_be_of(&issuers) {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
         *last = Some((issuers, Arc::clone(&found)));
         Ok(found)
+    }
+
+    fn first_may_be_of(&self, issuers: &Issuers) -> bool {
+        let issuers = issuers.as_deref();
+        issuers.is_none_or(|issuers| issuers.contains(&self.first_subject))
     }
 }
 

@@ -93,3 +93,72 @@ impl<'i, F: Fn(&[u8]) -> bool> EntryVisitor<'i> for Spelling<F> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left out says nothing about the name, however it is spelled.
+    #[test]
+    fn leaving_lines_out_hides_no_spelling() {
+        let names = [
+            "alice",
+            "Alice",
+            "ALICE@corp",
+            "first.last",
+            "FIRST.Last",
+            "a.b.c",
+            "νίκος.χ",
+            "ΝΊΚΟΣ.Χ",
+            "İ.x",
+            "@realm.x",
+            ".x",
+            "",
+            "ς",
+            "first.last@corp.example",
+            "K.x",
+        ];
+        let keys = [
+            "alice",
+            "Alice",
+            "\"ALICE@corp.x\"",
+            "first",
+            "\"First.Last\"",
+            "\"FIRST@corp\"",
+            "a",
+            "\"A.b\"",
+            "\"ΝΊΚΟΣ\"",
+            "\"νίκοσ.Χ\"",
+            "\"@realm\"",
+            "\"\"",
+            "\"Σ\"",
+            "\"İ\"",
+            "\"\u{212a}\"",
+            "k",
+        ];
+        let inner = [
+            "last",
+            "Last.mobile",
+            "b",
+            "\"B.c\"",
+            "\"Χ\"",
+            "x",
+            "mobile",
+            "\"c.enabled\"",
+            "\"\"",
+            "\"last@corp\"",
+        ];
+        let entries = |key: &str| {
+            let tables = inner.map(|inner| format!("{key} = {{ {inner} = \"+1\" }}"));
+            tables.into_iter().chain([format!("{key} = \"+1\"")])
+        };
+        for entry in keys.iter().flat_map(|key| entries(key)) {
+            let text = format!("[users]\nzoe = \"+1\"\n{entry}\n");
+            for name in names {
+                let spellings = Spellings::of(&[name.as_bytes()]);
+                let whole = spellings.scan(&text);
+                assert_eq!(spellings.find(&text), whole, "{name} in {entry}");
+            }
+        }
+    }
+}

@@ -223,3 +223,28 @@ fn issuers_are_looked_for_once() {
     assert!(Arc::ptr_eq(&of(&other), &ours.first));
     assert!(!Arc::ptr_eq(&of(&None), &last));
 }
+
+/// A root that is withdrawn while a login lasts is so from the next handshake on, the first of the bundle, too.
+#[test]
+fn a_replaced_bundle_is_answered_by_the_new_one() {
+    let pool = Pool::get();
+    let chains = pool.one_chain_of_each_root();
+    let provider = Arc::new(ring::default_provider());
+    for (number, old) in pool.roots.iter().enumerate() {
+        let next = &pool.roots[(number + 1) % pool.roots.len()];
+        let (old, new) = (bundles::pem(old, "\n", 64), bundles::pem(next, "\n", 64));
+        let bundle = Arc::new(Bundle::kept(PathBuf::new(), new.clone()));
+        let ours = Verifier::new(bundle, &old, Arc::clone(&provider));
+        let both = Both {
+            ours,
+            ..Both::new(&new)
+        };
+        for presented in &chains {
+            both.answer(presented).unwrap();
+        }
+    }
+    let first = Bundle::kept(PathBuf::new(), b"no certificate".to_vec());
+    let old = bundles::pem(&pool.roots[0], "\n", 64);
+    let ours = Verifier::new(Arc::new(first), &old, provider).unwrap();
+    assert!(ours.of_issuers(None).is_err());
+}
