@@ -3,6 +3,48 @@
 
 package_cache=$target/package
 crates=$package_cache/crates
+# Where the packages are kept, and what dpkg-buildpackage is told for another architecture.
+built_packages=$package_cache cross_options=()
+
+# `build_for ARCHITECTURE`: packages are built for it, from now on.
+build_for() {
+    [[ $1 != "$(dpkg --print-architecture)" ]] || return 0
+    [[ $1 == arm64 ]] ||
+        die "no package for '$1' can be built on another architecture, only for arm64; on a machine of that architecture, run: scripts/package"
+    require_arm64_compilers
+    # shellcheck disable=SC2034 # for scripts/package
+    built_packages=$package_cache/arm64
+    cross_options=(--host-arch=arm64 --build-profiles=cross)
+}
+
+# The names of arm64 in Rust and in GNU, and what compiles for it; nothing is installed.
+require_arm64_compilers() {
+    local rust=aarch64-unknown-linux-gnu gnu=aarch64-linux-gnu missing=() packages=() commands=()
+    if ! has_standard_library "$rust"; then
+        missing+=("Rust standard library for $rust")
+        if has_debian_rust; then packages+=(libstd-rust-dev:arm64); else commands+=("rustup target add $rust"); fi
+    fi
+    command -v "$gnu-gcc" >/dev/null || missing+=("$gnu-gcc") packages+=("gcc-$gnu")
+    [[ -e /usr/lib/$gnu/libpam.so ]] || missing+=('libpam.so of arm64') packages+=(libpam0g-dev:arm64)
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    [[ ${#packages[@]} -eq 0 ]] || commands+=("$(install_for_arm64 "${packages[@]}")")
+    die "cannot build for arm64, this machine has no $(join ', no ' "${missing[@]}"); run: $(join ', then: ' "${commands[@]}")"
+}
+
+has_standard_library() { compgen -G "$(as_builder rustc --print target-libdir --target "$1")/libstd-*.rlib" >/dev/null; }
+has_debian_rust() { [[ $(as_builder rustc --print sysroot) == /usr ]]; }
+
+# Packages of another architecture are known to apt only where it was added.
+install_for_arm64() {
+    dpkg --print-foreign-architectures | grep -qx arm64 || printf 'dpkg --add-architecture arm64 && apt update && '
+    printf 'apt install %s' "$*"
+}
+
+# `join SEPARATOR WORD…`
+join() {
+    printf '%s' "$2"
+    [[ $# -le 2 ]] || printf "$1%s" "${@:3}"
+}
 
 fetch_for_package() {
     link_with_libpam
@@ -44,7 +86,8 @@ build_package() {
     as_builder mkdir -p "$source"
     tar -C "$repo" --exclude=./target --exclude=./.git --mtime="$(changelog_date)" -c . | as_builder tar -x -C "$source"
     without_network "$source" "$debhelper" \
-        env CRATES="$crates" LIBRARY_PATH="$LIBRARY_PATH" dpkg-buildpackage --no-sign --build=binary --no-check-builddeps \
+        env CRATES="$crates" LIBRARY_PATH="$LIBRARY_PATH" \
+        dpkg-buildpackage --no-sign --build=binary --no-check-builddeps "${cross_options[@]}" \
         >"$folder/log" 2>&1 || die "dpkg-buildpackage failed: $(tail -n 20 "$folder/log")"
 }
 

@@ -3,28 +3,34 @@
 # chroot of Debian 12, and with its own rustc; otherwise on the machine.
 
 check_package() {
+    local built built_again
     fetch_for_package
     if [[ $(id -u) -eq 0 ]]; then
         in_groups 2 build_in_bookworm
-        built=$(built_in_chroot bookworm) built_again=$(built_in_chroot bookworm2)
+        built=$(built_in_chroot bookworm) built_again=$(built_in_chroot bookworm-again)
     else
         build_if_changed
         built=$package_cache built_again=$package_cache/again
     fi
     assert 'two builds in two folders are the same bytes' same_packages "$built" "$built_again"
     assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
-    unpacked=$package_cache/unpacked
+    check_files "$built" "$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
+}
+
+# `check_files FOLDER TRIPLET`: the packages in it, and what is in them.
+check_files() {
+    checked=$1 unpacked=$package_cache/unpacked
     as_builder rm -rf "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$built")" "$unpacked"
-    as_builder dpkg-deb -x "$(package_file "$built" -dbgsym)" "$unpacked"
-    check_contents
+    as_builder dpkg-deb -x "$(package_file "$checked")" "$unpacked"
+    as_builder dpkg-deb -x "$(package_file "$checked" -dbgsym)" "$unpacked"
+    check_contents "$2"
     check_hardening
 }
 
 package_file() { printf '%s' "$1"/libpam-ivalt"${2:-}"_*.deb; }
 
 # `build_in_bookworm GROUP NUMBER`. Two builds side by side, because a build's last step uses one core only.
-build_in_bookworm() { build_in_chroot bookworm "bookworm${1#1}"; }
+build_in_bookworm() { if [[ $1 -eq 1 ]]; then build_in_chroot bookworm; else build_in_chroot bookworm-again; fi; }
 
 # Takes minutes, so only where the sources have changed.
 build_if_changed() {
@@ -69,9 +75,7 @@ same_packages() {
 copyright_is_current() { write_copyright | diff "$repo/debian/copyright" -; }
 
 check_contents() {
-    local triplet
-    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
-    packaged=$unpacked/usr/lib/$triplet/security/pam_ivalt.so
+    packaged=$unpacked/usr/lib/$1/security/pam_ivalt.so
     assert 'the one conffile is ivalt.toml, as the sample, closed to others' only_conffile
     assert 'users.toml is not a file of the package' test ! -e "$unpacked/etc/ivalt/users.toml"
     assert 'the profile is off by default' grep -qx 'Default: no' "$unpacked/usr/share/pam-configs/ivalt"
@@ -87,7 +91,7 @@ check_contents() {
 }
 
 only_conffile() {
-    [[ $(dpkg-deb --info "$(package_file "$built")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
+    [[ $(dpkg-deb --info "$(package_file "$checked")" conffiles) == /etc/ivalt/ivalt.toml ]] &&
         cmp "$repo/conf/ivalt.toml" "$unpacked/etc/ivalt/ivalt.toml" &&
         [[ $(stat -c %a "$unpacked/etc/ivalt/ivalt.toml") == 600 ]] && ! grep -q '^ *key' "$unpacked/etc/ivalt/ivalt.toml"
 }
@@ -111,6 +115,7 @@ has_pages() {
     done <"$repo/debian/libpam-ivalt.docs"
 }
 
+# In a chroot, the builder's folder is /run/kept.
 no_builders_path() { ! grep -rqaF -e "$repo" -e "$(builder_home)/." -e /run/kept "$unpacked"; }
 
 has_symbols() {
@@ -123,7 +128,7 @@ has_symbols() {
 
 depends_on() {
     local depends name
-    depends=" $(dpkg-deb --field "$(package_file "$built")" Depends),"
+    depends=" $(dpkg-deb --field "$(package_file "$checked")" Depends),"
     for name in "$@"; do grep -qE " $name( \([^)]*\))?," <<<"$depends" || return 1; done
 }
 

@@ -8,13 +8,15 @@
 
 chroots=$target/chroots
 suites=(bookworm trixie)
+# What commands in a chroot of another architecture are run by, see arm64.sh.
+emulation=()
 
 # Debian 12's rustc is too old. For browsers it has another one, whose security archive keeps it up to date.
 packages_of() {
     case $1 in
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
+        trixie-logins | trixie-arm64-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         sid-logins) echo openssh-server openssh-client sudo sudo-rs pamtester polkitd ;;
-        trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
             putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
         trixie-directory) echo slapd ldap-utils krb5-kdc krb5-admin-server libsasl2-modules-gssapi-mit openssl ;;
@@ -24,6 +26,7 @@ packages_of() {
             ldap-utils slapd ;;
         bookworm-build) echo lintian debhelper cargo-web rustc-web libpam0g-dev ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
+        trixie-arm64-build) echo gcc-aarch64-linux-gnu libpam0g-dev:arm64 libstd-rust-dev:arm64 ;;
     esac
 }
 
@@ -66,19 +69,27 @@ prepare_chroot() {
     echo "$contents" >"$folder.contents"
 }
 
-# Chroots hold setuid programs and belong to root. The archive is the one that the machine itself uses. Its
-# ca-certificates are downloaded for apt to find when the package needs them and there is no network. `set -e` has no
-# effect in here, see `prepare_chroot`.
+# Chroots hold setuid programs and belong to root. The archive is the one that the machine itself uses.
 from_archive() {
-    local suite=$1 folder=$chroots/$1 mirror
+    run_debootstrap "$1" "$chroots/$1" && complete_chroot "$chroots/$1"
+}
+
+# `run_debootstrap SUITE FOLDER [OPTION…]`
+run_debootstrap() {
+    local mirror
     mirror=$(archive_of_machine Debian)
     run_child in_private_mounts env DEBOOTSTRAP_DIR="$debootstrap/share/debootstrap" PATH="$PATH:$debootstrap/bin:/usr/sbin:/sbin" \
-        "$debootstrap/sbin/debootstrap" --variant=minbase "$suite" "$folder" ${mirror:+"$mirror"} &&
-        no_services "$folder" &&
-        of_any_date "$folder" &&
-        chroot_with_network "$folder" apt-get -q clean &&
-        chroot_with_network "$folder" apt-get -q update &&
-        chroot_with_network "$folder" apt-get -q -y --no-install-recommends --download-only install ca-certificates
+        "$debootstrap/sbin/debootstrap" --variant=minbase "${@:3}" "$1" "$2" ${mirror:+"$mirror"}
+}
+
+# `set -e` has no effect in what `prepare_chroot` calls. ca-certificates are for apt to find when the package needs them and
+# there is no network.
+complete_chroot() {
+    no_services "$1" &&
+        of_any_date "$1" &&
+        chroot_with_network "$1" apt-get -q clean &&
+        chroot_with_network "$1" apt-get -q update &&
+        chroot_with_network "$1" apt-get -q -y --no-install-recommends --download-only install ca-certificates
 }
 
 # `archive_of_machine Debian|Debian-Security`
@@ -117,7 +128,9 @@ no_services() {
 of_any_date() { echo 'Acquire::Check-Valid-Until "false";' >"$1/etc/apt/apt.conf.d/of-any-date"; }
 
 # The TMPDIR of scripts/test does not exist in the chroot.
-in_private_mounts() { env --unset=TMPDIR unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"; }
+in_private_mounts() {
+    env --unset=TMPDIR "${emulation[@]}" unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@"
+}
 
 chroot_with_network() {
     local folder=$1
@@ -135,7 +148,7 @@ run_in_chroot() {
     mkdir -p "$cache/mount-point" "$kept"
     child_signal=KILL
     run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
-        setpriv --pdeathsig KILL \
+        setpriv --pdeathsig KILL "${emulation[@]}" \
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$repo/scripts/lib/enter-chroot" "$cache/mount-point" "$chroot" "$kept" \
         "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
@@ -155,23 +168,24 @@ lintian_in_chroot() {
     run_in_chroot "$chroots/$1-build" "$2" bash -c 'lintian --version && lintian --allow-root --pedantic --fail-on error,warning /run/kept/*.changes'
 }
 
-# `built_in_chroot NAME`: the folder of the packages of `build_in_chroot`.
-built_in_chroot() { printf '%s' "$package_cache/$1/$1/package"; }
+built_in_chroot() { printf '%s' "$package_cache/$1/package"; }
 
-# `build_in_chroot SUITE [NAME]`: as a user of that release would, by scripts/package, with its own rustc and what
-# debian/control says that it needs. The crates are downloaded before. NAME is of the folder, in the chroot as well.
+# `build_in_chroot SUITE[-again] [OPTION…]`: as a user of that release would, by scripts/package with its own rustc and what
+# debian/control says that it needs. The crates are downloaded before. Each is built in a folder of its own name.
 build_in_chroot() {
-    local suite=$1 name=${2:-$1} kept sources
+    local name=$1 chroot=$chroots/${1%-again}-build kept sources
+    shift
     kept=$package_cache/$name
     fetch_crates
-    sources="$(sources_of_package) $(cat "$chroots/$suite-build.contents")"
+    build_helpers
+    sources="$(sources_of_package) $(cat "$chroot.contents")"
     [[ $(cat "$kept/sources" 2>/dev/null) != "$sources" ]] || return 0
     rm -rf "$kept"
-    mkdir -p "$kept/$name/package"
-    cp -al "$crates" "$kept/$name/package/"
+    mkdir -p "$kept/package"
+    cp -al "$crates" "$kept/package/"
     # shellcheck disable=SC2016 # for the inner shell
-    run_in_chroot "$chroots/$suite-build" "$kept" env CARGO_TARGET_DIR="/run/kept/$name" \
-        sh -c 'cd /run/checkout && dpkg-checkbuilddeps -I debian/control && scripts/package'
-    rm -rf "$kept/$name/package/build"
+    run_in_chroot "$chroot" "$package_cache" env CARGO_TARGET_DIR="/run/kept/$name" \
+        sh -c 'cd /run/checkout && dpkg-checkbuilddeps -I debian/control && scripts/package "$@"' package "$@"
+    rm -rf "$kept"/package/{build,arm64/build}
     echo "$sources" >"$kept/sources"
 }

@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# The package for arm64: built on this machine's architecture, in a chroot of Debian 13, and tested in a chroot of Debian 13
+# for arm64, whose programs QEMU runs (enter-emulation).
+
+require_arm64_chroots() {
+    require_build_chroot trixie
+    prepare_chroot trixie-arm64-build with_arm64 trixie-build
+    prepare_chroot trixie-arm64 from_archive_of_arm64 trixie
+    emulated prepare_chroot trixie-arm64-logins from_chroot trixie-arm64
+}
+
+# With what scripts/package asks for, and QEMU alone of a package of 70 MB.
+with_arm64() {
+    local folder=$chroots/$2
+    cp -a "$chroots/$1" "$folder" &&
+        chroot_with_network "$folder" dpkg --add-architecture arm64 &&
+        chroot_with_network "$folder" apt-get -q update &&
+        install_in_chroot "$2" &&
+        chroot_with_network "$folder" sh -c 'cd /tmp && apt-get -q download qemu-user && dpkg-deb --fsys-tarfile qemu-user_*.deb |
+        tar -x -C / ./usr/bin/qemu-aarch64 && rm qemu-user_*.deb'
+}
+
+# The second stage runs arm64 programs. In a user namespace it can make no device; in what it takes for a container of
+# LXC it does not try.
+from_archive_of_arm64() {
+    local folder=$chroots/$2
+    run_debootstrap "$1" "$folder" --foreign --arch=arm64 &&
+        emulated chroot_with_network "$folder" env container=lxc /debootstrap/debootstrap --second-stage &&
+        emulated complete_chroot "$folder"
+}
+
+# `emulated COMMAND…`: the chroots that it enters are of arm64.
+emulated() {
+    # shellcheck disable=SC2034 # for chroots.sh
+    local emulation=("$repo/scripts/lib/enter-emulation" "$chroots/trixie-arm64-build/usr/bin/qemu-aarch64")
+    "$@"
+}
+
+arm64_packages() { printf '%s/arm64' "$(built_in_chroot "trixie-arm64${1:-}")"; }
+
+check_arm64_package() {
+    assert 'two builds in two folders are the same bytes' same_packages "$(arm64_packages)" "$(arm64_packages -again)"
+    check_files "$(arm64_packages)" aarch64-linux-gnu
+    assert 'module and ivaltctl are of arm64' of_arm64 "$packaged" "$unpacked/usr/sbin/ivaltctl"
+    assert 'the bill of materials is that of arm64' has_arm64_sbom
+}
+
+of_arm64() {
+    local file
+    for file in "$@"; do grep -q 'Machine: *AArch64' <<<"$(readelf --file-header "$file")" || return 1; done
+}
+
+# By what depends on what, which differs between architectures; the version of Rust is that of the chroot.
+has_arm64_sbom() {
+    diff <(zcat -f "$unpacked"/usr/share/doc/libpam-ivalt/pam_ivalt.cdx.json* | grep '"ref"') \
+        <(as_builder "$repo/scripts/sbom" --target aarch64-unknown-linux-gnu | grep '"ref"')
+}
+
+test_arm64_package() { emulated test_in_chroot trixie-arm64 "$(arm64_packages)" "$1"; }
