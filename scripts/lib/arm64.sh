@@ -3,10 +3,7 @@
 # for arm64, whose programs QEMU runs (enter-emulation).
 
 require_arm64_chroots() {
-    require_sandbox
-    fetch_debootstrap
-    prepare_chroot trixie from_archive trixie
-    prepare_chroot trixie-build from_chroot trixie
+    require_build_chroot trixie
     prepare_chroot trixie-arm64-build with_arm64 trixie-build
     prepare_chroot trixie-arm64 from_archive_of_arm64 trixie
     emulated prepare_chroot trixie-arm64-logins from_chroot trixie-arm64
@@ -15,11 +12,11 @@ require_arm64_chroots() {
 # With what scripts/package asks for, and QEMU alone of a package of 70 MB.
 with_arm64() {
     local folder=$chroots/$2
-    cp -a "$chroots/$1" "$folder"
-    chroot_with_network "$folder" dpkg --add-architecture arm64
-    chroot_with_network "$folder" apt-get -q update
-    install_in_chroot "$2"
-    chroot_with_network "$folder" sh -c 'cd /tmp && apt-get -q download qemu-user && dpkg-deb --fsys-tarfile qemu-user_*.deb |
+    cp -a "$chroots/$1" "$folder" &&
+        chroot_with_network "$folder" dpkg --add-architecture arm64 &&
+        chroot_with_network "$folder" apt-get -q update &&
+        install_in_chroot "$2" &&
+        chroot_with_network "$folder" sh -c 'cd /tmp && apt-get -q download qemu-user && dpkg-deb --fsys-tarfile qemu-user_*.deb |
         tar -x -C / ./usr/bin/qemu-aarch64 && rm qemu-user_*.deb'
 }
 
@@ -27,9 +24,9 @@ with_arm64() {
 # LXC it does not try.
 from_archive_of_arm64() {
     local folder=$chroots/$2
-    run_debootstrap "$1" "$folder" --foreign --arch=arm64
-    emulated chroot_with_network "$folder" env container=lxc /debootstrap/debootstrap --second-stage
-    emulated complete_chroot "$folder"
+    run_debootstrap "$1" "$folder" --foreign --arch=arm64 &&
+        emulated chroot_with_network "$folder" env container=lxc /debootstrap/debootstrap --second-stage &&
+        emulated complete_chroot "$folder"
 }
 
 # `emulated COMMAND…`: the chroots that it enters are of arm64.

@@ -1,17 +1,25 @@
 # shellcheck shell=bash
-# Checks the finished packages. Each of them is built twice, in two folders, and must be the same bytes.
+# Checks the finished packages. Each of them is built twice, in two folders, and must be the same bytes: as root in a
+# chroot of Debian 12, and with its own rustc; otherwise on the machine.
 
 check_package() {
+    local built built_again
     fetch_for_package
-    build_if_changed
-    assert 'two builds in two folders are the same bytes' same_packages "$package_cache" "$package_cache/again"
+    if [[ $(id -u) -eq 0 ]]; then
+        in_groups 2 build_in_bookworm
+        built=$(built_in_chroot bookworm) built_again=$(built_in_chroot bookworm-again)
+    else
+        build_if_changed
+        built=$package_cache built_again=$package_cache/again
+    fi
+    assert 'two builds in two folders are the same bytes' same_packages "$built" "$built_again"
     assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
-    check_files "$package_cache" "$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
+    check_files "$built" "$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
 }
 
 # `check_files FOLDER TRIPLET`: the packages in it, and what is in them.
 check_files() {
-    checked=$1 unpacked=$1/unpacked
+    checked=$1 unpacked=$package_cache/unpacked
     as_builder rm -rf "$unpacked"
     as_builder dpkg-deb -x "$(package_file "$checked")" "$unpacked"
     as_builder dpkg-deb -x "$(package_file "$checked" -dbgsym)" "$unpacked"
@@ -21,12 +29,15 @@ check_files() {
 
 package_file() { printf '%s' "$1"/libpam-ivalt"${2:-}"_*.deb; }
 
-# Takes minutes, so only where the sources have changed. Both at once, because a build's last step uses one core only.
+# `build_in_bookworm GROUP NUMBER`. Two builds side by side, because a build's last step uses one core only.
+build_in_bookworm() { if [[ $1 -eq 1 ]]; then build_in_chroot bookworm; else build_in_chroot bookworm-again; fi; }
+
+# Takes minutes, so only where the sources have changed.
 build_if_changed() {
     local sources
     sources=$(sources_of_package)
     [[ $(cat "$package_cache/sources" 2>/dev/null) != "$sources" ]] || return 0
-    as_builder rm -f "$package_cache"/{sources,vm-sources}
+    as_builder rm -f "$package_cache/sources"
     run_child build_twice
     keep_packages "$package_cache/build" "$package_cache"
     as_builder mkdir -p "$package_cache/again"

@@ -11,11 +11,12 @@ suites=(bookworm trixie)
 # What commands in a chroot of another architecture are run by, see arm64.sh.
 emulation=()
 
-# Debian 12's own rustc is too old: its package is built on the machine, with rustup's.
+# Debian 12's rustc is too old. For browsers it has another one, whose security archive keeps it up to date.
 packages_of() {
     case $1 in
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
         trixie-logins | trixie-arm64-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
+        sid-logins) echo openssh-server openssh-client sudo sudo-rs pamtester polkitd ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
             putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;
         trixie-directory) echo slapd ldap-utils krb5-kdc krb5-admin-server libsasl2-modules-gssapi-mit openssl ;;
@@ -23,21 +24,25 @@ packages_of() {
         bookworm-vm | trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
             openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils \
             ldap-utils slapd ;;
-        bookworm-build) echo lintian ;;
+        bookworm-build) echo lintian debhelper cargo-web rustc-web libpam0g-dev ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
         trixie-arm64-build) echo gcc-aarch64-linux-gnu libpam0g-dev:arm64 libstd-rust-dev:arm64 ;;
     esac
 }
 
 require_chroots() {
-    require_sandbox
     local suite
-    fetch_debootstrap
     for suite in "${suites[@]}"; do
-        prepare_chroot "$suite" from_archive "$suite"
+        require_build_chroot "$suite"
         prepare_chroot "$suite-logins" from_chroot "$suite"
-        prepare_chroot "$suite-build" from_chroot "$suite"
     done
+}
+
+require_build_chroot() {
+    require_sandbox
+    fetch_debootstrap
+    prepare_chroot "$1" from_archive "$1"
+    prepare_chroot "$1-build" from_chroot_with_security "$1"
 }
 
 fetch_debootstrap() {
@@ -51,7 +56,7 @@ fetch_debootstrap() {
     unpack_packages "$folder" "${debootstrap%/usr}"
 }
 
-# `prepare_chroot NAME from_archive|from_chroot SOURCE`: makes it, unless it exists.
+# `prepare_chroot NAME from_archive|from_chroot|from_chroot_with_security SOURCE`: makes it, unless it exists.
 prepare_chroot() {
     local name=$1 folder=$chroots/$1 contents
     shift
@@ -66,31 +71,45 @@ prepare_chroot() {
 
 # Chroots hold setuid programs and belong to root. The archive is the one that the machine itself uses.
 from_archive() {
-    run_debootstrap "$1" "$chroots/$1"
-    complete_chroot "$chroots/$1"
+    run_debootstrap "$1" "$chroots/$1" && complete_chroot "$chroots/$1"
 }
 
 # `run_debootstrap SUITE FOLDER [OPTION…]`
 run_debootstrap() {
     local mirror
-    # shellcheck disable=SC2016 # for apt
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
-        grep -v security | head -n 1)
+    mirror=$(archive_of_machine Debian)
     run_child in_private_mounts env DEBOOTSTRAP_DIR="$debootstrap/share/debootstrap" PATH="$PATH:$debootstrap/bin:/usr/sbin:/sbin" \
         "$debootstrap/sbin/debootstrap" --variant=minbase "${@:3}" "$1" "$2" ${mirror:+"$mirror"}
 }
 
+# `set -e` has no effect in what `prepare_chroot` calls. ca-certificates are for apt to find when the package needs them and
+# there is no network.
 complete_chroot() {
-    no_services "$1"
-    chroot_with_network "$1" apt-get -q clean
-    chroot_with_network "$1" apt-get -q update
-    # For apt to find it when the package needs it and there is no network.
-    chroot_with_network "$1" apt-get -q -y --no-install-recommends --download-only install ca-certificates
+    no_services "$1" &&
+        of_any_date "$1" &&
+        chroot_with_network "$1" apt-get -q clean &&
+        chroot_with_network "$1" apt-get -q update &&
+        chroot_with_network "$1" apt-get -q -y --no-install-recommends --download-only install ca-certificates
+}
+
+# `archive_of_machine Debian|Debian-Security`
+archive_of_machine() {
+    # shellcheck disable=SC2016 # for apt
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' "Label: $1" | sed -n 1p
 }
 
 from_chroot() {
-    cp -a "$chroots/$1" "$chroots/$2"
-    install_in_chroot "$2"
+    cp -a "$chroots/$1" "$chroots/$2" && install_in_chroot "$2"
+}
+
+from_chroot_with_security() {
+    local folder=$chroots/$2 archive
+    archive=$(archive_of_machine Debian-Security)
+    cp -a "$chroots/$1" "$folder" &&
+        of_any_date "$folder" &&
+        echo "deb ${archive:-http://security.debian.org/debian-security} $1-security main" >"$folder/etc/apt/sources.list.d/security.list" &&
+        chroot_with_network "$folder" apt-get -q update &&
+        install_in_chroot "$2"
 }
 
 install_in_chroot() {
@@ -104,6 +123,9 @@ no_services() {
     printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
     chmod 0755 "$1/usr/sbin/policy-rc.d"
 }
+
+# A mirror that has stopped, or a copy of an earlier archive, is signed all the same.
+of_any_date() { echo 'Acquire::Check-Valid-Until "false";' >"$1/etc/apt/apt.conf.d/of-any-date"; }
 
 # The TMPDIR of scripts/test does not exist in the chroot.
 in_private_mounts() {
@@ -132,13 +154,6 @@ run_in_chroot() {
         "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
 }
 
-machine_suite() {
-    local VERSION_CODENAME=''
-    # shellcheck source=/dev/null
-    [[ ! -r /etc/os-release ]] || . /etc/os-release
-    printf '%s' "$VERSION_CODENAME"
-}
-
 # `test_in_chroot SUITE FOLDER TEST`: this test of tests/package/run, with the package in FOLDER.
 test_in_chroot() {
     local package
@@ -155,8 +170,8 @@ lintian_in_chroot() {
 
 built_in_chroot() { printf '%s' "$package_cache/$1/package"; }
 
-# `build_in_chroot SUITE[-again] [OPTION…]`: as a user of that release would, by scripts/package with its own rustc. The
-# crates are downloaded before. Each is built in a folder of its own name.
+# `build_in_chroot SUITE[-again] [OPTION…]`: as a user of that release would, by scripts/package with its own rustc and what
+# debian/control says that it needs. The crates are downloaded before. Each is built in a folder of its own name.
 build_in_chroot() {
     local name=$1 chroot=$chroots/${1%-again}-build kept sources
     shift
@@ -168,7 +183,9 @@ build_in_chroot() {
     rm -rf "$kept"
     mkdir -p "$kept/package"
     cp -al "$crates" "$kept/package/"
-    run_in_chroot "$chroot" "$package_cache" env CARGO_TARGET_DIR="/run/kept/$name" /run/checkout/scripts/package "$@"
+    # shellcheck disable=SC2016 # for the inner shell
+    run_in_chroot "$chroot" "$package_cache" env CARGO_TARGET_DIR="/run/kept/$name" \
+        sh -c 'cd /run/checkout && dpkg-checkbuilddeps -I debian/control && scripts/package "$@"' package "$@"
     rm -rf "$kept"/package/{build,arm64/build}
     echo "$sources" >"$kept/sources"
 }

@@ -45,14 +45,14 @@ require_toolchain() {
 }
 
 toolchain_fix() {
-    local VERSION_ID=0
+    local ID='' VERSION_ID=''
     # shellcheck source=/dev/null
     [[ ! -r /etc/os-release ]] || . /etc/os-release
-    if [[ ${VERSION_ID%%.*} -ge 13 ]]; then
-        printf 'apt install cargo'
-    else
-        printf "rustup (this system's own cargo is older)"
-    fi
+    case $ID:$VERSION_ID in
+        debian:12) printf 'apt install cargo-web' ;;
+        debian:1[3-9] | debian:) printf 'apt install cargo' ;;
+        *) printf "rustup, or this system's cargo if it is new enough" ;;
+    esac
 }
 
 require_compiler() {

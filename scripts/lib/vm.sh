@@ -86,7 +86,7 @@ files_for_guest() {
     mkdir -p "$folder"/{bin,ivalt,target/package,tests}
     cp -r --no-preserve=ownership "$repo"/{scripts,conf,README.md} "$folder/"
     cp -r --no-preserve=ownership "$repo"/tests/{vm,e2e} "$folder/tests/"
-    cp "$(package_file "$package_cache")" "$folder/target/package/"
+    cp "$(package_file "$(built_in_chroot "$vm_suite")")" "$folder/target/package/"
     install -m 0755 -s "$(helper_file ivalt-stand-in)" "$(helper_file syslog-sink)" "$folder/bin/"
     chmod -R a+rX "$folder"
     tar -C "$folder" --sort=name --mtime=@0 -cf "$vm/files.tar" .
@@ -95,26 +95,16 @@ files_for_guest() {
     rm -rf "$folder"
 }
 
-# The package that Debian 12 builds runs on Debian 13 as well; a test of `packages` shows that.
+# As its own release builds it.
 require_package() {
-    local sources
-    sources=$(sources_of_package)
-    fetch_for_package
-    [[ $(cat "$package_cache/sources" "$package_cache/vm-sources" 2>/dev/null) != *"$sources"* ]] || return 0
-    as_builder rm -f "$package_cache/sources"
-    run_child build_package "$package_cache/build"
-    keep_packages "$package_cache/build" "$package_cache"
-    as_builder tee "$package_cache/vm-sources" <<<"$sources" >/dev/null
+    require_build_chroot "$vm_suite"
+    build_in_chroot "$vm_suite"
 }
 
 # Why there can be none, or nothing.
 vm_is_missing() {
-    local suite
-    suite=$(machine_suite)
     if [[ $(dpkg --print-architecture) != amd64 ]]; then
         echo 'its Debian is for amd64, which this machine is not'
-    elif [[ $suite != bookworm && $suite != "$vm_suite" ]]; then
-        echo "it is Debian's $vm_suite, and what is built on this machine's release may not run there"
     elif ! command -v qemu-system-x86_64 >/dev/null && [[ $(apt-cache policy qemu-system-x86) != *'Candidate: '[^\(]* ]]; then
         echo 'apt has no qemu-system-x86 for this machine'
     fi
@@ -127,7 +117,7 @@ require_vm() {
     require_package
     build_helpers
     files_for_guest
-    run_with_vm snapshots "$(sha256sum <"$(package_file "$package_cache")")"
+    run_with_vm snapshots "$(sha256sum <"$(package_file "$(built_in_chroot "$vm_suite")")")"
 }
 
 # Power cuts that are made only if named: other cases have the same steps, or cut nearby.
