@@ -21,6 +21,7 @@ packages_of() {
         bookworm-vm | trixie-vm) echo linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd openssh-server \
             openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils \
             ldap-utils slapd ;;
+        bookworm-rpm | trixie-rpm) echo rpm rpmlint sudo ;;
         bookworm-build) echo lintian ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
     esac

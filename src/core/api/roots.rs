@@ -207,7 +207,7 @@ fn system_bundle() -> Result<&'static Path, Problem> {
 
 fn no_roots() -> Problem {
     Problem::new(ProblemKind::Missing, "no trusted roots found")
-        .run("apt install ca-certificates, or set api.ca_file".to_owned())
+        .fix("install the package ca-certificates, or set api.ca_file")
 }
 
 #[cfg(test)]
