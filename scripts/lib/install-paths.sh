@@ -60,15 +60,29 @@ systemd_runs() { [[ -z $destination && -d /run/systemd/system ]]; }
 # `find_pam_folder MODULE`: sets $pam_folder to the folder of this module, if it is of the same architecture as ours.
 find_pam_folder() {
     [[ -z $pam_folder ]] || return 0
+    local modules
+    mapfile -t modules < <(modules_in "$destination" "$1" && modules_in '' "$1")
+    [[ ${#modules[@]} -gt 0 ]] || return 1
+    pam_folder=${modules[0]%/*}
+    pam_folder=${pam_folder#"$destination"}
+}
+
+# `modules_in SYSTEM MODULE`: where this module is, of the same architecture as ours, one path a line.
+modules_in() {
     local module
-    for module in "$destination"/{usr/,}lib{64,/*-linux-*,}/security/"$1" /{usr/,}lib{64,/*-linux-*,}/security/"$1"; do
-        if [[ -e $module ]] && same_architecture "$module"; then
-            pam_folder=${module%/*}
-            pam_folder=${pam_folder#"$destination"}
-            return 0
-        fi
+    for module in "$1"/{usr/,}lib{64,/*-linux-*,}/security/"$2"; do
+        [[ ! -e $module ]] || ! same_architecture "$module" || printf '%s\n' "$module"
     done
-    return 1
+}
+
+# The folders of the system's own modules, of which one is built into libpam, where ours cannot be loaded from. Where /lib
+# is no link to usr/lib, /lib/…/security is another folder than /usr/lib/…/security.
+folders_without_module() {
+    local folder
+    modules_in "$destination" pam_unix.so | while read -r folder; do
+        folder=${folder%/*}
+        [[ -e $folder/pam_ivalt.so || -L $folder/pam_ivalt.so ]] || printf '%s\n' "${folder#"$destination"}"
+    done
 }
 
 # A system may also have a folder of 32-bit modules. If nothing is built, any will do.

@@ -12,6 +12,9 @@ shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-ima
 shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot scripts/lib/enter-emulation tests/package/run debian/tests/verdicts
     debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm)
 
+# Those of the RPM.
+shell_scripts+=(scripts/rpm/build scripts/rpm/post scripts/rpm/preun scripts/rpm/postun tests/rpm/run)
+
 # rustup adds its own components; for Debian's toolchain, the packages are unpacked.
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true

@@ -226,7 +226,7 @@ impl Root {
     fn broken_link<'p>(&self, path: &'p Path) -> Option<&'p Path> {
         let mut ancestors = path.ancestors();
         let last = ancestors.find(|path| self.link_metadata(path).is_ok())?;
-        let link = self.link_metadata(last).ok()?.is_symlink();
+        let link = self.link_metadata(last).ok()?.is_symlink() && !self.exists(last);
         (link && !self.is_this_machine() && !self.is_link_to_null(last)).then_some(last)
     }
 

@@ -169,7 +169,7 @@ impl Setup {
     /// The system's roots and the stand-in's; gives their number.
     fn write_bundle(&self) -> Result<usize, Fault> {
         let system = SYSTEM_BUNDLES.iter().find(|path| Path::new(path).exists());
-        let system = system.ok_or("no trusted roots found; run: apt install ca-certificates")?;
+        let system = system.ok_or("no trusted roots found; install the package ca-certificates")?;
         let (system, own) = (
             fs::read_to_string(system)?,
             fs::read_to_string(self.roots_file(Roots::One))?,

@@ -177,6 +177,37 @@ install_finds_the_folder_of_pam_case() {
     done
 }
 
+# Where /lib is no link to usr/lib, the module goes where libpam looks; if it is sent elsewhere, that is said, since every
+# line that names it would fail.
+install_where_lib_is_no_link_case() {
+    local lib=lib/x86_64-linux-gnu/security
+    settings=(PAMDIR=)
+    prepare_build
+    mkdir -p "$destdir/usr/$lib"
+    install -D "$sandbox/pam_ivalt.so" "$destdir/$lib/pam_unix.so"
+    run_script 0 install
+    [[ -e $destdir/$lib/pam_ivalt.so && ! -e $destdir/usr/$lib/pam_ivalt.so ]] || fault "elsewhere: $(installed_files | grep security)"
+    expect_not_captured 'libpam may look'
+    rm "$destdir/$lib/pam_ivalt.so"
+    settings=(PAMDIR="/usr/$lib")
+    run_script 0 install
+    expect_captured "libpam may look in /$lib, where pam_unix.so is, and not in /usr/$lib; run: ln -s /usr/$lib/pam_ivalt.so $destdir/$lib/"
+    ln -s "/usr/$lib/pam_ivalt.so" "$destdir/$lib/"
+    run_script 0 install
+    expect_not_captured 'libpam may look'
+    # With one in each, either may be that of libpam.
+    settings=(PAMDIR=)
+    prepare_build
+    install -D "$sandbox/pam_ivalt.so" "$destdir/$lib/pam_unix.so"
+    install -D "$sandbox/pam_ivalt.so" "$destdir/usr/$lib/pam_unix.so"
+    run_script 0 install
+    expect_captured "libpam may look in /$lib, "
+    rm -r "${destdir:?}/lib"
+    ln -s usr/lib "$destdir/lib"
+    run_script 0 install
+    expect_not_captured 'libpam may look'
+}
+
 # If DESTDIR has no PAM, the module goes where the machine's own pam_unix.so is.
 install_for_a_packager_without_root_case() {
     local folder

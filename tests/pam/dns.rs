@@ -1,5 +1,6 @@
 //! Name look-up against name servers of every kind, through the system's resolver and a private resolv.conf.
 
+use std::fs;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
@@ -421,6 +422,22 @@ fn the_hosts_file_is_asked() {
         .dir()
         .write("hosts", "127.0.0.1 valid.example\n", 0o644);
     expect(&case.bind(hosts, "/etc/hosts").run(), VERIFIED);
+}
+
+/// A minimal system: no hosts file, no nsswitch.conf, no passwd, no trusted roots of its own.
+#[sandbox_test]
+fn an_empty_etc_but_for_the_name_server() {
+    let Some(list) = servers(&[Kind::Addresses(&[Ipv4Addr::LOCALHOST])]) else {
+        return;
+    };
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    let case = case("valid.example", server.port, 5, &list);
+    let etc = case.dir().join("etc");
+    fs::create_dir(&etc).unwrap();
+    fs::write(etc.join("resolv.conf"), resolv_conf(&list)).unwrap();
+    let report = case.bind(etc, "/etc").run();
+    assert_eq!(expect(&report, VERIFIED).get("user"), "alice");
+    assert_eq!(server.requests(), 1);
 }
 
 /// With a handler and without `SA_RESTART`, or with none: then the application is gone at once.

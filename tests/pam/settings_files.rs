@@ -235,6 +235,12 @@ fn the_systems_roots_are_the_default() {
     fs::copy(ivalt.ca(), folder.join("ca-certificates.crt")).unwrap();
     give_away(&folder.join("ca-certificates.crt"));
     expect(&case.run(), MISCONFIGURED);
+    // On this system it is apt that installs it, elsewhere it is not.
+    let line = expect(&certs().0.run(), MISCONFIGURED);
+    assert_eq!(
+        line.get("cause"),
+        "no trusted roots found; install the package ca-certificates, or set api.ca_file"
+    );
 }
 
 /// Every file belongs to 4242, which is the effective user; no secret of root's is readable.

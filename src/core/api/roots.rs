@@ -217,7 +217,7 @@ fn first_system_bundle(trust: Trust) -> Result<(&'static Path, Vec<u8>), Problem
 
 fn no_roots() -> Problem {
     Problem::new(ProblemKind::Missing, "no trusted roots found")
-        .run("apt install ca-certificates, or set api.ca_file".to_owned())
+        .fix("install the package ca-certificates, or set api.ca_file")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::context::{CheckContext, finding};
-use super::program;
+use super::{packages, program};
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 
@@ -87,7 +87,15 @@ fn command(root: &Root) -> String {
     match others.iter().find(|unit| has(unit)) {
         Some(unit) => format!("systemctl enable --now {unit}"),
         None if has(&"systemd-timesyncd") => "timedatectl set-ntp true".to_owned(),
-        None if root.exists(Path::new("/etc/debian_version")) => "apt install chrony".to_owned(),
+        None => install_chrony(root),
+    }
+}
+
+/// Debian starts it; elsewhere that is a command of its own.
+fn install_chrony(root: &Root) -> String {
+    match packages::install(root, "chrony") {
+        Some(command) if command.starts_with("apt ") => command,
+        Some(command) => format!("{command} && systemctl enable --now chronyd"),
         None => "install chrony, then: systemctl enable --now chronyd".to_owned(),
     }
 }

@@ -21,6 +21,9 @@ const MODULE_LIMIT: u64 = LARGE;
 /// As much of a shared object as [`machine`] needs.
 const ELF_HEADER: u64 = 64;
 
+/// Programs that load libpam.
+const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/usr/bin/su", "/bin/su", "/usr/bin/sudo"];
+
 /// Where distributions keep PAM's modules. Debian puts the machine's name before it.
 const FOLDERS: [&str; 4] = [
     "/usr/lib64/security",
@@ -46,51 +49,94 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
 }
 
 fn check(root: &Root, line: &ModuleLine) -> Vec<Finding> {
-    // A copy of some of a system's files says nothing about the others.
-    let Some(path) = path(root, line) else {
-        return Vec::new();
-    };
-    if root.exists(&path) {
-        [writable(root, &path), not_loadable(root, &path)].concat()
-    } else {
-        missing(line, &path)
-    }
+    let each = paths(root, line).into_iter().map(|path| {
+        if root.exists(&path) {
+            [writable(root, &path), not_loadable(root, &path)].concat()
+        } else {
+            missing(root, line, &path)
+        }
+    });
+    each.flatten().collect()
 }
 
-/// The shared object that libpam loads for a line; `None` where the system has no modules at all.
-pub fn path(root: &Root, line: &ModuleLine) -> Option<PathBuf> {
+/// The shared objects that libpam may load for a line, one as a rule; none where the system has no modules at all: a
+/// copy of some of a system's files says nothing about the others.
+pub fn paths(root: &Root, line: &ModuleLine) -> Vec<PathBuf> {
     if line.module.starts_with('/') {
-        return Some(PathBuf::from(&line.module));
+        return vec![PathBuf::from(&line.module)];
     }
-    module_folders(root, UNIX)
-        .next()
-        .map(|folder| folder.join(&line.module))
+    let folders = folders_of_libpam(root).into_iter();
+    folders.map(|folder| folder.join(&line.module)).collect()
+}
+
+/// libpam has one folder built in, where `pam_unix.so` of its architecture is. Where `/lib` is no link to `/usr/lib`,
+/// there may be two with one, and each may be that of libpam. A library of another architecture has another folder.
+fn folders_of_libpam(root: &Root) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let mut all: Vec<_> = module_folders(root, UNIX).collect();
+    all.retain(|folder| {
+        let found = root.metadata(&folder.join(UNIX));
+        found.map_or(true, |file| seen.insert((file.dev(), file.ino())))
+    });
+    let of_logins = PROGRAMS.into_iter().find_map(|path| machine_of(root, path));
+    let mut same = all.clone();
+    same.retain(|folder| of_logins.is_some() && machine_of(root, folder.join(UNIX)) == of_logins);
+    if same.is_empty() {
+        all.truncate(1);
+        same = all;
+    }
+    same
 }
 
 /// The folders libpam may load modules from: those that hold `common`, a module every system has.
 pub fn module_folders(root: &Root, common: &str) -> impl Iterator<Item = PathBuf> {
+    let folders = known_folders(root);
+    folders.filter(move |folder| root.exists(&folder.join(common)))
+}
+
+fn known_folders(root: &Root) -> impl Iterator<Item = PathBuf> {
     let multiarch = ["/usr/lib", "/lib"].into_iter().flat_map(|lib| {
         let names = root.names(Path::new(lib)).into_iter();
         let names = names.filter(|name| name.to_string_lossy().contains("-linux-"));
         names.map(move |name| Path::new(lib).join(name).join("security"))
     });
-    let folders = multiarch.chain(FOLDERS.map(PathBuf::from));
-    folders.filter(move |folder| root.exists(&folder.join(common)))
+    multiarch.chain(FOLDERS.map(PathBuf::from))
 }
 
-fn missing(line: &ModuleLine, path: &Path) -> Vec<Finding> {
+fn missing(root: &Root, line: &ModuleLine, path: &Path) -> Vec<Finding> {
+    let place = elsewhere(root, path);
+    let (beside, command) = match &place {
+        Some(place) => (
+            format!(
+                ", and libpam does not look for it where it is, {}",
+                place.display()
+            ),
+            format!("ln -s {} {}", place.display(), path.display()),
+        ),
+        None => (
+            String::new(),
+            format!(
+                "install -o root -g root -m 0644 libpam_ivalt.so {}",
+                path.display()
+            ),
+        ),
+    };
     let what = format!(
-        "the module {} does not exist: PAM fails this line for everybody (PAM_MODULE_UNKNOWN)",
+        "the module {} does not exist{beside}: PAM fails this line for everybody (PAM_MODULE_UNKNOWN)",
         path.display()
     );
-    let fix = format!(
-        "install -o root -g root -m 0644 libpam_ivalt.so {}, or remove the line",
-        path.display()
-    );
+    let fix = format!("{command}, or remove the line");
     vec![Finding {
         line: Some(line.line),
         ..finding(Severity::LocksOut, "module-missing", &line.file, what, fix)
     }]
+}
+
+/// The same module, of the same architecture, in a folder that is not libpam's.
+fn elsewhere(root: &Root, path: &Path) -> Option<PathBuf> {
+    let expected = machine_of(root, path.with_file_name(UNIX))?;
+    let mut places = known_folders(root).filter_map(|folder| Some(folder.join(path.file_name()?)));
+    places.find(|place| place != path && machine_of(root, place) == Some(expected))
 }
 
 /// The file and its folder: anyone who can write either can put another module there.
@@ -164,6 +210,12 @@ fn machine(bytes: &[u8]) -> Option<[u8; 4]> {
     let shared = if order == 2 { [0, 3] } else { [3, 0] };
     (header.starts_with(b"\x7fELF") && kind == shared)
         .then_some([class, order, machine[0], machine[1]])
+}
+
+/// That of a file, which no finding is derived from alone.
+fn machine_of(root: &Root, path: impl AsRef<Path>) -> Option<[u8; 4]> {
+    let start = root.recorded(|| root.read_start(path.as_ref(), ELF_HEADER));
+    machine(&start.0.ok()?)
 }
 
 fn system_machine(root: &Root, path: &Path) -> Option<[u8; 4]> {

@@ -118,8 +118,7 @@ impl Needs {
     fn of(context: &CheckContext) -> Self {
         let mut needs = Self::default();
         for line in context.lines.iter().filter(|line| line.service == "sshd") {
-            let module = module_file::path(context.root, line);
-            needs.modules.extend(module);
+            needs.modules.extend(module_file::paths(context.root, line));
             let config = context.configs.iter().find(|c| c.path == line.config());
             needs
                 .files

@@ -7,6 +7,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Version};
 
 use super::accepted::derived;
 use super::context::{CheckContext, Config, MISCONFIGURED, finding, line_of, problem_finding};
+use super::packages;
 use crate::finding::{Finding, Severity};
 use crate::root::Root;
 use crate::trust;
@@ -263,7 +264,9 @@ fn system_roots(root: &Root, file: &Path) -> Vec<Finding> {
             return Vec::new();
         }
         let what = format!("no trusted roots found: {MISCONFIGURED}");
-        let fix = "run: apt install ca-certificates, or set api.ca_file";
+        let fix = packages::install(root, "ca-certificates, or set api.ca_file");
+        let unknown = "install the package ca-certificates, or set api.ca_file";
+        let fix = fix.unwrap_or_else(|| unknown.to_owned());
         let id = "roots-unusable";
         return vec![finding(Severity::LocksOut, id, file, what, fix)];
     };

@@ -115,3 +115,58 @@ fn the_fix_of_a_clock_fits_what_is_installed() {
         "systemctl enable --now ntpsec"
     );
 }
+
+/// By os-release(5), since programs of one package manager exist in other distributions, too.
+#[test]
+fn the_fix_names_the_package_manager_of_the_system() {
+    let fixes = |files: &[(&str, &str)]| {
+        let system = System::healthy();
+        system.remove("etc/ssl/certs/ca-certificates.crt");
+        for (path, text) in files {
+            system.write(path, text);
+        }
+        let checked = written_in(&system, USERS, 3600).check();
+        let fix = |id: &str| {
+            let found = checked.findings().iter().find(|found| found["id"] == id);
+            found.unwrap()["fix"].as_str().unwrap().to_owned()
+        };
+        (fix("roots-unusable"), fix("clock-behind"))
+    };
+    let (etc, usr) = ("etc/os-release", "usr/lib/os-release");
+    for (files, command) in [
+        (&[(etc, "NAME=x\nID=debian\n")][..], "apt install"),
+        (&[(etc, "ID=ubuntu\nID_LIKE=debian\n")], "apt install"),
+        (&[("etc/debian_version", "12.0\n")], "apt install"),
+        (&[(usr, "ID=fedora\n")], "dnf install"),
+        (
+            &[(etc, "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n")],
+            "dnf install",
+        ),
+        (
+            &[(etc, "ID=\"sles\"\nID_LIKE='suse'\n"), (usr, "ID=debian\n")],
+            "zypper install",
+        ),
+        (&[(usr, "ID=arch\n")], "pacman -S"),
+        (&[(usr, "ID=alpine\n")], "apk add"),
+    ] {
+        let started = match command {
+            "apt install" => "",
+            _ => " && systemctl enable --now chronyd",
+        };
+        let expected = (
+            format!("{command} ca-certificates, or set api.ca_file"),
+            format!("{command} chrony{started}"),
+        );
+        assert_eq!(fixes(files), expected, "{files:?}");
+    }
+    for files in [
+        &[][..],
+        &[(etc, "ID=debianish\nNAME=debian\nBUG=ID=arch\n")],
+    ] {
+        let expected = (
+            "install the package ca-certificates, or set api.ca_file".to_owned(),
+            "install chrony, then: systemctl enable --now chronyd".to_owned(),
+        );
+        assert_eq!(fixes(files), expected, "{files:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The module's file, and who owns what is trusted.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 
 use super::{IVALT, MODULE, MODULES, System, USERS, all_give, nothing, shared_object};
 use support::no_root;
@@ -145,4 +145,68 @@ fn settings_of_a_service_that_is_not_roots() {
             .check()
             .gives(service, expected);
     }
+}
+
+/// Where `/lib` is a folder of its own, libpam looks there; so did those who packaged it, and `pam_unix.so` is there.
+#[test]
+fn lib_is_no_link_to_usr_lib() {
+    const LIB: &str = "lib/x86_64-linux-gnu/security";
+    let system = System::healthy();
+    system.write_bytes(&format!("{LIB}/pam_unix.so"), &shared_object(62));
+    system.remove(&format!("{MODULES}/pam_unix.so"));
+    let checked = system.check();
+    checked.gives("unmerged", &["locks-out module-missing /etc/pam.d/sshd:2"]);
+    let finding = &checked.findings()[0];
+    assert_eq!(
+        finding["what"],
+        "the module /lib/x86_64-linux-gnu/security/pam_ivalt.so does not exist, and libpam does not look for it where it \
+         is, /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so: PAM fails this line for everybody (PAM_MODULE_UNKNOWN)"
+    );
+    let link = "ln -s /usr/lib/x86_64-linux-gnu/security/pam_ivalt.so /lib/x86_64-linux-gnu/security/pam_ivalt.so";
+    assert_eq!(finding["fix"], format!("{link}, or remove the line"));
+    symlink(
+        "/usr/lib/x86_64-linux-gnu/security/pam_ivalt.so",
+        system.path(&format!("{LIB}/pam_ivalt.so")),
+    )
+    .unwrap();
+    system.check().gives("linked", &[]);
+    // One of another architecture is of no use there.
+    let system = System::healthy();
+    system.write_bytes(&format!("{LIB}/pam_unix.so"), &shared_object(183));
+    system.remove(&format!("{MODULES}/pam_unix.so"));
+    let checked = system.check();
+    let fix = checked.findings()[0]["fix"].as_str().unwrap().to_owned();
+    assert!(fix.starts_with("install -o root"), "{fix}");
+}
+
+/// Which of the two is libpam's cannot be seen; the module must be in both.
+#[test]
+fn two_folders_with_modules_of_the_system() {
+    let lib = "lib/x86_64-linux-gnu/security/pam_unix.so";
+    let system = System::healthy();
+    system.write_bytes(lib, &shared_object(62));
+    system.write_bytes("bin/su", &shared_object(62)[..64]);
+    let missing = ["locks-out module-missing /etc/pam.d/sshd:2"];
+    system.check().gives("two folders", &missing);
+    system.remove(lib);
+    fs::remove_dir_all(system.path("lib")).unwrap();
+    symlink("usr/lib", system.path("lib")).unwrap();
+    system.check().gives("merged", &[]);
+}
+
+/// Debian's i386 has a folder of its own, before that of x86-64 in the alphabet.
+#[test]
+fn modules_of_another_architecture() {
+    let other = "usr/lib/i386-linux-gnu/security";
+    let system = System::healthy();
+    system.write_bytes(&format!("{other}/pam_unix.so"), &with(4, 1));
+    system.write_bytes("usr/sbin/sshd", &shared_object(62)[..64]);
+    system.check().gives("sshd of x86-64", &[]);
+    fs::rename(
+        system.path(MODULE),
+        system.path(&format!("{other}/pam_ivalt.so")),
+    )
+    .unwrap();
+    let missing = ["locks-out module-missing /etc/pam.d/sshd:2"];
+    system.check().gives("beside the wrong one", &missing);
 }

@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# The RPM: built on this machine by rpmbuild, checked by rpmlint, and installed, upgraded and removed by rpm in a chroot of
+# Debian, which has rpm, but no package that meets its dependencies.
+
+rpms=$target/rpm
+
+require_rpm_chroot() {
+    local suite
+    suite=$(machine_suite)
+    require_sandbox
+    fetch_debootstrap
+    prepare_chroot "$suite" from_archive "$suite"
+    prepare_chroot "$suite-rpm" from_chroot "$suite"
+}
+
+# Two releases, for the upgrade, from the release build; it takes seconds where that is made already.
+check_rpm() {
+    local unpacked
+    link_with_libpam
+    build_helpers
+    unpacked=$(unpack_rpm)
+    as_builder rm -rf "$rpms"
+    run_child without_network "$repo" "$unpacked" scripts/rpm/build 1
+    run_child without_network "$repo" "$unpacked" scripts/rpm/build 2
+    run_in_chroot "$chroots/$(machine_suite)-rpm" "$rpms" bash /run/sandbox/tests/rpm/run
+}
+
+# rpmbuild for the machine, as `fetch_debhelper`.
+unpack_rpm() {
+    local packages folder unpacked=''
+    mapfile -t packages < <(missing_packages rpmbuild=rpm)
+    if [[ ${#packages[@]} -gt 0 ]]; then
+        folder=$(fetch_packages rpm "${packages[@]}")
+        unpacked=$cache/unpacked-rpm
+        as_builder rm -rf "$unpacked"
+        unpack_packages "$folder" "$unpacked"
+    fi
+    printf '%s' "$unpacked"
+}
