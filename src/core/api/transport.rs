@@ -539,6 +539,30 @@ mod tests {
         assert!(!matches!(failure, Error::Timeout(_)), "{failure}");
     }
 
+    /// A server that always has more to say before the request is sent.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
+    fn what_has_arrived_is_not_taken_after_the_deadline() {
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.accept().unwrap().0.write_all(b"more").unwrap();
+        assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+        let read_within = |time| {
+            let mut transport = TcpTransport {
+                stream: Arc::new(stream.try_clone().unwrap()),
+                buffers: LazyBuffers::new(2, 2),
+                progress: Progress::begin(time),
+                timeouts: [Duration::ZERO, SEND_TIMEOUT],
+            };
+            transport.await_input(waiting(WITHOUT_WAITING))
+        };
+        assert!(read_within(Duration::from_secs(60)).unwrap());
+        assert!(matches!(
+            read_within(Duration::ZERO),
+            Err(Error::Timeout(_))
+        ));
+    }
+
     /// The name server may give more addresses of one family than are tried.
     #[test]
     fn addresses_of_both_families_are_among_those_that_are_tried() {
