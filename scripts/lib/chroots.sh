@@ -25,7 +25,7 @@ packages_of() {
             openssh-client sudo polkitd pkexec apparmor cron systemd-container iproute2 ca-certificates bsdutils \
             ldap-utils slapd ;;
         bookworm-build) echo lintian debhelper cargo-web rustc-web libpam0g-dev ;;
-        bookworm-rpm | trixie-rpm) echo rpm rpmlint sudo ;;
+        bookworm-rpm) echo rpm rpmlint sudo ;;
         trixie-build) echo lintian debhelper cargo rustc libpam0g-dev ;;
         trixie-arm64-build) echo gcc-aarch64-linux-gnu libpam0g-dev:arm64 libstd-rust-dev:arm64 ;;
     esac
