@@ -34,16 +34,17 @@ end_child() {
 # `in_groups NUMBER FUNCTION [NAME…]`: `FUNCTION GROUP NUMBER [NAME…]` for as many groups of cases side by side, because most
 # cases wait more than they compute; no more groups than names. The output of each is kept whole.
 in_groups() {
-    local group ended=0 groups=() number=$(($# > 2 && $# - 2 < $1 ? $# - 2 : $1))
+    local group outputs ended=0 groups=() number=$(($# > 2 && $# - 2 < $1 ? $# - 2 : $1))
+    outputs=$(mktemp -d)
     # One process group, which ends as a whole.
     set +m
     for group in $(seq "$number"); do
-        { end_with_children && "$2" "$group" "$number" "${@:3}"; } >"$TMPDIR/group-$group" 2>&1 &
+        { end_with_children && "$2" "$group" "$number" "${@:3}"; } >"$outputs/$group" 2>&1 &
         groups[group]=$!
     done
     for group in "${!groups[@]}"; do
         wait "${groups[group]}" || ended=1
-        cat "$TMPDIR/group-$group"
+        cat "$outputs/$group"
     done
     return "$ended"
 }

@@ -69,21 +69,21 @@ check_online_case() {
 
 # A container has no system log as a rule; a log daemon that was killed leaves its socket behind.
 check_without_a_system_log_case() {
-    run_ivaltctl 1 check
+    run_ivaltctl 2 check
     expect_not_captured '[no-log]'
     stop_log
     answers "$alice_password" accept-1
     run_as alice sudo -A whoami
     expect_let_in root
-    run_ivaltctl 1 check
+    run_ivaltctl 2 check
     expect_captured 'there is no /dev/log: logins work, but nothing is logged'
     expect_captured 'install and start a system logger such as rsyslog'
     perl -MSocket -e 'socket(S, AF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un("/dev/log")) or die'
-    run_ivaltctl 1 check
+    run_ivaltctl 2 check
     expect_captured 'nobody listens at /dev/log: logins work, but nothing is logged'
     rm /dev/log
     touch /dev/log
-    run_ivaltctl 1 check
+    run_ivaltctl 2 check
     expect_captured '[no-log]'
     rm /dev/log
     start_log

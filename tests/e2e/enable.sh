@@ -18,15 +18,19 @@ untouched_system() {
 }
 
 reload_sshd() {
-    local before
+    local before number
+    number=$(sshd_pid)
     before=$(pid_file)
-    kill -HUP "$(sshd_pid)"
+    kill -HUP "$number"
     wait_for 'the reload of sshd' pid_file_since "$before"
 }
 
-# sshd writes another one once it has read its settings.
+# sshd removes it, and writes another one once it has read its settings and listens.
 pid_file() { stat -c '%i %z' /run/sshd.pid; }
-pid_file_since() { [[ -s /run/sshd.pid && $(pid_file 2>/dev/null) != "$1" ]]; }
+pid_file_since() {
+    local now
+    now=$(pid_file 2>/dev/null) && [[ $now != "$1" && -s /run/sshd.pid ]]
+}
 
 # `expect_untouched [DIFF_OPTION…]`
 expect_untouched() {
