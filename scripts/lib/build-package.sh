@@ -68,14 +68,8 @@ fetch_crates() {
 
 # debhelper is written in Perl and must be in /usr; it is unpacked, and mounted there for the build only.
 fetch_debhelper() {
-    local packages folder
-    mapfile -t packages < <(missing_packages dh=debhelper dpkg-buildpackage=dpkg-dev)
-    debhelper=''
-    [[ ${#packages[@]} -gt 0 ]] || return 0
-    folder=$(fetch_packages debhelper "${packages[@]}")
-    debhelper=$cache/debhelper-unpacked
-    as_builder rm -rf "$debhelper"
-    unpack_packages "$folder" "$debhelper"
+    unpack_missing debhelper dh=debhelper dpkg-buildpackage=dpkg-dev
+    debhelper=$tools
 }
 
 # Builds in a copy of the checkout, which stays clean. The copy has the date of the changelog, as everything in the
@@ -106,7 +100,7 @@ sources_of_package() {
     {
         tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
             --exclude=./tests --exclude=./scripts -c .
-        cat "$repo/scripts/sbom" "$repo/scripts/lib"/{build-package.sh,cyclonedx.awk,enter-build}
+        cat "$repo/scripts/sbom" "$repo/scripts/lib"/{build-package.sh,cyclonedx.awk,enter-build,pam-lines.sh}
         as_builder rustc --version --verbose
     } | sha256sum | cut -c1-32
 }
