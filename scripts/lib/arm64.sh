@@ -1,12 +1,16 @@
 # shellcheck shell=bash
 # The package for arm64: built on this machine's architecture, in a chroot of Debian 13, and tested in a chroot of Debian 13
-# for arm64, whose programs QEMU runs (enter-emulation).
+# for arm64, whose programs QEMU runs (enter-emulation). Before that, the module alone.
 
 require_arm64_chroots() {
-    require_build_chroot trixie
-    prepare_chroot trixie-arm64-build with_arm64 trixie-build
+    require_arm64_build_chroot
     prepare_chroot trixie-arm64 from_archive_of_arm64 trixie
     emulated prepare_chroot trixie-arm64-logins from_chroot trixie-arm64
+}
+
+require_arm64_build_chroot() {
+    require_build_chroot trixie
+    prepare_chroot trixie-arm64-build with_arm64 trixie-build
 }
 
 # With what scripts/package asks for, and QEMU alone of a package of 70 MB.
@@ -57,3 +61,11 @@ has_arm64_sbom() {
 }
 
 test_arm64_package() { emulated test_in_chroot trixie-arm64 "$(arm64_packages)" "$1"; }
+
+# What every run tests of arm64: logins with the module alone, for which neither binfmt_misc nor a chroot of arm64 is needed.
+logins_on_arm64() {
+    require_arm64_build_chroot
+    fetch_crates
+    build_helpers
+    run_in_chroot "$chroots/trixie-arm64-build" "$package_cache" bash /run/sandbox/tests/arm64/run "${crates##*/}"
+}

@@ -9,7 +9,7 @@ shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-ima
     tests/vm/image/usr/local/sbin/{serial-shell,unpack-files} tests/vm/image/etc/initramfs-tools/hooks/tests "$repo"/tests/vm/*.sh)
 
 # Those of the package, some of which are plain sh.
-shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot scripts/lib/enter-emulation tests/package/run debian/tests/verdicts
+shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot scripts/lib/enter-emulation tests/package/run tests/arm64/run debian/tests/verdicts
     debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm debian/sync-pam.sh scripts/lib/pam-lines.sh)
 
 # Those of the RPM.
