@@ -69,3 +69,15 @@ logins_on_arm64() {
     build_helpers
     run_in_chroot "$chroots/trixie-arm64-build" "$package_cache" bash /run/sandbox/tests/arm64/run "${crates##*/}"
 }
+
+# On no release does its own Rust compile for arm64 as it comes; which package is missing is the release's.
+check_arm64_requirements() {
+    assert 'Debian 12: what the build for arm64 lacks, and the commands' lacks_for_arm64 bookworm libstd-rust-web-dev
+    assert 'Debian 13: what the build for arm64 lacks, and the commands' lacks_for_arm64 trixie libstd-rust-dev
+}
+
+# shellcheck disable=SC2016 # for the inner shell
+lacks_for_arm64() {
+    run_in_chroot "$chroots/$1-build" "$package_cache" bash -c '! lacks=$(/run/checkout/scripts/package --host-arch arm64 2>&1) &&
+        diff <(printf "%s\n" "$1") <(tail -n 1 <<<"$lacks")' lacks "package: cannot build for arm64, this machine has no Rust standard library for aarch64-unknown-linux-gnu, no aarch64-linux-gnu-gcc, no libpam.so of arm64; run: dpkg --add-architecture arm64 && apt update && apt install $2:arm64 gcc-aarch64-linux-gnu libpam0g-dev:arm64"
+}
