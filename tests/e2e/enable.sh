@@ -354,7 +354,7 @@ enable_sshd_that_does_not_run_case() {
 }
 
 # `goes_on_once_put_back PROCESS TEST…`: lets a process that was stopped go on when what the test finds was made and undone:
-# sshd is then being told again, which comes to an end after 20 s, too.
+# sshd is then being told again, which ivaltctl gives up after 15 s, as the first time.
 goes_on_once_put_back() {
     (wait_for 'the change' "${@:2}" && wait_for 'its end' not "${@:2}" && sleep 5) || true
     kill -CONT "$1"

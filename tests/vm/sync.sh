@@ -6,7 +6,9 @@ sync_by_the_timer_case() {
     guest "$(declare -f start_slapd write_directory unit_ended); start_slapd; write_directory
         systemd-analyze --man=no verify ivaltctl-sync.service ivaltctl-sync.timer
         [[ \$(systemctl is-enabled ivaltctl-sync.timer) == disabled ]] || fault 'the timer is enabled by the package'
-        printf '[Timer]\nOnCalendar=\nRandomizedDelaySec=0\nOnActiveSec=1s\n' | systemctl edit --stdin --runtime --drop-in=now ivaltctl-sync.timer
+        mkdir -p /run/systemd/system/ivaltctl-sync.timer.d
+        printf '[Timer]\nOnCalendar=\nRandomizedDelaySec=0\nOnActiveSec=1s\n' >/run/systemd/system/ivaltctl-sync.timer.d/now.conf
+        systemctl daemon-reload
         systemctl enable --quiet --now ivaltctl-sync.timer
         wait_for 'the first sync' unit_ended
         [[ \$(systemctl show --value -p Result ivaltctl-sync) == success ]] || fault \"\$(systemctl status ivaltctl-sync)\"
