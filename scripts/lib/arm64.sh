@@ -1,12 +1,16 @@
 # shellcheck shell=bash
 # The package for arm64: built on this machine's architecture, in a chroot of Debian 13, and tested in a chroot of Debian 13
-# for arm64, whose programs QEMU runs (enter-emulation).
+# for arm64, whose programs QEMU runs (enter-emulation). Before that, the module alone.
 
 require_arm64_chroots() {
-    require_build_chroot trixie
-    prepare_chroot trixie-arm64-build with_arm64 trixie-build
+    require_arm64_build_chroot
     prepare_chroot trixie-arm64 from_archive_of_arm64 trixie
     emulated prepare_chroot trixie-arm64-logins from_chroot trixie-arm64
+}
+
+require_arm64_build_chroot() {
+    require_build_chroot trixie
+    prepare_chroot trixie-arm64-build with_arm64 trixie-build
 }
 
 # With what scripts/package asks for, and QEMU alone of a package of 70 MB.
@@ -57,3 +61,23 @@ has_arm64_sbom() {
 }
 
 test_arm64_package() { emulated test_in_chroot trixie-arm64 "$(arm64_packages)" "$1"; }
+
+# What every run tests of arm64: logins with the module alone, for which neither binfmt_misc nor a chroot of arm64 is needed.
+logins_on_arm64() {
+    require_arm64_build_chroot
+    fetch_crates
+    build_helpers
+    run_in_chroot "$chroots/trixie-arm64-build" "$package_cache" bash /run/sandbox/tests/arm64/run "${crates##*/}"
+}
+
+# On no release does its own Rust compile for arm64 as it comes; which package is missing is the release's.
+check_arm64_requirements() {
+    assert 'Debian 12: what the build for arm64 lacks, and the commands' lacks_for_arm64 bookworm libstd-rust-web-dev
+    assert 'Debian 13: what the build for arm64 lacks, and the commands' lacks_for_arm64 trixie libstd-rust-dev
+}
+
+# shellcheck disable=SC2016 # for the inner shell
+lacks_for_arm64() {
+    run_in_chroot "$chroots/$1-build" "$package_cache" bash -c '! lacks=$(/run/checkout/scripts/package --host-arch arm64 2>&1) &&
+        diff <(printf "%s\n" "$1") <(tail -n 1 <<<"$lacks")' lacks "package: cannot build for arm64, this machine has no Rust standard library for aarch64-unknown-linux-gnu, no aarch64-linux-gnu-gcc, no libpam.so of arm64; run: dpkg --add-architecture arm64 && apt update && apt install $2:arm64 gcc-aarch64-linux-gnu libpam0g-dev:arm64"
+}

@@ -19,10 +19,11 @@ build_for() {
 
 # The names of arm64 in Rust and in GNU, and what compiles for it; nothing is installed.
 require_arm64_compilers() {
-    local rust=aarch64-unknown-linux-gnu gnu=aarch64-linux-gnu missing=() packages=() commands=()
+    local rust=aarch64-unknown-linux-gnu gnu=aarch64-linux-gnu missing=() packages=() commands=() package
     if ! has_standard_library "$rust"; then
         missing+=("Rust standard library for $rust")
-        if has_debian_rust; then packages+=(libstd-rust-dev:arm64); else commands+=("rustup target add $rust"); fi
+        package=$(standard_library_package)
+        if [[ -n $package ]]; then packages+=("$package:arm64"); else commands+=("rustup target add $rust"); fi
     fi
     command -v "$gnu-gcc" >/dev/null || missing+=("$gnu-gcc") packages+=("gcc-$gnu")
     [[ -e /usr/lib/$gnu/libpam.so ]] || missing+=('libpam.so of arm64') packages+=(libpam0g-dev:arm64)
@@ -32,7 +33,11 @@ require_arm64_compilers() {
 }
 
 has_standard_library() { compgen -G "$(as_builder rustc --print target-libdir --target "$1")/libstd-*.rlib" >/dev/null; }
-has_debian_rust() { [[ $(as_builder rustc --print sysroot) == /usr ]]; }
+
+# That of this machine's own architecture, which two versions of Rust in Debian 12 name differently; nothing with rustup.
+standard_library_package() {
+    { dpkg-query --search "$(as_builder rustc --print target-libdir)/libstd-*.rlib" 2>/dev/null || true; } | sed -n '1s/:.*//p'
+}
 
 # Packages of another architecture are known to apt only where it was added.
 install_for_arm64() {
@@ -68,14 +73,8 @@ fetch_crates() {
 
 # debhelper is written in Perl and must be in /usr; it is unpacked, and mounted there for the build only.
 fetch_debhelper() {
-    local packages folder
-    mapfile -t packages < <(missing_packages dh=debhelper dpkg-buildpackage=dpkg-dev)
-    debhelper=''
-    [[ ${#packages[@]} -gt 0 ]] || return 0
-    folder=$(fetch_packages debhelper "${packages[@]}")
-    debhelper=$cache/debhelper-unpacked
-    as_builder rm -rf "$debhelper"
-    unpack_packages "$folder" "$debhelper"
+    unpack_missing debhelper dh=debhelper dpkg-buildpackage=dpkg-dev
+    debhelper=$tools
 }
 
 # Builds in a copy of the checkout, which stays clean. The copy has the date of the changelog, as everything in the
@@ -106,7 +105,7 @@ sources_of_package() {
     {
         tar -C "$repo" --sort=name --mtime=@0 --owner=0 --group=0 --exclude=./target --exclude=./.git --exclude=./.ci \
             --exclude=./tests --exclude=./scripts -c .
-        cat "$repo/scripts/sbom" "$repo/scripts/lib"/{build-package.sh,cyclonedx.awk,enter-build}
+        cat "$repo/scripts/sbom" "$repo/scripts/lib"/{build-package.sh,cyclonedx.awk,enter-build,pam-lines.sh}
         as_builder rustc --version --verbose
     } | sha256sum | cut -c1-32
 }

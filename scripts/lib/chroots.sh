@@ -47,14 +47,8 @@ require_build_chroot() {
 }
 
 fetch_debootstrap() {
-    local packages folder
-    mapfile -t packages < <(missing_packages debootstrap=debootstrap)
-    debootstrap=/usr
-    [[ ${#packages[@]} -gt 0 ]] || return 0
-    folder=$(fetch_packages debootstrap "${packages[@]}")
-    debootstrap=$cache/debootstrap-unpacked/usr
-    as_builder rm -rf "${debootstrap%/usr}"
-    unpack_packages "$folder" "${debootstrap%/usr}"
+    unpack_missing debootstrap debootstrap=debootstrap
+    debootstrap=$tools/usr
 }
 
 # `prepare_chroot NAME from_archive|from_chroot|from_chroot_with_security SOURCE`: makes it, unless it exists.

@@ -9,8 +9,8 @@ shell_scripts+=(scripts/vm scripts/lib/enter-vm tests/vm/run tests/vm/set-up-ima
     tests/vm/image/usr/local/sbin/{serial-shell,unpack-files} tests/vm/image/etc/initramfs-tools/hooks/tests "$repo"/tests/vm/*.sh)
 
 # Those of the package, some of which are plain sh.
-shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot scripts/lib/enter-emulation tests/package/run debian/tests/verdicts
-    debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm)
+shell_scripts+=(scripts/package scripts/lib/enter-build scripts/lib/enter-chroot scripts/lib/enter-emulation tests/package/run tests/arm64/run debian/tests/verdicts
+    debian/libpam-ivalt.postinst debian/libpam-ivalt.prerm debian/libpam-ivalt.postrm debian/sync-pam.sh scripts/lib/pam-lines.sh)
 
 # Those of the RPM.
 shell_scripts+=(scripts/rpm/build scripts/rpm/post scripts/rpm/preun scripts/rpm/postun tests/rpm/run)
@@ -18,14 +18,8 @@ shell_scripts+=(scripts/rpm/build scripts/rpm/post scripts/rpm/preun scripts/rpm
 # rustup adds its own components; for Debian's toolchain, the packages are unpacked.
 require_lint_tools() {
     has_lints || ! command -v rustup >/dev/null || as_builder rustup --quiet component add rustfmt clippy || true
-    local packages folder
-    mapfile -t packages < <(missing_packages shellcheck=shellcheck mandoc=mandoc cargo-fmt=rustfmt \
-        cargo-clippy=rust-clippy)
-    [[ ${#packages[@]} -gt 0 ]] || return 0
-    lint_tools=$cache/lint-tools
-    as_builder rm -rf "$lint_tools"
-    folder=$(fetch_packages lint "${packages[@]}")
-    unpack_packages "$folder" "$lint_tools"
+    unpack_missing lint shellcheck=shellcheck mandoc=mandoc cargo-fmt=rustfmt cargo-clippy=rust-clippy
+    lint_tools=$tools
 }
 
 has_lints() { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1

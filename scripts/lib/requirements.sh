@@ -111,6 +111,20 @@ update_lists() {
     flock "$cache" apt-get -q update >&2
 }
 
+# `unpack_missing PURPOSE PROGRAM=PACKAGE…`: unpacks what the machine lacks of them, and sets $tools to the folder, or to
+# nothing where it lacks none.
+unpack_missing() {
+    local purpose=$1 packages folder
+    shift
+    tools=''
+    mapfile -t packages < <(missing_packages "$@")
+    [[ ${#packages[@]} -gt 0 ]] || return 0
+    folder=$(fetch_packages "$purpose" "${packages[@]}") || return
+    tools=$cache/$purpose-unpacked
+    as_builder rm -rf "$tools"
+    unpack_packages "$folder" "$tools"
+}
+
 # `unpack_packages FOLDER INTO`: dpkg-deb -x would replace the links /lib -> usr/lib of a merged /usr; tar keeps them.
 unpack_packages() {
     local folder=$1 into=$2 name

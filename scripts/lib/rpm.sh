@@ -13,25 +13,11 @@ require_rpm_chroot() {
 
 # Two releases, for the upgrade, from the release build; it takes seconds where that is made already.
 check_rpm() {
-    local unpacked
     link_with_libpam
     build_helpers
-    unpacked=$(unpack_rpm)
+    unpack_missing rpm rpmbuild=rpm
     as_builder rm -rf "$rpms"
-    run_child without_network "$repo" "$unpacked" scripts/rpm/build 1
-    run_child without_network "$repo" "$unpacked" scripts/rpm/build 2
+    run_child without_network "$repo" "$tools" scripts/rpm/build 1
+    run_child without_network "$repo" "$tools" scripts/rpm/build 2
     run_in_chroot "$chroots/bookworm-rpm" "$rpms" bash /run/sandbox/tests/rpm/run
-}
-
-# rpmbuild for the machine, as `fetch_debhelper`.
-unpack_rpm() {
-    local packages folder unpacked=''
-    mapfile -t packages < <(missing_packages rpmbuild=rpm)
-    if [[ ${#packages[@]} -gt 0 ]]; then
-        folder=$(fetch_packages rpm "${packages[@]}")
-        unpacked=$cache/unpacked-rpm
-        as_builder rm -rf "$unpacked"
-        unpack_packages "$folder" "$unpacked"
-    fi
-    printf '%s' "$unpacked"
 }

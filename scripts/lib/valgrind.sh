@@ -3,16 +3,11 @@
 
 # Where it cannot be fetched, the tests that need it report themselves as skipped.
 require_valgrind() {
-    local packages folder
-    mapfile -t packages < <(missing_packages valgrind=valgrind)
-    [[ ${#packages[@]} -gt 0 ]] || return 0
-    folder=$(fetch_packages valgrind "${packages[@]}") || return 0
-    valgrind_tools=$cache/valgrind
-    as_builder rm -rf "$valgrind_tools"
-    unpack_packages "$folder" "$valgrind_tools"
-    link_debug_files "$valgrind_tools/usr/lib/debug"
-    export PATH="$PATH:$valgrind_tools/usr/bin" VALGRIND_LIB="$valgrind_tools/usr/libexec/valgrind"
-    export VALGRIND_OPTS="--extra-debuginfo-path=$valgrind_tools/usr/lib/debug"
+    unpack_missing valgrind valgrind=valgrind || return 0
+    [[ -n $tools ]] || return 0
+    link_debug_files "$tools/usr/lib/debug"
+    export PATH="$PATH:$tools/usr/bin" VALGRIND_LIB="$tools/usr/libexec/valgrind"
+    export VALGRIND_OPTS="--extra-debuginfo-path=$tools/usr/lib/debug"
 }
 
 # valgrind does not run without the symbols of ld.so. By build id it looks for them in /usr/lib/debug only; in other

@@ -252,6 +252,23 @@ uninstall_removes_its_files_and_keeps_settings_case() {
     run_script 0 uninstall --purge
 }
 
+# The link that scripts/install asks for goes with the module, also one that was made by hand; another one does not.
+uninstall_removes_links_to_its_module_case() {
+    local lib=lib/x86_64-linux-gnu/security link
+    settings=(PAMDIR="/usr/$lib")
+    for link in "/usr/$lib/pam_ivalt.so" "../../../usr/$lib/pam_ivalt.so" "$destdir/usr/$lib/pam_ivalt.so"; do
+        prepare_build
+        install -D "$sandbox/pam_ivalt.so" "$destdir/$lib/pam_unix.so"
+        run_script 0 install
+        mkdir -p "$destdir/lib64/security"
+        ln -s "$link" "$destdir/$lib/pam_ivalt.so"
+        ln -s /opt/pam_ivalt.so "$destdir/lib64/security/pam_ivalt.so"
+        run_script 0 uninstall
+        [[ $(find "$destdir" -name pam_ivalt.so) == "$destdir/lib64/security/pam_ivalt.so" ]] ||
+            fault "with a link to $link, left: $(find "$destdir" -name pam_ivalt.so)"
+    done
+}
+
 # All that ivaltctl has ever written, and nothing else.
 uninstall_purges_its_own_files_alone_case() {
     local name
@@ -299,6 +316,25 @@ uninstall_refuses_while_a_service_asks_case() {
         rm "$destdir/$file"
     done
     [[ $(installed_files) == "$(cat "$sandbox/before")" ]] || fault "changed: $(installed_files)"
+    run_script 0 uninstall
+}
+
+# With another SYSCONFDIR, too, services are in /etc; what package managers left beside them, nobody reads.
+uninstall_finds_every_line_that_libpam_reads_case() {
+    local file
+    prepare_build
+    settings=(PAMDIR=/usr/lib64/security SYSCONFDIR=/opt/etc)
+    run_script 0 install
+    mkdir -p "$destdir"/{etc,opt/etc,usr/share}/pam.d "$destdir/srv"
+    printf 'auth substack /srv/first\n' >"$destdir/etc/pam.d/sudo"
+    printf '@include /srv/second\n' >"$destdir/srv/first"
+    for file in etc/pam.d/sshd opt/etc/pam.d/sshd usr/share/pam.d/sshd srv/second; do
+        echo 'auth required pam_ivalt.so' >"$destdir/$file"
+        run_script 1 uninstall
+        expect_captured "sed -i '/^[^#]*pam_ivalt/d' $destdir/$file"
+        rm "$destdir/$file"
+    done
+    for file in sudo.dpkg-old sudo.rpmsave sudo~; do echo 'auth required pam_ivalt.so' >"$destdir/etc/pam.d/$file"; done
     run_script 0 uninstall
 }
 

@@ -16,11 +16,17 @@ role_package() {
     install -D -m 0644 "$sandbox/conf/users.toml" "$folder/usr/share/libpam-ivalt/users.toml"
     install -D -m 0644 "$sandbox/debian/libpam-ivalt.pam-auth-update" "$folder/usr/share/pam-configs/ivalt"
     mkdir "$folder/DEBIAN"
-    for script in postinst postrm prerm; do install -m 0755 "$sandbox/debian/libpam-ivalt.$script" "$folder/DEBIAN/$script"; done
+    for script in postinst postrm prerm; do maintainer_script "$script" | install -m 0755 /dev/stdin "$folder/DEBIAN/$script"; done
     echo /etc/ivalt/ivalt.toml >"$folder/DEBIAN/conffiles"
     printf '%s\n' 'Package: libpam-ivalt' 'Version: 0.1.0' "Architecture: $(dpkg --print-architecture)" \
         'Maintainer: nobody <nobody@example.org>' 'Description: iVALT' >"$folder/DEBIAN/control"
     capture dpkg-deb --root-owner-group --build "$folder" "$role_package"
+}
+
+# As dh_installdeb replaces the tokens.
+maintainer_script() {
+    sed -e "/^#PAM_LINES#/{r $sandbox/scripts/lib/pam-lines.sh" -e 'd}' \
+        -e "/^#SYNC_PAM#/{r $sandbox/debian/sync-pam.sh" -e 'd}' "$sandbox/debian/libpam-ivalt.$1"
 }
 
 # A service that still waits for its confirmation is put back.
@@ -40,7 +46,7 @@ host_of_the_role() {
     sshd_with 'Subsystem sftp internal-sftp' 'PasswordAuthentication yes'
     # The lines of `sshd_with` come before the Include, and sshd takes the first value.
     sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' /etc/ssh/sshd_config
-    kill -HUP "$(sshd_pid)"
+    reload_sshd
     printf '%s\n' 'Defaults secure_path=/usr/sbin:/usr/bin:/sbin:/bin' 'carol ALL=(ALL:ALL) NOPASSWD: ALL' >>/etc/sudoers
     echo 'web1 ansible_host=localhost ansible_user=carol ansible_ssh_private_key_file=visitor.key' >/home/visitor/inventory
     sed -i '1i [ivalt]' /home/visitor/inventory

@@ -183,15 +183,18 @@ edited_since_enabled() {
     report
     logins_with_ivalt 'after that refusal' sudo su
     sed -i '$d' /etc/pam.d/sudo
-    step 'removal is refused where a file that is included from elsewhere names the module'
+    step 'removal is refused where a file that is included from elsewhere, or a vendor, names the module'
     printf 'auth include %s\n' "$sandbox/elsewhere" >/etc/pam.d/elsewhere
     printf 'auth substack %s\n' "$sandbox/further" >"$sandbox/elsewhere"
     echo 'auth required pam_ivalt.so' >"$sandbox/further"
+    mkdir -p /usr/lib/pam.d
+    printf '# pam_ivalt\nauth required pam_ivalt.so debug\n' >/usr/lib/pam.d/vendor
     cp -a /etc/pam.d/. "$sandbox/edited"
     ! apt remove libpam-ivalt || fault 'it was removed'
     expect_captured "  $sandbox/further, line 1: auth required pam_ivalt.so"
+    expect_captured '  /usr/lib/pam.d/vendor, line 2: auth required pam_ivalt.so debug'
     diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
-    rm /etc/pam.d/elsewhere "$sandbox/elsewhere" "$sandbox/further"
+    rm /usr/lib/pam.d/vendor /etc/pam.d/elsewhere "$sandbox/elsewhere" "$sandbox/further"
     report
     step 'removal is refused where pam-auth-update refuses, and iVALT stays on everywhere'
     pam_auth_update --enable ivalt

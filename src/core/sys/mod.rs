@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod accounts;
+pub mod bytes;
 mod dns;
 pub mod folder;
 pub mod memory;
