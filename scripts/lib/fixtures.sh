@@ -241,8 +241,37 @@ sshd_with() {
     printf '%s\n' 'UsePAM yes' 'ListenAddress 127.0.0.1' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PrintMotd no' "$@" \
         >/etc/ssh/sshd_config
     /usr/sbin/sshd -t || die "sshd refuses its settings: $*"
-    /usr/sbin/sshd
+    start_sshd
+}
+
+start_sshd() {
+    # shellcheck disable=SC2046 # none, or one
+    /usr/sbin/sshd $(without_penalties)
     wait_for sshd test -s /run/sshd.pid
+}
+
+# The option of sshd that the tests need since OpenSSH 9.8: it refuses an address from which a few logins have failed, and
+# whether they do so in too short a time depends on how fast the machine is.
+without_penalties() {
+    local option=-oPerSourcePenalties=no
+    ! /usr/sbin/sshd -t "$option" 2>/dev/null || echo "$option"
+}
+
+reload_sshd() { reload_sshd_by kill -HUP "$(sshd_pid)"; }
+
+# `reload_sshd_by COMMAND…`
+reload_sshd_by() {
+    local before
+    before=$(pid_file)
+    "$@"
+    wait_for 'the reload of sshd' pid_file_since "$before"
+}
+
+# sshd removes it, and writes another one once it has read its settings and listens.
+pid_file() { stat -c '%i %z' /run/sshd.pid; }
+pid_file_since() {
+    local now
+    now=$(pid_file 2>/dev/null) && [[ $now != "$1" && -s /run/sshd.pid ]]
 }
 
 stop_sshd() {

@@ -28,6 +28,8 @@ start_qemu() {
     # So that bash does not report its end.
     disown
     cat "$machine/console.out" >"$machine/console.log" &
+    # shellcheck disable=SC2034 # of cuts.sh
+    console=$!
 }
 
 # What a snapshot depends on.

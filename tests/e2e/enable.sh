@@ -17,21 +17,6 @@ untouched_system() {
     cp -a /etc "$sandbox/untouched"
 }
 
-reload_sshd() {
-    local before number
-    number=$(sshd_pid)
-    before=$(pid_file)
-    kill -HUP "$number"
-    wait_for 'the reload of sshd' pid_file_since "$before"
-}
-
-# sshd removes it, and writes another one once it has read its settings and listens.
-pid_file() { stat -c '%i %z' /run/sshd.pid; }
-pid_file_since() {
-    local now
-    now=$(pid_file 2>/dev/null) && [[ $now != "$1" && -s /run/sshd.pid ]]
-}
-
 # `expect_untouched [DIFF_OPTION…]`
 expect_untouched() {
     local differences
@@ -337,8 +322,7 @@ enable_sshd_with_keywords_in_mixed_case_case() {
     stop_sshd
     umount /usr/sbin/sshd
     rm -r "$sandbox/real"
-    /usr/sbin/sshd
-    wait_for sshd test -s /run/sshd.pid
+    start_sshd
 }
 
 # A reload is proven, not assumed: the sshd that listens is found without its pid file, too.
@@ -348,6 +332,7 @@ enable_sshd_without_a_pid_file_case() {
     stop_sshd
     echo 'PidFile none' >>/etc/ssh/sshd_config
     /usr/sbin/sshd
+    wait_for sshd port_is_listened_at 22
     run_ivaltctl 0 enable sshd --yes --confirm-within 10s
     key_is_not_enough
     wait_for 'the end of the waiter' no_waiter_runs
@@ -368,13 +353,21 @@ enable_sshd_that_does_not_run_case() {
     expect_untouched
 }
 
+# `goes_on_once_put_back PROCESS TEST…`: lets a process that was stopped go on when what the test finds was made and undone:
+# sshd is then being told again, which ivaltctl gives up after 15 s, as the first time.
+goes_on_once_put_back() {
+    (wait_for 'the change' "${@:2}" && wait_for 'its end' not "${@:2}" && sleep 5) || true
+    kill -CONT "$1"
+}
+not() { ! "$@"; }
+
 # What listens is not an sshd that can be reloaded, or one that does not reload: everything is put back.
 enable_sshd_that_cannot_be_reloaded_case() {
     untouched_system
     local listener
     listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 23 && kill -CONT "$listener") &
+    goes_on_once_put_back "$listener" test -e /etc/ssh/sshd_config.d/00-ivalt.conf &
     run_ivaltctl 1 enable sshd --yes --confirm-within 60s
     expect_captured "sshd (process $listener) was told to reload its configuration and has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back"
     expect_untouched
@@ -662,8 +655,7 @@ none_is_enough() {
             [[ $status -eq 255 ]] || fault "$1: for $sshd a $factor alone is enough"
         done
         stop_sshd
-        /usr/sbin/sshd
-        wait_for sshd test -s /run/sshd.pid
+        start_sshd
     done
 }
 
@@ -1054,12 +1046,12 @@ disable_all_is_all_or_none_case() {
     start_recording
     listener=$(sshd_pid)
     kill -STOP "$listener"
-    (sleep 23 && kill -CONT "$listener") &
+    goes_on_once_put_back "$listener" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf &
     run_ivaltctl 1 disable --all --yes
     expect_captured 'has not done so; its log says why: journalctl -t sshd; /etc/init.d/ssh reload; everything was put back: iVALT stays enabled'
     expect_not_captured 'is disabled'
     expect_enabled
-    wait_for 'the line' grep -qF "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;" <(changes_logged)
+    [[ $(changes_logged) == "disable service=sshd by=$by outcome=put-back cause=\"sshd (process $listener) was told to reload its configuration and has not done so;"* ]] || fault "logged: $(changes_logged)"
     [[ $(changes_logged | wc -l) -eq 1 ]] || fault "logged: $(changes_logged)"
     key_is_not_enough
     sudo_asks_for_a_token
@@ -1252,7 +1244,7 @@ enable_rollback_says_what_it_does_case() {
     run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     expect_captured 'Until when: systemctl status ivaltctl-rollback-sudo'
     # shellcheck disable=SC2016 # no command
-    grep -qx 'sudo: waiting for `ivaltctl confirm` until 20[0-9-]*T[0-9:]*Z; without it, everything is put back' /run/journal || fault "$(cat /run/journal)"
+    wait_for 'its first line' grep -qx 'sudo: waiting for `ivaltctl confirm` until 20[0-9-]*T[0-9:]*Z; without it, everything is put back' /run/journal
     run_ivaltctl 0 confirm
     wait_for 'the end of the waiter' no_waiter_runs
     [[ $(tail -n 1 /run/journal) == 'sudo: confirmed; iVALT stays enabled' ]] || fault "$(cat /run/journal)"

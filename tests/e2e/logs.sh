@@ -40,7 +40,7 @@ logs_in() {
     wait_for "a line with '$1'" logged_since "$1"
 }
 
-logged_since() { tail -n "+$((mark + 1))" "$auth_log" 2>/dev/null | grep -qF -- "$1"; }
+logged_since() { grep -qF -- "$1" <<<"$(tail -n "+$((mark + 1))" "$auth_log" 2>/dev/null)"; }
 
 denied() { logs_in "outcome=deny reason=$1 user=" "${@:2}"; }
 
@@ -278,6 +278,7 @@ logs_rsyslog_mails_each_recovery_code_that_lets_in_case() {
     local mails=$sandbox/mails server
     mail_server "$mails" &
     server=$!
+    wait_for 'the mail server' port_is_listened_at 25
     install -D -m 0644 "$sandbox/conf/rsyslog.d/31-pam-ivalt-recovery.conf" /etc/rsyslog.d/31-pam-ivalt-recovery.conf
     start_rsyslog
     logger -p authpriv.notice -t sshd 'pam_ivalt(sshd:auth): outcome=deny reason=not-enrolled user="x outcome=allow reason=recovery-code user=y"'
@@ -384,7 +385,7 @@ logs_into_journal() {
     wait_for "a line with '$1'" in_journal "$1"
 }
 
-in_journal() { journalctl --quiet --no-pager -o cat | grep -qF -- "$1"; }
+in_journal() { grep -qF -- "$1" <<<"$(journalctl --quiet --no-pager -o cat)"; }
 
 # `as_readme_says N`: the output of the Nth journalctl in conf/README.md.
 as_readme_says() {

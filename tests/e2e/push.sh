@@ -210,7 +210,7 @@ push_two_clients_at_once_case() {
     # The owner approves the one request that there is.
     tap approve-once
     types 'Approve the request' ''
-    wait_for 'the end of the command' on_screen 'status [0-9]'
+    command_ends
     console_closes
     grep -qx $'alice\r' "$terminal/output" || fault 'the first did not get in'
     grep -q 'outcome=allow reason=push-approved user=alice' <<<"$(log_lines)" || fault 'no line of the first'

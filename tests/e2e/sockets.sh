@@ -42,8 +42,7 @@ end_process_namespace() {
     rm -f /run/sshd.pid
     rm -rf /run/systemd
     ! mountpoint -q /usr/bin/systemctl || umount /usr/bin/systemctl
-    /usr/sbin/sshd
-    wait_for sshd test -s /run/sshd.pid
+    start_sshd
 }
 
 inside() { nsenter --target "$first" --pid --mount "$@"; }

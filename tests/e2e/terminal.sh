@@ -27,7 +27,7 @@ terminal_ctrl_c_while_sudo_asks_ivalt_case() {
     types 'password for alice:' "$alice_password"
     types 'iVALT token:' slow-1000
     presses_while_ivalt_is_asked "$ctrl_c"
-    wait_for 'the end of the command' on_screen 'status [0-9]'
+    command_ends
     console_closes
     expect_log allow verified sudo alice
     expect_requests 1
@@ -195,10 +195,13 @@ presses_while_ivalt_is_asked() {
 
 ivalt_is_asked() { [[ -n $(new_requests) ]]; }
 
+# With the end of its line: `script` may copy that a moment later, and is killed then.
+command_ends() { wait_for 'the end of the command' on_screen 'status [0-9][0-9]* '; }
+
 # `expect_back_within MILLISECONDS STATUS [OUTPUT]`: the shell is back so soon after the key was pressed, and the
 # command ran only if OUTPUT is given.
 expect_back_within() {
-    wait_for 'the end of the command' on_screen 'status [0-9]'
+    command_ends
     local took=$(($(milliseconds) - pressed)) printed
     console_closes
     [[ $took -lt $1 ]] || fault "back after $took ms"

@@ -124,4 +124,4 @@ openvpn_renegotiation_with_auth_gen_token_case() {
     expect_tokens accept-1
 }
 
-renegotiated() { sed '1,/TLS: soft reset/d' "$hosts/openvpn" | grep -q 'Control Channel: '; }
+renegotiated() { grep -q 'Control Channel: ' <<<"$(sed '1,/TLS: soft reset/d' "$hosts/openvpn")"; }

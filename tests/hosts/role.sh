@@ -46,7 +46,7 @@ host_of_the_role() {
     sshd_with 'Subsystem sftp internal-sftp' 'PasswordAuthentication yes'
     # The lines of `sshd_with` come before the Include, and sshd takes the first value.
     sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' /etc/ssh/sshd_config
-    kill -HUP "$(sshd_pid)"
+    reload_sshd
     printf '%s\n' 'Defaults secure_path=/usr/sbin:/usr/bin:/sbin:/bin' 'carol ALL=(ALL:ALL) NOPASSWD: ALL' >>/etc/sudoers
     echo 'web1 ansible_host=localhost ansible_user=carol ansible_ssh_private_key_file=visitor.key' >/home/visitor/inventory
     sed -i '1i [ivalt]' /home/visitor/inventory

@@ -66,7 +66,7 @@ mosh_client_case() {
         'exec mosh --ssh="ssh -i visitor.key" alice@localhost -- sh -c "id -un; sleep 1"' >"$sandbox/mosh"
     at_terminal_of visitor "cd; sh $sandbox/mosh"
     types 'iVALT token:' accept-1
-    wait_for 'the end of mosh' on_screen 'status [0-9]'
+    command_ends
     console_closes
     grep -q 'alice' "$terminal/output" || fault "no session: $(cat "$terminal/output")"
     expect_lines "$(sshd_line allow verified http=200)"

@@ -36,8 +36,7 @@ sshd_as_shipped() {
     mkdir -p /etc/ssh/sshd_config.d
     stop_sshd
     cp "$sandbox/as-shipped/ssh/sshd_config" /etc/ssh/sshd_config
-    /usr/sbin/sshd
-    wait_for sshd test -s /run/sshd.pid
+    start_sshd
 }
 
 apt() {

@@ -106,8 +106,8 @@ begin_work() { guest "systemd-run --quiet --no-block --unit=work bash -c '$in_cu
 
 cut_power() {
     power_cut
-    # The rest of what qemu wrote.
-    sleep 0.2
+    # It ends when all that qemu wrote is in the file.
+    wait_for 'the end of the console' process_gone "$console"
     cp "$machine/console.log" "$TMPDIR/said"
     ! grep -a '^said failed' "$TMPDIR/said"
 }

@@ -16,6 +16,6 @@ edited_while_sshd_is_told_case() {
         wait_for "the end of the unit" over
         diff /var/tmp/before /etc/pam.d/sshd || fault "pam.d is not as before"
         diff /var/tmp/edited /var/lib/ivalt/etc-pam.d-sshd.edited || fault "what was edited is lost"
-        journalctl -u ivaltctl-rollback-sshd --output=cat >"$terminal/captured"
+        journal -u ivaltctl-rollback-sshd --output=cat >"$terminal/captured"
         expect_captured "; /etc/pam.d/sshd was edited, that version is kept: /var/lib/ivalt/etc-pam.d-sshd.edited"'
 }

@@ -61,6 +61,9 @@ log_is_written() {
     wait_for 'the mark in the log' grep -qF "$mark" "$log"
 }
 
+# `journal OPTION…`: of journalctl, once all that was sent to journald before is written.
+journal() { journalctl --sync && journalctl "$@"; }
+
 # From the next boot on, with what most boots here do without: udev, a network, AppArmor.
 boot_as_a_server() {
     rm /etc/systemd/system/systemd-udev{d.service,d-control.socket,d-kernel.socket,-trigger.service}

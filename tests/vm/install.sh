@@ -46,7 +46,7 @@ conf_readme_queries() {
     answers '' "$(new_token)"
     by_key alice
     expect_log deny misconfigured sshd alice
-    lines=$(journalctl -b --quiet --output=cat SYSLOG_FACILITY=10 | grep '^pam_ivalt(')
+    lines=$(journal -b --quiet --output=cat SYSLOG_FACILITY=10 | grep '^pam_ivalt(')
     # shellcheck disable=SC2016 # no command
     mapfile -t queries < <(sed -n 's/^# \(journalctl .*[^ ]\)  *# .*/\1/p; s/^# \(journalctl .*-o json .*\)/\1/p
         s/^A day of logins by outcome: `\(.*\)`.$/\1/p' "$repo/conf/README.md")
@@ -68,7 +68,7 @@ on_terminal() {
     local command="cd $repo; $2; echo status \$?"
     if [[ $1 == root ]]; then at_terminal "$command"; else at_terminal_of "$1" "cd $repo; $2"; fi
     [[ $# -lt 4 ]] || types "$3" "$4"
-    wait_for "the end of $2" on_screen 'status [0-9]'
+    command_ends
     console_closes
     grep -qx $'status 0\r' "$terminal/output" || fault "$2: $(tr -d '\r' <"$terminal/output" | tail -n 5)"
 }

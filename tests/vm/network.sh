@@ -31,7 +31,7 @@ network_down_at_boot_case() {
 
 # As soon as qemu has the machine's state, of which the link is a part.
 without_a_link() {
-    until monitor info migrate | grep -q completed; do sleep 0.1; done
+    until [[ $(monitor info migrate) == *completed* ]]; do sleep 0.1; done
     monitor set_link net off
 }
 

@@ -20,14 +20,14 @@ pending_first_time() {
 # shellcheck disable=SC2016 # for the guest
 put_back_before_sshd='sshd_has_started
     expect_logins_without_ivalt
-    journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
+    journal -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
     expect_captured "sshd: not confirmed before the machine went down; put back: "
     ended() { systemctl show --value --property="$2" "$1"; }
     rollback=$(ended ivaltctl-rollback ExecMainExitTimestampMonotonic)
     ssh=$(ended ssh ExecMainStartTimestampMonotonic)
     sysinit=$(ended sysinit.target ActiveEnterTimestampMonotonic)
     [[ $rollback -gt 0 && $rollback -lt $sysinit && $sysinit -lt $ssh ]] || fault "put back at $rollback, sysinit at $sysinit, sshd at $ssh"
-    ! journalctl -b | grep -i "ordering cycle" || fault "an ordering cycle"
+    ! journal -b | grep -i "ordering cycle" || fault "an ordering cycle"
     run_ivaltctl 1 confirm
     expect_captured "too late"'
 
@@ -71,7 +71,7 @@ confirmed_stays_after_a_power_cut_case() {
     # shellcheck disable=SC2016 # for the guest
     guest 'sshd_has_started
         expect_key not-enough
-        journalctl -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
+        journal -b -u ivaltctl-rollback --output=cat >"$terminal/captured"
         expect_not_captured "put back"'
 }
 
@@ -91,7 +91,7 @@ rollback_leaves_a_waiter_alone_case() {
         run_ivaltctl 0 confirm
         over() { ! systemctl is-active --quiet ivaltctl-rollback-sshd; }
         wait_for "the end of the unit" over
-        journalctl -u ivaltctl-rollback-sshd --output=cat >"$terminal/captured"
+        journal -u ivaltctl-rollback-sshd --output=cat >"$terminal/captured"
         expect_captured "sshd: confirmed; iVALT stays enabled"'
 }
 
@@ -104,7 +104,7 @@ rollback_that_fails_at_boot_case() {
         expect_key not-enough
         chmod 0600 /var/lib/ivalt/rollback-sshd.lock
         wait_for "the next try" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
-        tried_again() { journalctl -b -u ivaltctl-rollback --output=cat | grep -q "put back: "; }
+        tried_again() { grep -q "put back: " <<<"$(journal -b -u ivaltctl-rollback --output=cat)"; }
         wait_for "its end" tried_again
         expect_key enough'
 }
@@ -123,7 +123,7 @@ rollback_after_a_session_that_is_killed_case() {
         run_as visitor ssh -i visitor.key root@localhost "sleep 4321 </dev/null >/dev/null 2>&1 & ivaltctl enable sshd --yes --confirm-within 30s"
         gone() { ! pgrep -x sleep -a | grep -q 4321; }
         wait_for "the end of the session" gone
-        [[ $(systemctl is-active ivaltctl-rollback-sshd) == active ]] || fault "the rollback was killed, too"
+        [[ $(systemctl is-active ivaltctl-rollback-sshd) == active || ! -e /etc/ssh/sshd_config.d/00-ivalt.conf ]] || fault "the rollback was killed, too"
         wait_for "the rollback" test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
         over() { ! systemctl is-active --quiet ivaltctl-rollback-sshd; }
         wait_for "the end of the unit" over

@@ -18,7 +18,7 @@ root_barred_by_sshd_case() {
         expect_key not-enough
         printf '%s\n' 'Match User root' '    PermitRootLogin yes' \
             '    AuthenticationMethods publickey,keyboard-interactive' >>/etc/ssh/sshd_config
-        sshd -t && systemctl reload ssh
+        sshd -t && reload_sshd_by systemctl reload ssh
         run_ivaltctl 1 check
         expect_not_captured '[root-barred-by-sshd]'
         root_with_the_key

@@ -6,19 +6,22 @@ sync_by_the_timer_case() {
     guest "$(declare -f start_slapd write_directory unit_ended); start_slapd; write_directory
         systemd-analyze --man=no verify ivaltctl-sync.service ivaltctl-sync.timer
         [[ \$(systemctl is-enabled ivaltctl-sync.timer) == disabled ]] || fault 'the timer is enabled by the package'
-        printf '[Timer]\nOnCalendar=\nRandomizedDelaySec=0\nOnActiveSec=1s\n' | systemctl edit --stdin --runtime --drop-in=now ivaltctl-sync.timer
+        mkdir -p /run/systemd/system/ivaltctl-sync.timer.d
+        printf '[Timer]\nOnCalendar=\nRandomizedDelaySec=0\nOnActiveSec=1s\n' >/run/systemd/system/ivaltctl-sync.timer.d/now.conf
+        systemctl daemon-reload
         systemctl enable --quiet --now ivaltctl-sync.timer
         wait_for 'the first sync' unit_ended
         [[ \$(systemctl show --value -p Result ivaltctl-sync) == success ]] || fault \"\$(systemctl status ivaltctl-sync)\"
         [[ \$(stat -c '%a %U:%G' /etc/ivalt/synced.toml) == '600 root:root' ]] || fault \"\$(ls -l /etc/ivalt)\"
         grep -qx 'dora = \"+491711000002\"' /etc/ivalt/synced.toml || fault \"\$(cat /etc/ivalt/synced.toml)\"
         [[ \$(stat -c '%a %U:%G' /var/lib/ivalt /var/lib/ivalt/last-sync) == \$'700 root:root\n600 root:root' ]] || fault \"\$(ls -la /var/lib/ivalt)\"
-        [[ \$(journalctl -q SYSLOG_FACILITY=10 -o cat -g '^users sync source=|ivaltctl.*users sync source=' | grep -c 'added=1 .*outcome=done') -eq 1 ]] ||
+        [[ \$(journal -q SYSLOG_FACILITY=10 -o cat -g '^users sync source=|ivaltctl.*users sync source=' | grep -c 'added=1 .*outcome=done') -eq 1 ]] ||
             fault \"\$(journalctl -q -u ivaltctl-sync; journalctl -q SYSLOG_FACILITY=10)\""
     guest "before=\$(stat -c '%i %Y' /etc/ivalt/synced.toml)
         kill \"\$(cat /run/slapd.pid)\"
         ! systemctl start ivaltctl-sync.service || fault 'it does not fail'
         [[ \$(systemctl show --value -p ExecMainStatus ivaltctl-sync) == 4 ]] || fault \"\$(systemctl status ivaltctl-sync)\"
+        journalctl --sync
         { systemctl status ivaltctl-sync || true; } | grep -q 'ivaltctl\[[0-9]*\]: ivaltctl: ' || fault \"the status does not say why: \$(systemctl status ivaltctl-sync)\"
         [[ \$(stat -c '%i %Y' /etc/ivalt/synced.toml) == \"\$before\" ]] || fault 'the file has changed'
         [[ \$(systemctl list-timers --all --no-legend ivaltctl-sync.timer) == *ivaltctl-sync.service ]] || fault \"\$(systemctl list-timers --all)\""
