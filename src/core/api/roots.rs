@@ -66,6 +66,10 @@ impl Bundle {
         held.map_or_else(|| read(trust, &self.path).map(Arc::new), Ok)
     }
 
+    pub(super) fn no_certificate(&self) -> Problem {
+        no_certificate(&self.path)
+    }
+
     fn held(&self) -> MutexGuard<'_, Option<Arc<Vec<u8>>>> {
         self.pem.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +136,7 @@ impl Roots {
         let bundle = &self.bundle;
         let pem = bundle.held().clone().unwrap_or_default();
         let verifier = Verifier::new(Arc::clone(bundle), &pem, Arc::clone(&provider))
-            .ok_or_else(|| no_certificate(&bundle.path))?;
+            .ok_or_else(|| bundle.no_certificate())?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Problem::invalid(error.to_string()))?;
