@@ -344,7 +344,10 @@ install_while_people_log_in_case() {
     prepare_build
     settings=(DESTDIR= PAMDIR=)
     token_alone
+    run_captured 0 env PATH=/usr/bin:/bin bash "$sandbox/scripts/install"
+    expect_captured '/usr/local/sbin is not in PATH; run /usr/local/sbin/ivaltctl by its path'
     run_script 0 install
+    expect_not_captured 'is not in PATH'
     rm -f "$sandbox/enough"
     until [[ -e $sandbox/enough ]]; do bash "$sandbox/scripts/install" || exit; done >"$sandbox/installing" 2>&1 &
     local installer=$!
