@@ -52,8 +52,8 @@ socket_of_a_dead_daemon() {
 expect_no_log_and_fix() {
     run_ivaltctl 1 check
     grep -A 2 -F '[no-log]' "$terminal/captured" >/var/tmp/found || fault "not found: $1"
-    printf '%s\n' 'warning /dev/log [no-log]' "$1" "fix: $2" | diff - /var/tmp/found || fault "not as expected: $1"
-    run_captured 0 bash -c "$(sed -n 's/^fix: //p' /var/tmp/found)"
+    printf '%s\n' 'warning /dev/log [no-log]' "  $1" "  fix: $2" | diff - /var/tmp/found || fault "not as expected: $1"
+    run_captured 0 bash -c "$(sed -n 's/^  fix: //p' /var/tmp/found)"
     expect_sound
 }
 
