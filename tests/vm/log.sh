@@ -86,7 +86,7 @@ log_of_others_case() {
 
 listens_for_streams() {
     rm /dev/log
-    perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un("/dev/log")) && listen(S, 5) or die
+    perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un("/dev/log")) && listen(S, 5) or die;
         open(READY, ">", "/run/listens"); sleep 600' &
     wait_for 'the daemon' test -e /run/listens
 }
