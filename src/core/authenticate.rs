@@ -394,6 +394,7 @@ impl Call<'_> {
             Answer::Rejected(_) => Err(Refusal::TokenRejected.into()),
             Answer::ApiKeyRefused(_) => Err(Refusal::ApiKeyRefused.into()),
             Answer::Unusable(cause, _) => Err(Denial(Refusal::Unavailable, cause)),
+            Answer::LocalFault(cause) => Err(Denial(Refusal::Misconfigured, cause)),
         }
     }
 

@@ -61,7 +61,7 @@ impl Report {
         if exchange.http.is_some() {
             self.http = exchange.http;
             (self.code, self.detail) = match &exchange.answer {
-                Answer::Verified => (String::new(), String::new()),
+                Answer::Verified | Answer::LocalFault(_) => (String::new(), String::new()),
                 Answer::Rejected(error)
                 | Answer::ApiKeyRefused(error)
                 | Answer::Unusable(_, error) => (error.code.clone(), error.detail.clone()),

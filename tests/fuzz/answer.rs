@@ -85,6 +85,7 @@ fn as_body(status: u16, body: &[u8]) {
         Answer::Rejected(_) => "rejected",
         Answer::ApiKeyRefused(_) => "api key",
         Answer::Unusable(..) => "unusable",
+        Answer::LocalFault(_) => "of this host, which no answer is",
     };
     assert_eq!(
         kind,

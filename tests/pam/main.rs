@@ -21,6 +21,7 @@ mod isolation;
 mod leaks;
 mod limits;
 mod load;
+mod local_faults;
 mod log_fields;
 #[cfg(debug_assertions)]
 mod memory;

@@ -112,6 +112,25 @@ impl Server {
         Self::listening(loopback(), config, move |tls, _| send_all(tls, &bytes))
     }
 
+    /// On each connection with another of these chains, and with the last of them on all further ones.
+    pub fn answering_in_turn(
+        chains: Vec<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Self {
+        let config = |(chain, key)| tls_config_with(chain, &key, rustls::ALL_VERSIONS);
+        let configs: Vec<_> = chains.into_iter().map(config).collect();
+        let (next, bytes) = (AtomicUsize::new(0), bytes.into());
+        Self::start(loopback(), move |stream, log| {
+            let number = next.fetch_add(1, Ordering::SeqCst).min(configs.len() - 1);
+            let connection = ServerConnection::new(Arc::clone(&configs[number])).unwrap();
+            let mut tls = StreamOwned::new(connection, stream);
+            if let Some(token) = read_request(&mut tls) {
+                log.tokens.lock().unwrap().push(token);
+                send_all(&mut tls, &bytes);
+            }
+        })
+    }
+
     /// The same at an address of its own.
     pub fn answering_at(address: impl Into<SocketAddr>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();

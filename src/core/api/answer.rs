@@ -18,6 +18,8 @@ pub enum Answer {
     ApiKeyRefused(ApiError),
     /// Not an answer to the question; the words say what it was.
     Unusable(String, ApiError),
+    /// Nobody answered, because of a fault of this host, which the words name.
+    LocalFault(String),
 }
 
 /// What iVALT gave as its reason, in its own words: foreign text.
@@ -43,13 +45,14 @@ impl Answer {
             Self::Rejected(error) => Self::Rejected(change(error)),
             Self::ApiKeyRefused(error) => Self::ApiKeyRefused(change(error)),
             Self::Unusable(cause, error) => Self::Unusable(cause, change(error)),
+            Self::LocalFault(cause) => Self::LocalFault(cause),
         }
     }
 
     /// `debug.activityId`, if iVALT gave one.
     pub(crate) fn activity(&self) -> Option<&str> {
         match self {
-            Self::Verified => None,
+            Self::Verified | Self::LocalFault(_) => None,
             Self::Rejected(error) | Self::ApiKeyRefused(error) | Self::Unusable(_, error) => {
                 Some(error.activity.as_str()).filter(|activity| !activity.is_empty())
             }

@@ -71,15 +71,21 @@ fn byte(base64: &[u8], at: usize) -> Option<u8> {
 }
 
 fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'A'..=b'Z' => Some(character - b'A'),
-        b'a'..=b'z' => Some(character - b'a' + 26),
-        b'0'..=b'9' => Some(character - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    }
+    let digit = DIGITS[usize::from(character)];
+    (digit < 64).then_some(digit)
 }
+
+/// What each character is worth, 64 of one that is no digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [64; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut at = 0;
+    while at < 64 {
+        digits[alphabet[at as usize] as usize] = at;
+        at += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use ureq::{Agent, Body, Error, Proxy};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, ApiError, Sent, classify};
+use super::local_fault::local_fault;
 use super::preconnect::{
     ConnectionSlot, Preconnect, SkipDnsIfConnected, StoreInSlot, TakeFromSlot,
 };
@@ -45,10 +46,18 @@ pub struct Exchange {
 /// What came back, not yet judged.
 pub(super) struct Reply {
     pub http: Option<u16>,
-    /// The body, or why it was not read; or why there is none, in words for the log.
-    pub body: Result<Result<Zeroizing<Vec<u8>>, &'static str>, String>,
+    /// The body, or why it was not read; or why there is none.
+    pub body: Result<Result<Zeroizing<Vec<u8>>, &'static str>, Failure>,
     pub elapsed: Duration,
     pub steps: String,
+}
+
+/// Why there is no answer, in words for the log.
+pub(super) enum Failure {
+    /// The network, or iVALT.
+    Outage(String),
+    /// This host.
+    Local(String),
 }
 
 /// Knows how to ask iVALT, one question after the other.
@@ -252,7 +261,8 @@ impl Client {
         let answer = match (http, body) {
             (Some(status), Ok(Ok(body))) => classify(status, Ok(&body)),
             (Some(status), Ok(Err(unread))) => classify(status, Err(unread)),
-            (_, Err(cause)) => Answer::Unusable(cause, ApiError::default()),
+            (_, Err(Failure::Outage(cause))) => Answer::Unusable(cause, ApiError::default()),
+            (_, Err(Failure::Local(cause))) => Answer::LocalFault(cause),
             (None, Ok(_)) => Answer::Unusable("answer: no status".into(), ApiError::default()),
         };
         let secrets = &[secrets, &[self.key_text()]].concat();
@@ -285,7 +295,7 @@ impl Client {
                 http = Some(response.status().as_u16());
                 read_answer(&mut response)
             });
-        let body = body.map_err(|error| self.cause(&error));
+        let body = body.map_err(|error| self.failure(&error));
         Reply {
             http,
             body,
@@ -335,8 +345,15 @@ impl Client {
             .send(body.as_slice())
     }
 
-    pub(super) fn cause(&self, error: &Error) -> String {
+    pub(super) fn failure(&self, error: &Error) -> Failure {
         let stage = self.parts.progress.stage();
+        match local_fault(error, stage) {
+            Some(cause) => Failure::Local(cause),
+            None => Failure::Outage(self.cause(error, stage)),
+        }
+    }
+
+    fn cause(&self, error: &Error, stage: Stage) -> String {
         match error {
             Error::Timeout(_) => format!("timeout after {} s in {stage}", self.timeout.as_secs()),
             Error::HostNotFound => "dns: the name has no address".to_owned(),
@@ -493,6 +510,7 @@ pub fn tls_words(error: &rustls::Error) -> String {
         | Error::PeerSentOversizedRecord
         | Error::DecryptError => "TLS protocol violation",
         Error::NoCertificatesPresented => "the server sent no certificate",
+        Error::Other(error) => return error.0.to_string(),
         other => return other.to_string(),
     };
     words.to_owned()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use ureq::{Error, Timeout};
 
+use super::local_fault::is_local_fault;
 use super::transport::{Progress, SocketHandle};
 use crate::sys::first_decided;
 
@@ -65,7 +66,7 @@ struct Attempts<'a> {
     pending: Vec<Arc<TcpStream>>,
     /// When the next address is tried.
     next: Instant,
-    /// Of the last that failed.
+    /// Of the last that failed, see `note`.
     failure: Error,
 }
 
@@ -73,7 +74,8 @@ impl Attempts<'_> {
     fn first(mut self) -> Result<Arc<TcpStream>, Error> {
         loop {
             if self.progress.left().is_zero() {
-                return Err(Error::Timeout(Timeout::Connect));
+                self.note(Error::Timeout(Timeout::Connect));
+                return Err(self.failure);
             }
             if self.pending.is_empty() || Instant::now() >= self.next {
                 match self.addresses.split_first() {
@@ -93,6 +95,13 @@ impl Attempts<'_> {
         }
     }
 
+    /// A fault of this host is what counts in the end: without it, this attempt might have succeeded.
+    fn note(&mut self, failure: Error) {
+        if !is_local_fault(&self.failure) {
+            self.failure = failure;
+        }
+    }
+
     /// The connection, where it is made before the next is to be tried.
     fn begin(&mut self, address: SocketAddr) -> Option<Arc<TcpStream>> {
         let is_alone = self.pending.is_empty() && self.delay == SEND_TIMEOUT;
@@ -104,7 +113,7 @@ impl Attempts<'_> {
                 self.pending.push(stream);
                 self.next = next;
             }
-            Err(error) => self.failure = error,
+            Err(error) => self.note(error),
         }
         None
     }
@@ -123,7 +132,7 @@ impl Attempts<'_> {
             let stream = self.pending.remove(decided);
             match finish(&stream) {
                 Ok(()) => return Ok(Some(stream)),
-                Err(error) => self.failure = error,
+                Err(error) => self.note(error),
             }
             // The next is tried at once, unless another is connected already.
             (self.next, timeout) = (Instant::now(), Duration::ZERO);

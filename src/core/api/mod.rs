@@ -14,6 +14,7 @@
 //! | `certificate` | whose a certificate is, and who issued it |
 //! | `answer` | what an answer means |
 //! | `push` | requests to the phone, and what their answers mean |
+//! | `local_fault` | faults of this host while it connects |
 //! | `number` | the mobile in iVALT's words |
 
 mod answer;
@@ -21,6 +22,7 @@ mod certificate;
 mod client;
 mod connect;
 mod crypto;
+mod local_fault;
 mod number;
 mod preconnect;
 mod probe;

@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Timeout};
 
+use super::local_fault::is_local_fault;
 use super::transport::{ConnectOnly, Progress, SocketHandle, Stage};
 use crate::sys::Platform;
 
@@ -197,6 +198,7 @@ impl Preconnect {
         match self.ended.try_recv() {
             // A look-up cannot be interrupted, so its own error is there by now.
             Ok(ended) if stage == Stage::Dns => Ok(ended),
+            Ok((since, Some(error))) if is_local_fault(&error) => Ok((since, Some(error))),
             _ => Err(Error::Timeout(Timeout::Global)),
         }
     }

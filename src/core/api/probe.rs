@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error};
 
-use super::client::Client;
+use super::client::{Client, Failure};
 use super::transport::{
     CallingThreadResolver, ConnectOnly, Progress, SocketHandle, Stage, TcpConnector, TlsConnector,
 };
@@ -81,7 +81,10 @@ impl Client {
         probe.times = progress.times();
         match answer {
             Err(Error::Other(end)) if end.is::<ConnectOnly>() => {}
-            Err(error) => probe.failed = Some((progress.stage(), self.cause(&error))),
+            Err(error) => {
+                let (Failure::Outage(cause) | Failure::Local(cause)) = self.failure(&error);
+                probe.failed = Some((progress.stage(), cause));
+            }
             Ok(_) => {}
         }
         probe

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::answer::{ApiError, Object, Sent};
-use super::client::{Client, Reply};
+use super::client::{Client, Failure, Reply};
 use crate::settings::Dialect;
 
 /// What an answer means.
@@ -31,6 +31,8 @@ pub enum PushAnswer {
     ApiKeyRefused(ApiError),
     /// Nothing of that; the words say what it was.
     Unavailable(String, ApiError),
+    /// As [`super::Answer::LocalFault`].
+    LocalFault(String),
 }
 
 /// One request that has ended, well or badly.
@@ -102,7 +104,8 @@ impl Client {
         let (answer, body) = match (http, body) {
             (Some(status), Ok(Ok(body))) => (classify(status, Ok(&body)), Some(body)),
             (Some(status), Ok(Err(unread))) => (classify(status, Err(unread)), None),
-            (_, Err(cause)) => (PushAnswer::unavailable(cause), None),
+            (_, Err(Failure::Outage(cause))) => (PushAnswer::unavailable(cause), None),
+            (_, Err(Failure::Local(cause))) => (PushAnswer::LocalFault(cause), None),
             (None, Ok(_)) => (PushAnswer::unavailable("answer: no status".into()), None),
         };
         let answer = self.redact(answer, mobile);
@@ -142,7 +145,7 @@ impl PushAnswer {
     #[must_use]
     pub fn error(&self) -> Option<&ApiError> {
         match self {
-            Self::Sent | Self::Approved | Self::ApprovedByAnother => None,
+            Self::Sent | Self::Approved | Self::ApprovedByAnother | Self::LocalFault(_) => None,
             Self::Pending(error)
             | Self::Refused(error)
             | Self::ApiKeyRefused(error)
@@ -152,7 +155,7 @@ impl PushAnswer {
 
     fn map_error(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
         match self {
-            Self::Sent | Self::Approved | Self::ApprovedByAnother => self,
+            Self::Sent | Self::Approved | Self::ApprovedByAnother | Self::LocalFault(_) => self,
             Self::Pending(error) => Self::Pending(change(error)),
             Self::Refused(error) => Self::Refused(change(error)),
             Self::ApiKeyRefused(error) => Self::ApiKeyRefused(change(error)),
@@ -295,6 +298,7 @@ mod tests {
             PushAnswer::Refused(_) => 'r',
             PushAnswer::ApiKeyRefused(_) => 'k',
             PushAnswer::Unavailable(..) => 'u',
+            PushAnswer::LocalFault(_) => 'l',
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use memchr::memmem;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
@@ -15,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use super::crypto::provider;
 use super::verifier::Verifier;
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::bytes::{memchr, memmem};
 use crate::trusted_file::{ReadPermission, SMALL, Trust};
 
 /// Where distributions keep the trusted roots: Debian and Arch, Fedora, openSUSE, Alpine.
@@ -64,6 +64,10 @@ impl Bundle {
         };
         let held = self.held().take();
         held.map_or_else(|| read(trust, &self.path).map(Arc::new), Ok)
+    }
+
+    pub(super) fn no_certificate(&self) -> Problem {
+        no_certificate(&self.path)
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Arc<Vec<u8>>>> {
@@ -132,7 +136,7 @@ impl Roots {
         let bundle = &self.bundle;
         let pem = bundle.held().clone().unwrap_or_default();
         let verifier = Verifier::new(Arc::clone(bundle), &pem, Arc::clone(&provider))
-            .ok_or_else(|| no_certificate(&bundle.path))?;
+            .ok_or_else(|| bundle.no_certificate())?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Problem::invalid(error.to_string()))?;
@@ -155,8 +159,7 @@ pub fn certificates(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>>
 /// What follows each line that begins a certificate, up to the next such line.
 pub(super) fn encoded_certificates(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let finder = memmem::Finder::new(BEGIN);
-    let begin = move |rest: &[u8]| finder.find(rest);
+    let begin = |rest: &[u8]| memmem(rest, BEGIN);
     let mut rest = begin(pem).map(|at| &pem[at + BEGIN.len()..]);
     iter::from_fn(move || {
         let body = rest?;
@@ -168,7 +171,7 @@ pub(super) fn encoded_certificates(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// One of [`encoded_certificates`]. `None` if it does not end, or is no base64.
 pub(super) fn decode(encoded: &[u8]) -> Option<CertificateDer<'static>> {
-    let end = memmem::find(encoded, b"-----END CERTIFICATE-----")?;
+    let end = memmem(encoded, b"-----END CERTIFICATE-----")?;
     Some(STANDARD.decode(base64_of(&encoded[..end])).ok()?.into())
 }
 
@@ -176,7 +179,7 @@ pub(super) fn decode(encoded: &[u8]) -> Option<CertificateDer<'static>> {
 pub(super) fn base64_of(lines: &[u8]) -> Vec<u8> {
     let mut rest = lines;
     let mut text = Vec::with_capacity(rest.len());
-    while let Some(at) = memchr::memchr(b'\n', rest) {
+    while let Some(at) = memchr(b'\n', rest) {
         text.extend_from_slice(rest[..at].trim_ascii());
         rest = &rest[at + 1..];
     }

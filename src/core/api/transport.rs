@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -324,7 +325,7 @@ impl Transport for TcpTransport {
         let mut sent = 0;
         while sent < amount {
             let wait = self.next_timeout(timeout, SEND_TIMEOUT)?;
-            if std::mem::replace(&mut self.timeouts[1], wait) != wait {
+            if mem::replace(&mut self.timeouts[1], wait) != wait {
                 self.stream.set_write_timeout(Some(wait))?;
             }
             match (&*self.stream).write(&self.buffers.output()[sent..amount]) {
@@ -345,7 +346,7 @@ impl Transport for TcpTransport {
         }
         loop {
             let wait = self.next_timeout(timeout, Self::POLL_INTERVAL)?;
-            if std::mem::replace(&mut self.timeouts[0], wait) != wait {
+            if mem::replace(&mut self.timeouts[0], wait) != wait {
                 self.stream.set_read_timeout(Some(wait))?;
             }
             match (&*self.stream).read(self.buffers.input_append_buf()) {
@@ -391,6 +392,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             progress: self.progress.clone(),
             request: Zeroizing::default(),
+            is_checked: false,
             is_used: false,
         })))
     }
@@ -434,6 +436,8 @@ pub struct TlsTransport {
     progress: Progress,
     /// What is not yet written.
     request: Zeroizing<Vec<u8>>,
+    /// Whether [`Transport::is_open`] has just looked for an early answer.
+    is_checked: bool,
     /// Whether a byte of a request may have left.
     is_used: bool,
 }
@@ -446,10 +450,12 @@ impl fmt::Debug for TlsTransport {
 
 impl TlsTransport {
     fn send_request(&mut self, timeout: NextTimeout) -> Result<(), Error> {
-        self.refuse_early_answer(timeout)?;
+        if !mem::take(&mut self.is_checked) {
+            self.refuse_early_answer(timeout)?;
+        }
         self.stream.sock.inner.set_timeout(timeout);
         self.is_used = true;
-        let request = std::mem::take(&mut self.request);
+        let request = mem::take(&mut self.request);
         self.stream.write_all(&request)?;
         Ok(self.stream.flush()?)
     }
@@ -507,7 +513,9 @@ impl Transport for TlsTransport {
 
     /// Whether a first request can be sent; nothing is sent after it.
     fn is_open(&mut self) -> bool {
-        !self.is_used && self.refuse_early_answer(waiting(WITHOUT_WAITING)).is_ok()
+        self.is_checked =
+            !self.is_used && self.refuse_early_answer(waiting(WITHOUT_WAITING)).is_ok();
+        self.is_checked
     }
 
     fn is_tls(&self) -> bool {

@@ -9,7 +9,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 
 use super::certificate::{has_subject, names};
 use super::roots::{Bundle, base64_of, certificates, decode, encoded_certificates};
@@ -40,8 +42,7 @@ impl Verifier {
         pem: &[u8],
         provider: Arc<CryptoProvider>,
     ) -> Option<Self> {
-        let mut first = RootCertStore::empty();
-        certificates(pem).find(|der| first.add(der.clone()).is_ok())?;
+        let first = first_root(pem)?;
         let first_subject = first.roots.first()?.subject.to_vec();
         let first = of_roots(first, &provider)?;
         let last = Mutex::default();
@@ -61,8 +62,11 @@ impl Verifier {
             return Ok(Arc::clone(verifier));
         }
         let pem = self.bundle.take();
-        let pem = pem.map_err(|problem| Error::General(problem.to_string()))?;
+        let pem = pem.map_err(|problem| OtherError(Arc::new(problem)))?;
         let found = of_roots(roots_of(&pem, &issuers), &self.provider);
+        if found.is_none() && first_root(&pem).is_none() {
+            return Err(OtherError(Arc::new(self.bundle.no_certificate())).into());
+        }
         // Where no root is an issuer, the first is not either, and says what all would …
         let found = found.unwrap_or_else(|| Arc::clone(&self.first));
         // … but in a bundle that was replaced since: there it may be a root that was withdrawn.
@@ -124,6 +128,13 @@ fn of_roots(
 ) -> Option<Arc<WebPkiServerVerifier>> {
     let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
     builder.build().ok()
+}
+
+/// The first root that rustls takes, alone.
+fn first_root(pem: &[u8]) -> Option<RootCertStore> {
+    let mut first = RootCertStore::empty();
+    certificates(pem).find(|der| first.add(der.clone()).is_ok())?;
+    Some(first)
 }
 
 /// Every root that has one of these subjects, in the order of the bundle.

@@ -293,6 +293,7 @@ impl Request {
                 Refusal::ApiKeyRefused.into()
             }
             PushAnswer::Unavailable(cause, _) => Denial(Refusal::PushUnavailable, cause),
+            PushAnswer::LocalFault(cause) => Denial(Refusal::Misconfigured, cause),
             PushAnswer::Sent
             | PushAnswer::Pending(_)
             | PushAnswer::Approved

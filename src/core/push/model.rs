@@ -255,7 +255,7 @@ fn roots() -> Arc<Roots> {
 }
 
 const PLATFORM: Platform = Platform {
-    look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
+    look_up: |_, _, _| Err(LookUpFailed::NoAddress("names are not looked up here")),
     spawn: |_| Err(std::io::ErrorKind::Unsupported.into()),
     pause,
     boot_clock,

@@ -44,7 +44,7 @@ unsafe extern "C" {
 /// In words for the log; without an answer it takes a second for each of at most three name servers, two for a single
 /// one, and never more than `budget` by a second: twice that for a name without dots, which is tried in two forms.
 pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed> {
-    let name = CString::new(host).map_err(|_| LookUpFailed("the name holds a NUL"))?;
+    let name = CString::new(host).map_err(|_| LookUpFailed::NoAddress("the name holds a NUL"))?;
     let _timeouts = ResolverTimeouts::shorten(budget, host);
     // SAFETY: all zero is what getaddrinfo(3) asks of hints beyond the members set below.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
@@ -54,10 +54,17 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
     let code =
         unsafe { libc::getaddrinfo(name.as_ptr(), ptr::null(), &raw const hints, &raw mut list) };
     if code != 0 {
-        return Err(LookUpFailed(words(code)));
+        return Err(failure(code));
     }
     let list = List(list);
     Ok(list.addresses(port))
+}
+
+fn failure(code: c_int) -> LookUpFailed {
+    match code {
+        libc::EAI_MEMORY | libc::EAI_SYSTEM => LookUpFailed::Local(words(code)),
+        _ => LookUpFailed::NoAddress(words(code)),
+    }
 }
 
 fn words(code: c_int) -> &'static str {
@@ -68,6 +75,10 @@ fn words(code: c_int) -> &'static str {
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
         libc::EAI_MEMORY => "out of memory",
+        // For want of a descriptor, for example; glibc does not keep errno(3).
+        libc::EAI_SYSTEM => {
+            "the system could not look the name up; are there enough descriptors? run: ulimit -n"
+        }
         _ => "the system could not look the name up",
     }
 }
@@ -189,7 +200,7 @@ mod tests {
         );
         assert!(!found.is_empty());
         assert_eq!(
-            look_up("a\0b", 443, second).unwrap_err().0,
+            look_up("a\0b", 443, second).unwrap_err().to_string(),
             "the name holds a NUL"
         );
     }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod accounts;
+pub mod bytes;
 mod dns;
 pub mod folder;
 pub mod memory;
@@ -30,13 +31,30 @@ pub type Work = Box<dyn FnOnce() + Send>;
 pub type LookUp =
     fn(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr>, LookUpFailed>;
 
-/// Why a name has no address, in words for the log.
+/// Whether this process or this host has too few descriptors, or too little memory, for a system call: no fault of the
+/// network.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+    )
+}
+
+/// Why a look-up gave no address, in words for the log.
 #[derive(Debug)]
-pub struct LookUpFailed(pub &'static str);
+pub enum LookUpFailed {
+    /// The name, or its servers.
+    NoAddress(&'static str),
+    /// This process or this host.
+    Local(&'static str),
+}
 
 impl fmt::Display for LookUpFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        let (Self::NoAddress(words) | Self::Local(words)) = self;
+        f.write_str(words)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A line is left out only where a statement begins and ends in it, whatever is before and after, so that the rest
 //! is TOML if and only if the whole is. The first line that is not plain ends this: from there on all is kept.
 
+use crate::sys::bytes::memchr;
 use crate::sys::memory::{self, OutOfMemory};
 
 /// `text` without blank lines, comments, and the plain entries that do not concern `wanted`.
@@ -20,7 +21,7 @@ pub fn prefilter(text: &str, wanted: &str) -> Result<String, OutOfMemory> {
 pub fn without_others(text: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<String, OutOfMemory> {
     let (mut filter, mut rest) = (Filter::new(wanted), text);
     while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+        let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
         if !filter.line(line)? {
             memory::push_str(&mut filter.kept, rest)?;

@@ -5,6 +5,7 @@ use std::str::from_utf8;
 
 use super::canonical;
 use super::prefilter::Filter;
+use crate::sys::bytes::{memchr, memrchr};
 use crate::sys::memory;
 
 /// How much of a file is in memory at once, in bytes. What is no larger is read whole.
@@ -47,7 +48,7 @@ fn lines<W: Fn(&[u8]) -> bool>(filter: &mut Filter<W>, text: &[u8]) -> Option<us
         if filter.in_users {
             done += others(&filter.wanted, &text[done..]);
         }
-        let Some(end) = memchr::memchr(b'\n', &text[done..]) else {
+        let Some(end) = memchr(b'\n', &text[done..]) else {
             return Some(done);
         };
         let next = done + end + 1;
@@ -65,7 +66,7 @@ fn others(wanted: impl Fn(&[u8]) -> bool, text: &[u8]) -> usize {
         let line = canonical::line(&text[at..]).filter(|line| !wanted(line.name));
         line.map(|line| at + line.length)
     };
-    let middle = memchr::memrchr(b'\n', &text[..text.len() / 2]).map_or(0, |end| end + 1);
+    let middle = memrchr(b'\n', &text[..text.len() / 2]).map_or(0, |end| end + 1);
     let (mut first, mut second) = (0, middle);
     while first < middle {
         let Some(next) = after_other(first) else {

@@ -118,6 +118,7 @@ impl<'a> ApiVerdict<'a> {
                 cause.as_str(),
                 Some(error),
             ),
+            Answer::LocalFault(cause) => (Exit::Refused, "misconfigured", cause.as_str(), None),
         };
         Self {
             exit,

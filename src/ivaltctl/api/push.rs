@@ -203,7 +203,9 @@ impl<S: Service> Attempt<S> {
     fn failed(&mut self, answer: PushAnswer) -> Ended {
         match answer {
             PushAnswer::ApiKeyRefused(_) => self.ended(Ending::Settled, Ended::KeyRefused),
-            PushAnswer::Unavailable(cause, _) => Ended::Unavailable(cause, self.has_left),
+            PushAnswer::Unavailable(cause, _) | PushAnswer::LocalFault(cause) => {
+                Ended::Unavailable(cause, self.has_left)
+            }
             _ => {
                 let cause = "approved, and not with this user's mobile in data.details";
                 Ended::Unavailable(cause.to_owned(), self.has_left)
@@ -251,7 +253,8 @@ impl Shown<'_> {
             exchange.elapsed.as_millis(),
             means(&exchange.answer)
         ));
-        if let PushAnswer::Unavailable(cause, _) = &exchange.answer {
+        if let PushAnswer::Unavailable(cause, _) | PushAnswer::LocalFault(cause) = &exchange.answer
+        {
             terminal::print(format_args!(
                 "          {}",
                 quote_log_value(cause.as_bytes())
@@ -268,7 +271,7 @@ impl Shown<'_> {
     fn json(&self) -> Value {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let cause = match &self.exchange.answer {
-            PushAnswer::Unavailable(cause, _) => cause.as_str(),
+            PushAnswer::Unavailable(cause, _) | PushAnswer::LocalFault(cause) => cause.as_str(),
             _ => "",
         };
         json!({
@@ -292,6 +295,7 @@ fn means(answer: &PushAnswer) -> &'static str {
         PushAnswer::Refused(_) => "refused",
         PushAnswer::ApiKeyRefused(_) => "api-key-refused",
         PushAnswer::Unavailable(..) => "unavailable",
+        PushAnswer::LocalFault(_) => "misconfigured",
     }
 }
 

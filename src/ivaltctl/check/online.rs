@@ -240,7 +240,7 @@ impl ApiCheck<'_> {
                     Some(self.finding(Severity::Warning, "online-client-refused", &what, fix)),
                 )
             }
-            Answer::Unusable(cause, _) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),
+            Answer::Unusable(cause, _) | Answer::LocalFault(cause) => (cause.clone(), Some(self.unavailable(Stage::Answer, cause))),
         };
         let step = ProbeStep {
             step: "api/v1/auth".to_owned(),

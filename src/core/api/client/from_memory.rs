@@ -51,7 +51,7 @@ impl Client {
         let timeout = Duration::from_secs(30);
         let parts = ConnectorParts {
             roots,
-            look_up: |_, _, _| Err(LookUpFailed("names are not looked up here")),
+            look_up: |_, _, _| Err(LookUpFailed::NoAddress("names are not looked up here")),
             progress: Progress::begin(timeout),
         };
         Self {
