@@ -333,6 +333,20 @@ fn the_sbom_is_well_formed() {
     assert_eq!(needed, references, "each is needed by another");
 }
 
+/// ring asks libc which instructions an arm64 processor has, and an x86-64 one itself.
+#[test]
+fn the_sbom_of_another_architecture_is_not_that_of_this_one() {
+    let ring_needs_libc = |target: &str| {
+        let text = output("scripts/sbom", &["--target", target]);
+        let of_ring = text
+            .lines()
+            .find(|line| line.contains("{\"ref\": \"pkg:cargo/ring@"));
+        of_ring.expect("ring").contains("\"pkg:cargo/libc@")
+    };
+    assert!(ring_needs_libc("aarch64-unknown-linux-gnu"));
+    assert!(!ring_needs_libc("x86_64-unknown-linux-gnu"));
+}
+
 #[test]
 fn the_sbom_is_the_same_twice_and_names_no_folder() {
     let first = output("scripts/sbom", &[]);

@@ -67,7 +67,7 @@ fetch_crates() {
     as_builder rm -rf "$package_cache"/crates-*
     as_builder mkdir -p "$crates"
     as_builder cargo vendor --quiet --locked --manifest-path "$repo/Cargo.toml" "$crates" >"$crates.log" 2>&1 ||
-        die "cargo could not fetch the crates (its output is in $crates.log)"
+        die "cargo could not fetch the crates: $(tail -n 1 "$crates.log") (more in $crates.log)"
     as_builder touch "$crates/complete"
 }
 
@@ -92,11 +92,20 @@ build_package() {
 
 changelog_date() { sed -n 's/^ -- .*>  //p' "$repo/debian/changelog" | head -n 1; }
 
+without_network() { in_build_namespaces "$repo/scripts/lib/enter-build" "$@"; }
+
 # Namespaces need root, or a kernel that grants user namespaces to everyone.
-without_network() {
+in_build_namespaces() {
     local options=()
     [[ $(id -u) -eq 0 ]] || options=(--map-root-user)
-    unshare "${options[@]}" --mount --net --propagation private "$repo/scripts/lib/enter-build" "$@"
+    unshare "${options[@]}" --mount --net --propagation private "$@"
+}
+
+require_build_namespaces() {
+    ! in_build_namespaces true 2>/dev/null || return 0
+    [[ $(id -u) -eq 0 ]] ||
+        die 'this machine lets only root make namespaces, which keep the network from the build; run: sudo scripts/package'
+    die 'this machine does not let root make namespaces, which keep the network from the build (a container without privileges?); run it on a real or virtual machine, or in a container started with --privileged'
 }
 
 # A hash of what two builds must have in common to be the same: the sources, the compiler, and the scripts that build or

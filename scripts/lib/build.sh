@@ -5,12 +5,12 @@ target=${CARGO_TARGET_DIR:-$repo/target}
 cache=$target/cache
 export CARGO_TARGET_DIR=$target
 
-# The linker wants libpam.so, which only libpam0g-dev installs; the library itself is on every Debian.
+# The linker wants libpam.so, which only libpam0g-dev installs; the library itself is on every system with PAM.
 # A link of that name in a folder of our own is enough.
 link_with_libpam() {
     local library
     library=$(ldconfig_path -p | awk '/libpam\.so\.0 / && !found { found = $NF } END { print found }')
-    [[ -n $library ]] || die "libpam.so.0 is not on this machine; install it: apt install libpam0g"
+    [[ -n $library ]] || die "libpam.so.0 is not on this machine; install it: $(install_fix libpam0g pam pam pam)"
     as_builder mkdir -p "$cache/lib"
     as_builder ln -sfn "$library" "$cache/lib/libpam.so"
     export LIBRARY_PATH="$cache/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"

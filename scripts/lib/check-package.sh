@@ -13,6 +13,7 @@ check_package() {
         built=$package_cache built_again=$package_cache/again
     fi
     assert 'two builds in two folders are the same bytes' same_packages "$built" "$built_again"
+    assert 'a build for arm64 runs no program of arm64, and makes the bill of materials of arm64' builds_for_arm64
     assert 'debian/copyright names the linked crates of Cargo.lock' copyright_is_current
     check_files "$built" "$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
 }
@@ -70,6 +71,18 @@ build_elsewhere() {
 same_packages() {
     local package
     for package in "$1"/*.deb; do cmp "$package" "$2/${package##*/}" || return 1; done
+}
+
+# By what make would run: only `scripts/test --arm64` builds it.
+builds_for_arm64() {
+    local rust=aarch64-unknown-linux-gnu commands line
+    commands=$(without_network "$repo" "$debhelper" dpkg-architecture --host-arch arm64 --command \
+        make --dry-run -f debian/rules override_dh_auto_build 2>&1) || return 1
+    for line in "cargo build --release --locked --target $rust --config 'target.$rust.linker = \"aarch64-linux-gnu-gcc\"'" \
+        'target/debug/ivaltctl completion bash >target/ivaltctl.bash' "scripts/sbom --target $rust >target/pam_ivalt.cdx.json"; do
+        grep -qxF -- "$line" <<<"$commands" || { say "does not run: $line" && return 1; }
+    done
+    ! grep -F "target/$rust" <<<"$commands"
 }
 
 copyright_is_current() { write_copyright | diff "$repo/debian/copyright" -; }

@@ -15,7 +15,9 @@ emulation=()
 packages_of() {
     case $1 in
         bookworm-logins) echo openssh-server openssh-client sudo pamtester ;;
-        trixie-logins | trixie-arm64-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
+        trixie-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ;;
+        # QEMU takes a minute for the certificates.
+        trixie-arm64-logins) echo openssh-server openssh-client sudo sudo-rs pamtester ca-certificates ;;
         sid-logins) echo openssh-server openssh-client sudo sudo-rs pamtester polkitd ;;
         trixie-hosts) echo openvpn postgresql vsftpd sudo sudo-rs ansible-core openssh-server openssh-client rsync git mosh \
             putty-tools python3-apt python3-paramiko python3-asyncssh opendoas dovecot-imapd sasl2-bin ;;

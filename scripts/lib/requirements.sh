@@ -56,7 +56,22 @@ toolchain_fix() {
 }
 
 require_compiler() {
-    command -v cc >/dev/null || die "no C compiler (cc) found, which rustc links with; install one: apt install gcc libc6-dev"
+    command -v cc >/dev/null || die "no C compiler (cc) found, which rustc links with; install one: $(install_fix 'gcc libc6-dev' gcc gcc gcc)"
+}
+
+# `install_fix DEBIAN FEDORA SUSE ARCH`: the command that installs a program on this system, by the names of its packages
+# there and in what is derived from them.
+install_fix() {
+    local ID='' ID_LIKE=''
+    # shellcheck source=/dev/null
+    [[ ! -r /etc/os-release ]] || . /etc/os-release
+    case " $ID $ID_LIKE " in
+        *' debian '*) printf 'apt install %s' "$1" ;;
+        *' fedora '*) printf 'dnf install %s' "$2" ;;
+        *' suse '*) printf 'zypper install %s' "$3" ;;
+        *' arch '*) printf 'pacman -S %s' "$4" ;;
+        *) printf "by this system's package manager" ;;
+    esac
 }
 
 # `missing_packages PROGRAM=PACKAGE…`: the packages whose program the machine lacks.
@@ -82,6 +97,8 @@ apt_fetch() {
 fetch_packages() {
     local purpose=$1 folder
     shift
+    command -v apt-get >/dev/null ||
+        die "this machine lacks what is in Debian's packages $*, and has no apt to download them; install what is in them, or run this on Debian"
     update_missing_lists "$@"
     folder=$cache/$purpose-$({ apt-cache policy "$@" && stat -c %Y /var/lib/dpkg/status; } | sha256sum | cut -c1-16)
     if [[ ! -e $folder/complete ]]; then

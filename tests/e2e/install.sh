@@ -370,3 +370,32 @@ watch_module() {
         while (time < $end) { for (1 .. 1000) { exit 1 if (-s $file || 0) != $size } }' \
         "$(security_folder)/pam_ivalt.so" "$(stat -c %s "$sandbox/pam_ivalt.so")"
 }
+
+# `requires OS_RELEASE FUNCTION [ARGUMENT…]`: on a machine of that kind, on whose PATH there is nothing.
+requires() {
+    rm -f /etc/os-release
+    printf '%b' "$1" >/etc/os-release
+    # shellcheck disable=SC2016 # for the inner shell
+    run_captured 1 bash -c '. "$0/scripts/lib/load.sh" && PATH=$0/empty && "$@"' "$sandbox" "${@:2}"
+}
+
+# What is missing is installed by the system's own package manager, under its name there.
+requirements_name_the_package_manager_case() {
+    local id manager
+    cp -L /etc/os-release "$sandbox/os-release"
+    while IFS=$'\t' read -r id manager; do
+        requires "$id" require_compiler
+        expect_captured "which rustc links with; install one: $manager"
+    done <<-'END'
+		ID=debian\n	apt install gcc libc6-dev
+		ID=ubuntu\nID_LIKE=debian\n	apt install gcc libc6-dev
+		ID=fedora\n	dnf install gcc
+		ID="rocky"\nID_LIKE="rhel centos fedora"\n	dnf install gcc
+		ID="opensuse-leap"\nID_LIKE="suse opensuse"\n	zypper install gcc
+		ID=arch\n	pacman -S gcc
+		ID=void\nNAME=debian\n	by this system's package manager
+	END
+    requires 'ID=fedora\n' fetch_packages sandbox sudo
+    expect_captured "this machine lacks what is in Debian's packages sudo, and has no apt to download them"
+    cp --remove-destination "$sandbox/os-release" /etc/os-release
+}

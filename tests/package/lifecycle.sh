@@ -183,6 +183,17 @@ edited_since_enabled() {
     report
     logins_with_ivalt 'after that refusal' sudo su
     sed -i '$d' /etc/pam.d/sudo
+    step 'removal is refused where ivaltctl disable fails, and iVALT stays on'
+    pam_auth_update --enable ivalt
+    rm -rf "$sandbox/edited"
+    cp -a /etc/pam.d "$sandbox/edited"
+    mount --bind /etc/pam.d/sudo /etc/pam.d/sudo
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    umount /etc/pam.d/sudo
+    expect_captured "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): "
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
+    pam_auth_update --disable ivalt
+    report
     step 'removal is refused where a file that is included from elsewhere, or a vendor, names the module'
     printf 'auth include %s\n' "$sandbox/elsewhere" >/etc/pam.d/elsewhere
     printf 'auth substack %s\n' "$sandbox/further" >"$sandbox/elsewhere"

@@ -179,6 +179,30 @@ fn lib_is_no_link_to_usr_lib() {
     assert!(fix.starts_with("install -o root"), "{fix}");
 }
 
+/// Those of Debian, Fedora and Arch, and of a system whose `/lib` is no link to `usr/lib`.
+#[test]
+fn every_folder_that_libpam_may_have() {
+    for folder in [
+        MODULES,
+        "usr/lib64/security",
+        "usr/lib/security",
+        "lib/x86_64-linux-gnu/security",
+        "lib64/security",
+        "lib/security",
+    ] {
+        let system = System::healthy();
+        fs::rename(system.path(MODULES), system.path("modules")).unwrap();
+        fs::create_dir_all(system.path(folder).parent().unwrap()).unwrap();
+        fs::rename(system.path("modules"), system.path(folder)).unwrap();
+        system.check().gives(folder, &[]);
+        system.remove(&format!("{folder}/pam_ivalt.so"));
+        let checked = system.check();
+        checked.gives(folder, &["locks-out module-missing /etc/pam.d/sshd:2"]);
+        let fix = checked.findings()[0]["fix"].as_str().unwrap().to_owned();
+        assert!(fix.contains(&format!(" /{folder}/pam_ivalt.so")), "{fix}");
+    }
+}
+
 /// Which of the two is libpam's cannot be seen; the module must be in both.
 #[test]
 fn two_folders_with_modules_of_the_system() {
