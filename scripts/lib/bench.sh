@@ -60,3 +60,24 @@ run_bench() {
     in_namespaces "${options[@]}" -- "$repo/scripts/lib/enter-bench" "$cache/bench-mount-point" "$built/examples" "$bench_tools" \
         --module "$built/libpam_ivalt.so" "$@"
 }
+
+# Headings, columns, and the names of the rows of a report; of numbers only that they are there.
+outline_of() {
+    # shellcheck disable=SC2016
+    awk -F ' [|] ' '
+        /^## / { print }
+        /^[|] [^-]/ && in_table { sub(/^[|] [0-9]+/, "| N"); sub(/^[|] N root:/, "| N roots:"); print $1 }
+        /^[|] [^-]/ && !in_table { print; in_table = 1 }
+        !/^[|]/ { in_table = 0 }
+    ' "$1" | sort -u
+}
+
+# `outline_is_of PAGE REPORT`: fails, and says how they differ, where the page is not of the bench that printed the report.
+# The page may have more where the report had to leave something out.
+outline_is_of() {
+    local only=-3 differing
+    ! grep -qE '^(Left out|No tun device)' "$2" || only=-13
+    differing=$(comm "$only" <(outline_of "$1") <(outline_of "$2"))
+    printf '%s' "${differing:+$differing$'\n'}"
+    [[ -z $differing ]]
+}

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use crate::Fault;
 use crate::contenders::{Contender, asking};
 use crate::login::Login;
@@ -22,11 +24,26 @@ struct Crowd {
     private_kib: f64,
 }
 
+impl Crowd {
+    fn raw(&self) -> Value {
+        json!({
+            "logins_per_second": self.per_second, "cpu_ms": self.cpu_ms, "resident_mb": self.resident_mb,
+            "private_kib": self.private_kib,
+        })
+    }
+}
+
 pub fn print(setup: &Setup, options: &Options) -> Result<(), Fault> {
     let contenders = asking(Roots::Bundle);
     let mut rows = Vec::new();
     for &(logins, rounds) in options.at_once() {
         let crowds = measure(setup, &contenders, logins, rounds)?;
+        for (contender, mine) in contenders.iter().zip(&crowds) {
+            let what = json!({"contender": contender.short_name(), "at_once": logins});
+            for crowd in mine {
+                options.write_raw("at once", what.clone(), crowd.raw())?;
+            }
+        }
         let least = &crowds[crowds.len() - 1];
         let named = contenders.iter().zip(&crowds);
         rows.extend(named.map(|(contender, mine)| cells(contender, logins, mine, least)));

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use serde_json::json;
+
 use crate::Fault;
 use crate::contenders::{Contender, Kind, asking};
 use crate::login::log_in;
@@ -28,6 +30,11 @@ pub fn print(setup: &Setup, options: &Options) -> Result<(), Fault> {
                 dead.extend(wall_ms(setup, &contenders[at], Distance::Dead, limit)?);
             }
         }
+    }
+    for (contender, [alive, dead]) in contenders.iter().zip(&times) {
+        let what = json!({"contender": contender.short_name()});
+        let measured = json!({"one_address_ms": alive, "first_dead_ms": dead});
+        options.write_raw("dead address", what, measured)?;
     }
     let rows = contenders.iter().zip(&times).map(|(contender, times)| {
         let [alive, dead] = times.each_ref().map(|times| in_time(times, limit));

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
+
 use crate::Fault;
 use crate::setup::Setup;
 use support::trace::Trace;
@@ -23,6 +25,16 @@ pub struct Login {
     pub before_prompt_ms: f64,
     /// From the answer, or without a prompt from the call, to the result.
     pub after_answer_ms: f64,
+}
+
+impl Login {
+    /// Its line of JSON.
+    pub fn raw(&self) -> Value {
+        json!({
+            "wall_ms": self.wall_ms, "cpu_ms": self.cpu_ms, "rss_kib": self.rss_kib,
+            "before_prompt_ms": self.before_prompt_ms, "after_answer_ms": self.after_answer_ms,
+        })
+    }
 }
 
 /// Runs `words` under `clock`; a login that does not end in `code` is no measurement.

@@ -45,6 +45,7 @@ fn run() -> Result<(), Fault> {
     let rounds = Rounds::run(&setup, &contenders, &options)?;
     let users = users::measure(&setup, &options)?;
     rounds.write_raw(&contenders, &options)?;
+    users::write_raw(&users, &options)?;
     tables::print(&setup, &options, &contenders, &rounds, &users);
     at_once::print(&setup, &options)?;
     roots::print(&setup, &options)?;

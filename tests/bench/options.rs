@@ -1,6 +1,10 @@
 //! The command line, and how much of everything is done.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use crate::Fault;
 
@@ -46,6 +50,18 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// Appends what was measured once to the file of `--json`, as a line: its table, of what it is, and the figures.
+    pub fn write_raw(&self, table: &str, of: Value, measured: Value) -> Result<(), Fault> {
+        let Some(path) = &self.json else {
+            return Ok(());
+        };
+        let line = json!({"table": table, "of": of, "measured": measured});
+        Ok(writeln!(
+            File::options().append(true).open(path)?,
+            "{line}"
+        )?)
     }
 
     /// Rounds without a delay.

@@ -1,5 +1,7 @@
 //! What the number of trusted roots costs.
 
+use serde_json::json;
+
 use crate::Fault;
 use crate::contenders::{Contender, asking};
 use crate::login::{Login, log_in};
@@ -15,6 +17,13 @@ pub fn print(setup: &Setup, options: &Options) -> Result<(), Fault> {
         .flat_map(asking)
         .collect();
     let logins = measure(setup, &contenders, options.roots_rounds())?;
+    for (contender, mine) in contenders.iter().zip(&logins) {
+        let roots = setup.number_of(contender.roots);
+        let what = json!({"contender": contender.short_name(), "roots": roots});
+        for login in mine {
+            options.write_raw("roots", what.clone(), login.raw())?;
+        }
+    }
     let rows = contenders.iter().zip(&logins).map(|(contender, mine)| {
         let is_least = |other: &Contender| *other == asking(contender.roots)[2];
         let least = contenders.iter().position(is_least).unwrap_or(0);

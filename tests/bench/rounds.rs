@@ -1,7 +1,5 @@
 //! The rounds: every contender once, in an order drawn anew, again and again.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -90,31 +88,25 @@ impl Rounds {
         Ok(())
     }
 
-    /// One JSON object a line for every login.
+    /// Every login.
     pub fn write_raw(&self, contenders: &[Contender], options: &Options) -> Result<(), Fault> {
-        let Some(path) = &options.json else {
-            return Ok(());
-        };
-        let mut file = BufWriter::new(File::options().append(true).open(path)?);
         for (measured, contender) in self.0.iter().zip(contenders) {
+            let name = contender.name();
             for (kind, logins) in [
                 ("plain", &measured.plain),
                 ("near", &measured.near),
                 ("far", &measured.far),
             ] {
-                for (round, login) in logins.iter().enumerate() {
-                    let line = json!({
-                        "contender": contender.name(), "kind": kind, "round": round,
-                        "wall_ms": login.wall_ms, "cpu_ms": login.cpu_ms, "rss_kib": login.rss_kib,
-                        "before_prompt_ms": login.before_prompt_ms, "after_answer_ms": login.after_answer_ms,
-                    });
-                    writeln!(file, "{line}")?;
+                for login in logins {
+                    let what = json!({"contender": name, "kind": kind});
+                    options.write_raw("logins", what, login.raw())?;
                 }
             }
-            let line = json!({"contender": contender.name(), "kind": "concurrent", "logins_per_second": measured.concurrent});
-            writeln!(file, "{line}")?;
+            let what = json!({"contender": name, "kind": "concurrent"});
+            let rates = json!({"logins_per_second": measured.concurrent});
+            options.write_raw("logins", what, rates)?;
         }
-        Ok(file.flush()?)
+        Ok(())
     }
 }
 

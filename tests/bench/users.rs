@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::Fault;
 use crate::contenders::application;
 use crate::login::{Login, log_in, ms, numbers};
@@ -43,6 +45,18 @@ pub fn measure(setup: &Setup, options: &Options) -> Result<Vec<Table>, Fault> {
         }
     }
     Ok(tables)
+}
+
+/// Every login, and the reading beside it.
+pub fn write_raw(tables: &[Table], options: &Options) -> Result<(), Fault> {
+    for table in tables {
+        for (login, read_once_ms) in table.logins.iter().zip(&table.read_once_ms) {
+            let mut measured = login.raw();
+            measured["read_once_ms"] = json!(read_once_ms);
+            options.write_raw("users", json!({"lines": table.lines}), measured)?;
+        }
+    }
+    Ok(())
 }
 
 fn prepare(setup: &Setup, lines: usize) -> Result<Table, Fault> {

@@ -18,6 +18,7 @@ mod request_log;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -69,7 +70,7 @@ async fn serve(
     request_log: RequestLog,
     tls: Arc<ServerConfig>,
 ) -> Result<Infallible, Box<dyn Error>> {
-    let listener = TcpListener::bind((arguments.address, arguments.port)).await?;
+    let listener = listen((arguments.address, arguments.port).into())?;
     let port = listener.local_addr()?.port();
     request_log.announce(port)?;
     // The program that started us may have closed the pipe already: the port file is enough for it.
@@ -82,6 +83,18 @@ async fn serve(
     let stand_in = StandIn::new(arguments.api_key, port, request_log, phones);
     let stand_in = Rc::new(stand_in);
     accept_for_ever(&listener, &TlsAcceptor::from(tls), &stand_in).await
+}
+
+/// std's listener keeps 128 connections that were not yet accepted; of more at once the kernel drops some, and they come
+/// again a second later.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 /// Records every connection before the TLS handshake, so that pre-connecting clients are seen too.

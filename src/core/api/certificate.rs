@@ -92,6 +92,7 @@ mod tests {
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
+    use rcgen::{CertificateParams, DnType, KeyPair};
 
     #[test]
     fn each_byte_of_base64_is_as_its_decoder_says() {
@@ -106,5 +107,48 @@ mod tests {
             assert_eq!(byte, decoded.map(|bytes| bytes[0]), "{character}");
         }
         assert_eq!([0, 1, 2].map(|at| byte(b"AA=A", at)), [Some(0), None, None]);
+    }
+    #[test]
+    fn lengths_are_those_of_der() {
+        for (bytes, place) in [
+            (&[0x30, 0][..], Some(2..2)),
+            (&[0x30, 0x7f], Some(2..129)),
+            // Without an end of its own, in BER alone.
+            (&[0x30, 0x80], None),
+            (&[0x30, 0x81, 0xff], Some(3..258)),
+            (&[0x30, 0x82, 1, 2], Some(4..262)),
+            (&[0x30, 0x83, 0, 1, 2], None),
+            (&[0x30, 0x84, 0, 0, 1, 2], None),
+            (&[0x31, 0], None),
+            (&[0x30], None),
+            (&[0x30, 0x81], None),
+            (&[0x30, 0x82, 1], None),
+            (&[], None),
+        ] {
+            let byte = |at: usize| bytes.get(at).copied();
+            assert_eq!(value(&byte, 0, SEQUENCE), place, "{bytes:?}");
+        }
+    }
+
+    /// Wherever the beginning of a certificate ends.
+    #[test]
+    fn a_subject_is_told_rightly_or_not_at_all() {
+        let mut params = CertificateParams::default();
+        let name = "n".repeat(200);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let (_, subject) = names(certificate.der()).unwrap();
+        let ours = [subject.to_vec()];
+        let (mut other, shorter) = (subject.to_vec(), subject[..subject.len() - 1].to_vec());
+        *other.last_mut().unwrap() ^= 1;
+        let others = [other, shorter, Vec::new()];
+        let text = STANDARD.encode(certificate.der());
+        for end in 0..=text.len() {
+            let text = &text.as_bytes()[..end];
+            assert_ne!(has_subject(text, &ours), Some(false), "{end}");
+            assert_ne!(has_subject(text, &others), Some(true), "{end}");
+        }
+        let answers = [&ours[..], &others].map(|subjects| has_subject(text.as_bytes(), subjects));
+        assert_eq!(answers, [Some(true), Some(false)]);
     }
 }

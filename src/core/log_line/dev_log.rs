@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use socket2::{SockAddr, SockRef};
+use socket2::SockRef;
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
 
 use super::Level;
@@ -28,14 +28,12 @@ pub fn send(program: String, level: Level, message: &str) -> bool {
     formatted.is_ok() && deliver(&datagram).is_ok()
 }
 
-/// A socket of syslog(3) accepts datagrams; sending to a FIFO or a file fails at once. Only a queue that is full is
+/// A socket of syslog(3) accepts datagrams; connecting to a FIFO or a file fails at once. Only a queue that is full is
 /// waited for.
 fn deliver(datagram: &[u8]) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    let log = SockAddr::unix(SOCKET)?;
-    let send = |flags| {
-        SockRef::from(&socket).send_to_with_flags(datagram, &log, flags | libc::MSG_NOSIGNAL)
-    };
+    socket.connect(SOCKET)?;
+    let send = |flags| SockRef::from(&socket).send_with_flags(datagram, flags | libc::MSG_NOSIGNAL);
     let deadline = Instant::now() + TIMEOUT;
     match send(libc::MSG_DONTWAIT) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}

@@ -1,8 +1,11 @@
 //! The system log.
 
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+
+use rustix::io::Errno;
 
 use super::context::{CheckContext, finding};
 use crate::finding::{Finding, Severity};
@@ -16,36 +19,80 @@ pub fn findings(context: &CheckContext) -> Vec<Finding> {
     if !context.root.is_this_machine() || context.lines.is_empty() {
         return Vec::new();
     }
-    let Err(error) = connect(SOCKET) else {
-        return Vec::new();
+    let why = connect(SOCKET).err().and_then(|error| why(&error));
+    let finding = |(why, fix)| {
+        let what = format!("{why}: logins work, but nothing is logged");
+        finding(Severity::Warning, "no-log", Path::new(SOCKET), what, fix)
     };
-    let why = match error.kind() {
-        ErrorKind::NotFound => "there is no /dev/log".to_owned(),
-        ErrorKind::PermissionDenied => return Vec::new(),
-        ErrorKind::ConnectionRefused => "nobody listens at /dev/log".to_owned(),
-        _ => format!("/dev/log takes no log lines ({error})"),
-    };
-    let what = format!("{why}: logins work, but nothing is logged");
-    vec![finding(
-        Severity::Warning,
-        "no-log",
-        Path::new(SOCKET),
-        what,
-        fix(),
-    )]
+    why.map(finding).into_iter().collect()
 }
 
 fn connect(path: &str) -> io::Result<()> {
     UnixDatagram::unbound()?.connect(path)
 }
 
-/// systemd starts no socket of a service that runs already, and a container has none of its units.
-fn fix() -> &'static str {
+/// What is wrong, and the fix; nothing where others than root may not look.
+fn why(error: &io::Error) -> Option<(String, String)> {
+    let exists = fs::symlink_metadata(SOCKET).is_ok();
+    let why = match error.kind() {
+        ErrorKind::PermissionDenied => return None,
+        ErrorKind::NotFound if exists => "/dev/log is a link to nothing".to_owned(),
+        ErrorKind::NotFound => "there is no /dev/log".to_owned(),
+        ErrorKind::ConnectionRefused if is_folder() => "/dev/log is a folder".to_owned(),
+        ErrorKind::ConnectionRefused => "nobody listens at /dev/log".to_owned(),
+        _ if Errno::from_io_error(error) == Some(Errno::PROTOTYPE) => {
+            return Some((STREAMS.into(), DATAGRAMS.into()));
+        }
+        _ => format!("/dev/log takes no log lines ({error})"),
+    };
+    Some((why, fix()))
+}
+
+/// Whoever listens is not to lose what other programs log.
+const STREAMS: &str = "who listens at /dev/log takes streams alone";
+const DATAGRAMS: &str =
+    "have that log daemon take datagrams: in syslog-ng, unix-dgram(\"/dev/log\")";
+
+fn fix() -> String {
     if connect(OF_JOURNALD).is_ok() {
-        "ln -sfn /run/systemd/journal/dev-log /dev/log"
+        link()
     } else if Path::new("/run/systemd/system").exists() {
-        "systemctl restart systemd-journald.service systemd-journald-dev-log.socket"
+        of_systemd()
+    } else if is_mounted() {
+        "restart this container: the socket that was mounted there is no longer the host's"
+            .to_owned()
     } else {
         "install and start a system logger such as rsyslog; into a container, the host's /dev/log may be mounted instead"
+            .to_owned()
     }
+}
+
+/// systemd starts no socket of a service that runs already, and puts its link in the place of nothing else.
+fn of_systemd() -> String {
+    let restart = "systemctl restart systemd-journald.service systemd-journald-dev-log.socket";
+    match fs::read_link(SOCKET).is_ok_and(|target| target == Path::new(OF_JOURNALD)) {
+        true => restart.to_owned(),
+        false => format!("{restart} && {}", link()),
+    }
+}
+
+/// Docker makes a folder where the socket that it shall mount into a container is missing; into a folder, ln would write.
+fn link() -> String {
+    let before = match (is_mounted(), is_folder()) {
+        (true, _) => "umount /dev/log && ",
+        (false, true) => "rmdir /dev/log && ",
+        (false, false) => "",
+    };
+    format!("{before}ln -sfn {OF_JOURNALD} {SOCKET}")
+}
+
+fn is_folder() -> bool {
+    fs::symlink_metadata(SOCKET).is_ok_and(|found| found.is_dir())
+}
+
+/// By the fifth field of a line, see proc(5).
+fn is_mounted() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    places.any(|place| place == SOCKET)
 }
