@@ -275,7 +275,10 @@ fn applications_of_every_kind() {
         Entry::CloseSession,
         Entry::Chauthtok,
     ];
-    let first = Case::against(&ivalt)
+    let first = Case::against(&ivalt);
+    let settings = first.settings(&ivalt).set("api", "timeout_seconds", 30);
+    let first = first
+        .with_settings(&settings)
         .argument("use_first_pass")
         .authtok("accept-1")
         .calls(&every);
