@@ -58,16 +58,21 @@ lines_in_files() {
     done
 }
 
+# No command: one that deletes single lines would join others, and lead jumps past the password.
+how_to_remove_lines() {
+    echo 'Remove these lines in an editor, each with the lines it is continued on (\ at the end), and lower the jumps (success=N) that pass over it.'
+    echo 'Where such a line replaced an include or a substack, put that back.'
+    echo 'Keep a root shell open, and try a login in a second session while the module is still there; a wrong password must be refused.'
+}
+
 # `refuse_if_any PACKAGE LINES`
 refuse_if_any() {
     [ -n "$2" ] || return 0
     {
         echo "$1 is not removed: without the module, nobody could log in where these lines name it."
         printf '%s\n' "$2"
-        echo 'Remove these lines, inspect the result, then remove the package again:'
-        echo "  sed -i '/^[^#]*pam_ivalt/d' FILE"
-        echo '  ivaltctl check'
-        echo 'Where such a line replaced an include or a substack, put that back.'
+        how_to_remove_lines
+        echo 'Then remove the package again.'
     } >&2
     exit 1
 }

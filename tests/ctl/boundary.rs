@@ -479,7 +479,7 @@ const LOCK_LINK: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is a
 const LOCK_FILE: &str = "@DIR/var/lib/ivalt/exclusive.lock: cannot be used: is not a regular file";
 const STATE_LINK: &str = "DIR/var/lib/ivalt/sudo.json: is a symbolic link; it is what `enable` writes: inspect it, then move it away";
 const STATE_FILE: &str = "DIR/var/lib/ivalt/sudo.json: is not a regular file; it is what `enable` writes: inspect it, then move it away";
-const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`; remove the line manually: sed -i --follow-symlinks '/pam_ivalt/d' DIR/etc/pam.d/sudo";
+const NOT_ENABLED: &str = "sudo was not enabled by `ivaltctl enable`; remove the line from DIR/etc/pam.d/sudo in an editor, with the lines it is continued on, and lower the jumps (success=N) that pass over it";
 const NO_SERVICE: &str = "sudo: there is no such service; services are the files in /etc/pam.d, /usr/lib/pam.d, /usr/etc/pam.d, /usr/share/pam.d";
 const EDITED: &str = "DIR/etc/pam.d/sudo: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually";
 const BOTH_EDITED: &str = "DIR/etc/pam.d/sudo, DIR/etc/pam.d/sudo-i: edited since `ivaltctl enable`, so nothing was changed; undo these edits and run this again, or remove the lines below \"ivaltctl enable\" manually";

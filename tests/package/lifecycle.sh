@@ -150,14 +150,15 @@ manually_added_line() {
     ! apt remove libpam-ivalt || fault 'it was removed'
     expect_captured 'libpam-ivalt is not removed: without the module, nobody could log in where these lines name it.'
     expect_captured "  /etc/pam.d/sudo, line $(grep -n '^auth.*pam_ivalt' /etc/pam.d/sudo | cut -d: -f1): auth    required    pam_ivalt.so"
-    expect_captured "  sed -i '/^[^#]*pam_ivalt/d' FILE"
+    expect_captured 'Remove these lines in an editor, each with the lines it is continued on'
+    expect_not_captured 'sed -i'
     diff -r "$sandbox/edited" /etc/pam.d || fault 'pam.d has changed'
     [[ -e $(module) ]] || fault 'the module is gone'
     dpkg-query -W -f '${db:Status-Status}' libpam-ivalt | grep -qx installed || fault 'dpkg considers it broken'
     report
     pam_auth_update --disable ivalt
     logins_with_ivalt 'after the refusal' sudo su
-    step 'with that line removed by the command shown, the package can be removed'
+    step 'with that line removed, the package can be removed'
     sed -i '/^[^#]*pam_ivalt/d' /etc/pam.d/sudo
     apt remove libpam-ivalt || fault "apt: $(cat "$terminal/captured")"
     cp "$sandbox/as-shipped/pam.d/sudo" /etc/pam.d/sudo

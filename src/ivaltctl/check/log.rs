@@ -79,7 +79,8 @@ fn of_systemd() -> String {
 /// Docker makes a folder where the socket that it shall mount into a container is missing; into a folder, ln would write.
 fn link() -> String {
     let before = match (is_mounted(), is_folder()) {
-        (true, _) => "umount /dev/log && ",
+        (true, false) => "umount /dev/log && ",
+        (true, true) => "umount /dev/log && rmdir /dev/log && ",
         (false, true) => "rmdir /dev/log && ",
         (false, false) => "",
     };

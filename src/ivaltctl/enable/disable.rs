@@ -13,7 +13,7 @@ use crate::caller::caller;
 use crate::command_line::DisableArgs;
 use crate::output::Output;
 use crate::root::Root;
-use crate::{Exit, Refused, pam_stack, sshd_program, system_error};
+use crate::{Exit, Refused, pam_stack, sshd_program};
 
 /// Disables iVALT for a service, or for all, or for none: the files are as they were before.
 pub fn disable(args: &DisableArgs) -> Exit {
@@ -99,8 +99,7 @@ fn not_enabled(root: &Root, service: &str) -> Refused {
     let shown = root.shown(&file);
     let rest = match names_ivalt {
         true => format!(
-            "; remove the line manually: sed -i --follow-symlinks '/pam_ivalt/d' {}",
-            system_error::shell_word(&shown)
+            "; remove the line from {shown} in an editor, with the lines it is continued on, and lower the jumps (success=N) that pass over it"
         ),
         false => format!(
             ", and {shown} does not name pam_ivalt; see which services ask iVALT: ivaltctl check"
