@@ -5,7 +5,7 @@
 # `refuse_without_tools PACKAGE`: without them, nothing would be found.
 refuse_without_tools() {
     if awk 'BEGIN { exit 0 }' && sort -u </dev/null; then return 0; fi
-    echo "$1 is not removed: awk or sort is missing or fails, and without them nobody knows which lines of pam.d name the module; install it, then remove the package again" >&2
+    echo "$1 is not removed: awk or sort is missing or fails, and without them nobody knows which lines of pam.d name the module; put it back, then remove the package again" >&2
     exit 1
 }
 
