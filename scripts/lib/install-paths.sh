@@ -8,7 +8,7 @@
 
 destination=${DESTDIR:-} prefix=${PREFIX:-/usr/local} sysconfdir=${SYSCONFDIR:-/etc}
 destination=${destination%/} pam_folder=${PAMDIR:-} release=$target/release
-settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
+pam_folder=${pam_folder%/} settings_folder=$sysconfdir/ivalt documents=$prefix/share/doc/pam_ivalt
 # The first is enabled; the timer is for administrators to enable.
 units=(ivaltctl-rollback.service ivaltctl-sync.service ivaltctl-sync.timer)
 # Packagers' is /usr/lib. Not below another PREFIX, even where systemd looks there: its folder may not be mounted when

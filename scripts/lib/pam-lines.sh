@@ -21,56 +21,62 @@ own_pam_files() {
     done
 }
 
+# For `read_as_libpam`. A # in brackets is kept, whatever this libpam does with it.
+# shellcheck disable=SC2016 # for awk
+as_libpam='
+    BEGIN { count = split(ENVIRON["names"], list, "\n"); for (i = 1; i <= count; i++) if (list[i] != "") other[list[i]] = 1 }
+    function without_comment(line,    bracket) {
+        while (match(line, /\[[^]#]*#[^]]*\]/)) {
+            bracket = substr(line, RSTART, RLENGTH)
+            gsub(/#/, "\001", bracket)
+            line = substr(line, 1, RSTART - 1) bracket substr(line, RSTART + RLENGTH)
+        }
+        sub(/#.*/, "", line)
+        sub(/[ \t\r\v\f]+$/, "", line)
+        gsub("\001", "#", line)
+        return line
+    }
+    function finish(    rest, word, before, named) {
+        rest = text
+        named = index(text, "pam_ivalt")
+        while (sub(/^[ \t\r\v\f]+/, "", rest) || rest != "") {
+            if (rest == "") break
+            if (rest !~ /^\[/ || !match(rest, /^\[[^]]*\]/)) match(rest, /^[^ \t\r\v\f]+/)
+            word = substr(rest, 1, RLENGTH)
+            rest = substr(rest, RLENGTH + 1)
+            gsub(/^\[|\]$/, "", word)
+            if (mode == "words") print word
+            if (mode == "includes" && before ~ /^(@include|include|substack)$/) print word
+            if (word in other) named = 1
+            before = tolower(word)
+        }
+        if (mode ~ /lines/ && named && !generated_text) print "  " name ", line " first ": " text
+        text = ""
+    }
+    $0 != "" {
+        name = $0
+        number = generated = 0
+        text = ""
+        shared = mode == "own-lines" && name ~ "^/etc/pam[.]d/common-(auth|account|password|session|session-noninteractive)$"
+        while ((getline line < name) > 0) {
+            number++
+            if (shared && line ~ /^# here are the per-package modules/) generated = 1
+            if (shared && line ~ /^# end of pam-auth-update config/) generated = 0
+            if (line ~ /^[ \t\r\v\f]*(#|$)/) continue
+            line = without_comment(line)
+            continued = sub(/\\$/, " ", line)
+            if (text == "") { first = number; generated_text = generated }
+            text = text line
+            if (!continued) finish()
+        }
+        close(name)
+        if (text != "") finish()
+    }'
+
 # `read_as_libpam MODE`: the files whose names it reads, with continued lines joined and comments cut. MODE is `includes` (the
 # names they include), `words`, `lines` (those that name the module, or a word of $names, a line each) or `own-lines` (the
 # same without what pam-auth-update has written).
-read_as_libpam() {
-    LC_ALL=C names=${names:-} awk -v mode="$1" '
-        BEGIN { count = split(ENVIRON["names"], list, "\n"); for (i = 1; i <= count; i++) if (list[i] != "") other[list[i]] = 1 }
-        function finish(    rest, word, before, named) {
-            gsub("\001", "#", text)
-            rest = text
-            named = index(text, "pam_ivalt")
-            while (sub(/^[ \t\r\v\f]+/, "", rest) || rest != "") {
-                if (rest == "") break
-                if (rest !~ /^\[/ || !match(rest, /^\[[^]]*\]/)) match(rest, /^[^ \t\r\v\f]+/)
-                word = substr(rest, 1, RLENGTH)
-                rest = substr(rest, RLENGTH + 1)
-                gsub(/^\[|\]$/, "", word)
-                if (mode == "words") print word
-                if (mode == "includes" && before ~ /^(@include|include|substack)$/) print word
-                if (word in other) named = 1
-                before = tolower(word)
-            }
-            if (mode ~ /lines/ && named && !generated_text) print "  " name ", line " first ": " text
-            text = ""
-        }
-        $0 != "" {
-            name = $0
-            number = generated = 0
-            text = ""
-            shared = mode == "own-lines" && name ~ "^/etc/pam[.]d/common-(auth|account|password|session|session-noninteractive)$"
-            while ((getline line < name) > 0) {
-                number++
-                if (shared && line ~ /^# here are the per-package modules/) generated = 1
-                if (shared && line ~ /^# end of pam-auth-update config/) generated = 0
-                if (line ~ /^[ \t\r\v\f]*(#|$)/) continue
-                while (match(line, /\[[^]#]*#[^]]*\]/)) {
-                    bracket = substr(line, RSTART, RLENGTH)
-                    gsub(/#/, "\001", bracket)
-                    line = substr(line, 1, RSTART - 1) bracket substr(line, RSTART + RLENGTH)
-                }
-                sub(/#.*/, "", line)
-                sub(/[ \t\r\v\f]+$/, "", line)
-                continued = sub(/\\$/, " ", line)
-                if (text == "") { first = number; generated_text = generated }
-                text = text line
-                if (!continued) finish()
-            }
-            close(name)
-            if (text != "") finish()
-        }'
-}
+read_as_libpam() { LC_ALL=C names=${names:-} awk -v mode="$1" "$as_libpam"; }
 
 # `included_by ROOT`: what the files whose names it reads include, where libpam looks for it.
 included_by() {

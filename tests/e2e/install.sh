@@ -339,6 +339,39 @@ uninstall_finds_every_line_that_libpam_reads_case() {
     run_script 0 uninstall
 }
 
+# `uninstall_finds FILE SUDO [LINES]`: where the file of sudo is SUDO, and FILE names the module.
+uninstall_finds() {
+    mkdir -p "$(dirname "$destdir/$1")"
+    printf '%b' "${3:-auth required pam_ivalt.so\\n}" >"$destdir/$1"
+    printf '%b' "$2" >"$destdir/etc/pam.d/sudo"
+    run_script 1 uninstall
+    expect_captured "  $destdir/${4:-$1}, line "
+    rm "$destdir/$1"
+}
+
+# libpam joins continued lines, cuts comments, strips brackets, ignores case, and looks for names with slashes in pam.d, too.
+uninstall_reads_as_libpam_case() {
+    local security=$destdir/usr/lib64/security
+    prepare_build
+    settings=(PAMDIR=/usr/lib64/security)
+    run_script 0 install
+    mkdir -p "$destdir/etc/pam.d"
+    uninstall_finds etc/pam.d/site.d/second '@include site.d/second\n'
+    uninstall_finds etc/extra 'auth include ../extra\n' '' etc/pam.d/../extra
+    uninstall_finds etc/pam.d/.hidden 'auth substack .hidden\n'
+    uninstall_finds etc/pam.d/sudo.dpkg-old '@INCLUDE sudo.dpkg-old#comment\n'
+    uninstall_finds usr/lib/pam.d/site.d/second '-auth Include \\\n # comment\n site.d/second'
+    uninstall_finds 'srv/a name' 'auth include [/srv/a name]\n'
+    uninstall_finds etc/pam.d/su '' 'auth [success=ok \\\n default=die] \\\n pam_ivalt.so'
+    ln -s pam_ivalt.so "$security/pam_2fa.so"
+    uninstall_finds etc/pam.d/su '' 'auth required pam_2fa.so\n'
+    rm "$security/pam_2fa.so"
+    uninstall_finds etc/authselect/custom/ours/system-auth ''
+    expect_captured 'authselect apply-changes'
+    printf '%b' '# pam_ivalt\nauth required pam_unix.so # not pam_ivalt.so\n' >"$destdir/etc/pam.d/sudo"
+    run_script 0 uninstall
+}
+
 # Onto the system of the sandbox, again and again: every login finds a complete module.
 install_while_people_log_in_case() {
     local round

@@ -208,6 +208,17 @@ edited_since_enabled() {
     diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
     rm /usr/lib/pam.d/vendor /etc/pam.d/elsewhere "$sandbox/elsewhere" "$sandbox/further"
     report
+    step 'removal is refused where a copy of common-auth names the module, and iVALT stays on everywhere'
+    pam_auth_update --enable ivalt
+    cp /etc/pam.d/common-auth /etc/pam.d/common-auth-vpn
+    rm -rf "$sandbox/edited"
+    cp -a /etc/pam.d "$sandbox/edited"
+    ! apt remove libpam-ivalt || fault 'it was removed'
+    expect_captured "  /etc/pam.d/common-auth-vpn, line $(grep -n pam_ivalt /etc/pam.d/common-auth | cut -d: -f1): "
+    diff -r "$sandbox/edited" /etc/pam.d || fault 'iVALT was disabled elsewhere'
+    rm /etc/pam.d/common-auth-vpn
+    pam_auth_update --disable ivalt
+    report
     step 'removal is refused where pam-auth-update refuses, and iVALT stays on everywhere'
     pam_auth_update --enable ivalt
     sed -i '/^# here are the per-package modules/a auth\toptional\tpam_faildelay.so' /etc/pam.d/common-auth

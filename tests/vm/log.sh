@@ -31,6 +31,10 @@ stale_log_ways() {
     touch /dev/log
     mount --bind /var/tmp/log /dev/log
     expect_no_log_and_fix "$nobody" "umount /dev/log && $link"
+    rm /dev/log
+    mkdir /dev/log
+    mount --bind /var/tmp /dev/log
+    expect_no_log_and_fix '/dev/log is a folder: logins work, but nothing is logged' "umount /dev/log && rmdir /dev/log && $link"
     # Nothing starts journald's socket again while journald runs.
     systemctl stop systemd-journald-dev-log.socket
     rm /run/systemd/journal/dev-log
