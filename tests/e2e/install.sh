@@ -267,6 +267,17 @@ uninstall_removes_links_to_its_module_case() {
         [[ $(find "$destdir" -name pam_ivalt.so) == "$destdir/lib64/security/pam_ivalt.so" ]] ||
             fault "with a link to $link, left: $(find "$destdir" -name pam_ivalt.so)"
     done
+    # Where the link is found before the module, and with a slash at the end of PAMDIR.
+    for link in '' "PAMDIR=/$lib/"; do
+        prepare_build
+        settings=("PAMDIR=/$lib")
+        install -D "$sandbox/pam_ivalt.so" "$destdir/usr/$lib/pam_unix.so"
+        run_script 0 install
+        ln -s "../../../../$lib/pam_ivalt.so" "$destdir/usr/$lib/pam_ivalt.so"
+        settings=(${link:+"$link"})
+        run_script 0 uninstall
+        [[ -z $(find "$destdir" -name pam_ivalt.so) ]] || fault "with ${link:-no PAMDIR}, left: $(find "$destdir" -name pam_ivalt.so)"
+    done
 }
 
 # All that ivaltctl has ever written, and nothing else.
