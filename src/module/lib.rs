@@ -53,6 +53,7 @@ use ivalt_core::log_line::{self, Origin};
 use ivalt_core::only_after::Turn;
 use ivalt_core::push;
 use ivalt_core::report::Report;
+use ivalt_core::sys::memory::wipe_stack;
 use ivalt_core::sys::{account, effective_uid, platform};
 use ivalt_core::trusted_file::Trust;
 use panic_guard::{catch_panic, silence_panics};
@@ -89,7 +90,11 @@ fn decide(
     report: &mut Report,
 ) {
     match memory::for_a_call() {
-        Ok(()) => authenticate(words, application, context(origin), report),
+        Ok(()) => {
+            authenticate(words, application, context(origin), report);
+            // Answers repeat secrets, and libraries leave pieces of them.
+            wipe_stack();
+        }
         Err(cause) => (report.cause, report.delay) = (cause, Arguments::delay(words)),
     }
 }

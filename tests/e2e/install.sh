@@ -319,7 +319,7 @@ uninstall_refuses_while_a_service_asks_case() {
     installed_files >"$sandbox/before"
     for file in etc/pam.d/sshd usr/lib/pam.d/sudo usr/etc/pam.d/su etc/pam.conf; do
         install -d "$destdir/${file%/*}"
-        printf '%s\n' '# pam_ivalt' 'auth [success=ok \' '  default=die] pam_ivalt.so' >"$destdir/$file"
+        printf '%s\n' '# pam_ivalt' "auth [success=ok \\" '  default=die] pam_ivalt.so' >"$destdir/$file"
         run_script 1 uninstall
         run_script 1 uninstall --purge
         expect_captured "ivaltctl disable ${file##*/}"

@@ -129,3 +129,19 @@ fn too_few_descriptors_for_a_second_name_server() {
         "dns: the system could not look the name up; are there enough descriptors? run: ulimit -n";
     assert_eq!(causes.last().unwrap(), cause);
 }
+
+/// glibc then says of an outage what it says for want of descriptors.
+#[sandbox_test]
+fn an_outage_where_a_name_service_is_not_installed() {
+    let server = Server::answering(answer("200 OK", "", SUCCESS));
+    let nobody = Ipv4Addr::new(127, 77, 9, 3);
+    let case = dns::case("valid.example", server.port, 5, &[nobody]);
+    let case = with_lines(case, TOLERANT);
+    let switch = "hosts: files dns absent\n";
+    case.dir().write("nsswitch.conf", switch, 0o644);
+    let line = expect(&case.run(), IGNORED_UNAVAILABLE);
+    assert_eq!(
+        line.get("cause"),
+        "dns: the system could not look the name up"
+    );
+}

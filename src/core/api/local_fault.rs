@@ -6,7 +6,7 @@ use std::io;
 
 use ureq::Error;
 
-use super::transport::{EarlyAnswer, Stage};
+use super::transport::{ConnectOnly, EarlyAnswer, Stage};
 use crate::problem::{Problem, reason};
 use crate::sys::{LookUpFailed, is_shortage};
 
@@ -19,7 +19,7 @@ pub(super) fn local_fault(error: &Error, stage: Stage) -> Option<String> {
         Error::Other(error) => match (problem(&**error), error.downcast_ref()) {
             (Some(words), _) => Some(words),
             (None, Some(LookUpFailed::NoAddress(_))) => None,
-            (None, None) if error.is::<EarlyAnswer>() => None,
+            (None, None) if error.is::<EarlyAnswer>() || error.is::<ConnectOnly>() => None,
             (None, _) => Some(format!("{stage}: {error}")),
         },
         // What cannot be sent as it is.
@@ -120,6 +120,7 @@ mod tests {
         for error in [
             Error::Other(Box::new(LookUpFailed::NoAddress("x"))),
             Error::Other(Box::new(EarlyAnswer)),
+            Error::Other(Box::new(ConnectOnly)),
             Error::Timeout(Timeout::Connect),
             Error::HostNotFound,
             Error::ConnectionFailed,

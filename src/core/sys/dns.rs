@@ -1,11 +1,13 @@
 //! Name look-up on the calling thread, with glibc's time-outs for dead name servers shortened.
 
 use std::ffi::{CString, c_int, c_ulong};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::net::UnixDatagram;
 use std::ptr;
 use std::time::Duration;
 
-use super::LookUpFailed;
+use super::{LookUpFailed, is_shortage};
 
 /// The first members of glibc's `struct __res_state` (`<bits/types/res_state.h>`), the state of one thread's resolver.
 #[repr(C)]
@@ -62,9 +64,19 @@ pub fn look_up(host: &str, port: u16, budget: Duration) -> Result<Vec<SocketAddr
 
 fn failure(code: c_int) -> LookUpFailed {
     match code {
-        libc::EAI_MEMORY | libc::EAI_SYSTEM => LookUpFailed::Local(words(code)),
+        libc::EAI_MEMORY => LookUpFailed::Local(words(code)),
+        libc::EAI_SYSTEM if lacks_descriptors() => LookUpFailed::Local(
+            "the system could not look the name up; are there enough descriptors? run: ulimit -n",
+        ),
         _ => LookUpFailed::NoAddress(words(code)),
     }
+}
+
+/// `EAI_SYSTEM` also means that a service of nsswitch.conf(5) after `dns` is not installed, and glibc does not keep
+/// errno(3). A look-up holds no more than so many sockets and files at once.
+fn lacks_descriptors() -> bool {
+    let sockets: io::Result<Vec<_>> = (0..4).map(|_| UnixDatagram::unbound()).collect();
+    sockets.is_err_and(|error| is_shortage(&error))
 }
 
 fn words(code: c_int) -> &'static str {
@@ -75,10 +87,7 @@ fn words(code: c_int) -> &'static str {
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
         libc::EAI_MEMORY => "out of memory",
-        // For want of a descriptor, for example; glibc does not keep errno(3).
-        libc::EAI_SYSTEM => {
-            "the system could not look the name up; are there enough descriptors? run: ulimit -n"
-        }
+        libc::EAI_SYSTEM => "the system could not look the name up",
         _ => "the system could not look the name up",
     }
 }

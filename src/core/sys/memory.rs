@@ -134,7 +134,7 @@ impl SmallBlocks {
 /// of what they are given there.
 #[inline(never)]
 pub fn wipe_stack() {
-    let mut unused = [0xff_u8; 16 << 10];
+    let mut unused = [0xff_u8; 64 << 10];
     unused.zeroize();
 }
 
