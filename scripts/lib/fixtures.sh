@@ -303,3 +303,9 @@ wait_for() {
     done
     die "timeout after 30 s: waiting for $what"
 }
+
+# As dh_installdeb replaces the tokens.
+maintainer_script() {
+    sed -e "/^#PAM_LINES#/{r $sandbox/scripts/lib/pam-lines.sh" -e 'd}' \
+        -e "/^#SYNC_PAM#/{r $sandbox/debian/sync-pam.sh" -e 'd}' "$sandbox/debian/libpam-ivalt.$1"
+}

@@ -164,7 +164,8 @@ sync_of_the_installed_module_case() {
 sync_of_the_postinst_case() {
     install -D "$sandbox/conf/users.toml" /usr/share/libpam-ivalt/users.toml
     rm /etc/ivalt/users.toml
-    trace_of 'no such sentence' env DEBIAN_FRONTEND=noninteractive sh "$sandbox/debian/libpam-ivalt.postinst" configure
+    maintainer_script postinst >"$sandbox/postinst"
+    trace_of 'no such sentence' env DEBIAN_FRONTEND=noninteractive sh "$sandbox/postinst" configure
     [[ $(tail -n 2 "$sandbox/steps" | paste -sd' ') == 'sync /etc/pam.d sync /var/lib/pam' ]] || fault "pam.d is not synced: $(cat "$sandbox/steps")"
     grep -qx 'sync /etc/pam.d/common-auth' "$sandbox/steps" || fault 'common-auth is not synced'
     grep -E '/etc/ivalt|^sync /etc$' "$sandbox/steps" | sponge_into "$sandbox/steps"

@@ -16,17 +16,14 @@ role_package() {
     install -D -m 0644 "$sandbox/conf/users.toml" "$folder/usr/share/libpam-ivalt/users.toml"
     install -D -m 0644 "$sandbox/debian/libpam-ivalt.pam-auth-update" "$folder/usr/share/pam-configs/ivalt"
     mkdir "$folder/DEBIAN"
-    for script in postinst postrm prerm; do maintainer_script "$script" | install -m 0755 /dev/stdin "$folder/DEBIAN/$script"; done
+    for script in postinst postrm prerm; do
+        maintainer_script "$script" >"$folder/DEBIAN/$script"
+        chmod 0755 "$folder/DEBIAN/$script"
+    done
     echo /etc/ivalt/ivalt.toml >"$folder/DEBIAN/conffiles"
     printf '%s\n' 'Package: libpam-ivalt' 'Version: 0.1.0' "Architecture: $(dpkg --print-architecture)" \
         'Maintainer: nobody <nobody@example.org>' 'Description: iVALT' >"$folder/DEBIAN/control"
     capture dpkg-deb --root-owner-group --build "$folder" "$role_package"
-}
-
-# As dh_installdeb replaces the tokens.
-maintainer_script() {
-    sed -e "/^#PAM_LINES#/{r $sandbox/scripts/lib/pam-lines.sh" -e 'd}' \
-        -e "/^#SYNC_PAM#/{r $sandbox/debian/sync-pam.sh" -e 'd}' "$sandbox/debian/libpam-ivalt.$1"
 }
 
 # A service that still waits for its confirmation is put back.
