@@ -108,6 +108,7 @@ mod tests {
         }
         assert_eq!([0, 1, 2].map(|at| byte(b"AA=A", at)), [Some(0), None, None]);
     }
+
     #[test]
     fn lengths_are_those_of_der() {
         for (bytes, place) in [

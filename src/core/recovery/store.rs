@@ -229,6 +229,7 @@ pub fn parse_used(content: &[u8]) -> Vec<Use> {
 mod tests {
     use super::*;
     use crate::recovery::code::Answer;
+    use crate::sys::memory::{is_on_the_stack, wipe_stack};
 
     #[test]
     fn a_users_folder_is_that_of_nobody_else_and_stays_in_the_directory() {
@@ -272,17 +273,6 @@ mod tests {
         }
     }
 
-    /// Of the 16 KiB below this frame.
-    fn is_on_the_stack(text: &[u8]) -> bool {
-        use std::os::unix::fs::FileExt;
-        let here = 0_u8;
-        let mut below = vec![0; 16 << 10];
-        let start = (&raw const here).addr() - below.len();
-        let memory = std::fs::File::open("/proc/self/mem").unwrap();
-        memory.read_exact_at(&mut below, start as u64).unwrap();
-        below.windows(text.len()).any(|part| part == text)
-    }
-
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no such stack")]
     fn what_the_hash_leaves_on_the_stack_is_wiped() {
@@ -291,10 +281,10 @@ mod tests {
             let (code, salt) = (code::generate().unwrap(), new_salt().unwrap());
             let _ = code_file(&salt, b"alice", &code);
             wipe();
-            is_on_the_stack(code.symbols())
+            is_on_the_stack(code.symbols(), 16 << 10)
         };
         assert!((0..100).any(|_| is_left(|| {})), "the test looks elsewhere");
-        assert!(!(0..100).any(|_| is_left(crate::sys::memory::wipe_stack)));
+        assert!(!(0..100).any(|_| is_left(wipe_stack)));
     }
 
     #[test]

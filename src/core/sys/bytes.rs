@@ -1,5 +1,5 @@
 //! Searches in memory by the C library, which knows the processor since the program was loaded. A crate that chooses among
-//! its own by CPUID asks again, in a virtual machine at the price of a tenth of a login's work.
+//! its own asks again, by CPUID, which a virtual machine intercepts.
 
 use std::ffi::c_void;
 

@@ -87,7 +87,6 @@ fn words(code: c_int) -> &'static str {
         libc::EAI_AGAIN => "no answer from the name server",
         libc::EAI_FAIL => "the name server failed",
         libc::EAI_MEMORY => "out of memory",
-        libc::EAI_SYSTEM => "the system could not look the name up",
         _ => "the system could not look the name up",
     }
 }

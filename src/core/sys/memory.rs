@@ -162,9 +162,43 @@ pub(super) fn soft_limit(resource: libc::__rlimit_resource_t) -> libc::rlim_t {
     limit.rlim_cur
 }
 
+/// Of the `size` bytes below this frame.
+#[cfg(test)]
+pub fn is_on_the_stack(text: &[u8], size: usize) -> bool {
+    use std::os::unix::fs::FileExt;
+    let here = 0_u8;
+    let mut below = vec![0; size];
+    let start = (&raw const here).addr() - below.len();
+    let memory = std::fs::File::open("/proc/self/mem").unwrap();
+    memory.read_exact_at(&mut below, start as u64).unwrap();
+    below.windows(text.len()).any(|part| part == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hint::black_box;
+
+    /// Its frame ends with the text, 48 KiB below the caller's.
+    #[inline(never)]
+    fn leave(text: &[u8]) {
+        let mut frame = [0_u8; 48 << 10];
+        black_box(&mut frame)[..text.len()].copy_from_slice(text);
+        black_box(&frame);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no such stack")]
+    fn the_stack_is_wiped_far_down() {
+        let text: Vec<u8> = (1..=16).map(|number| black_box(number) * 7).collect();
+        let is_left = |wipe: fn()| {
+            leave(&text);
+            wipe();
+            is_on_the_stack(&text, 60 << 10)
+        };
+        assert!(is_left(|| {}), "the test looks elsewhere");
+        assert!(!is_left(wipe_stack));
+    }
 
     #[test]
     fn nobody_has_all_the_memory() {
