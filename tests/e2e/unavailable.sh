@@ -109,6 +109,7 @@ misconfigured_without_ports() {
 bob_takes_every_port() {
     local ready=$terminal/ports
     echo '40000 40099' >/proc/sys/net/ipv4/ip_local_port_range
+    # shellcheck disable=SC2016 # for Perl
     setpriv --reuid=bob --regid=bob --clear-groups perl -MSocket -e 'my @held;
         my $type = Socket->can(shift)->();
         for my $port (40000 .. 40099) {
