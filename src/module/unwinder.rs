@@ -16,7 +16,8 @@ type Exception = *mut c_void;
 type Context = *mut c_void;
 
 /// Functions of libgcc_s by the names that the compiler and its standard library call them; Itanium C++ ABI, "Exception
-/// Handling", level I. They are not exported.
+/// Handling", level I. They are not exported. All that are named anywhere in the library are here, also where no call of
+/// them is left: GNU ld would have the module need libgcc_s for the name alone.
 macro_rules! functions_of_libgcc {
     ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
         global_asm!(concat!(".hidden ", stringify!($name)));
@@ -35,6 +36,8 @@ macro_rules! functions_of_libgcc {
 
 functions_of_libgcc! {
     _Unwind_DeleteException(exception: Exception);
+    _Unwind_FindEnclosingFunction(address: *mut c_void) -> *mut c_void;
+    _Unwind_GetCFA(context: Context) -> usize;
     _Unwind_GetDataRelBase(context: Context) -> usize;
     _Unwind_GetIP(context: Context) -> usize;
     _Unwind_GetIPInfo(context: Context, before_instruction: *mut c_int) -> usize;
