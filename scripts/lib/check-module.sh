@@ -10,6 +10,7 @@ check_linked() {
     assert 'stack not executable (GNU_STACK RW)' has_segment "$module" 'GNU_STACK .* RW +[0-9]'
     assert 'named pam_ivalt.so (SONAME)' has_dynamic "$module" 'SONAME.*\[pam_ivalt\.so\]'
     assert 'glibc 2.34 is enough' needs_glibc_2_34 "$module"
+    assert 'libgcc_s is loaded at the first panic alone (not NEEDED)' needs_no_libgcc "$module"
 }
 
 check_linked_tool() {
@@ -35,6 +36,7 @@ exports_pam_only() {
 }
 
 has_dynamic() { grep -qE "$2" <<<"$(readelf --dynamic --wide "$1")"; }
+needs_no_libgcc() { ! has_dynamic "$1" 'NEEDED.*libgcc_s'; }
 has_segment() { grep -qE "^ +$2" <<<"$(readelf --segments --wide "$1")"; }
 
 # Every version counts: glibc does not load a file with one that it lacks, also where only weak symbols need it.
