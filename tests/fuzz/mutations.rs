@@ -185,9 +185,10 @@ fn told_through_a_window(number: u64, seeds: &[Vec<u8>]) -> bool {
 fn undamaged(random: &mut Random) -> Vec<u8> {
     let mut file = b"[users]\n".to_vec();
     for _ in 0..random.below(12) {
-        let line = match random.below(4) {
+        let line = match random.below(6) {
             0 => random.of(&ENTRIES).to_owned(),
-            1 => format!("alice = \"{}\"", "5".repeat(random.below(60))),
+            1 | 2 => format!("\"n.{}\" = \"+1\"", "n".repeat(random.below(60))),
+            3 => format!("alice = \"{}\"", "5".repeat(random.below(60))),
             _ => format!("{} = \"+1\"", "n".repeat(1 + random.below(60))),
         };
         file.extend(line.bytes());

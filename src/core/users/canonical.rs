@@ -1,5 +1,5 @@
-//! The line that `ivaltctl users` writes, `name = "value"`, told eight bytes at a time: of a hundred thousand lines,
-//! nearly all are such.
+//! The line that `ivaltctl users` writes, `name = "value"` or `"name" = "value"`, told eight bytes at a time: of a
+//! hundred thousand lines, nearly all are such.
 //!
 //! Eight bytes are one number. Where each of them is below 0x80, adding 0x80 − n to every one sets the highest bit of
 //! those that are n or more, and none runs over into its neighbour. A class of bytes is thus a few additions, and its
@@ -12,34 +12,48 @@ const fn every(byte: u8) -> u64 {
     0x0101_0101_0101_0101 * byte as u64
 }
 
-/// A line `name = "value"` with a line feed.
+/// Such a line.
 pub(super) struct Line<'t> {
-    /// Letters, digits, `_` and `-`.
+    /// Without its quotes: letters, digits, `_` and `-`, or what may stand in quotes.
     pub name: &'t [u8],
-    /// Of the line with its end, in bytes.
+    /// Of the line with its line feed, in bytes.
     pub length: usize,
 }
 
 /// The line that `text` begins with, if it is such; also `None` near the end of `text`, where that cannot be told.
 #[inline(always)]
 pub(super) fn line(text: &[u8]) -> Option<Line<'_>> {
-    let name = run(text, is_bare)?;
-    let value = name + BEFORE.len();
-    let close = value + run(text.get(value..)?, is_text)?;
-    let length = close + AFTER.len();
-    // No empty value: it may be the beginning of three quotes.
-    let whole = (name != 0)
-        & (close != value)
-        & (text.get(name..value)? == BEFORE)
-        & (text.get(close..length)? == AFTER);
-    whole.then(|| Line {
-        name: &text[..name],
-        length,
-    })
+    match text.strip_prefix(b"\"") {
+        None => {
+            let name = &text[..run(text, is_bare)?];
+            entry(text, name, name.len(), b" = \"", b"\"\n")
+        }
+        Some(rest) => {
+            let name = &rest[..run(rest, is_text)?];
+            entry(text, name, name.len() + 1, b"\" = \"", b"\"\n")
+        }
+    }
 }
 
-const BEFORE: &[u8] = b" = \"";
-const AFTER: &[u8] = b"\"\n";
+/// The line of this name, which ends at `after_name`, if these are around its value. No name or value is empty: two
+/// quotes may be the beginning of three.
+#[inline(always)]
+fn entry<'t, const B: usize, const A: usize>(
+    text: &'t [u8],
+    name: &'t [u8],
+    after_name: usize,
+    before: &[u8; B],
+    after: &[u8; A],
+) -> Option<Line<'t>> {
+    let value = after_name + B;
+    let close = value + run(text.get(value..)?, is_text)?;
+    let whole = !name.is_empty()
+        & (close != value)
+        & (text.get(after_name..value)? == before)
+        & (text.get(close..close + A)? == after);
+    let length = close + A;
+    whole.then_some(Line { name, length })
+}
 
 /// How many bytes at the beginning of `text` are of the class. Sixteen at a time, and without a branch between its
 /// halves: lengths differ from line to line, and what the processor cannot guess costs more than the whole line.
@@ -124,11 +138,13 @@ mod tests {
     fn lines_of_every_length() {
         for name in 1..50 {
             for value in 1..50 {
-                let (key, rest) = ("n".repeat(name), "v".repeat(value));
-                let text = format!("{key} = \"{rest}\"\n{}", "x".repeat(16));
-                let line = line(text.as_bytes()).unwrap();
-                assert_eq!(line.name, key.as_bytes());
-                assert_eq!(line.length, text.len() - 16);
+                let (bare, quoted, value) = ("n".repeat(name), ".".repeat(name), "v".repeat(value));
+                for (name, key) in [(&bare, bare.clone()), (&quoted, format!("\"{quoted}\""))] {
+                    let entry = format!("{key} = \"{value}\"\n");
+                    let text = format!("{entry}{}", "x".repeat(16));
+                    let line = line(text.as_bytes()).unwrap();
+                    assert_eq!((line.name, line.length), (name.as_bytes(), entry.len()));
+                }
             }
         }
     }
@@ -151,7 +167,13 @@ mod tests {
             "a = \"\u{7f}\"\n",
             "a = \"\u{f6}\"\n",
             "a.b = \"x\"\n",
-            "\"a\" = \"x\"\n",
+            "\"\" = \"x\"\n",
+            "\"\"\"a\" = \"x\"\n",
+            "\"a\"\" = \"x\"\n",
+            "\"a = \"x\"\n",
+            "a\" = \"x\"\n",
+            "\"a\\\" = \"x\"\n",
+            "\"a\"= \"x\"\n",
             "\u{f6} = \"x\"\n",
             " a = \"x\"\n",
             "[users]\n",
