@@ -1,20 +1,28 @@
 //! `ivaltctl api push` and `ivaltctl push release`: what is sent, shown and logged, and what later calls find.
 
 use std::fs::{self, Permissions};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
-use support::{Case, Settings, StandIn, TempDir, sandbox_test, users};
+use support::server::{Server, answer, black_hole, trusted_authority};
+use support::{Case, Settings, StandIn, TempDir, ivaltctl_path, sandbox_test, users};
 
-use crate::tool::{Called, command_on, on_host};
+use crate::tool::{Called, bind_over, command_on, heard, on_host, piped};
 
 const MOBILE: &str = "+916283974746";
 const START: &str = "biometric-auth-request";
 const POLL: &str = "biometric-geo-fence-auth-results";
+/// More than there are folders above the lock, each of which takes a descriptor first.
+const ADDRESSES: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(127, 77, 9, 11),
+    Ipv4Addr::new(127, 77, 9, 12),
+    Ipv4Addr::new(127, 77, 9, 13),
+];
 
 /// A machine with a `/run` of its own, where alice is enrolled.
 struct Host {
@@ -83,6 +91,39 @@ impl Host {
         assert_eq!(self.ivalt.requests().len() - before, requests, "{said:#}");
         assert_eq!(said["answers"].as_array().unwrap().len(), requests);
         said
+    }
+
+    /// A server at the last address of its name; the settings are there for `api client-auth`, too.
+    fn at_these_addresses(self, server: &Server) -> Self {
+        let url = format!("https://valid.example:{}", server.port);
+        let hosts = ADDRESSES.map(|address| format!("{address} valid.example\n"));
+        fs::write(self.run.join("hosts"), hosts.concat()).unwrap();
+        fs::write(self.run.join("nsswitch.conf"), "hosts: files\n").unwrap();
+        let ca = trusted_authority(self.run.path());
+        self.with(|settings| {
+            let settings = settings.set("api", "ca_file", ca.to_str().unwrap());
+            let settings = settings.set("api", "client_id", "host-1");
+            let settings = settings.set("api", "client_secret", "accept-host");
+            let settings = settings.set("api", "url", url.clone());
+            settings.set("push", "url", url)
+        })
+    }
+
+    /// On a machine with these `hosts` and `nsswitch.conf`, and with so many descriptors.
+    fn call_with_descriptors(&self, limit: u32, words: &[&str]) -> Called {
+        let set_limit = "ulimit -S -n \"$0\" && exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", set_limit, &limit.to_string()]);
+        command.arg(ivaltctl_path()).arg("--config");
+        command.arg(self.case.config()).args(words);
+        let mut command = piped(command);
+        let file = |name: &str| (self.run.join(name), format!("/etc/{name}").into());
+        let run = (self.run.path().to_owned(), "/run".into());
+        bind_over(
+            &mut command,
+            vec![file("hosts"), file("nsswitch.conf"), run],
+        );
+        heard(command, "").0
     }
 
     fn release(&self) -> (Called, Vec<String>) {
@@ -356,6 +397,45 @@ fn to_whom_nothing_is_sent() {
         ),
         "{called:?}"
     );
+}
+
+/// The attempts at the first addresses, which never answer, have the last descriptors: no outage of iVALT's. `api client-auth`
+/// says the same of the same host.
+#[sandbox_test]
+fn a_fault_of_this_host_is_no_outage() {
+    let [first, second, last] = ADDRESSES;
+    let hole = black_hole((first, 0).into());
+    let port = hole.0.local_addr().unwrap().port();
+    let _hole = black_hole((second, port).into());
+    let forbidden = answer("403 Forbidden", "", br#"{"message":"Forbidden"}"#);
+    let server = Server::answering_at((last, port), forbidden);
+    let host = Host::new().at_these_addresses(&server);
+    for words in [
+        &["api", "push", "alice", "--json"][..],
+        &["api", "client-auth", "--json"],
+    ] {
+        let mut limits = 4..16;
+        let mut last = Value::Null;
+        loop {
+            let limit = limits.next().expect("a limit that is enough");
+            let called = host.call_with_descriptors(limit, words);
+            assert_eq!(called.status, 1, "{limit}: {called:?}");
+            // Before anything was asked.
+            if called.stdout.is_empty() {
+                continue;
+            }
+            let said = called.json();
+            match said["verdict"].as_str() {
+                Some("api-key-refused") => break,
+                verdict => assert_eq!(verdict, Some("misconfigured"), "{limit}: {called:?}"),
+            }
+            last = said;
+        }
+        let why = last["says"].as_str().or(last["cause"].as_str()).unwrap();
+        let cause =
+            "connect: too many open files; raise the limit: ulimit -n, or LimitNOFILE= of the unit";
+        assert_eq!(why, cause, "{last:#}");
+    }
 }
 
 /// What is written by hand counts, and what is not there is what the directory says.

@@ -135,6 +135,8 @@ enum Ended {
     KeyRefused,
     /// Why, and whether the request had left.
     Unavailable(String, bool),
+    /// A fault of this host; the same.
+    Misconfigured(String, bool),
 }
 
 /// One call, from its first answer to its last.
@@ -203,9 +205,8 @@ impl<S: Service> Attempt<S> {
     fn failed(&mut self, answer: PushAnswer) -> Ended {
         match answer {
             PushAnswer::ApiKeyRefused(_) => self.ended(Ending::Settled, Ended::KeyRefused),
-            PushAnswer::Unavailable(cause, _) | PushAnswer::LocalFault(cause) => {
-                Ended::Unavailable(cause, self.has_left)
-            }
+            PushAnswer::Unavailable(cause, _) => Ended::Unavailable(cause, self.has_left),
+            PushAnswer::LocalFault(cause) => Ended::Misconfigured(cause, self.has_left),
             _ => {
                 let cause = "approved, and not with this user's mobile in data.details";
                 Ended::Unavailable(cause.to_owned(), self.has_left)
@@ -375,6 +376,7 @@ impl Ended {
             Self::Stale => "push-stale",
             Self::KeyRefused => "api-key-refused",
             Self::Unavailable(..) => "unavailable",
+            Self::Misconfigured(..) => "misconfigured",
         }
     }
 
@@ -406,8 +408,8 @@ impl Ended {
             Self::KeyRefused => {
                 "iVALT refuses this host's API key; correct api.key in the settings".to_owned()
             }
-            Self::Unavailable(cause, false) => cause.clone(),
-            Self::Unavailable(cause, true) => {
+            Self::Unavailable(cause, false) | Self::Misconfigured(cause, false) => cause.clone(),
+            Self::Unavailable(cause, true) | Self::Misconfigured(cause, true) => {
                 format!("{cause}; the request may have left: others to this phone are held back for 5 minutes; {release}")
             }
         }
@@ -556,6 +558,14 @@ mod tests {
             (ended.exit(), requests, held),
             (Exit::Unavailable, 5, unanswered)
         );
+        let local = || PushAnswer::LocalFault("connect: cannot allocate memory".into());
+        let (ended, requests, _, held) = attempt(1, local);
+        assert_eq!(
+            (ended.exit(), requests, held),
+            (Exit::Refused, 5, unanswered)
+        );
+        let why = "connect: cannot allocate memory; the request may have left";
+        assert!(ended.says("alice").starts_with(why));
         let key = || PushAnswer::ApiKeyRefused(ApiError::default());
         assert_eq!(attempt(0, key), (Ended::KeyRefused, 4, 5, None));
     }
