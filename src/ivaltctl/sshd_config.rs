@@ -14,7 +14,7 @@ pub use pattern::matches_name as matches;
 /// Where sshd begins to read.
 pub const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Where openSUSE's and SUSE's sshd begins to read if there is no [`CONFIG`].
-const VENDOR_CONFIG: &str = "/usr/etc/ssh/sshd_config";
+pub const VENDOR_CONFIG: &str = "/usr/etc/ssh/sshd_config";
 /// Against this folder sshd resolves an `Include` that is not absolute.
 const FOLDER: &str = "/etc/ssh";
 /// sshd's own limit of `Include` in `Include` (SERVCONF_MAX_DEPTH); beyond it, it refuses to start.

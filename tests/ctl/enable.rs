@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::check::System;
-use crate::tool::{Called, ivaltctl};
+use crate::tool::{Called, bind_over, command, heard, ivaltctl};
+use support::{TempDir, sandbox_test};
 
 const SUDO: [&str; 2] = ["/etc/pam.d/sudo", "/etc/pam.d/sudo-i"];
 
@@ -209,6 +210,59 @@ fn a_refusal_says_why_on_standard_error_and_in_the_object() {
         );
         assert_eq!(said["findings"][0]["id"], "settings-invalid");
         assert_eq!(said["findings"].as_array().unwrap().len(), 1);
+    }
+}
+
+/// On a machine without it nobody runs `sshd -t`; below a folder its settings are all that is known of it.
+#[sandbox_test]
+fn where_sshd_is_not_installed_the_command_that_installs_it_is_named() {
+    let nothing = TempDir::new();
+    for (system, install) in [
+        ("ID=debian\n", "install it: apt install openssh-server"),
+        ("ID=fedora\n", "install it: dnf install openssh-server"),
+        (
+            "ID=sles\nID_LIKE=\"suse\"\n",
+            "install it: zypper install openssh",
+        ),
+        ("ID=arch\n", "install it: pacman -S openssh"),
+        ("ID=unheard-of\n", "install OpenSSH's server"),
+    ] {
+        let expected = |why: &str| {
+            format!(
+                "ivaltctl: sshd is not installed ({why}), so nothing was changed; for logins by ssh, {install}; then run this again\n"
+            )
+        };
+        let folder = TempDir::new();
+        fs::create_dir(folder.join("etc")).unwrap();
+        folder.write("etc/os-release", system, 0o644);
+        let words = ["enable", "sshd", "--dry-run"];
+        let below = ivaltctl(&[&words[..], &["--root", folder.path().to_str().unwrap()]].concat());
+        let why = "/etc/ssh/sshd_config is not there";
+        assert_eq!((below.status, below.stderr), (1, expected(why)));
+        let mut here = command(&words);
+        let binds = [
+            (folder.join("etc"), "/etc"),
+            (nothing.path().to_owned(), "/usr/sbin"),
+        ];
+        bind_over(&mut here, binds.map(|(from, to)| (from, to.into())).into());
+        let (here, log) = heard(here, "");
+        let why = "neither /usr/sbin/sshd nor /usr/bin/sshd is there";
+        assert_eq!((here.status, here.stderr), (1, expected(why)));
+        assert_eq!(log, [""; 0]);
+    }
+}
+
+/// What is there and cannot be read is not taken for missing.
+#[test]
+fn an_sshd_config_that_cannot_be_read_is_named() {
+    for path in ["/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config"] {
+        let system = asks_nobody();
+        fs::remove_file(system.path("etc/ssh/sshd_config")).unwrap();
+        fs::create_dir_all(system.path(&path[1..])).unwrap();
+        let called = call(&system, &["enable", "sshd", "--dry-run"]);
+        let why = format!("ivaltctl: {path}: cannot be read: Is a directory");
+        assert!(called.stderr.starts_with(&why), "{called:?}");
+        assert_eq!(called.status, 1);
     }
 }
 

@@ -125,7 +125,8 @@ fn finish(mut command: Command, typed: &str) -> Called {
     called(process.wait_with_output().expect("its output"))
 }
 
-fn command(words: &[&str]) -> Command {
+/// The program with these words, as [`heard`] needs it.
+pub fn command(words: &[&str]) -> Command {
     let mut command = Command::new(ivaltctl_path());
     command.args(words);
     piped(command)

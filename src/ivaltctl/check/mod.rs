@@ -32,7 +32,7 @@ mod hosts;
 mod log;
 mod module_file;
 mod online;
-mod packages;
+pub mod packages;
 pub mod program;
 mod proxy;
 mod push;

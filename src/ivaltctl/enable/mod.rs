@@ -96,6 +96,7 @@ fn refuse_broken_sshd_config(root: &Root, service: &str) -> Result<(), Refused> 
     if !is_running_sshd(root, service) {
         return Ok(());
     }
+    sshd::require_installed(root)?;
     sshd::test(root).map_err(|Refused(why)| {
         Refused(format!(
             "{why}; sshd does not take its configuration as it is, so nothing was changed; correct it, and run this again"

@@ -1,5 +1,6 @@
 //! Which files `enable` changes, and into what.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
@@ -167,12 +168,7 @@ fn in_place_of_password(_: Option<&Include>, _: &[u8]) -> Vec<Vec<u8>> {
 /// ours to change.
 fn sshd_config(root: &Root, setup: SshdSetup) -> Result<Option<Change>, Refused> {
     if SshdConfig::read(root, true).is_none() {
-        let main = sshd_config::CONFIG;
-        let error = root.read(Path::new(main)).err();
-        let error = error.map_or(String::new(), |error| format!(": {error}"));
-        return Err(Refused(format!(
-            "{main}{error}; is the ssh server installed?"
-        )));
+        return Err(no_configuration(root));
     }
     let lines = sshd_lines(root, setup)?;
     let drop_in = drop_in(root, &lines)?;
@@ -192,6 +188,21 @@ fn sshd_config(root: &Root, setup: SshdSetup) -> Result<Option<Change>, Refused>
         main.display(),
         lines.join("\n")
     )))
+}
+
+/// Below a folder it is all that is known of sshd.
+fn no_configuration(root: &Root) -> Refused {
+    let mut files = [sshd_config::CONFIG, sshd_config::VENDOR_CONFIG].into_iter();
+    let unreadable = files.find_map(|path| {
+        let path = Path::new(path);
+        let error = root.read(path).err()?;
+        let is_there = error.kind() != ErrorKind::NotFound;
+        is_there.then(|| system_error::problem(path, "cannot be read", &error))
+    });
+    unreadable.map_or_else(
+        || super::sshd::missing(root, &format!("{} is not there", sshd_config::CONFIG)),
+        Refused::from,
+    )
 }
 
 /// They let clients answer PAM's prompts, ask for iVALT after a key too, and turn off sshd's own password method, which

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::check::program;
+use crate::check::{packages, program};
 use crate::root::Root;
 use crate::sshd_config::{Setting, SshdConfig};
 use crate::sshd_listener::{Found, Listener};
@@ -18,14 +18,32 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
 
+/// # Errors
+/// It is not installed; and how it would be.
+pub fn require_installed(root: &Root) -> Result<(), Refused> {
+    if sshd_program::is_installed() {
+        return Ok(());
+    }
+    let neither = sshd_program::PROGRAMS.join(" nor ");
+    Err(missing(root, &format!("neither {neither} is there")))
+}
+
+/// Why sshd is taken for missing, and what to do about it.
+pub fn missing(root: &Root, why: &str) -> Refused {
+    let install = packages::install_sshd(root)
+        .map_or("install OpenSSH's server".to_owned(), |command| {
+            format!("install it: {command}")
+        });
+    Refused(format!(
+        "sshd is not installed ({why}), so nothing was changed; for logins by ssh, {install}; then run this again"
+    ))
+}
+
 /// `sshd -t`
 ///
 /// # Errors
 /// What sshd has against its configuration.
 pub fn test(root: &Root) -> Result<(), Refused> {
-    if !sshd_program::is_installed() {
-        return Err(Refused("sshd is not installed here".into()));
-    }
     match sshd_program::test(root) {
         Verdict::Taken => Ok(()),
         Verdict::Refused(words) => Err(Refused(format!("sshd -t: {words}"))),
