@@ -212,7 +212,7 @@ fn traced(confdir: &TempDir, logged: &str) -> Trace {
 }
 
 /// tests/bench/login.c, linked by the name libpam is loaded by.
-fn application(folder: &TempDir) -> PathBuf {
+pub fn application(folder: &TempDir) -> PathBuf {
     let source = support::checkout().join("tests/bench/login.c");
     let program = folder.join("login");
     let mut command = Command::new("cc");
@@ -223,7 +223,7 @@ fn application(folder: &TempDir) -> PathBuf {
 }
 
 /// Runs a command with this folder as its `/dev`, so that the machine's log hears nothing.
-fn with_dev(dev: &TempDir, command: Command) -> Output {
+pub fn with_dev(dev: &TempDir, command: Command) -> Output {
     let mut unshare = Command::new("unshare");
     // SAFETY: geteuid(2) takes nothing and always succeeds.
     if unsafe { libc::geteuid() } != 0 {

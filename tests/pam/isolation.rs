@@ -2,7 +2,6 @@
 //! `Case::run` itself fails when threads, descriptors, signals, environment, working directory or umask changed, or
 //! anything was printed.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -130,23 +129,6 @@ fn a_panic_inside_is_a_denial_with_a_log_line_and_the_application_lives_on() {
     assert!(report.asked_for_delay());
     // The first time it was over before anybody was asked.
     assert_eq!(ivalt.tokens(), ["accept-1"]);
-}
-
-/// Without an unwinder there is no denial to come back with: the process ends, as at any abort(3), and nothing is let in.
-#[sandbox_test]
-fn a_panic_without_an_unwinder_ends_the_application() {
-    let ivalt = StandIn::start();
-    let dir = TempDir::new();
-    let case = Case::against(&ivalt).preload(&compiled("panics_without_unwinder", &dir));
-    let settings = case.settings(&ivalt).set("api", "preconnect", false);
-    let observed = case.answer("accept-1").with_settings(&settings).observe();
-    assert_eq!(
-        observed.status.signal(),
-        Some(libc::SIGABRT),
-        "{observed:?}"
-    );
-    assert_eq!((&*observed.stdout, &*observed.stderr), ("", ""));
-    assert_eq!(ivalt.tokens(), [] as [&str; 0]);
 }
 
 /// The clock fails in the thread that connects: the user does not notice, the connection is made after the answer.

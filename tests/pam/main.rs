@@ -53,5 +53,6 @@ mod statuses;
 mod synced_users;
 mod table;
 mod token_rules;
+mod unwinder;
 mod user_names;
 mod users_files;
