@@ -2,7 +2,9 @@
 //! what it costs is its start, which asks the processor for its features, and a virtual machine intercepts that.
 //!
 //! It is the system's and no copy in the module: glibc loads the same for pthread_exit(3) and pthread_cancel(3), and
-//! what one unwinder notes of a stack is for no other to read.
+//! what one unwinder notes of a stack is for no other to read. Where the application has its functions already, those are
+//! taken, as they would be if it were linked: they may be another library's, such as libunwind in dovecot and Xvnc, and
+//! then libgcc_s, whose own calls go there too, ends the process.
 #![allow(unsafe_code, non_snake_case)]
 
 use std::arch::global_asm;
@@ -71,13 +73,16 @@ fn address(name: &str, known: &AtomicPtr<c_void>) -> *mut c_void {
     address
 }
 
-/// The library stays loaded, as the module does.
+/// What is loaded stays, as the module does.
 fn look_up(name: &str) -> Option<*mut c_void> {
     let name = CStr::from_bytes_with_nul(name.as_bytes()).ok()?;
-    // SAFETY: both names end in NUL, and dlsym(3) is given what dlopen(3) answered.
+    // SAFETY: both names end in NUL, and dlsym(3) is given what dlopen(3) answered, or RTLD_DEFAULT.
     unsafe {
-        let library = libc::dlopen(c"libgcc_s.so.1".as_ptr(), libc::RTLD_NOW);
-        let address = (!library.is_null()).then(|| libc::dlsym(library, name.as_ptr()))?;
+        let mut address = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        if address.is_null() {
+            let library = libc::dlopen(c"libgcc_s.so.1".as_ptr(), libc::RTLD_NOW);
+            address = (!library.is_null()).then(|| libc::dlsym(library, name.as_ptr()))?;
+        }
         (!address.is_null()).then_some(address)
     }
 }

@@ -1,6 +1,7 @@
 //! What a panic needs is loaded then. pam-client is written in Rust and has it from the beginning, so here the application
 //! is one in C, as sshd, sudo and su are.
 
+use std::ffi::CStr;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -8,7 +9,7 @@ use std::process::{Command, Output};
 use crate::costs::{application, with_dev};
 use crate::isolation::compiled;
 use support::codes::*;
-use support::{Case, SERVICE, StandIn, TempDir, sandbox_test};
+use support::{Case, SERVICE, StandIn, TempDir, sandbox_test, skipped};
 
 /// What came of a login, and the log.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ struct Login {
 }
 
 impl Login {
-    /// With the library of this C file loaded before all others.
-    fn with(fault: &str) -> Self {
+    /// With the library of this C file loaded before all others, and then the one of this name.
+    fn with(fault: &str, beside: &str) -> Self {
         let ivalt = StandIn::start();
         let case = Case::against(&ivalt).argument("nodelay");
         let settings = case.settings(&ivalt).set("api", "preconnect", false);
@@ -30,7 +31,7 @@ impl Login {
         log.set_nonblocking(true).unwrap();
         let preload = compiled(fault, &dev);
         let mut command = Command::new("env");
-        command.arg(format!("LD_PRELOAD={}", preload.display()));
+        command.arg(format!("LD_PRELOAD={}:{beside}", preload.display()));
         command.arg(application(&dev)).arg(case.dir().path());
         command.args([SERVICE, "alice", "accept-1", "0"]);
         let output = with_dev(&dev, command);
@@ -54,17 +55,30 @@ impl Login {
 
 #[sandbox_test]
 fn a_panic_in_an_application_of_c_is_a_denial() {
-    Login::with("clock_fails_once").expect_denial();
+    Login::with("clock_fails_once", "").expect_denial();
 }
 
 /// Without an unwinder there is no denial to come back with: the process ends, as at any abort(3), and nothing is let in.
 #[sandbox_test]
 fn a_panic_without_an_unwinder_ends_the_application() {
-    let login = Login::with("panics_without_unwinder");
+    let login = Login::with("panics_without_unwinder", "");
     let (output, log) = (&login.output, &login.log);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
     assert_eq!(
         (&*output.stdout, &*output.stderr, &**log),
         (&[][..], &[][..], "")
     );
+}
+
+/// As in dovecot and Xvnc, which have libunwind for their own back traces. It has all functions of libgcc_s's, and libgcc_s
+/// calls those in place of its own.
+#[sandbox_test]
+fn a_panic_beside_another_unwinder_is_a_denial() {
+    const LIBUNWIND: &CStr = c"libunwind.so.8";
+    // SAFETY: the name ends in NUL; the library stays loaded, and nothing is looked up in it.
+    if unsafe { libc::dlopen(LIBUNWIND.as_ptr(), libc::RTLD_LAZY) }.is_null() {
+        skipped("needs libunwind.so.8, of strace on Debian");
+        return;
+    }
+    Login::with("clock_fails_once", LIBUNWIND.to_str().unwrap()).expect_denial();
 }
