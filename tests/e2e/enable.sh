@@ -42,7 +42,7 @@ sudo_asks_for_no_token() {
 enable_sudo_confirm_disable_case() {
     untouched_system
     sudo_asks_for_no_token
-    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     expect_captured '+auth    required    pam_ivalt.so'
     sudo_asks_for_a_token
     grep -q pam_ivalt /etc/pam.d/sudo-i || fault 'sudo -i was forgotten'
@@ -128,15 +128,16 @@ enable_without_a_yes_changes_nothing_case() {
 enable_sudo_time_runs_out_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 10s
-    waiter_runs || fault 'no process waits for the time to run out'
+    hold_waiter
     sudo_asks_for_a_token
+    release_waiter
     wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
     sudo_asks_for_no_token
     wait_for 'the end of the waiter' no_waiter_runs
     run_ivaltctl 1 confirm
     expect_captured 'too late'
     expect_untouched
-    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 confirm
 }
 
@@ -144,8 +145,10 @@ enable_sudo_time_runs_out_case() {
 enable_rollback_keeps_what_was_edited_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 8s
+    hold_waiter
     echo '# edited meanwhile' >>/etc/pam.d/sudo
     cp /etc/pam.d/sudo "$sandbox/edited"
+    release_waiter
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
     cmp -s "$sandbox/edited" /var/lib/ivalt/etc-pam.d-sudo.edited || fault 'the edited file was not kept'
@@ -179,12 +182,14 @@ enable_rollback_is_blocked_by_nobody_case() {
     flock_as_alice /var/lib/ivalt
     flock_as_alice /etc/ivalt
     run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    hold_waiter
     [[ $(stat -c %A /var/lib/ivalt) == 'drwx------' ]] || fault "still open: $(stat /var/lib/ivalt)"
     local file
     for file in /var/lib/ivalt/*; do flock_as_alice "$file"; done
+    release_waiter
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
-    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sudo --yes
     run_ivaltctl 0 users disable alice
@@ -198,7 +203,7 @@ enable_state_is_closed_to_others_case() {
     local mask
     for mask in 0 077 0777; do
         rm -rf /var/lib/ivalt
-        run_captured 0 bash -c "umask $mask; ivaltctl enable sudo --yes --confirm-within 20s"
+        run_captured 0 bash -c "umask $mask; ivaltctl enable sudo --yes --confirm-within 60s"
         run_captured 0 bash -c "umask $mask; ivaltctl confirm"
         [[ $(stat -c '%A %U:%G' /var/lib/ivalt) == 'drwx------ root:root' ]] || fault "umask $mask: $(stat /var/lib/ivalt)"
         [[ $(stat -c '%A %U:%G' /var/lib/ivalt/* | sort -u) == '-rw------- root:root' ]] || fault "umask $mask: $(ls -l /var/lib/ivalt)"
@@ -211,7 +216,7 @@ enable_state_is_closed_to_others_case() {
 # What a user put there would be written by root.
 enable_state_of_others_is_refused_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     local state=/var/lib/ivalt/sudo.json command
     sed 's|/etc/pam.d/sudo"|/etc/cron.d/alice"|' -i "$state"
@@ -239,11 +244,13 @@ enable_state_of_others_is_refused_case() {
 enable_rollback_does_not_wait_for_a_question_case() {
     untouched_system
     run_ivaltctl 0 enable sudo --yes --confirm-within 4s
+    hold_waiter
     mkfifo "$sandbox/question"
     ivaltctl enable sshd <"$sandbox/question" >"$terminal/captured" 2>&1 &
     local asked=$! status=0
     exec 7>"$sandbox/question"
     wait_for 'the question' grep -q 'Apply this change' "$terminal/captured"
+    release_waiter
     wait_for 'the rollback' cmp -s "$sandbox/untouched/pam.d/sudo" /etc/pam.d/sudo
     expect_untouched
     echo '# by somebody else' >>/etc/pam.d/sshd
@@ -259,6 +266,10 @@ enable_rollback_does_not_wait_for_a_question_case() {
 # The process that waits for `ivaltctl confirm` and rolls back; any other ivaltctl has ended by then.
 waiter_runs() { pgrep -x ivaltctl >/dev/null; }
 no_waiter_runs() { ! waiter_runs; }
+
+# Between these two, a test may take as long as it needs: the time runs out, and what comes then waits.
+hold_waiter() { pkill -STOP -x ivaltctl || fault 'no process waits for the time to run out'; }
+release_waiter() { pkill -CONT -x ivaltctl || fault 'the process that waited has ended'; }
 
 # The key alone was enough before; with iVALT it is not, and users who have a key are not asked for the password.
 enable_sshd_asks_key_holders_and_password_holders_case() {
@@ -334,7 +345,9 @@ enable_sshd_without_a_pid_file_case() {
     /usr/sbin/sshd
     wait_for sshd port_is_listened_at 22
     run_ivaltctl 0 enable sshd --yes --confirm-within 10s
+    hold_waiter
     key_is_not_enough
+    release_waiter
     wait_for 'the end of the waiter' no_waiter_runs
     key_alone_is_enough
     pkill -x sshd
@@ -409,8 +422,10 @@ enable_sshd_without_its_folder_case() {
     visitor_has_the_key
     rm -r /etc/ssh/sshd_config.d "$sandbox/untouched/ssh/sshd_config.d"
     capture bash -c 'umask 077; ivaltctl enable sshd --yes --confirm-within 10s' || fault 'not enabled'
+    hold_waiter
     [[ $(stat -c '%A %U:%G' /etc/ssh/sshd_config.d) == 'drwxr-xr-x root:root' ]] || fault "$(stat /etc/ssh/sshd_config.d)"
     key_is_not_enough
+    release_waiter
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
     key_alone_is_enough
@@ -463,8 +478,10 @@ enable_sshd_comes_back_although_broken_case() {
     untouched_system
     visitor_has_the_key
     run_ivaltctl 0 enable sshd --yes --confirm-within 10s
+    hold_waiter
     key_is_not_enough
     break_sshd_config
+    release_waiter
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'pam.d, too' cmp -s "$sandbox/untouched/pam.d/sshd" /etc/pam.d/sshd
     # Pending until sshd has its settings of before.
@@ -541,12 +558,15 @@ enable_sshd_refuses_methods_without_a_key_case() {
 # The administrator's terminal is gone right after the change.
 enable_sshd_comes_back_without_its_terminal_case() {
     untouched_system
-    setsid script --quiet --flush --command 'ivaltctl enable sshd --yes --confirm-within 4s; sleep 60' /dev/null \
+    setsid script --quiet --flush --command 'ivaltctl enable sshd --yes --confirm-within 8s; sleep 60' /dev/null \
         </dev/null >"$terminal/captured" 2>&1 &
     local script=$!
-    wait_for 'the change' test -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'its last line' grep -q 'put back automatically' "$terminal/captured"
+    hold_waiter
+    [[ -e /etc/ssh/sshd_config.d/00-ivalt.conf ]] || fault 'not enabled'
     kill -KILL "$script"
+    wait_for 'the end of the terminal' process_gone "$script"
+    release_waiter
     wait_for 'the rollback' test ! -e /etc/ssh/sshd_config.d/00-ivalt.conf
     wait_for 'the end of the waiter' no_waiter_runs
     expect_untouched
@@ -561,7 +581,7 @@ enable_killed_at_every_step_case() {
     for call in '/^rename' '/^f(data)?sync$' '/^(clone|v?fork)' '/^kill$'; do kill_at_every "$call"; done
     # Before the first of the two files in /etc, between them, and after both.
     [[ $(printf '%s\n' "${written[@]}" | sort -u | xargs) == '0 1 2' ]] || fault "killed after this many files: ${written[*]}"
-    run_ivaltctl 0 enable sshd --yes --confirm-within 20s
+    run_ivaltctl 0 enable sshd --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     run_ivaltctl 0 disable sshd --yes
     expect_untouched
@@ -702,7 +722,7 @@ disable_all_case() {
 
 disable_shows_what_somebody_changed_case() {
     untouched_system
-    run_ivaltctl 0 enable sudo --yes --confirm-within 20s
+    run_ivaltctl 0 enable sudo --yes --confirm-within 60s
     run_ivaltctl 0 confirm
     echo '# a word of my own' >>/etc/pam.d/sudo
     run_ivaltctl 1 disable sudo --yes
