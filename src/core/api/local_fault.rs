@@ -2,25 +2,18 @@
 //! the limits of setrlimit(2), and `policy.unavailable` would let in.
 
 use std::error::Error as StdError;
-use std::io::{self, ErrorKind::AddrNotAvailable};
+use std::io;
 
-use socket2::Type;
 use ureq::Error;
 
 use super::transport::{ConnectOnly, EarlyAnswer, Stage};
 use crate::problem::{Problem, reason};
-use crate::sys::{LookUpFailed, is_shortage, lacks_ports};
+use crate::sys::{LookUpFailed, is_shortage};
 
 /// What is wrong with this host, in words for the log, where that is why there is no answer.
 pub(super) fn local_fault(error: &Error, stage: Stage) -> Option<String> {
     match error {
         Error::Io(error) if is_shortage(error) => Some(format!("{stage}: {}", shortage(error))),
-        Error::Io(error) if error.kind() == AddrNotAvailable && lacks_ports(Type::STREAM) => {
-            let words = "no local port is free to connect from";
-            Some(format!(
-                "{stage}: {words}; inspect: ss --tcp --all --processes"
-            ))
-        }
         Error::Io(error) => of_tls(error.get_ref()?.downcast_ref()?),
         Error::Rustls(error) => of_tls(error),
         Error::Other(error) => match (problem(&**error), error.downcast_ref()) {
@@ -104,14 +97,12 @@ mod tests {
         ] {
             assert_eq!(system(number).as_deref(), Some(words));
         }
-        // A firewall of this host, or one on the way, may be behind two of them.
+        // A firewall of this host, or one on the way, may be behind the last two.
         for number in [
             libc::ECONNREFUSED,
             libc::ENETUNREACH,
             libc::EPERM,
             libc::EACCES,
-            // An address for which this host has none of its own; ports are free.
-            libc::EADDRNOTAVAIL,
         ] {
             assert_eq!(system(number), None);
         }

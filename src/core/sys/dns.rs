@@ -7,9 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::ptr;
 use std::time::Duration;
 
-use socket2::Type;
-
-use super::{LookUpFailed, is_shortage, lacks_ports};
+use super::{LookUpFailed, is_shortage};
 
 /// The first members of glibc's `struct __res_state` (`<bits/types/res_state.h>`), the state of one thread's resolver.
 #[repr(C)]
@@ -69,9 +67,6 @@ fn failure(code: c_int) -> LookUpFailed {
         libc::EAI_MEMORY => LookUpFailed::Local(words(code)),
         libc::EAI_SYSTEM if lacks_descriptors() => LookUpFailed::Local(
             "the system could not look the name up; are there enough descriptors? run: ulimit -n",
-        ),
-        libc::EAI_AGAIN if lacks_ports(Type::DGRAM) => LookUpFailed::Local(
-            "no local port is free to ask a name server from; inspect: ss --udp --all --processes",
         ),
         _ => LookUpFailed::NoAddress(words(code)),
     }

@@ -11,7 +11,7 @@ pub mod memory;
 use std::ffi::c_int;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::thread::{Builder, JoinHandle};
@@ -20,7 +20,6 @@ use std::{fmt, mem, ptr};
 
 pub use accounts::{Account, account};
 use dns::look_up;
-use socket2::{Domain, Socket, Type};
 
 /// More than name services, TLS and ureq need together; it is mapped, not touched.
 const STACK: usize = 512 << 10;
@@ -41,18 +40,6 @@ pub fn is_shortage(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
     )
-}
-
-/// Whether no local port is left to connect from, by sockets of this type: any user of this host can take them all.
-#[must_use]
-pub fn lacks_ports(kind: Type) -> bool {
-    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    any.into_iter().any(|ip| {
-        let address = SocketAddr::new(ip, 0);
-        let socket = Socket::new(Domain::for_address(address), kind, None);
-        let bound = socket.and_then(|socket| socket.bind(&address.into()));
-        bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
-    })
 }
 
 /// Why a look-up gave no address, in words for the log.
