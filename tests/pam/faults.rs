@@ -2,12 +2,12 @@
 //! in.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 
 use crate::expect::*;
 use crate::table::*;
 use support::sandbox_test;
-use support::server::{Certificate, Server, answer, black_hole, send};
+use support::server::{Certificate, NOBODY, Server, answer, black_hole, send};
 
 #[sandbox_test]
 fn a_right_server_is_trusted() {
@@ -18,14 +18,9 @@ fn a_right_server_is_trusted() {
 
 #[sandbox_test]
 fn connections_that_fail() {
-    let refused = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     unavailable(
         "refused",
-        &case(&format!("https://127.0.0.1:{refused}")).run(),
+        &case(&format!("https://{NOBODY}")).run(),
         "connect: connection refused",
     );
 
@@ -38,7 +33,7 @@ fn connections_that_fail() {
 
     // An IPv6 address is not looked up as a name, whether this machine has IPv6 or not.
     let line = expect(
-        &case(&format!("https://[::1]:{refused}")).run(),
+        &case(&format!("https://[::1]:{}", NOBODY.port())).run(),
         UNAVAILABLE,
     );
     assert!(line.get("cause").starts_with("connect: "), "{line:?}");

@@ -1,7 +1,6 @@
 //! No copy of token, API key or password is left in the application's memory after a call: not on the heap, freed or in
 //! use, not on the stack. `Case::run` fails where one is found; pam-client holds the secrets obfuscated only.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::codes::{self, ACCEPTED, Codes, REFUSED_CODE, with_codes};
@@ -10,7 +9,7 @@ use crate::isolation::compiled;
 use crate::proxies::proxy;
 use support::codes::*;
 use support::obfuscate::obfuscated;
-use support::server::{Certificate, Server, answer, hold, trusted_authority};
+use support::server::{Certificate, NOBODY, Server, answer, hold, trusted_authority};
 use support::{Case, Entry, Settings, StandIn, TempDir, Text, module_path, sandbox_test, users};
 
 /// Long enough to be searched for, never the same.
@@ -187,11 +186,6 @@ fn after_passwords_that_are_sent_because_the_administrator_wants_it() {
 #[sandbox_test]
 fn after_outages() {
     let secrets = Secrets::new();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     let unavailable = |case: Case| {
         expect(
             &case.argument("debug").answer(secrets.accepted()).run(),
@@ -199,7 +193,7 @@ fn after_outages() {
         )
         .get("cause")
     };
-    let cause = unavailable(secrets.case_at(&format!("https://127.0.0.1:{port}"), ""));
+    let cause = unavailable(secrets.case_at(&format!("https://{NOBODY}"), ""));
     assert!(cause.starts_with("connect: connection refused"), "{cause}");
     let cause = unavailable(secrets.case_at("https://ivalt.invalid", ""));
     assert!(cause.starts_with("dns: "), "{cause}");

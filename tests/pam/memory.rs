@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::codes::{self, MADE, with_codes};
@@ -14,7 +13,7 @@ use crate::phones::Host;
 use crate::proxies::proxy;
 use crate::table::case_within;
 use support::codes::*;
-use support::server::{Certificate, Server, answer, hold, reset};
+use support::server::{Certificate, NOBODY, Server, answer, hold, reset};
 use support::{
     Case, Conversation, Entry, Reply, Report, StandIn, TempDir, no_program, sandbox_test,
 };
@@ -121,15 +120,7 @@ fn servers_that_fail() {
     if no_program("valgrind") {
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let refused = case_within(
-        &format!("https://127.0.0.1:{port}"),
-        Duration::from_secs(30),
-    );
+    let refused = case_within(&format!("https://{NOBODY}"), Duration::from_secs(30));
     for (case, cause) in [
         (refused, "connect: connection refused"),
         (

@@ -1,13 +1,13 @@
 //! A proxy of the settings: what it may do wrong, and that it need not be trusted.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
 use crate::expect::{UNAVAILABLE, VERIFIED, expect};
 use crate::table::*;
-use support::server::{Certificate, Server, answer, close_by_reset, hold, send};
+use support::server::{Certificate, NOBODY, Server, answer, close_by_reset, hold, send};
 use support::{Report, sandbox_test};
 
 /// A CONNECT proxy (RFC 9110 section 9.3.6) that answers `reply` and then, if it is a 200, passes bytes on.
@@ -198,14 +198,10 @@ fn proxies_that_fail() {
 #[sandbox_test]
 fn proxies_that_are_not_there() {
     let target = Server::answering(answer("200 OK", "", SUCCESS));
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let by = |proxy: &str| with_lines(case(&url(&target)), &format!("proxy = \"{proxy}\"\n"));
     unavailable(
         "refused",
-        &by(&format!("http://{gone}")).run(),
+        &by(&format!("http://{NOBODY}")).run(),
         "connect: connection refused",
     );
     let mut nameless = by("http://proxy.ivalt.invalid:3128");

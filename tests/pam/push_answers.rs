@@ -7,6 +7,7 @@ use crate::expect::*;
 use crate::phones::*;
 use crate::table::at_once;
 use support::codes::PAM_CONV_ERR;
+use support::server::NOBODY;
 use support::{Reply, Report, StandIn, sandbox_test};
 
 /// What comes before the answer, by step.
@@ -343,13 +344,9 @@ fn no_way_to_the_service() {
     let ivalt = StandIn::start();
     let host = Host::new();
     let owner = host.owner(&ivalt, 1);
-    let refused = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let strange = StandIn::start();
     for (url, cause) in [
-        (format!("https://{refused}"), "connect: connection refused"),
+        (format!("https://{NOBODY}"), "connect: connection refused"),
         (strange.push_url(), "tls: certificate "),
         ("https://ivalt.invalid".to_owned(), "dns: "),
     ] {

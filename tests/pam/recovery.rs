@@ -1,12 +1,11 @@
 //! One-time recovery codes: who is let in by which answer, what the log says of it, and that iVALT hears nothing.
 
-use std::net::TcpListener;
-
 use crate::codes::*;
 use crate::dns::{self, Kind, servers};
 use crate::expect::*;
 use ivalt_core::recovery::store::parse_used;
 use support::codes::*;
+use support::server::NOBODY;
 use support::{Case, Entry, LogLine, Reply, Report, StandIn, Style, Text, sandbox_test};
 
 /// Nothing of iVALT's in the line, and this detail and cause.
@@ -409,14 +408,10 @@ fn a_password_that_an_earlier_module_took_may_be_a_code() {
 /// However the connection that is made ahead fares, and whatever a policy says of an outage.
 #[sandbox_test]
 fn it_works_while_ivalt_is_away() {
-    let refused = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let hole = support::server::black_hole(([127, 0, 0, 1], 0).into());
     let hole = hole.0.local_addr().unwrap();
     let ivalt = StandIn::start();
-    for url in [refused, hole].map(|address| format!("https://{address}")) {
+    for url in [NOBODY, hole].map(|address| format!("https://{address}")) {
         for preconnect in [true, false] {
             let (case, codes, texts) = with_codes(&ivalt, 2);
             let settings = settings(&case, &ivalt, &codes)

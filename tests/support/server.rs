@@ -1,7 +1,7 @@
 //! HTTPS servers that do exactly one thing wrong. rustls and a socket, no HTTP library: it would repair the fault.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -409,6 +409,9 @@ pub fn close_by_reset(stream: &TcpStream) {
     };
     assert_eq!(code, 0);
 }
+
+/// An address of loopback where nobody listens. A port that was free a moment ago may be another test's by now.
+pub const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 77, 1, 1)), 1);
 
 /// A full backlog: the kernel drops every further SYN, as long as the value lives.
 pub fn black_hole(address: SocketAddr) -> (TcpListener, Vec<io::Result<TcpStream>>) {

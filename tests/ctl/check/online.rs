@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Checked, IVALT, System};
 use support::certificates::{Certificate, trusted_authority};
-use support::server::{Server, answer};
+use support::server::{NOBODY, Server, answer};
 use support::{StandIn, TempDir};
 
 /// A healthy system that asks this URL and trusts this authority.
@@ -109,11 +109,6 @@ fn client_credentials_are_tried() {
 
 #[test]
 fn a_connection_that_fails() {
-    let refused = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     let authority = TempDir::new();
     let authority = trusted_authority(authority.path());
     let tls = |kind| Server::tls(kind, |_| {});
@@ -125,7 +120,7 @@ fn a_connection_that_fails() {
     let local = |port: u16| format!("https://127.0.0.1:{port}/base");
     for (url, id, cause, last) in [
         (
-            local(refused),
+            format!("https://{NOBODY}/base"),
             "online-connect",
             "connect: connection refused",
             "connect",
