@@ -30,9 +30,9 @@ limits_of_descriptors_under_su_case() {
 
 limits_that_do_not_matter_under_su_case() {
     local limit
-    # The kernel counts processes by user id, those of other sandboxes too: beside them, `ulimit -u 0` would keep alice's
-    # shell from starting, after she was let in.
-    sed -i 's/^alice:x:1001:/alice:x:1101:/' /etc/passwd
+    # The kernel counts processes by user id, those of other sandboxes and other runs too: beside them, `ulimit -u 0` would
+    # keep alice's shell from starting, after she was let in.
+    sed -i "s/^alice:x:1001:/alice:x:$((100000 + SRANDOM % 900000)):/" /etc/passwd
     for limit in 'ulimit -S -l 0' 'ulimit -S -u 0' 'ulimit -S -t 10' 'export RUST_MIN_STACK=18446744073709551615' \
         'mkdir -p gone && cd gone && rmdir ../gone' 'umask 0777'; do
         limited_su "$limit"
