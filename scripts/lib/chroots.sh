@@ -146,7 +146,7 @@ run_in_chroot() {
     child_signal=KILL
     run_child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
         setpriv --pdeathsig KILL "${emulation[@]}" \
-        unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+        unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$repo/scripts/lib/enter-chroot" "$cache/mount-point" "$chroot" "$kept" \
         "$(helper_file syslog-sink)" "$(helper_file ivalt-stand-in)" "$@"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The sandbox: private mount, process and network namespaces in which the real sshd, ssh, sudo, su and login run
+# The sandbox: private mount, process, network and IPC namespaces in which the real sshd, ssh, sudo, su and login run
 # with throw-away users and settings.
 #
 # /usr, /etc and /var are overlays whose upper layer is one tmpfs; /run, /tmp, /home and /root are folders of that
@@ -16,7 +16,7 @@ sandbox_programs=(sshd=openssh-server ssh=openssh-client ssh-keygen=openssh-clie
 sandbox_libraries=(python3-systemd)
 
 require_sandbox() {
-    unshare --mount --net --pid --fork true 2>/dev/null ||
+    unshare --mount --net --ipc --pid --fork true 2>/dev/null ||
         die "this machine does not let root make namespaces (a container without privileges?); run it on a real or virtual machine, or in a container started with --privileged"
     grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null ||
         die "this kernel has no overlay file system, which the private /usr and /etc need; load it: modprobe overlay"
@@ -42,7 +42,7 @@ prepare_sandbox() {
 
 in_sandbox() { [[ $repo == /run/sandbox ]]; }
 
-# `in_namespaces [UNSHARE_OPTION…] -- SCRIPT [ARGUMENT…]`: runs it as the first process of private mount, network and
+# `in_namespaces [UNSHARE_OPTION…] -- SCRIPT [ARGUMENT…]`: runs it as the first process of private mount, network, IPC and
 # process namespaces and returns its exit status. Killing `unshare` ends all: the first process of the namespace dies
 # with it. The same happens when the script that called this is killed.
 in_namespaces() {
@@ -52,7 +52,7 @@ in_namespaces() {
     child_signal=KILL
     run_child env -i --default-signal PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" \
         setpriv --pdeathsig KILL \
-        unshare "${options[@]}" --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+        unshare "${options[@]}" --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
         setsid --wait bash "$@"
 }
 
