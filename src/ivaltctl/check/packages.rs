@@ -18,17 +18,8 @@ pub fn install(root: &Root, package: &str) -> Option<String> {
     install_by_name(root, |_| package)
 }
 
-/// The command that installs sshd, with PAM; `None` where the distribution is not known.
-pub fn install_sshd(root: &Root) -> Option<String> {
-    install_by_name(root, |command| match command {
-        "pacman -S" | "zypper install" => "openssh",
-        "apk add" => "openssh-server-pam",
-        _ => "openssh-server",
-    })
-}
-
-/// The same for a package whose name may depend on the command.
-fn install_by_name<'a>(root: &Root, name: impl FnOnce(&str) -> &'a str) -> Option<String> {
+/// The same for a package whose name depends on the command.
+pub fn install_by_name<'a>(root: &Root, name: impl FnOnce(&str) -> &'a str) -> Option<String> {
     // A fix depends on more files than its finding; of these, its text says enough.
     let command = root.recorded(|| command(root)).0?;
     Some(format!("{command} {}", name(command)))

@@ -30,13 +30,22 @@ pub fn require_installed(root: &Root) -> Result<(), Refused> {
 
 /// Why sshd is taken for missing, and what to do about it.
 pub fn missing(root: &Root, why: &str) -> Refused {
-    let install = packages::install_sshd(root)
+    let install = packages::install_by_name(root, package)
         .map_or("install OpenSSH's server".to_owned(), |command| {
             format!("install it: {command}")
         });
     Refused(format!(
         "sshd is not installed ({why}), so nothing was changed; for logins by ssh, {install}; then run this again"
     ))
+}
+
+/// The one with an sshd that uses PAM.
+fn package(command: &str) -> &'static str {
+    match command {
+        "pacman -S" | "zypper install" => "openssh",
+        "apk add" => "openssh-server-pam",
+        _ => "openssh-server",
+    }
 }
 
 /// `sshd -t`
