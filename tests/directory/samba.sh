@@ -141,8 +141,8 @@ domain_refuses_case() {
     ad_settings employeeNumber "$ad" 'bind_dn = "nobody@ad.test"' \
         "password_file = \"$(secret_file password Syn-c1-secret)\""
     expect_no_answer 4 'refuses ldap.bind_dn nobody@ad.test'
-    ad_settings employeeNumber 'uri = "ldaps://localhost"' "$(ad_password)"
-    expect_no_answer 4 'ldaps://localhost: TLS: certificate is for another name'
+    ad_settings employeeNumber 'uri = "ldaps://other.test"' "$(ad_password)"
+    expect_no_answer 4 'ldaps://other.test: TLS: certificate is for another name'
     # Which no settings of ours send: a bind without TLS is refused there, too.
     run_captured 8 ldapsearch -x -H ldap://dc1.ad.test -D svcsync@ad.test -y "$directory/password" -b "$domain"
     ad_settings employeeNumber "$ad" "$(ad_password)"
