@@ -2,9 +2,9 @@
 //! what it costs is its start, which asks the processor for its features, and a virtual machine intercepts that.
 //!
 //! It is the system's and no copy in the module: glibc loads the same for pthread_exit(3) and pthread_cancel(3), and
-//! what one unwinder notes of a stack is for no other to read. Where the application has its functions already, those are
-//! taken, as they would be if it were linked: they may be another library's, such as libunwind in dovecot and Xvnc, and
-//! then libgcc_s, whose own calls go there too, ends the process.
+//! what one unwinder notes of a stack is for no other to read. Where the application has these functions already, its
+//! own are taken, as they would be if libgcc_s were linked: they may be libunwind's, as in dovecot and Xvnc. There the
+//! calls that libgcc_s makes of its own functions go to libunwind, too, and it would end the process.
 #![allow(unsafe_code, non_snake_case)]
 
 use std::arch::global_asm;
